@@ -1,0 +1,45 @@
+"""Energy and emissions of training runs: what a run drew and emitted, in the logger you use.
+
+The callbacks are in `carbon_callbacks.lightning`, `carbon_callbacks.pytorch_lightning`,
+`carbon_callbacks.transformers` and `carbon_callbacks.keras`; the names below need no framework.
+Importing this module loads neither a framework nor a meter, and does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carbon_core import (
+        CarbonError,
+        ConfigError,
+        EmissionsData,
+        EmissionsTracker,
+        OfflineEmissionsTracker,
+        Report,
+        track_emissions,
+    )
+
+__all__ = [
+    "CarbonError",
+    "ConfigError",
+    "EmissionsData",
+    "EmissionsTracker",
+    "OfflineEmissionsTracker",
+    "Report",
+    "track_emissions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import carbon_core
+
+    value = getattr(carbon_core, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,72 @@
+"""The framework-free core: configuration, meters, grid intensity, ledger and outputs.
+
+This module is the facade: adapters and the command line import these names from here. Each is
+loaded on first use, so that importing the package does nothing and costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.errors import (
+        CarbonError,
+        ConfigError,
+        IntensityError,
+        MeterError,
+        OutputError,
+    )
+    from carbon_core.outputs.emissions_data import EmissionsData
+    from carbon_core.records import Window
+    from carbon_core.report import Report, figure
+    from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
+
+_HOMES = {
+    "CarbonError": "errors",
+    "ConfigError": "errors",
+    "EmissionsData": "outputs.emissions_data",
+    "EmissionsTracker": "assemble",
+    "IntensityError": "errors",
+    "MeterError": "errors",
+    "OfflineEmissionsTracker": "assemble",
+    "OpenWindow": "tracker.tracker",
+    "OutputError": "errors",
+    "Report": "report",
+    "Tracker": "tracker.tracker",
+    "Window": "records",
+    "figure": "report",
+    "status_of": "tracker.tracker",
+    "track_emissions": "assemble",
+}
+
+__all__ = [
+    "CarbonError",
+    "ConfigError",
+    "EmissionsData",
+    "EmissionsTracker",
+    "IntensityError",
+    "MeterError",
+    "OfflineEmissionsTracker",
+    "OpenWindow",
+    "OutputError",
+    "Report",
+    "Tracker",
+    "Window",
+    "figure",
+    "status_of",
+    "track_emissions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,60 @@
+"""``@track_emissions``: a tracker around each call of a function, plain or async."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, overload
+
+from carbon_core.assemble.trackers import EmissionsTracker, OfflineEmissionsTracker
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@overload
+def track_emissions(function: _Function) -> _Function: ...
+
+
+@overload
+def track_emissions(
+    function: None = None, *, offline: bool = False, **overrides: Any
+) -> Callable[[_Function], _Function]: ...
+
+
+def track_emissions(
+    function: _Function | None = None, *, offline: bool = False, **overrides: Any
+) -> _Function | Callable[[_Function], _Function]:
+    """Measure each call of a function.
+
+    Args:
+        function: The function, when used without parentheses.
+        offline: Never ask a live source.
+        **overrides: Settings of the tracker.
+
+    Raises:
+        ConfigError: A setting is wrong; when the function is decorated, not when it is called.
+    """
+    kind = OfflineEmissionsTracker if offline else EmissionsTracker
+    # Made here, so that a wrong setting shows where it is written; each call runs a copy.
+    template = kind(**overrides)
+
+    def decorate(wrapped: _Function) -> _Function:
+        if inspect.iscoroutinefunction(wrapped):
+
+            @functools.wraps(wrapped)
+            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
+                with copy.copy(template):
+                    return await wrapped(*args, **kwargs)
+
+            return cast("_Function", tracked_async)
+
+        @functools.wraps(wrapped)
+        def tracked(*args: Any, **kwargs: Any) -> Any:
+            with copy.copy(template):
+                return wrapped(*args, **kwargs)
+
+        return cast("_Function", tracked)
+
+    return decorate(function) if function is not None else decorate

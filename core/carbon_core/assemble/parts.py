@@ -1,0 +1,183 @@
+"""From settings to the parts of a run."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from carbon_core.clock import Clock, SystemClock
+from carbon_core.config.schema import Settings
+from carbon_core.fetch import fetcher
+from carbon_core.hardware.base import Detection
+from carbon_core.intensity.electricity_maps import ElectricityMaps
+from carbon_core.intensity.location import Place, locate
+from carbon_core.intensity.tables import iso2_of
+from carbon_core.notices import Notices
+from carbon_core.outputs.base import Output
+from carbon_core.outputs.run_directory import RunDirectory
+from carbon_core.ranks import Rank, rank_of
+from carbon_core.records import Intensity
+from carbon_core.report import RunFacts
+from carbon_core.tracker.run import Parts
+
+DISTRIBUTION = "carbon-callbacks"
+
+
+def make_parts(
+    settings: Settings,
+    run_id: str,
+    environ: Mapping[str, str],
+    *,
+    root: Path = Path("/"),
+    clock: Clock | None = None,
+    first_phase: str = "run",
+) -> Parts:
+    """Return the parts of a run.
+
+    Args:
+        settings: The effective settings.
+        run_id: UUID of the run.
+        environ: Environment variables: the rank, and the visible GPUs.
+        root: Directory that holds ``proc`` and ``sys``.
+        clock: Source of time; that of this machine when None.
+        first_phase: The phase that the run begins with.
+    """
+    clock = clock or SystemClock()
+    notices = notices_for(settings)
+    rank = rank_of(environ)
+    intensity = _intensity(settings, notices)
+    parts = Parts(
+        clock=clock,
+        facts=_facts(settings, run_id, rank, clock, intensity),
+        detect=lambda: detect(settings, environ, root, clock, notices),
+        assumed=intensity,
+        heartbeat_s=settings.measure_power_secs,
+        outputs=_outputs(settings),
+        live=_live(settings, clock),
+        live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+        notices=notices,
+        first_phase=first_phase,
+    )
+    return parts if rank.measures_node else _stand_by(parts)
+
+
+def detect(
+    settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, notices: Notices
+) -> Detection:
+    """Find the meters that the settings ask for; loads psutil and pynvml."""
+    from carbon_core.hardware.discover import Wanted, discover
+    from carbon_core.hardware.host import Host
+
+    wanted = Wanted(
+        period_s=settings.measure_power_secs,
+        gpu_ids=settings.gpu_ids,
+        visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
+        force_cpu_power_w=settings.force_cpu_power,
+        force_ram_power_w=settings.force_ram_power,
+        force_cpu_load=settings.force_mode_cpu_load,
+    )
+    return discover(Host(root), clock, wanted, notices.warn)
+
+
+def notices_for(settings: Settings) -> Notices:
+    """Return where lines for people go, at the level that the settings ask for."""
+    level = settings.log_level
+    number = level if isinstance(level, int) else getattr(logging, level)
+    return Notices(number, settings.logger_preamble)
+
+
+def version() -> str:
+    """Return this package's version, or ``unknown`` in a bare checkout."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _place(settings: Settings) -> Place:
+    return Place(
+        settings.country_iso_code or settings.country_2letter_iso_code,
+        settings.region,
+        settings.force_carbon_intensity_g_co2e_kwh,
+    )
+
+
+def _intensity(settings: Settings, notices: Notices) -> Intensity:
+    located = locate(_place(settings))
+    if located.problem:
+        notices.warn(located.problem)
+    return located.intensity
+
+
+def _facts(
+    settings: Settings, run_id: str, rank: Rank, clock: Clock, intensity: Intensity
+) -> RunFacts:
+    return RunFacts(
+        run_id=run_id,
+        project_name=settings.project_name,
+        started_at=clock.now().isoformat(timespec="milliseconds"),
+        package_version=version(),
+        python_version=platform.python_version(),
+        os=f"{platform.system()} {platform.release()}",
+        rank=rank.world,
+        country_name=intensity.place,
+        country_iso_code=_place(settings).iso3 or "",
+        region=settings.region or "",
+        tracking_mode=settings.tracking_mode,
+        experiment_id=settings.experiment_id,
+        pue=settings.pue,
+        wue=settings.wue,
+        settings={key: str(value) for key, value in settings.shown().items()},
+        origins={key: str(origin) for key, origin in settings.origins.items()},
+        settings_not_used=tuple(settings.unused()),
+    )
+
+
+def _outputs(settings: Settings) -> list[Output]:
+    if not settings.save_to_file:
+        return []
+    return [run_directory(settings)]
+
+
+def run_directory(settings: Settings) -> RunDirectory:
+    """Return the output that writes files, as the settings place it."""
+    return RunDirectory(
+        Path(settings.output_dir),
+        # A name from a file or variable must not lead out of the directory.
+        settings.output_file
+        if settings.origin("output_file").source == "argument"
+        else Path(settings.output_file).name,
+        always_update=settings.on_csv_write == "update",
+        keep_journal=settings.journal,
+    )
+
+
+def _live(settings: Settings, clock: Clock) -> ElectricityMaps | None:
+    token = settings.electricitymaps_api_token
+    if not token or settings.force_carbon_intensity_g_co2e_kwh is not None:
+        return None
+    zone = settings.electricitymaps_zone or _two_letters(settings)
+    return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone)
+
+
+def _two_letters(settings: Settings) -> str | None:
+    code = settings.country_2letter_iso_code or settings.country_iso_code
+    if code is None or len(code) == 2:
+        return code
+    return iso2_of(code)
+
+
+def _stand_by(parts: Parts) -> Parts:
+    """Return the parts of a rank whose node is measured by another one."""
+    return replace(
+        parts,
+        detect=lambda: Detection(()),
+        outputs=(),
+        live=None,
+        notices=Notices(logging.ERROR),
+    )

@@ -1,0 +1,216 @@
+"""Kinds of values: each turns text or an argument into a typed value, or says what is allowed."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type with a range.
+
+    Attributes:
+        name: Short name for tables.
+        allowed: Completes the sentence "the key must be …".
+        parse: Returns the value, or raises ValueError or TypeError.
+    """
+
+    name: str
+    allowed: str
+    parse: Callable[[Any], Any]
+
+
+def text() -> Kind:
+    """Any text."""
+    return Kind("text", "text", _parse_text)
+
+
+def path() -> Kind:
+    """A path, kept as written."""
+    return Kind("path", "a path", lambda value: _filled(os.fspath(value)))
+
+
+def boolean() -> Kind:
+    """True or false, as people write them."""
+    return Kind("boolean", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
+
+
+def number(*, above: float | None = None, least: float | None = None, unit: str = "") -> Kind:
+    """A finite number, optionally above or not below a bound."""
+    bound = f" above {above:g}" if above is not None else ""
+    bound = f" of at least {least:g}" if least is not None else bound
+    words = f"a number of {unit}" if unit else "a number"
+
+    def parse(value: Any) -> float:
+        result = _finite(value)
+        if (above is not None and result <= above) or (least is not None and result < least):
+            raise ValueError(value)
+        return result
+
+    return Kind("number", words + bound, parse)
+
+
+def interval_count() -> Kind:
+    """A whole number of intervals, or -1 for never."""
+
+    def parse(value: Any) -> int:
+        result = _finite(value)
+        if result != int(result) or (result < 1 and result != -1):
+            raise ValueError(value)
+        return int(result)
+
+    return Kind("integer", "a whole number of at least 1, or -1 for never", parse)
+
+
+def choice(*options: str) -> Kind:
+    """One of some words, in any case."""
+
+    def parse(value: Any) -> str:
+        word = _parse_text(value).strip().lower()
+        if word not in options:
+            raise ValueError(value)
+        return word
+
+    return Kind("choice", "one of " + ", ".join(options), parse)
+
+
+def choices(*options: str) -> Kind:
+    """Several of some words: a list, or text with commas."""
+    one = choice(*options)
+
+    def parse(value: Any) -> list[str]:
+        items: Sequence[Any] = value.split(",") if isinstance(value, str) else value
+        return [one.parse(getattr(item, "value", item)) for item in items if item != ""]
+
+    return Kind("list", "a list of " + ", ".join(options), parse)
+
+
+def log_level() -> Kind:
+    """A level of `logging`, by name or number."""
+
+    def parse(value: Any) -> str | int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        name = _parse_text(value).strip().upper()
+        if name not in _LOG_LEVELS:
+            raise ValueError(value)
+        return name
+
+    return Kind("choice", "one of " + ", ".join(_LOG_LEVELS), parse)
+
+
+def gpu_list() -> Kind:
+    """GPUs by index, UUID or MIG name: a list, or text with commas."""
+    return Kind(
+        "list", "a list of GPU indices, UUIDs (GPU-…) or MIG names (MIG-…)", _parse_gpu_list
+    )
+
+
+def uuid_text() -> Kind:
+    """A UUID, kept as written."""
+
+    def parse(value: Any) -> str:
+        uuid.UUID(str(value))
+        return str(value)
+
+    return Kind("uuid", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c", parse)
+
+
+def country_code() -> Kind:
+    """An ISO 3166-1 code of two or three letters, returned in capitals."""
+
+    def parse(value: Any) -> str:
+        code = _parse_text(value).strip().upper()
+        if not re.fullmatch("[A-Z]{2,3}", code):
+            raise ValueError(value)
+        return code
+
+    return Kind("country", "an ISO 3166 country code such as FRA", parse)
+
+
+def url() -> Kind:
+    """An HTTP address, with or without its scheme, kept as written."""
+
+    def parse(value: Any) -> str:
+        address = _parse_text(value).strip()
+        if not re.fullmatch(r"(https?://)?[^\s/:]+(:[0-9]+)?(/\S*)?", address, re.IGNORECASE):
+            raise ValueError(value)
+        return address
+
+    return Kind("url", "an HTTP address such as https://host/path or localhost:7777", parse)
+
+
+def anything() -> Kind:
+    """An object that only an argument can carry."""
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, str):
+            raise TypeError(value)
+        return value
+
+    return Kind("object", "an object passed as an argument", parse)
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value:
+        raise ValueError(value)
+    return value
+
+
+def _parse_boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(value)
+    return word in _TRUE
+
+
+def _finite(value: Any) -> float:
+    """Return a finite number: an int where a whole number was written, as Python would read it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(value)
+    if isinstance(value, str):
+        written = value.strip()
+        if "_" in written:
+            raise ValueError(value)
+        value = int(written) if re.fullmatch("[+-]?[0-9]+", written) else float(written)
+    result: float = value
+    if not math.isfinite(result):
+        raise ValueError(value)
+    return result
+
+
+def _parse_gpu_list(value: Any) -> list[int | str]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if isinstance(value, str):
+        value = value.strip().removeprefix("[").removesuffix("]").split(",")
+    return [_gpu_id(item) for item in value if str(item).strip()]
+
+
+def _gpu_id(item: Any) -> int | str:
+    if isinstance(item, bool) or not isinstance(item, (int, str)):
+        raise TypeError(item)
+    word = str(item).strip().strip("'\"")
+    if word.isdecimal():
+        return int(word)
+    if not re.fullmatch("(GPU|MIG)-[A-Za-z0-9/-]+|[0-9A-Fa-f-]{6,}", word, re.IGNORECASE):
+        raise ValueError(item)
+    return word

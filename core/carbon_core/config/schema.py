@@ -1,0 +1,234 @@
+"""The table of settings: one field each, with type, default, kind, help and what it replaces.
+
+Argument checks, environment, files, the command line and the documentation all read this table.
+Names and defaults are CodeCarbon's where it has the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+from carbon_core.config import kinds
+from carbon_core.config.kinds import Kind
+
+# Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
+IGNORED_KEYS = frozenset({"organization_id", "project_id"})
+_HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value came from.
+
+    Attributes:
+        source: ``default``, ``file``, ``environment`` or ``argument``.
+        place: The file and line or the variable, in words.
+    """
+
+    source: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.place}".strip() if self.source != "file" else self.place
+
+
+DEFAULT = Origin("default")
+ARGUMENT = Origin("argument")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the table says about one setting beside its name, type and default.
+
+    Attributes:
+        kind: Parser and words for what is allowed.
+        help: One line for people.
+        secret: Never shown, stored or pickled.
+        used: Whether the setting has an effect already; otherwise it is checked and reported.
+        replaces: Deprecated name that still works.
+    """
+
+    kind: Kind
+    help: str
+    secret: bool = False
+    used: bool = True
+    replaces: str | None = None
+
+
+def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
+    key = Key(kind, help, **more)
+    return field(default=default, repr=not key.secret, metadata={"key": key})
+
+
+def _later(default: Any, kind: Kind, help: str, **more: Any) -> Any:
+    return _key(default, kind, help, used=False, **more)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The effective settings of a tracker, each with its origin."""
+
+    # What is measured
+    project_name: str = _key("codecarbon", kinds.text(), "Name of the project in the results.")
+    measure_power_secs: float = _key(
+        15, kinds.number(above=0, unit="seconds"), "Seconds between two readings of a counter."
+    )
+    tracking_mode: str = _key(
+        "machine",
+        kinds.choice("machine", "process"),
+        "`machine` counts the whole machine. `process` is accepted; it counts the machine for now.",
+    )
+    gpu_ids: list[int | str] | None = _key(
+        None, kinds.gpu_list(), "GPUs to count; else those of `CUDA_VISIBLE_DEVICES`, else all."
+    )
+    force_cpu_power: float | None = _key(
+        None, kinds.number(above=0, unit="watts"), "Constant CPU power instead of a meter."
+    )
+    force_ram_power: float | None = _key(
+        None, kinds.number(least=0, unit="watts"), "Constant memory power instead of a meter."
+    )
+    force_mode_cpu_load: bool = _key(
+        False, kinds.boolean(), "Use the CPU load model even where a counter can be read."
+    )
+    pue: float = _key(
+        1.0, kinds.number(least=1), "Power usage effectiveness; multiplies energy and power."
+    )
+    wue: float = _key(
+        0.0, kinds.number(least=0), "Water usage effectiveness in litres per kWh of the hardware."
+    )
+    # Grams
+    country_iso_code: str | None = _key(
+        None, kinds.country_code(), "Country of the machine, such as `FRA`; unknown: world average."
+    )
+    country_2letter_iso_code: str | None = _key(
+        None, kinds.country_code(), "The same with two letters, for those who have it so."
+    )
+    region: str | None = _key(
+        None, kinds.text(), "State or province within the country, by name or code."
+    )
+    force_carbon_intensity_g_co2e_kwh: float | None = _key(
+        None, kinds.number(least=0, unit="gCO2e/kWh"), "Your own grid intensity."
+    )
+    electricitymaps_api_token: str | None = _key(
+        None,
+        kinds.text(),
+        "Token of Electricity Maps; with it, live intensity is asked.",
+        secret=True,
+        replaces="co2_signal_api_token",
+    )
+    electricitymaps_zone: str | None = _key(
+        None, kinds.text(), "Zone to ask for, such as `DE` or `US-CAL-CISO`; else the country."
+    )
+    electricitymaps_url: str = _key(
+        "https://api.electricitymaps.com/v3", kinds.url(), "Base address of Electricity Maps."
+    )
+    api_call_interval: int = _key(
+        8, kinds.interval_count(), "Readings between two live look-ups; -1: only at the end."
+    )
+    # Files and lines
+    output_dir: str = _key(".", kinds.path(), "Directory of the results; made when absent.")
+    output_file: str = _key("emissions.csv", kinds.path(), "Name of the CSV file.")
+    save_to_file: bool = _key(True, kinds.boolean(), "Write the CSV, journal and receipt.")
+    on_csv_write: str = _key(
+        "append",
+        kinds.choice("append", "update"),
+        "`append` a row for each run, or `update` its row; a flush always updates.",
+    )
+    journal: bool = _key(
+        True, kinds.boolean(), "Keep a journal, from which a killed run is recovered."
+    )
+    log_level: str | int = _key("INFO", kinds.log_level(), "Least severe lines to show.")
+    logger_preamble: str = _key("", kinds.text(), "Put before each line.")
+    shutdown_timeout_s: float = _key(
+        2.0, kinds.number(least=0, unit="seconds"), "Longest time that stop() may wait."
+    )
+    strict_config: bool = _key(
+        False, kinds.boolean(), "Raise for mistakes in files and variables, too."
+    )
+    # Accepted for CodeCarbon's sake, not in effect yet
+    experiment_id: str | None = _key(
+        None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV."
+    )
+    experiment_name: str = _later("base", kinds.text(), "Name of the experiment.")
+    output_methods: list[str] | None = _later(
+        None,
+        kinds.choices("csv", "api", "logger", "prometheus", "logfire", "boamps"),
+        "Outputs by name.",
+    )
+    output_handlers: Any = _later(None, kinds.anything(), "Outputs of your own.")
+    emissions_endpoint: str | None = _later(None, kinds.url(), "Address that gets the results.")
+    save_to_api: bool = _later(False, kinds.boolean(), "Send to the CodeCarbon API.")
+    api_endpoint: str = _later(
+        "https://api.codecarbon.io", kinds.url(), "Address of the CodeCarbon API."
+    )
+    api_key: str | None = _later(None, kinds.text(), "Key of the CodeCarbon API.", secret=True)
+    save_to_logger: bool = _later(False, kinds.boolean(), "Send to `logging_logger`.")
+    logging_logger: Any = _later(None, kinds.anything(), "Logger output of CodeCarbon.")
+    save_to_prometheus: bool = _later(False, kinds.boolean(), "Push to Prometheus.")
+    prometheus_url: str = _later("localhost:9091", kinds.url(), "Address of the Pushgateway.")
+    save_to_logfire: bool = _later(False, kinds.boolean(), "Send to Logfire.")
+    cloud_provider: str | None = _later(None, kinds.text(), "Cloud provider.")
+    cloud_region: str | None = _later(None, kinds.text(), "Region of the cloud provider.")
+    allow_multiple_runs: bool = _later(
+        True, kinds.boolean(), "Runs side by side never disturb each other here."
+    )
+    rapl_include_dram: bool = _later(
+        False, kinds.boolean(), "DRAM counters always count here, as memory."
+    )
+    rapl_prefer_psys: bool = _later(
+        False, kinds.boolean(), "The psys counter never replaces the packages here."
+    )
+    metadata: Any = _later(None, kinds.anything(), "Context of a BoAmps report.")
+
+    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
+
+    def origin(self, key: str) -> Origin:
+        """Return where the value of a setting came from.
+
+        Raises:
+            KeyError: There is no such setting.
+        """
+        if key not in KEYS:
+            raise KeyError(key)
+        return self.origins.get(key, DEFAULT)
+
+    def explicit(self) -> dict[str, Any]:
+        """Return the settings that some source gave, with their values."""
+        return {key: getattr(self, key) for key in KEYS if key in self.origins}
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings with secrets hidden, for people and files."""
+        return {
+            name: _HIDDEN if key.secret and getattr(self, name) else getattr(self, name)
+            for name, key in KEYS.items()
+        }
+
+    def unused(self) -> list[str]:
+        """Return the keys that some source gave and that have no effect yet."""
+        return [name for name in self.explicit() if not KEYS[name].used]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle may end up in a checkpoint: secrets stay out, and are found again where it is
+        # loaded if they came from a file or a variable.
+        hidden = {name: None for name, key in KEYS.items() if key.secret}
+        return {**self.__dict__, **hidden}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
+        return self
+
+
+def _table_of(settings_fields: tuple[Field[Any], ...]) -> dict[str, Key]:
+    return {f.name: f.metadata["key"] for f in settings_fields if "key" in f.metadata}
+
+
+KEYS: dict[str, Key] = _table_of(fields(Settings))
+ALIASES: dict[str, str] = {key.replaces: name for name, key in KEYS.items() if key.replaces}
+
+
+def default_of(name: str) -> Any:
+    """Return the default of a setting."""
+    default = next(f.default for f in fields(Settings) if f.name == name)
+    assert default is not MISSING  # noqa: S101 - every row of the table above has one
+    return default

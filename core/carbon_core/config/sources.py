@@ -1,0 +1,189 @@
+"""Where settings come from: two INI files and the environment. The only reader of `os.environ`.
+
+The files are CodeCarbon's: section ``[codecarbon]``, one ``key = value`` a line. Whatever else is in
+them, each problem becomes one sentence with its file and line, and the rest still counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carbon_core.config.schema import ARGUMENT, Origin
+
+FILE_NAME = ".codecarbon.config"
+SECTION = "codecarbon"
+PREFIX = "codecarbon_"
+_MAX_BYTES = 1024 * 1024
+_INLINE_COMMENT = re.compile(r"\s[#;].*")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A value as it stands in a source."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass
+class Source:
+    """What one source holds.
+
+    Attributes:
+        values: Values by key.
+        problems: What could not be read, in words, each with its place.
+    """
+
+    values: dict[str, Found] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def process_environment() -> Mapping[str, str]:
+    """Return the environment of this process."""
+    return os.environ
+
+
+def home_directory() -> Path | None:
+    """Return the user's home, or None where there is none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def ambient_sources(environ: Mapping[str, str], home: Path | None, directory: Path) -> list[Source]:
+    """Return the sources outside the program, lowest first."""
+    sources = [read_file(home / FILE_NAME)] if home else []
+    local = directory / FILE_NAME
+    if home is None or not _same(local, home / FILE_NAME):
+        sources.append(read_file(local))
+    return [*sources, read_environment(environ)]
+
+
+def from_arguments(overrides: Mapping[str, Any]) -> Source:
+    """Return the arguments of a call as a source."""
+    return Source({key: Found(value, ARGUMENT) for key, value in overrides.items()})
+
+
+def read_environment(environ: Mapping[str, str]) -> Source:
+    """Read ``CODECARBON_<KEY>`` in any case."""
+    source = Source()
+    for name, value in environ.items():
+        if name.lower().startswith(PREFIX):
+            key = name.lower()[len(PREFIX) :]
+            source.values[key] = Found(value.strip(), Origin("environment", name))
+    return source
+
+
+def read_file(path: Path) -> Source:
+    """Read one configuration file; an absent one is an empty source."""
+    source = Source()
+    try:
+        text = _text_of(path)
+    except FileNotFoundError:
+        return source
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        source.problems.append(f"{path}: cannot be read ({reason}); its settings are not used")
+        return source
+    _Parser(path, source).parse(text)
+    return source
+
+
+class _Parser:
+    """Reads lines; keeps the section and the key that a continuation line would extend."""
+
+    def __init__(self, path: Path, source: Source) -> None:
+        self._path = path
+        self._source = source
+        self._section: str | None = None
+        self._last_key: str | None = None
+
+    def parse(self, text: str) -> None:
+        for number, line in enumerate(text.splitlines(), start=1):
+            content = _INLINE_COMMENT.sub("", line).rstrip()
+            if not content.strip() or content.lstrip()[0] in "#;":
+                continue
+            if content[0].isspace() and self._last_key:
+                self._extend(content.strip())
+            else:
+                self._line(number, content.strip())
+
+    def _line(self, number: int, content: str) -> None:
+        self._last_key = None
+        if content.startswith("["):
+            self._section = content[1:-1] if content.endswith("]") else None
+            if self._section is None:
+                self._problem(number, f"{content!r} is no section; write [{SECTION}]")
+            return
+        key, separator, value = _split(content)
+        if self._section is None:
+            self._problem(number, f"{content!r} stands before any section; write [{SECTION}] above")
+        elif self._section in (SECTION, "DEFAULT"):
+            if separator and key:
+                self._store(number, key.lower(), value)
+            else:
+                self._problem(number, f"{content!r} is no setting; write key = value")
+
+    def _store(self, number: int, key: str, value: str) -> None:
+        values = self._source.values
+        if key in values and self._section == SECTION:
+            self._problem(number, f"{key} is set twice ({values[key].origin}); the last one counts")
+        if key not in values or self._section == SECTION:
+            values[key] = Found(value, Origin("file", f"{self._path} line {number}"))
+            self._last_key = key
+
+    def _extend(self, content: str) -> None:
+        if self._last_key is not None:
+            found = self._source.values[self._last_key]
+            self._source.values[self._last_key] = Found(
+                f"{found.value}\n{content}".strip(), found.origin
+            )
+
+    def _problem(self, number: int, text: str) -> None:
+        self._source.problems.append(f"{self._path} line {number}: {text}")
+
+
+def _split(content: str) -> tuple[str, str, str]:
+    match = re.match(r"([^=:]*?)\s*([=:])\s*(.*)", content)
+    return match.groups() if match else (content, "", "")  # type: ignore[return-value]
+
+
+def _text_of(path: Path) -> str:
+    """Return a regular file's text.
+
+    Raises:
+        OSError: The file cannot be opened or read.
+        ValueError: It is not a small text file in UTF-8.
+    """
+    # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is not a regular file")
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError("it is larger than 1 MiB")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError("it is UTF-16; save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"line {line} is not UTF-8; save it as UTF-8") from error
+    if "\0" in text:
+        raise ValueError("it holds NUL characters")
+    return text
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -1,0 +1,88 @@
+"""The one door to the network: HTTPS GET of a small JSON document, within a total time.
+
+Nothing else of the core imports `requests`. Policy (when to ask, what to believe) is elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from carbon_core.clock import Clock
+from carbon_core.errors import IntensityError
+from carbon_core.units import seconds
+
+Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
+TOTAL_TIMEOUT_S = 5.0
+_MAX_BYTES = 64 * 1024
+
+
+def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
+    """Return a function ``fetch(url, params, headers)`` that gives the decoded JSON answer.
+
+    The function raises `IntensityError` for anything but a prompt, small, well-formed 200. It
+    follows no redirect (a token must not travel to another host) and reads no ``.netrc``. Proxies
+    are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``.
+    """
+
+    def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
+        import requests  # imported where used: it costs more than the rest of the package
+
+        deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
+        try:
+            with requests.get(
+                url,
+                params=dict(params),
+                headers=dict(headers),
+                auth=_no_netrc,
+                timeout=timeout_s,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return _decoded(answer, clock, deadline_ns)
+        except requests.RequestException as error:
+            # The library's own text may hold the proxy's password or the query: only its kind goes on.
+            raise IntensityError(f"{redacted(url)}: {_kind(error)}") from None
+
+    return fetch
+
+
+def redacted(url: str) -> str:
+    """Return a URL without user, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _no_netrc(request: Any) -> Any:
+    return request
+
+
+def _kind(error: Exception) -> str:
+    names = {
+        "ConnectTimeout": "no connection in time",
+        "ReadTimeout": "no answer in time",
+        "ConnectionError": "no connection",
+        "ProxyError": "the proxy refused or failed",
+        "SSLError": "the server's certificate cannot be verified",
+    }
+    name = type(error).__name__
+    return names.get(name, name)
+
+
+def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
+    place = redacted(answer.url)
+    if answer.status_code != 200:
+        raise IntensityError(f"{place}: HTTP status {answer.status_code}")
+    body = b""
+    for chunk in answer.iter_content(1024):
+        body += chunk
+        late_ns = clock.monotonic_ns() - deadline_ns
+        if late_ns > 0 or len(body) > _MAX_BYTES:
+            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "answer too large"
+            raise IntensityError(f"{place}: {excess}")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise IntensityError(f"{place}: the answer is not JSON") from error

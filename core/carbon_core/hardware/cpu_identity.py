@@ -1,0 +1,248 @@
+"""Which processor this is and what it is rated at, from the text of /proc/cpuinfo.
+
+The order: exact name, Arm part number or the word in a virtual machine's processor name, x86
+family and model, watts per thread. There is no fuzzy matching: one digit off is another TDP. The
+tables and what they are worth are described in data/SOURCES.md.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from carbon_core.data import rows
+
+Vendor = Literal["intel", "amd", "arm", ""]
+Match = Literal["exact", "arm part", "family", "per thread"]
+
+# Median of TDP by thread over the 41 families of cpu_family.csv.
+W_PER_THREAD = 3.1
+
+_VENDORS: dict[str, Vendor] = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
+_FIRST_WORDS: dict[str, Vendor] = {"intel": "intel", "amd": "amd", "apple": "arm", "ampere": "arm"}
+_SERVER = re.compile(r"xeon|epyc|opteron|altra")
+_MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
+_CORES = r"\b(?:\d+|dual|triple|quad|six|eight|twelve|sixteen)[- ]cores?\b"
+_EDITS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"@.*$", ""),
+        (r" (?:with|w/) .*$", ""),  # "with Radeon Graphics", "w/ Radeon 780M Graphics"
+        (r" radeon r\d+, .*$", ""),  # "A10-7850K Radeon R7, 12 Compute Cores 4C+8G"
+        (r"\b\d+(?:st|nd|rd|th) gen\b|,", ""),
+        (_CORES, ""),
+        (r"\b(?:genuine|cpu|processor|apu)\b", ""),
+        (r"\s+", " "),
+        (r"\bcore2\b", "core 2"),
+        (r"\b(i[357]) (\d{3})\b", r"\1-\2"),  # "Core(TM) i7 CPU 920"
+        (r"\b(e7-) (\d)", r"\1\2"),  # "E7- 4870"
+        (r"\b(e5-\d{4}l?) 0\b", r"\1"),  # the first generation of E5 says " 0" for its version
+    )
+)
+
+
+@dataclass(frozen=True)
+class CpuIdentity:
+    """A processor and its rated power.
+
+    Attributes:
+        model_name: Name as the operating system gives it, or that of the Arm core; None if unknown.
+        vendor: Who designed it, an empty string if unknown.
+        tdp_w: Rated watts of what this operating system can see: all sockets, or a virtual
+            machine's share of one.
+        match: How the watts were found.
+        note: What they were derived from, in words.
+    """
+
+    model_name: str | None
+    vendor: Vendor
+    tdp_w: float
+    match: Match
+    note: str
+
+
+@dataclass(frozen=True)
+class _CpuInfo:
+    """What /proc/cpuinfo says: the fields of the first processor, and counts over all."""
+
+    fields: dict[str, str]
+    parts: frozenset[tuple[str, str]]
+    sockets: int
+
+    @property
+    def name(self) -> str:
+        return self.fields.get("model name", "")
+
+    @property
+    def is_virtual(self) -> bool:
+        return "hypervisor" in self.fields.get("flags", "").split()
+
+
+def identify(cpuinfo: str, *, sys_vendor: str = "", logical_cpus: int) -> CpuIdentity:
+    """Return the processor that a /proc/cpuinfo describes, with its rated power.
+
+    Args:
+        cpuinfo: Text of /proc/cpuinfo. A lone ``model name: …`` line will do elsewhere.
+        sys_vendor: Text of /sys/class/dmi/id/sys_vendor, which tells apart the clouds' Arm parts.
+        logical_cpus: Processors that the operating system sees.
+
+    Returns:
+        The processor; one that no table has is rated by its threads.
+    """
+    cpu = _read(cpuinfo)
+    arm = _arm_row(cpu, sys_vendor)
+    name = cpu.name or (arm["core"] if arm else None)
+    watts, match, note = (
+        _exact(cpu, logical_cpus)
+        or (arm and _arm(arm, cpu, logical_cpus))
+        or _family(cpu, logical_cpus)
+        or _per_thread(logical_cpus)
+    )
+    return CpuIdentity(name, _vendor(cpu), watts, match, note)
+
+
+def normalise(brand: str) -> str:
+    """Return a processor's brand string as cpu_tdp.csv spells it."""
+    # Marks go first: NFKC would make the letters TM of the trade mark sign.
+    text = unicodedata.normalize("NFKC", _MARKS.sub("", brand)).lower()
+    for pattern, replacement in _EDITS:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split())
+
+
+_Found = tuple[float, Match, str]
+
+
+def _read(cpuinfo: str) -> _CpuInfo:
+    fields: dict[str, str] = {}
+    parts, sockets, implementer = set(), set(), ""
+    for key, value in _pairs(cpuinfo):
+        fields.setdefault(key, value)
+        if key == "physical id":
+            sockets.add(value)
+        elif key == "cpu implementer":
+            implementer = value.lower()
+        elif key == "cpu part":
+            parts.add((implementer, value.lower()))
+    return _CpuInfo(fields, frozenset(parts), len(sockets) or 1)
+
+
+def _pairs(cpuinfo: str) -> Iterator[tuple[str, str]]:
+    for line in cpuinfo.splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            yield key.strip().lower(), value.strip()
+
+
+def _vendor(cpu: _CpuInfo) -> Vendor:
+    if cpu.parts or "neoverse" in cpu.name.lower():
+        return "arm"
+    first_word = normalise(cpu.name).partition(" ")[0]
+    return _VENDORS.get(cpu.fields.get("vendor_id", "")) or _FIRST_WORDS.get(first_word, "")
+
+
+def _exact(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
+    key = normalise(cpu.name)
+    if not re.search(r"\d", key):  # masked: "Intel Xeon", "AMD EPYC"
+        return None
+    row = next((row for row in rows("cpu_tdp") if row["key"] == key), None)
+    if row is None:
+        return None
+    tdp_w = float(row["tdp_w"])
+    rated = f"{tdp_w:g} W by name" + (" (estimated)" if row["est"] else "")
+    if not cpu.is_virtual:
+        return tdp_w * cpu.sockets, "exact", f"{rated}, {_sockets(cpu)}"
+    share, how = _visible_share(row, cpu, logical_cpus)
+    return tdp_w * share, "exact", f"{rated}, virtual machine with {how}"
+
+
+def _visible_share(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> tuple[float, str]:
+    """Return the share of a socket that a virtual machine sees, and how that was reckoned."""
+    is_server = bool(_SERVER.search(row["key"]))
+    cores = int(row["cores"] or 0)
+    # Nearly every server part has two threads a core. The guest on a desktop part (WSL2, a local
+    # virtual machine) mostly sees all of it, and there is one socket.
+    threads = int(row["threads"] or 0) or (2 * cores if is_server else cores)
+    if not threads and is_server:
+        family = _family_row(cpu)
+        threads = int(family["threads"]) if family else 0
+    if not threads:
+        bound = f"{logical_cpus} threads of an unknown number"
+        tdp_w = float(row["tdp_w"])
+        return (min(1.0, W_PER_THREAD * logical_cpus / tdp_w) if is_server else 1.0), bound
+    share = logical_cpus / threads
+    return (share if is_server else min(1.0, share)), f"{logical_cpus} of {threads} threads"
+
+
+def _arm_row(cpu: _CpuInfo, sys_vendor: str) -> dict[str, str] | None:
+    """Return the row of the strongest core that has one; those of a known maker come first."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows("arm_part"):
+        is_core = (row["implementer"], row["part"]) in cpu.parts
+        is_named = not cpu.parts and row["core"].lower() == cpu.name.lower()
+        if (is_core or is_named) and sys_vendor.lower().startswith(row["sys_vendor"].lower()):
+            found.setdefault(row["part"], row)
+    return max(found.values(), key=lambda row: float(row["tdp_w"] or 0), default=None)
+
+
+def _arm(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
+    if not row["tdp_w"]:
+        return None
+    tdp_w, threads = float(row["tdp_w"]), int(row["threads"])
+    share = logical_cpus / threads
+    if len(cpu.parts) > 1:  # cores of two kinds are one system on a chip, never two sockets
+        share = min(1.0, share)
+    note = f"{row['product']}, {tdp_w:g} W (estimated), {logical_cpus} of {threads} threads"
+    return tdp_w * share, "arm part", note
+
+
+def _family(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
+    row = _family_row(cpu)
+    if row is None:
+        return None
+    tdp_w, threads = float(row["tdp_w"]), int(row["threads"])
+    rated = f"{row['microarchitecture']}, as {row['typical_sku']} with {tdp_w:g} W"
+    if not cpu.is_virtual:
+        return tdp_w * cpu.sockets, "family", f"{rated}, {_sockets(cpu)}"
+    watts = tdp_w * logical_cpus / threads
+    return watts, "family", f"{rated}, virtual machine with {logical_cpus} of {threads} threads"
+
+
+def _family_row(cpu: _CpuInfo) -> dict[str, str] | None:
+    """Return the family by QEMU's word, or else by id: such a guest may carry a client's ids."""
+    word = _qemu_word(cpu.name)
+    by_word = (row for row in rows("cpu_family") if word in _letters(row["microarchitecture"]))
+    by_id = (row for row in rows("cpu_family") if _has_id(row, cpu.fields))
+    # Of the families of a word, the table has the server part first.
+    return (next(by_word, None) if word else None) or next(by_id, None)
+
+
+def _qemu_word(name: str) -> str:
+    """Return ``icelake`` of ``Intel Xeon Processor (Icelake)``, ``genoa`` of ``AMD EPYC-Genoa``."""
+    found = re.search(r"\(([^,()]{4,})|epyc-([a-z]{4,})", _MARKS.sub("", name).lower())
+    return _letters(found[1] or found[2]) if found else ""
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.lower())
+
+
+def _has_id(row: dict[str, str], fields: dict[str, str]) -> bool:
+    names = {"vendor_id": "vendor_id", "family": "cpu family", "model": "model"}
+    if any(row[column] != fields.get(name) for column, name in names.items()):
+        return False
+    stepping = fields.get("stepping", "")
+    low, high = int(row["stepping_min"]), int(row["stepping_max"])
+    return low <= (int(stepping) if stepping.isdigit() else 0) <= high
+
+
+def _per_thread(logical_cpus: int) -> _Found:
+    note = f"not in the tables: {W_PER_THREAD} W per thread, the median of processor families"
+    return W_PER_THREAD * logical_cpus, "per thread", note
+
+
+def _sockets(cpu: _CpuInfo) -> str:
+    return "1 socket" if cpu.sockets == 1 else f"{cpu.sockets} sockets"

@@ -1,0 +1,119 @@
+"""Chooses the meters of this machine: each kind is tried, and each refusal kept with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from carbon_core.clock import Clock
+from carbon_core.errors import MeterError
+from carbon_core.hardware.base import Detection, Meter
+from carbon_core.hardware.cpu_identity import CpuIdentity, identify
+from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.host import Host
+from carbon_core.hardware.load_gauge import LoadGauge
+from carbon_core.hardware.nvml import NvmlMeter, open_nvml
+from carbon_core.hardware.ram import RamMeter
+from carbon_core.hardware.rapl import open_rapl
+from carbon_core.records import Component, HostFacts, Refusal
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the settings ask of the hardware.
+
+    Attributes:
+        period_s: Time between two reads of a counter in seconds.
+        gpu_ids: The user's choice of GPUs, or None.
+        visible_devices: Value of ``CUDA_VISIBLE_DEVICES``, or None when it is unset.
+        force_cpu_power_w: Constant CPU power in watts, or None.
+        force_ram_power_w: Constant RAM power in watts, or None.
+        force_cpu_load: Use the load model even where a counter can be read.
+    """
+
+    period_s: float = 15.0
+    gpu_ids: Sequence[int | str] | None = None
+    visible_devices: str | None = None
+    force_cpu_power_w: float | None = None
+    force_ram_power_w: float | None = None
+    force_cpu_load: bool = False
+
+
+def discover(
+    host: Host, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]
+) -> Detection:
+    """Try every meter and keep, for each component, the best that works.
+
+    Args:
+        host: The machine.
+        clock: Source of the readings' times.
+        wanted: What the settings ask for.
+        on_problem: Told in words what the user should know.
+    """
+    refusals: list[Refusal] = []
+    identity = identify(
+        host.text("proc/cpuinfo"),
+        sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
+        logical_cpus=host.logical_cpus(),
+    )
+    gpus = _gpu_meters(clock, wanted, on_problem, refusals)
+    cpus = _cpu_meters(host, clock, wanted, identity, refusals)
+    rams = _ram_meters(host, clock, wanted, cpus)
+    meters = (*cpus, *rams, *gpus)
+    gauge = LoadGauge(host, _gpu_percent(gpus))
+    return Detection(meters, tuple(refusals), _facts(host, identity, gpus), gauge)
+
+
+def _gpu_meters(
+    clock: Clock, wanted: Wanted, on_problem: Callable[[str], None], refusals: list[Refusal]
+) -> list[NvmlMeter]:
+    try:
+        return open_nvml(clock, wanted.period_s, wanted.gpu_ids, wanted.visible_devices, on_problem)
+    except MeterError as error:
+        refusals.append(_refusal("nvml", "gpu", error))
+        return []
+
+
+def _cpu_meters(
+    host: Host, clock: Clock, wanted: Wanted, identity: CpuIdentity, refusals: list[Refusal]
+) -> list[Meter]:
+    if wanted.force_cpu_power_w is None and not wanted.force_cpu_load:
+        try:
+            model = identity.model_name or ""
+            dram = wanted.force_ram_power_w is None
+            return [open_rapl(host.root, clock, wanted.period_s, model, dram=dram)]
+        except MeterError as error:
+            refusals.append(_refusal("rapl", "cpu", error))
+    return [CpuLoadMeter(host, clock, identity, wanted.force_cpu_power_w)]
+
+
+def _ram_meters(host: Host, clock: Clock, wanted: Wanted, cpus: list[Meter]) -> list[Meter]:
+    metered = any(device.component == "ram" for meter in cpus for device in meter.devices)
+    if metered:
+        return []
+    return [RamMeter(clock, host.ram_total_gb(), wanted.period_s, wanted.force_ram_power_w)]
+
+
+def _facts(host: Host, identity: CpuIdentity, gpus: Sequence[NvmlMeter]) -> HostFacts:
+    return HostFacts(
+        cpu_model=identity.model_name,
+        cpu_count=host.logical_cpus(),
+        ram_total_gb=host.ram_total_gb(),
+        gpu_models=tuple(device.name for meter in gpus for device in meter.devices),
+        facts={"cpu_tdp_w": f"{identity.tdp_w:g}", "cpu_tdp_match": identity.match},
+    )
+
+
+def _gpu_percent(gpus: Sequence[NvmlMeter]) -> Callable[[], float | None] | None:
+    if not gpus:
+        return None
+
+    def mean_percent() -> float | None:
+        loads = [load for meter in gpus if (load := meter.utilization_percent()) is not None]
+        return sum(loads) / len(loads) if loads else None
+
+    return mean_percent
+
+
+def _refusal(meter: str, component: Component, error: MeterError) -> Refusal:
+    return Refusal(meter, component, error.reason, error.remedy)

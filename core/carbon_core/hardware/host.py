@@ -1,0 +1,65 @@
+"""What the operating system tells about the machine. The only module that knows psutil."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from carbon_core.units import BYTES_PER_GIB
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """Cumulative processor time of all processors, in seconds."""
+
+    busy_s: float
+    total_s: float
+
+    def load_since(self, earlier: CpuTimes) -> float:
+        """Return the mean load since an earlier reading, 0 to 1."""
+        total_s = self.total_s - earlier.total_s
+        if total_s <= 0:
+            return 0.0
+        return min(1.0, max(0.0, (self.busy_s - earlier.busy_s) / total_s))
+
+
+class Host:
+    """The machine this process runs on.
+
+    Args:
+        root: Directory that holds ``proc`` and ``sys``; tests pass a tree of files.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def cpu_times(self) -> CpuTimes:
+        """Return how long the processors were busy, and how long they existed, so far."""
+        times = psutil.cpu_times()
+        idle_s = times.idle + getattr(times, "iowait", 0.0)
+        # Linux counts guest time within user time as well.
+        twice_s = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        total_s = sum(times) - twice_s
+        return CpuTimes(total_s - idle_s, total_s)
+
+    def logical_cpus(self) -> int:
+        """Return the number of logical processors, at least 1."""
+        return psutil.cpu_count() or 1
+
+    def ram_total_gb(self) -> float:
+        """Return the size of memory in GiB."""
+        return float(psutil.virtual_memory().total) / BYTES_PER_GIB
+
+    def ram_used(self) -> tuple[float, float]:
+        """Return the memory in use, in percent and in GiB."""
+        memory = psutil.virtual_memory()
+        return float(memory.percent), float(memory.used) / BYTES_PER_GIB
+
+    def text(self, path: str) -> str:
+        """Return a small system file's text, or an empty string when it cannot be read."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""

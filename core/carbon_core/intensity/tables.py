@@ -1,0 +1,195 @@
+"""Annual grid intensity of countries and regions, from the shipped tables.
+
+Countries are life-cycle figures of what is generated there, by Ember (Yearly Electricity Data,
+through Our World in Data). Regions are direct emissions only, by the US EPA (eGRID), Environment
+and Climate Change Canada and the Australian DCCEEW: some 10 to 60 % below a life-cycle figure, so
+every record carries its scope. data/SOURCES.md has the editions and the licences.
+
+Each look-up reads its table and keeps nothing: they are made once or twice in a run.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+from carbon_core.data import rows
+from carbon_core.records import Intensity
+
+WORLD_PLACE = "world"
+
+# An hour's intensity against its year's mean at the same place.
+COUNTRY_SIGMA_LN = 0.20
+REGION_SIGMA_LN = 0.15
+# A neighbour's grid, such as Great Britain's for Jersey, can be off by far more than a year.
+PROXY_SIGMA_LN = math.log(1.5)
+# National averages spread from 20 to 900 gCO2e/kWh around the world's.
+WORLD_SIGMA_LN = math.log(2.0)
+
+_EMBER = "Ember via Our World in Data, 2026-04"
+_REGION_SOURCES = {
+    "egrid": "US EPA eGRID2023 rev2",
+    "eccc": "Environment and Climate Change Canada, Emission Factors v4.0",
+    "nga": "DCCEEW Australian National Greenhouse Accounts Factors",
+}
+# What location services say where the tables have the official name.
+_OTHER_NAMES = {
+    "washingtondc": "districtofcolumbia",
+    "newfoundland": "newfoundlandandlabrador",
+    "yukonterritory": "yukon",
+}
+
+
+def world() -> Intensity:
+    """Return the world average, for a place that is not known."""
+    row = next(row for row in rows("grid_country") if row["iso3"] == "WORLD")
+    return replace(_annual(row, _EMBER, WORLD_SIGMA_LN), kind="world", place=WORLD_PLACE)
+
+
+def country(iso3: str) -> Intensity | None:
+    """Return the annual average of a country.
+
+    A country without a usable figure gets that of the neighbour it is supplied from, or else the
+    world average; `Intensity.note` then says so.
+
+    Args:
+        iso3: ISO 3166-1 alpha-3 code, in any case.
+
+    Returns:
+        The intensity, or None when there is no such code.
+    """
+    code = iso3.strip().upper()
+    if len(code) != 3:  # the table also has groups of countries, such as EU27
+        return None
+    row = _find("grid_country", "iso3", code)
+    if row is None:
+        return _absent(code)
+    if row["quality"] == "low":
+        return _world_instead_of(row["name"], "the published figure is doubtful")
+    note = f"no figure newer than {row['year']}" if row["quality"] == "old" else ""
+    return replace(_annual(row, _EMBER, COUNTRY_SIGMA_LN), note=note)
+
+
+def region(iso3: str, region: str) -> Intensity | None:
+    """Return the annual average of a state, a province or an eGRID subregion.
+
+    Args:
+        iso3: ISO 3166-1 alpha-3 code of the country; the USA, CAN and AUS have regions.
+        region: Name (``Québec``, ``new york``), ISO 3166-2 code (``US-CA``), its second part
+            (``CA``), or code of an eGRID subregion (``CAMX``).
+
+    Returns:
+        The intensity, of scope ``direct``, or None when the region is not in the tables.
+    """
+    wanted = _OTHER_NAMES.get(_fold(region), _fold(region))
+    code = iso3.strip().upper()
+    for row in _regions():
+        if row["iso3"] == code and wanted in _spellings(row):
+            intensity = _annual(row, _REGION_SOURCES[row["source"]], REGION_SIGMA_LN)
+            return replace(intensity, note=_region_note(row))
+    return None
+
+
+def known_countries() -> dict[str, str]:
+    """Return the names of all countries that `country` accepts, by ISO alpha-3 code."""
+    tables = (*rows("grid_country"), *rows("grid_absent"))
+    return {row["iso3"]: row["name"] for row in tables if len(row["iso3"]) == 3}
+
+
+def iso3_of(iso2: str) -> str | None:
+    """Return the ISO alpha-3 code of an alpha-2 code in any case, or None if there is none."""
+    code = iso2.strip().upper()
+    if not code:  # the groups of countries have no alpha-2 code
+        return None
+    row = _find("grid_country", "iso2", code) or _find("grid_absent", "iso2", code)
+    return row["iso3"] if row else None
+
+
+def iso2_of(iso3: str) -> str | None:
+    """Return the ISO alpha-2 code of an alpha-3 code in capitals, or None if there is none."""
+    row = _find("grid_country", "iso3", iso3) or _find("grid_absent", "iso3", iso3)
+    return (row["iso2"] or None) if row else None
+
+
+def near_matches(text: str, kind: Literal["country", "region"]) -> tuple[str, ...]:
+    """Return up to three places that a misspelt one may stand for, best first.
+
+    Args:
+        text: What the user wrote.
+        kind: Which places to look among.
+
+    Returns:
+        Code and name of each, such as ``FRA (France)`` or ``US-CA (California)``.
+    """
+    from difflib import get_close_matches  # for messages about mistakes only
+
+    labels: dict[str, str] = {}
+    for label, *spellings in _labels(kind):
+        for spelling in spellings:
+            labels.setdefault(_fold(spelling), label)
+    found = get_close_matches(_fold(text), labels, n=6)
+    return tuple(dict.fromkeys(labels[spelling] for spelling in found))[:3]
+
+
+def _labels(kind: Literal["country", "region"]) -> Iterator[tuple[str, ...]]:
+    if kind == "region":
+        for row in _regions():
+            yield (f"{row['code']} ({row['name']})", *_spellings(row))
+        return
+    for row in (*rows("grid_country"), *rows("grid_absent")):
+        if len(row["iso3"]) == 3:
+            yield f"{row['iso3']} ({row['name']})", row["iso2"], row["iso3"], row["name"]
+
+
+def _find(table: str, column: str, value: str) -> dict[str, str] | None:
+    return next((row for row in rows(table) if row[column] == value), None)
+
+
+def _regions() -> Iterator[dict[str, str]]:
+    # The national eGRID figure is kept for comparison; as a region it would hide a country.
+    return (row for row in rows("grid_region") if row["scheme"] != "egrid_national")
+
+
+def _annual(row: dict[str, str], source: str, sigma_ln: float) -> Intensity:
+    return Intensity(
+        g_per_kwh=float(row["g_per_kwh"]),
+        place=row["name"],
+        source=source,
+        kind="annual",
+        scope="direct" if row["scope"] == "direct" else "lifecycle",
+        sigma_ln=sigma_ln,
+        year=int(row["year"]),
+    )
+
+
+def _absent(code: str) -> Intensity | None:
+    row = _find("grid_absent", "iso3", code)
+    if row is None:
+        return None
+    proxy = country(row["proxy_iso3"])
+    if proxy is None:
+        return _world_instead_of(row["name"], "no figure is published")
+    note = f"proxy: no figure is published for {row['name']}, {proxy.place} stands in"
+    return replace(proxy, sigma_ln=PROXY_SIGMA_LN, note=note)
+
+
+def _world_instead_of(name: str, reason: str) -> Intensity:
+    return replace(world(), note=f"world average instead of {name}: {reason}")
+
+
+def _region_note(row: dict[str, str]) -> str:
+    note = f"direct emissions only, {row['accounting']}-based"
+    return f"{note}; the year is that of the edition" if row["source"] == "nga" else note
+
+
+def _spellings(row: dict[str, str]) -> tuple[str, str, str]:
+    short = row["code"].partition("-")[2]
+    return _fold(row["code"]), _fold(short), _fold(row["name"])
+
+
+def _fold(text: str) -> str:
+    """Return only the letters and digits, without accents and case."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text).casefold() if c.isalnum())

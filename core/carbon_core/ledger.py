@@ -1,0 +1,261 @@
+"""Running totals: joules by device, grams by price. Pure, and of fixed size however long a run is.
+
+One rule covers counters and polled power alike: a reading adds a non-negative amount to what was
+measured, or else the span since the last booking becomes missing and is carried over from the
+neighbouring power. No total ever falls, so any two snapshots subtract to a sensible window.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from carbon_core import units
+from carbon_core.records import Device, Energy, Intensity, PriceShare, Reading, Snapshot
+
+# Marks are resolved after the next reading of every device, so a few points of history suffice.
+_HISTORY = 4
+_MAX_PRICES = 1024
+
+
+class Account:
+    """One device's running totals.
+
+    Args:
+        device: What is metered.
+        opened_ns: Monotonic time from which the device's energy counts, in nanoseconds.
+    """
+
+    __slots__ = (
+        "_booked_ns",
+        "_debt_j",
+        "_points",
+        "_power_w",
+        "_raw",
+        "_raw_ns",
+        "_unpowered_s",
+        "device",
+        "energy",
+    )
+
+    def __init__(self, device: Device, opened_ns: int) -> None:
+        self.device = device
+        self.energy = Energy()
+        self._booked_ns = opened_ns
+        self._raw: float | None = None
+        self._raw_ns = opened_ns
+        self._power_w: float | None = None
+        # Seconds that went missing before any power was known; filled in by the first known power.
+        self._unpowered_s = 0.0
+        # Joules extrapolated over failed reads, which a surviving counter will deliver again.
+        self._debt_j = 0.0
+        self._points = deque([(opened_ns, self.energy)], _HISTORY)
+
+    def update(self, t_ns: int, value: float | None) -> None:
+        """Book one reading.
+
+        Args:
+            t_ns: Monotonic time of the reading in nanoseconds.
+            value: Joules or watts, as the device's kind says; None when the read failed.
+        """
+        if t_ns <= self._booked_ns and self._raw is not None:
+            return
+        if value is None or not 0.0 <= value < float("inf"):
+            self._book_missing(t_ns)
+        elif self.device.kind == "power":
+            self._book_power(t_ns, value)
+        else:
+            self._book_counter(t_ns, value)
+        self._points.append((t_ns, self.energy))
+
+    def at(self, t_ns: int) -> Energy:
+        """Return the cumulative energy at an instant, interpolated between readings."""
+        points = list(self._points)
+        if t_ns >= points[-1][0]:
+            return self._carried_to(t_ns)
+        if t_ns <= points[0][0]:
+            return points[0][1]
+        upper = bisect_left(points, t_ns, key=lambda point: point[0])
+        (t0, before), (t1, after) = points[upper - 1], points[upper]
+        share = (t_ns - t0) / (t1 - t0)
+        return Energy(*(a + (b - a) * share for a, b in zip(before, after)))
+
+    def _carried_to(self, t_ns: int) -> Energy:
+        gap_s = units.seconds(t_ns - self._points[-1][0])
+        if gap_s <= 0:
+            return self.energy
+        measured_j, extrapolated_j, missing_s = self.energy
+        carried_j = (self._power_w or 0.0) * gap_s
+        return Energy(measured_j, extrapolated_j + carried_j, missing_s + gap_s)
+
+    def _book_counter(self, t_ns: int, raw_j: float) -> None:
+        if self._raw is None:
+            self._begin(t_ns, raw_j)
+            return
+        span_s = units.seconds(t_ns - self._raw_ns)
+        delta_j = self._delta_j(self._raw, raw_j)
+        limit_j = self.device.max_power_w * span_s
+        if 0.0 <= delta_j <= limit_j:
+            self._raw, self._raw_ns = raw_j, t_ns
+            self._book_measured(t_ns, delta_j, delta_j / span_s)
+            return
+        self._book_missing(t_ns)
+        if raw_j < self._raw:
+            # A fall that is no wrap: the counter began anew. An absurd rise, on the other hand, is
+            # a bad read; the value before it stays the one to count from.
+            self._raw, self._raw_ns = raw_j, t_ns
+            self._debt_j = 0.0
+
+    def _book_power(self, t_ns: int, power_w: float) -> None:
+        if power_w > self.device.max_power_w:
+            self._book_missing(t_ns)
+            return
+        if self._raw is None:
+            self._begin(t_ns, power_w)
+            self._learn_power(power_w)
+            return
+        span_s = units.seconds(t_ns - self._raw_ns)
+        mean_w = (self._raw + power_w) / 2
+        self._raw, self._raw_ns = power_w, t_ns
+        if span_s > self.device.max_gap_s:
+            self._learn_power(mean_w)
+            self._book_missing(t_ns)
+            self._debt_j = 0.0
+        else:
+            self._book_measured(t_ns, mean_w * span_s, mean_w)
+
+    def _begin(self, t_ns: int, raw: float) -> None:
+        """Take the first reading: what came before it can only be extrapolated."""
+        self._book_missing(t_ns)
+        self._raw, self._raw_ns = raw, t_ns
+        self._debt_j = 0.0
+
+    def _delta_j(self, before_j: float, after_j: float) -> float:
+        """Return the joules between two counter values, taking a fall for a wrap where one can be."""
+        delta_j = after_j - before_j
+        if delta_j < 0 and self.device.wrap_j is not None:
+            delta_j += self.device.wrap_j
+        return delta_j
+
+    def _book_measured(self, t_ns: int, delta_j: float, power_w: float) -> None:
+        repaid_j = min(delta_j, self._debt_j)
+        self._debt_j -= repaid_j
+        self._learn_power(power_w)
+        measured_j, extrapolated_j, missing_s = self.energy
+        self.energy = Energy(measured_j + delta_j - repaid_j, extrapolated_j, missing_s)
+        self._booked_ns = t_ns
+
+    def _learn_power(self, power_w: float) -> None:
+        self._power_w = power_w
+        if self._unpowered_s:
+            owed_j = power_w * self._unpowered_s
+            self._unpowered_s = 0.0
+            measured_j, extrapolated_j, missing_s = self.energy
+            self.energy = Energy(measured_j, extrapolated_j + owed_j, missing_s)
+
+    def _book_missing(self, t_ns: int) -> None:
+        span_s = units.seconds(t_ns - self._booked_ns)
+        self._booked_ns = t_ns
+        measured_j, extrapolated_j, missing_s = self.energy
+        if self._power_w is None:
+            self._unpowered_s += span_s
+            carried_j = 0.0
+        else:
+            carried_j = self._power_w * span_s
+            self._debt_j += carried_j
+        self.energy = Energy(measured_j, extrapolated_j + carried_j, missing_s + span_s)
+
+
+class Ledger:
+    """All devices' totals.
+
+    Args:
+        opened_ns: Monotonic time at which the run began, in nanoseconds.
+    """
+
+    def __init__(self, opened_ns: int) -> None:
+        self._opened_ns = opened_ns
+        self._accounts: dict[str, Account] = {}
+        self._devices: tuple[Device, ...] = ()
+
+    def add_devices(self, devices: Sequence[Device]) -> None:
+        """Open an account for each device, counting from the beginning of the run."""
+        for device in devices:
+            self._accounts[device.id] = Account(device, self._opened_ns)
+        self._devices = tuple(account.device for account in self._accounts.values())
+
+    def update(self, readings: Iterable[Reading]) -> None:
+        """Book the readings of one tick."""
+        accounts = self._accounts
+        for device_id, t_ns, value in readings:
+            accounts[device_id].update(t_ns, value)
+
+    def snapshot(self, t_ns: int) -> Snapshot:
+        """Return the totals at an instant that lies within or after the last few readings."""
+        energies = tuple(account.at(t_ns) for account in self._accounts.values())
+        return Snapshot(t_ns, self._devices, energies)
+
+
+class PriceCurve:
+    """Grams as a function of cumulative joules.
+
+    Energy only ever grows, so a price change is a point on the joule axis. A price may be set late,
+    for the joules since the previous one: whoever asks afterwards sees the better value, for every
+    window alike, and the grams of adjacent windows still add up.
+
+    Args:
+        assumed: The intensity that holds until a source says otherwise.
+        pue: Power usage effectiveness; facility energy per joule of the hardware.
+    """
+
+    def __init__(self, assumed: Intensity, *, pue: float = 1.0) -> None:
+        self.assumed = assumed
+        self._pue = pue
+        # One list of pairs, so that a reader on another thread never sees half an entry.
+        self._ends = [(0.0, 0.0)]
+        self._shares: dict[tuple[str, ...], PriceShare] = {}
+
+    def price(self, up_to_j: float, intensity: Intensity) -> None:
+        """Price the joules since the last price, and assume the value for those that follow."""
+        self.assumed = intensity
+        priced_j, priced_g = self._ends[-1]
+        span_j = up_to_j - priced_j
+        if span_j <= 0:
+            return
+        span_g = self._grams_of(span_j, intensity)
+        self._ends.append((up_to_j, priced_g + span_g))
+        _add_share(self._shares, intensity, span_j, span_g)
+        if len(self._ends) > _MAX_PRICES:
+            del self._ends[1:-2:2]
+
+    def grams(self, joules: float) -> float:
+        """Return the grams of CO2e that the first `joules` of the run stand for."""
+        ends = tuple(self._ends)
+        i = bisect_left(ends, joules, key=lambda end: end[0])
+        if i == len(ends):
+            priced_j, priced_g = ends[-1]
+            return priced_g + self._grams_of(joules - priced_j, self.assumed)
+        if i == 0:
+            return 0.0
+        (j0, g0), (j1, g1) = ends[i - 1], ends[i]
+        return g0 + (g1 - g0) * (joules - j0) / (j1 - j0)
+
+    def shares(self, total_j: float) -> tuple[PriceShare, ...]:
+        """Return how much of a run of `total_j` joules each kind of intensity priced."""
+        shares = dict(self._shares)
+        open_j = max(0.0, total_j - self._ends[-1][0])
+        if open_j or not shares:
+            _add_share(shares, self.assumed, open_j, self._grams_of(open_j, self.assumed))
+        return tuple(shares.values())
+
+    def _grams_of(self, joules: float, intensity: Intensity) -> float:
+        return units.kwh(joules) * self._pue * intensity.g_per_kwh
+
+
+def _add_share(
+    shares: dict[tuple[str, ...], PriceShare], intensity: Intensity, joules: float, grams: float
+) -> None:
+    key = (intensity.kind, intensity.place, intensity.source, str(intensity.scope))
+    before = shares.get(key, PriceShare(intensity, 0.0, 0.0))
+    shares[key] = PriceShare(intensity, before.joules + joules, before.grams + grams)

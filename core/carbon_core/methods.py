@@ -1,0 +1,54 @@
+"""How a joule can become known, and how well.
+
+Each method has a grade from A (hardware counter) to E (a guess by table) and a relative standard
+uncertainty. The uncertainty is the standard deviation of the logarithm, so that 0.05 reads as 5 %
+and ln 2 as "times or divided by 2". The figures and their sources are explained in
+docs/uncertainty.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of knowing energy.
+
+    Attributes:
+        name: Stable identifier that results carry, such as ``nvml.energy``.
+        grade: A (counter), B (model-based counter or sampled sensor), C, D (load model), E (constant).
+        sigma_ln: One standard deviation of ln(reported / true), systematic over a run.
+        edge_s: Random uncertainty of a window's ends, in seconds of the window's mean power.
+        summary: The method in a few words, for people.
+    """
+
+    name: str
+    grade: str
+    sigma_ln: float
+    summary: str
+    edge_s: float = 0.0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Khan et al. 2018 and Hackenberg et al. 2015: integrated regulators are metered since Haswell-EP.
+RAPL_INTEL_SERVER = Method("rapl.package", "A", 0.04, "RAPL energy counter")
+# Desrochers et al. 2016: modelled rather than metered domains on client parts.
+RAPL_INTEL_CLIENT = Method("rapl.package", "B", 0.08, "RAPL energy counter (client part)")
+# Schöne et al. 2021: the counter of AMD Zen is an event model that depends on the workload.
+RAPL_AMD = Method("rapl.package", "B", 0.10, "RAPL energy counter (AMD, model based)")
+RAPL_DRAM = Method("rapl.dram", "B", 0.15, "RAPL DRAM energy counter")
+# Yang et al., SC'24: gain errors of 19 cards against an external meter, rms 4.3 to 4.8 %; the
+# counter advances about every 100 ms, which leaves some 0.08 s of power open at a window's ends.
+NVML_ENERGY = Method("nvml.energy", "A", 0.05, "NVML energy counter", edge_s=0.08)
+NVML_POWER = Method("nvml.power", "B", 0.055, "NVML power, polled and integrated", edge_s=0.1)
+GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.30, "GPU power limit x utilisation")
+# RAPL profiles of four CPUs (96 points) against the load model: log rms 0.44.
+CPU_LOAD_TDP = Method("cpu.load_tdp", "D", math.log(1.55), "CPU load x TDP")
+CPU_LOAD_DEFAULT = Method("cpu.load_default", "E", math.log(2.0), "CPU load x typical power")
+RAM_MODEL = Method("ram.model", "E", math.log(2.0), "RAM power by size")
+FORCED_POWER = Method("forced", "D", 0.30, "power given in the settings")
+EXTRAPOLATED = Method("extrapolated", "E", math.log(2.0), "carried over from neighbouring power")

@@ -1,0 +1,148 @@
+"""``emissions.csv``: CodeCarbon's 38 columns, one row for each run, many writers at once.
+
+A new row is one ``write`` at the end of the file under a lock; anything else is a whole new file put
+in the old one's place. A file with other columns is kept beside the new one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from carbon_core.errors import OutputError
+from carbon_core.outputs.base import open_for_append, replace
+from carbon_core.outputs.emissions_data import EmissionsData
+
+COLUMNS = tuple(f.name for f in fields(EmissionsData))
+_LOCK_TIMEOUT_S = 1.5
+_MAX_CELL = 1000
+# A spreadsheet would run a cell that starts so as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class CsvFile:
+    """The file and its lock.
+
+    Args:
+        path: The CSV file.
+        lock_path: File whose lock serialises the writers.
+    """
+
+    def __init__(self, path: Path, lock_path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(lock_path, timeout=_LOCK_TIMEOUT_S, thread_local=False)
+
+    def append(self, data: EmissionsData) -> None:
+        """Add a row.
+
+        Raises:
+            OutputError: The row could not be written; the file is as it was.
+        """
+        self._locked(lambda: self._append(data))
+
+    def update(self, data: EmissionsData) -> None:
+        """Replace the row of the same run, or add one.
+
+        Raises:
+            OutputError: The row could not be written; the file is as it was.
+        """
+        self._locked(lambda: self._update(data))
+
+    def _locked(self, write: Any) -> None:
+        try:
+            with self._lock:
+                write()
+        except Timeout as error:
+            raise OutputError(f"{self._path} is locked by another process") from error
+        except OSError as error:
+            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def _append(self, data: EmissionsData) -> None:
+        self._set_aside_other_columns()
+        descriptor = open_for_append(self._path, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            start = "" if size == 0 or _last_byte(descriptor) == b"\n" else "\n"
+            header = _lines([COLUMNS]) if size == 0 else ""
+            _write_whole(descriptor, start + header + _lines([_cells(data)]), size)
+        finally:
+            os.close(descriptor)
+
+    def _update(self, data: EmissionsData) -> None:
+        rows = self._rows()
+        column = COLUMNS.index("run_id")
+        mine = [i for i, row in enumerate(rows) if row[column : column + 1] == [data.run_id]]
+        if not mine:
+            self._append(data)
+            return
+        rows[mine[-1]] = _cells(data)
+        replace(self._path, _lines(rows))
+
+    def _rows(self) -> list[list[str]]:
+        if not self._path.exists():
+            return []
+        with self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            return list(csv.reader(file))
+
+    def _set_aside_other_columns(self) -> None:
+        """Keep a file whose header is not ours under another name."""
+        if not self._path.exists() or self._path.stat().st_size == 0:
+            return
+        with self._path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = file.readline(100_000).rstrip("\r\n").split(",")
+        if tuple(header) != COLUMNS:
+            os.replace(self._path, _free_name(self._path))
+
+
+def _free_name(path: Path) -> Path:
+    """Return the first unused of ``x.csv.bak``, ``x.csv_0.bak``, ``x.csv_1.bak`` …."""
+    candidate, number = path.with_name(f"{path.name}.bak"), 0
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name}_{number}.bak")
+        number += 1
+    return candidate
+
+
+def _write_whole(descriptor: int, text: str, size_before: int) -> None:
+    """Append text with one write, or leave the file as it was."""
+    data = text.encode("utf-8", "replace")
+    try:
+        written = os.write(descriptor, data)
+    except OSError:
+        os.ftruncate(descriptor, size_before)
+        raise
+    if written < len(data):
+        os.ftruncate(descriptor, size_before)
+        raise OSError("the disk is full")
+    os.fsync(descriptor)
+
+
+def _last_byte(descriptor: int) -> bytes:
+    os.lseek(descriptor, -1, os.SEEK_END)
+    return os.read(descriptor, 1)
+
+
+def _cells(data: EmissionsData) -> list[str]:
+    return [_cell(value) for value in data.values.values()]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value)
+    clean = "".join(c if c.isprintable() else " " for c in value[:_MAX_CELL])
+    return "'" + clean if value.startswith(_FORMULA_STARTS) else clean
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,114 @@
+"""The result under CodeCarbon's names: 38 fields, in the order of its CSV file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from carbon_core.report import Report
+
+
+@dataclass(frozen=True)
+class EmissionsData:
+    """One row of ``emissions.csv``.
+
+    Units are CodeCarbon's: ``duration`` s, ``emissions`` kg, ``emissions_rate`` kg/s, powers W,
+    energies kWh, ``water_consumed`` L, memory GB. Energies and powers include PUE. What is not known
+    is None, which the file shows as an empty cell.
+    """
+
+    timestamp: str
+    project_name: str
+    run_id: str
+    experiment_id: str | None
+    duration: float
+    emissions: float
+    emissions_rate: float
+    cpu_power: float
+    gpu_power: float
+    ram_power: float
+    cpu_energy: float
+    gpu_energy: float
+    ram_energy: float
+    energy_consumed: float
+    water_consumed: float
+    country_name: str
+    country_iso_code: str
+    region: str
+    cloud_provider: str
+    cloud_region: str
+    os: str
+    python_version: str
+    codecarbon_version: str
+    cpu_count: int | None
+    cpu_model: str | None
+    gpu_count: int
+    gpu_model: str
+    longitude: float | None
+    latitude: float | None
+    ram_total_size: float | None
+    tracking_mode: str
+    cpu_utilization_percent: float | None
+    gpu_utilization_percent: float | None
+    ram_utilization_percent: float | None
+    ram_used_gb: float | None
+    on_cloud: str
+    pue: float
+    wue: float
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The fields by name, in order."""
+        return asdict(self)
+
+
+def emissions_data(report: Report) -> EmissionsData:
+    """Return a report under CodeCarbon's names."""
+    run, host, load = report.run, report.host, report.utilization
+    kilograms = report.emissions_kg.value
+    ended = datetime.fromisoformat(report.ended_at).astimezone()
+    return EmissionsData(
+        timestamp=ended.strftime("%Y-%m-%dT%H:%M:%S"),
+        project_name=run.project_name,
+        run_id=run.run_id,
+        experiment_id=run.experiment_id,
+        duration=report.duration_s,
+        emissions=kilograms,
+        emissions_rate=kilograms / report.duration_s if report.duration_s > 0 else 0.0,
+        cpu_power=report.component_w("cpu"),
+        gpu_power=report.component_w("gpu"),
+        ram_power=report.component_w("ram"),
+        cpu_energy=report.component_kwh("cpu"),
+        gpu_energy=report.component_kwh("gpu"),
+        ram_energy=report.component_kwh("ram"),
+        energy_consumed=report.energy_kwh.value,
+        water_consumed=report.water_l,
+        country_name=run.country_name,
+        country_iso_code=run.country_iso_code,
+        region=run.region,
+        cloud_provider="",
+        cloud_region="",
+        os=run.os,
+        python_version=run.python_version,
+        codecarbon_version=f"carbon-callbacks {run.package_version}",
+        cpu_count=host.cpu_count,
+        cpu_model=host.cpu_model,
+        gpu_count=len(host.gpu_models),
+        gpu_model=_counted(host.gpu_models),
+        longitude=None,
+        latitude=None,
+        ram_total_size=host.ram_total_gb,
+        tracking_mode=run.tracking_mode,
+        cpu_utilization_percent=load.cpu_percent,
+        gpu_utilization_percent=load.gpu_percent,
+        ram_utilization_percent=load.ram_percent,
+        ram_used_gb=load.ram_used_gb,
+        on_cloud="N",
+        pue=run.pue,
+        wue=run.wue,
+    )
+
+
+def _counted(models: tuple[str, ...]) -> str:
+    return ", ".join(f"{models.count(model)} x {model}" for model in dict.fromkeys(models))

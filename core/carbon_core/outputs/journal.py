@@ -1,0 +1,177 @@
+"""The journal: what a run is known to have drawn, appended as it goes, one JSON object a line.
+
+The first line says what does not change; each further one holds the totals so far. A killed process
+leaves a journal whose lock is free; the next run in the same directory folds it into the results.
+A torn last line is dropped, everything before it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from carbon_core import units
+from carbon_core.errors import OutputError
+from carbon_core.methods import Method
+from carbon_core.outputs.base import open_for_append
+from carbon_core.records import (
+    Device,
+    Energy,
+    HostFacts,
+    Intensity,
+    PriceShare,
+    Refusal,
+    Snapshot,
+    Utilization,
+)
+from carbon_core.report import Phase, Report, RunFacts
+
+SUFFIX = ".journal.jsonl"
+_LOCK_SUFFIX = ".lock"
+
+
+class Journal:
+    """The open journal of this process's run.
+
+    Args:
+        path: File that does not exist yet.
+        report: The run at its beginning.
+    """
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self._lock = FileLock(f"{path}{_LOCK_SUFFIX}", timeout=0, thread_local=False)
+        self._lock.acquire()
+        self._descriptor = open_for_append(path, 0o600)
+        self._devices = report.window.end.devices
+        self._torn = False
+        self._write({"type": "run", **_fixed(report)})
+
+    def append(self, report: Report) -> None:
+        """Add the totals so far."""
+        if report.window.end.devices != self._devices:
+            self._devices = report.window.end.devices
+            self._write({"type": "run", **_fixed(report)})
+        self._write({"type": "totals", **_totals(report)})
+
+    def close(self) -> None:
+        """Close the file; its run needs no recovery."""
+        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock.lock_file)
+        self._lock.release()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        start = "\n" if self._torn else ""
+        line = (start + json.dumps(record, default=str) + "\n").encode()
+        self._torn = True
+        written = os.write(self._descriptor, line)
+        if written < len(line):
+            raise OutputError("cannot write the journal: the disk is full")
+        self._torn = False
+        os.fsync(self._descriptor)
+
+
+def read(path: Path) -> Report:
+    """Rebuild the last known state of a run from its journal.
+
+    Raises:
+        OutputError: There is nothing usable in the file.
+    """
+    fixed: dict[str, Any] = {}
+    totals: dict[str, Any] = {}
+    for record in _records(path):
+        if record.get("type") == "run":
+            fixed = record
+        elif record.get("type") == "totals":
+            totals = record
+    try:
+        return _rebuilt(fixed, totals)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OutputError(f"{path} holds no usable record of a run") from error
+
+
+@contextlib.contextmanager
+def abandoned(directory: Path) -> Iterator[list[Path]]:
+    """Give the journals that no living process writes, locked while the caller folds them."""
+    locks: list[FileLock] = []
+    paths: list[Path] = []
+    for lock_path in directory.glob(f"*{SUFFIX}{_LOCK_SUFFIX}"):
+        lock = FileLock(lock_path, timeout=0, thread_local=False)
+        with contextlib.suppress(Timeout, OSError):
+            lock.acquire()
+            locks.append(lock)
+            paths.append(lock_path.with_suffix(""))
+    try:
+        yield paths
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def settled(path: Path) -> None:
+    """Note that a journal has been folded into the results."""
+    Path(f"{path}{_LOCK_SUFFIX}").unlink(missing_ok=True)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                if isinstance(record, dict):
+                    yield record
+
+
+def _fixed(report: Report) -> dict[str, Any]:
+    return {
+        "run": asdict(report.run),
+        "devices": [asdict(device) for device in report.window.end.devices],
+        "host": asdict(report.host),
+        "refusals": [asdict(refusal) for refusal in report.refusals],
+    }
+
+
+def _totals(report: Report) -> dict[str, Any]:
+    return {
+        "status": report.status,
+        "ended_at": report.ended_at,
+        "duration_s": report.duration_s,
+        "energies": [tuple(energy) for energy in report.window.end.energies],
+        "prices": [
+            {"intensity": asdict(share.intensity), "joules": share.joules, "grams": share.grams}
+            for share in report.prices
+        ],
+        "phases": [asdict(phase) for phase in report.phases],
+        "utilization": asdict(report.utilization),
+    }
+
+
+def _rebuilt(fixed: Mapping[str, Any], totals: Mapping[str, Any]) -> Report:
+    devices = tuple(
+        Device(**{**device, "method": Method(**device["method"])}) for device in fixed["devices"]
+    )
+    energies = tuple(Energy(*energy) for energy in totals["energies"])
+    start = Snapshot(0, devices, (Energy(),) * len(devices))
+    end = Snapshot(units.nanoseconds(totals["duration_s"]), devices, energies)
+    host = fixed["host"]
+    return Report(
+        run=RunFacts(**{**fixed["run"], "settings_not_used": ()}),
+        status="interrupted" if totals["status"] == "running" else totals["status"],
+        ended_at=totals["ended_at"],
+        window=end - start,
+        prices=tuple(
+            PriceShare(Intensity(**share["intensity"]), share["joules"], share["grams"])
+            for share in totals["prices"]
+        ),
+        phases=tuple(Phase(**phase) for phase in totals["phases"]),
+        host=HostFacts(**{**host, "gpu_models": tuple(host["gpu_models"])}),
+        refusals=tuple(Refusal(**refusal) for refusal in fixed["refusals"]),
+        utilization=Utilization(**totals["utilization"]),
+    )

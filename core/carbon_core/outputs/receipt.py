@@ -1,0 +1,84 @@
+"""The receipt: one JSON document that explains a finished run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from carbon_core.outputs.base import replace
+from carbon_core.records import Estimate, PriceShare
+from carbon_core.report import NOT_METERED, Report
+from carbon_core.units import kwh
+
+SCHEMA_VERSION = 1
+
+
+def receipt(report: Report) -> dict[str, Any]:
+    """Return a report as JSON-ready data; every figure has its unit in its name."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": asdict(report.run),
+        "status": report.status,
+        "ended_at": report.ended_at,
+        "duration_s": report.duration_s,
+        "energy_kwh": _estimate(report.energy_kwh),
+        "emissions_kg": _estimate(report.emissions_kg),
+        "power_w": report.power_w,
+        "water_l": report.water_l,
+        "is_estimate": report.is_estimate,
+        "share_by_grade": report.shares_by_grade,
+        "components": {name: _component(report, name) for name in report.components},
+        "devices": _devices(report),
+        "missing_s": report.missing_s,
+        "not_metered": NOT_METERED,
+        "intensity_g_per_kwh": report.intensity_g_per_kwh,
+        "intensities": [_price(share) for share in report.prices],
+        "phases": [
+            {**asdict(phase), "energy_kwh": kwh(phase.joules) * report.run.pue}
+            for phase in report.phases
+        ],
+        "host": asdict(report.host),
+        "refused_meters": [asdict(refusal) for refusal in report.refusals],
+        "utilization": asdict(report.utilization),
+    }
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the receipt of a run, replacing an earlier one of the same run."""
+    replace(path, json.dumps(receipt(report), indent=2, default=str) + "\n")
+
+
+def _estimate(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low_95": estimate.low, "high_95": estimate.high}
+
+
+def _component(report: Report, name: Any) -> dict[str, Any]:
+    return {
+        "energy_kwh": report.component_kwh(name),
+        "power_w": report.component_w(name),
+        "methods": report.methods_of(name),
+    }
+
+
+def _devices(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": device.id,
+            "name": device.name,
+            "component": device.component,
+            "method": device.method.name,
+            "grade": device.method.grade,
+            **energy._asdict(),
+        }
+        for device, energy in report.window.by_device().items()
+    ]
+
+
+def _price(share: PriceShare) -> dict[str, Any]:
+    return {
+        **asdict(share.intensity),
+        "energy_kwh": kwh(share.joules),
+        "emissions_kg": share.grams / 1000.0,
+    }

@@ -1,0 +1,109 @@
+"""The files of a run: the journal while it goes, then the row of the CSV and the receipt.
+
+The directory is made when it is absent. Where nothing can be written, that is said once and the run
+goes on; `stop()` still returns its figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from carbon_core.errors import OutputError
+from carbon_core.outputs import journal, receipt
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.outputs.journal import Journal
+from carbon_core.report import Report
+
+_R = TypeVar("_R")
+RUNS_DIRECTORY = "carbon_runs"
+
+
+class RunDirectory:
+    """An output (see `carbon_core.outputs.base.Output`) that writes files.
+
+    Args:
+        directory: Where ``emissions.csv`` and the directory ``carbon_runs`` lie.
+        csv_name: Name of the CSV file within it.
+        always_update: Replace the run's row even at the end of the run.
+        keep_journal: Whether to write a journal.
+    """
+
+    def __init__(
+        self, directory: Path, csv_name: str, *, always_update: bool, keep_journal: bool
+    ) -> None:
+        self.csv_path = directory / csv_name
+        self.runs_path = directory / RUNS_DIRECTORY
+        self._csv = CsvFile(self.csv_path, self.runs_path / f"{self.csv_path.name}.lock")
+        self._update_row = always_update
+        self._keep_journal = keep_journal
+        self._journal: Journal | None = None
+
+    def receipt_path(self, run_id: str) -> Path:
+        """Return where the receipt of a run lies."""
+        return self.runs_path / f"{run_id}.receipt.json"
+
+    def open(self, report: Report) -> None:
+        """Start the journal, then recover what killed runs left here."""
+        self._made()
+        if self._keep_journal:
+            self._recover()
+            path = self.runs_path / f"{report.run.run_id}{journal.SUFFIX}"
+            self._journal = self._translated(lambda: Journal(path, report))
+            self.update(report)
+
+    def update(self, report: Report) -> None:
+        """Append the totals to the journal."""
+        if self._journal is not None:
+            append = self._journal.append
+            self._translated(lambda: append(report))
+
+    def flush(self, report: Report) -> None:
+        """Save the totals so far in every file."""
+        self.update(report)
+        self._made()
+        self._csv.update(emissions_data(report))
+        self._update_row = True
+
+    def close(self, report: Report) -> None:
+        """Save the row and the receipt; the journal needs no recovery then."""
+        try:
+            self.update(report)
+        finally:
+            self._made()
+            self._save(report, update=self._update_row)
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+
+    def _save(self, report: Report, *, update: bool) -> None:
+        data = emissions_data(report)
+        if update:
+            self._csv.update(data)
+        else:
+            self._csv.append(data)
+        path = self.receipt_path(report.run.run_id)
+        self._translated(lambda: receipt.write(report, path))
+
+    def _recover(self) -> None:
+        """Fold the journals of processes that died into the results."""
+        with journal.abandoned(self.runs_path) as paths:
+            for path in paths:
+                try:
+                    self._save(journal.read(path), update=True)
+                except (OutputError, OSError):
+                    # Nothing usable, or nowhere to put it: the journal stays as it is.
+                    continue
+                journal.settled(path)
+
+    def _made(self) -> None:
+        self._translated(lambda: self.runs_path.mkdir(parents=True, exist_ok=True))
+
+    def _translated(self, write: Callable[[], _R]) -> _R:
+        try:
+            return write()
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"cannot write in {self.runs_path.parent}: {reason}") from error

@@ -1,0 +1,232 @@
+"""The records that the parts hand to each other: immutable, with units in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Literal, NamedTuple
+
+from carbon_core import units
+from carbon_core.methods import Method
+
+Component = Literal["cpu", "gpu", "ram"]
+COMPONENTS: tuple[Component, ...] = ("cpu", "gpu", "ram")
+
+
+@dataclass(frozen=True)
+class Device:
+    """One piece of hardware that a meter reads, and how.
+
+    Attributes:
+        id: Unique within a machine and stable across runs, such as ``gpu:GPU-5d1f…``.
+        component: The column of the results that the device counts towards.
+        name: What people call it.
+        method: How its joules become known.
+        kind: ``counter`` when readings are cumulative joules, ``power`` when they are watts.
+        wrap_j: Range of a counter that wraps, in joules; None for one that never does.
+        max_power_w: No real device of this kind draws more; a faster rise is refused.
+        max_gap_s: Longest time between two power readings that may be bridged by a straight line.
+    """
+
+    id: str
+    component: Component
+    name: str
+    method: Method
+    kind: Literal["counter", "power"] = "counter"
+    wrap_j: float | None = None
+    max_power_w: float = 5000.0
+    max_gap_s: float = 5.0
+
+
+class Reading(NamedTuple):
+    """One device's value at one instant.
+
+    Attributes:
+        device_id: The `Device.id` that was read.
+        t_ns: Monotonic time of the value, in nanoseconds.
+        value: Joules or watts, as `Device.kind` says; None when the read failed.
+    """
+
+    device_id: str
+    t_ns: int
+    value: float | None
+
+
+class Energy(NamedTuple):
+    """What is known of one device's energy, cumulative or over a window.
+
+    Attributes:
+        measured_j: Joules that the device's own method gave.
+        extrapolated_j: Joules carried over from neighbouring power while nothing could be read.
+        missing_s: Seconds of that.
+    """
+
+    measured_j: float = 0.0
+    extrapolated_j: float = 0.0
+    missing_s: float = 0.0
+
+    @property
+    def joules(self) -> float:
+        """Best estimate in joules: measured and extrapolated."""
+        return self.measured_j + self.extrapolated_j
+
+
+NO_ENERGY = Energy()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The ledger at an instant: cumulative joules by device.
+
+    Attributes:
+        t_ns: Monotonic time in nanoseconds.
+        devices: The devices known at that time; later snapshots of a run only ever append.
+        energies: Cumulative energy since the run began, in the order of `devices`.
+    """
+
+    t_ns: int
+    devices: tuple[Device, ...] = ()
+    energies: tuple[Energy, ...] = ()
+
+    @property
+    def joules(self) -> float:
+        """Cumulative joules of all devices."""
+        return sum(e.measured_j + e.extrapolated_j for e in self.energies)
+
+    def __sub__(self, earlier: Snapshot) -> Window:
+        return Window(earlier, self)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The difference of two snapshots of one run: a phase, an epoch, a task, or the whole run."""
+
+    start: Snapshot
+    end: Snapshot
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return units.seconds(self.end.t_ns - self.start.t_ns)
+
+    @property
+    def joules(self) -> float:
+        """Joules of all devices within the window."""
+        return self.end.joules - self.start.joules
+
+    @property
+    def power_w(self) -> float:
+        """Mean power in watts: energy by duration, so that the three always agree."""
+        return self.joules / self.duration_s if self.duration_s > 0 else 0.0
+
+    def by_device(self) -> dict[Device, Energy]:
+        """Return each device's energy within the window."""
+        pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
+        return {
+            device: Energy(*(b - a for b, a in zip(end, start)))
+            for device, (end, start) in zip(self.end.devices, pairs)
+        }
+
+    def component_j(self, component: Component) -> float:
+        """Return the joules of one component (``cpu``, ``gpu`` or ``ram``)."""
+        return sum(e.joules for d, e in self.by_device().items() if d.component == component)
+
+
+class Estimate(NamedTuple):
+    """A figure with its 95 % interval, all three in the same unit."""
+
+    value: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> Estimate:
+        """Return the estimate in another unit, `factor` of which make one of this."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How much greenhouse gas a kilowatt-hour stands for, and who says so.
+
+    Attributes:
+        g_per_kwh: Grams of CO2-equivalent per kilowatt-hour of electricity.
+        place: What the figure describes, in words (``France``, ``California``, ``world``).
+        source: Who published it.
+        kind: ``live``, ``annual`` average, ``world`` average, or the ``user``'s own value.
+        scope: ``lifecycle`` or ``direct`` emissions; None when the user's own value leaves it open.
+        sigma_ln: One standard deviation of ln(used / true) for a run at that place.
+        year: The year of an annual average.
+        time: ISO time of a live value.
+        note: What a reader must know, such as why this place was taken.
+    """
+
+    g_per_kwh: float
+    place: str
+    source: str
+    kind: Literal["live", "annual", "world", "user"]
+    scope: Literal["lifecycle", "direct"] | None
+    sigma_ln: float
+    year: int | None = None
+    time: str | None = None
+    note: str = ""
+
+
+class PriceShare(NamedTuple):
+    """The part of a run that one kind of intensity priced.
+
+    Attributes:
+        intensity: The latest value of that kind.
+        joules: Energy of the hardware that it priced.
+        grams: CO2e of that energy, with the facility's overhead.
+    """
+
+    intensity: Intensity
+    joules: float
+    grams: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A meter that was tried and is not used.
+
+    Attributes:
+        meter: Name of the meter, such as ``rapl``.
+        component: The component it would have measured.
+        reason: What was found.
+        remedy: What would make it work, or an empty string.
+    """
+
+    meter: str
+    component: Component
+    reason: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What the results say about the machine; None where it is not known.
+
+    Attributes:
+        cpu_model: Name as the operating system gives it.
+        cpu_count: Logical processors.
+        ram_total_gb: Memory in GiB.
+        gpu_models: Names of the GPUs counted.
+        facts: Anything else worth keeping, by name.
+    """
+
+    cpu_model: str | None = None
+    cpu_count: int | None = None
+    ram_total_gb: float | None = None
+    gpu_models: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """Mean load over a run, in percent, and memory used; None where it is not known."""
+
+    cpu_percent: float | None = None
+    gpu_percent: float | None = None
+    ram_percent: float | None = None
+    ram_used_gb: float | None = None

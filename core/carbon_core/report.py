@@ -1,0 +1,219 @@
+"""What a run came to: plain data, from which every output is written and a journal rebuilt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from carbon_core import uncertainty, units
+from carbon_core.methods import Method
+from carbon_core.records import (
+    COMPONENTS,
+    Component,
+    Estimate,
+    HostFacts,
+    PriceShare,
+    Refusal,
+    Utilization,
+    Window,
+)
+
+NOT_METERED = (
+    "power supply losses, fans, mainboard, disks and network are not metered; "
+    "neither is cooling, unless pue says so"
+)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run when it starts.
+
+    Attributes:
+        run_id: A UUID; a restart of the tracker begins another run.
+        project_name: The setting.
+        started_at: ISO time in UTC.
+        package_version: Version of this package.
+        python_version: Version of Python.
+        os: Name of the operating system.
+        rank: Rank within the job.
+        country_name: The place that prices the energy, in words.
+        country_iso_code: Three-letter code, or an empty string.
+        region: The setting, or an empty string.
+        tracking_mode: The setting.
+        experiment_id: The setting, or None.
+        pue: Power usage effectiveness.
+        wue: Water usage effectiveness in litres per kWh of the hardware.
+        settings: All settings, secrets hidden.
+        origins: Where the settings came from that are not defaults.
+        settings_not_used: Settings that were given and have no effect yet.
+    """
+
+    run_id: str
+    project_name: str
+    started_at: str
+    package_version: str
+    python_version: str
+    os: str
+    rank: int = 0
+    country_name: str = ""
+    country_iso_code: str = ""
+    region: str = ""
+    tracking_mode: str = "machine"
+    experiment_id: str | None = None
+    pue: float = 1.0
+    wue: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    settings_not_used: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase's part of a run: seconds, joules and how often it was entered."""
+
+    name: str
+    duration_s: float
+    joules: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The totals of a run, finished or not.
+
+    Attributes:
+        run: What was known at the start.
+        status: ``running``, ``completed``, ``failed`` or ``interrupted``.
+        ended_at: ISO time in UTC of the last instant that is counted.
+        window: The whole run; energy of the hardware, without the facility's overhead.
+        prices: Which intensities priced which part.
+        phases: The parts that the run was marked into; they add up to the window.
+        host: The machine.
+        refusals: Meters that were tried and not used.
+        utilization: Mean loads.
+    """
+
+    run: RunFacts
+    status: str
+    ended_at: str
+    window: Window
+    prices: tuple[PriceShare, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    host: HostFacts = field(default_factory=HostFacts)
+    refusals: tuple[Refusal, ...] = ()
+    utilization: Utilization = field(default_factory=Utilization)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the run in seconds."""
+        return self.window.duration_s
+
+    @property
+    def joules_by_method(self) -> dict[Method, float]:
+        """Joules of the hardware by the method that gave them."""
+        return uncertainty.joules_by_method(self.window)
+
+    @property
+    def energy_kwh(self) -> Estimate:
+        """Energy in kWh with its 95 % interval, times PUE."""
+        value = units.kwh(self.window.joules) * self.run.pue
+        return uncertainty.interval(value, self._energy_sigma_ln)
+
+    @property
+    def emissions_kg(self) -> Estimate:
+        """Emissions in kg CO2e with their 95 % interval: energy and intensity together."""
+        grams = sum(share.grams for share in self.prices)
+        sigma_ln = math.hypot(self._energy_sigma_ln, self._intensity_sigma_ln(grams))
+        return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln)
+
+    @property
+    def intensity_g_per_kwh(self) -> float:
+        """Mean grams of CO2e per kWh of the run."""
+        kwh = self.energy_kwh.value
+        if kwh <= 0:
+            return self.prices[-1].intensity.g_per_kwh if self.prices else 0.0
+        return self.emissions_kg.value * units.GRAMS_PER_KG / kwh
+
+    @property
+    def power_w(self) -> float:
+        """Mean power in watts, times PUE."""
+        return self.window.power_w * self.run.pue
+
+    @property
+    def water_l(self) -> float:
+        """Litres of water: WUE x energy of the hardware."""
+        return units.kwh(self.window.joules) * self.run.wue
+
+    @property
+    def shares_by_grade(self) -> dict[str, float]:
+        """Share of the joules (0 to 1) by grade, best grade first."""
+        return uncertainty.shares_by_grade(self.joules_by_method)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether more than a fifth of the joules come from models rather than meters."""
+        return uncertainty.is_estimate(self.joules_by_method)
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components of which anything is known."""
+        known = {device.component for device in self.window.end.devices}
+        return tuple(component for component in COMPONENTS if component in known)
+
+    def component_kwh(self, component: Component) -> float:
+        """Return a component's energy in kWh, times PUE."""
+        return units.kwh(self.window.component_j(component)) * self.run.pue
+
+    def component_w(self, component: Component) -> float:
+        """Return a component's mean power in watts, times PUE."""
+        joules = self.window.component_j(component) * self.run.pue
+        return joules / self.duration_s if self.duration_s > 0 else 0.0
+
+    def methods_of(self, component: Component) -> list[str]:
+        """Return how a component's joules became known, by method name."""
+        devices = self.window.end.devices
+        names = [str(device.method) for device in devices if device.component == component]
+        return list(dict.fromkeys(names))
+
+    @property
+    def missing_s(self) -> float:
+        """The longest time, over all devices, for which energy was carried over, not measured."""
+        return max((energy.missing_s for energy in self.window.end.energies), default=0.0)
+
+    def summary(self) -> str:
+        """Return the run in one line for people."""
+        energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
+        kind = "estimate" if self.is_estimate else "measured"
+        grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
+        return (
+            f"{self.status} after {self.duration_s:.1f} s: "
+            f"{figure(energy.value)} kWh, {figure(emissions.value)} gCO2e "
+            f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; {kind}; grades: "
+            f"{grades or 'none'}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
+        )
+
+    @property
+    def place(self) -> str:
+        """The place whose intensity priced most of the energy."""
+        if not self.prices:
+            return "unknown place"
+        return max(self.prices, key=lambda share: share.joules).intensity.place
+
+    @property
+    def _energy_sigma_ln(self) -> float:
+        return uncertainty.sigma_ln(self.joules_by_method, self.duration_s)
+
+    def _intensity_sigma_ln(self, total_g: float) -> float:
+        if total_g <= 0:
+            return max((share.intensity.sigma_ln for share in self.prices), default=0.0)
+        return sum(share.grams / total_g * share.intensity.sigma_ln for share in self.prices)
+
+
+def figure(value: float) -> str:
+    """Return a number with three significant digits, without an exponent where people avoid it."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+        return f"{value:.{max(0, digits)}f}"
+    return f"{value:.2e}"

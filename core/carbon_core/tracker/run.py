@@ -1,0 +1,278 @@
+"""One run: from `start()` to `stop()`, made of a sampler, a reporter, a price curve and outputs.
+
+    new ──open()──▶ running ──close(status)──▶ closed
+                       │ mark(), snapshot(), report()
+
+A run is used once; a tracker that starts again makes another. Whoever closes it first wins: the
+user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from carbon_core import units
+from carbon_core.clock import Clock
+from carbon_core.errors import CarbonError, IntensityError
+from carbon_core.hardware.base import Detection, Meter
+from carbon_core.ledger import PriceCurve
+from carbon_core.notices import Notices
+from carbon_core.outputs.base import Output
+from carbon_core.records import Intensity, Snapshot, Utilization, Window
+from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.reporter import Reporter
+from carbon_core.sampler import Mark, Sampler
+
+# What start(), snapshot() and the end of a window may cost the training thread at worst.
+PATIENCE_S = 0.05
+# Of the time that stop() has left, what one step may take before the next gets its turn.
+_SHARE = 0.5
+_LEAST_FILE_S = 0.25
+
+
+class LiveSource(Protocol):
+    """A source of grid intensity that answers over the network."""
+
+    def latest(self) -> Intensity:
+        """Return the value that holds now, or raise `IntensityError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a run is made of; `carbon_core.assemble` fills it in, tests put fakes.
+
+    Attributes:
+        clock: Source of time.
+        facts: What is known before anything is measured.
+        detect: Finds the meters; slow, so it runs on the sampler's thread.
+        assumed: The intensity that holds until a live source says otherwise.
+        heartbeat_s: Seconds between two journal records.
+        outputs: Where the results go.
+        live: A live source of intensity, if the settings ask for one.
+        live_every: Heartbeats between two live look-ups; None for only at the end.
+        shutdown_timeout_s: Longest time that closing may take.
+        notices: Lines for people.
+        first_phase: The phase that the run begins with.
+    """
+
+    clock: Clock
+    facts: RunFacts
+    detect: Callable[[], Detection]
+    assumed: Intensity
+    heartbeat_s: float = 15.0
+    outputs: Sequence[Output] = ()
+    live: LiveSource | None = None
+    live_every: int | None = None
+    shutdown_timeout_s: float = 2.0
+    notices: Notices = field(default_factory=Notices)
+    first_phase: str = "run"
+
+
+class Run:
+    """A run that goes on.
+
+    Args:
+        parts: What it is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.notices = parts.notices
+        self.final: Report | None = None
+        self.pid = os.getpid()
+        self._parts = parts
+        self._opened_ns = parts.clock.monotonic_ns()
+        self._curve = PriceCurve(parts.assumed, pue=parts.facts.pue)
+        self._detection = Detection(())
+        self._beats = 0
+        self._closing = threading.Lock()
+        self._reporter = Reporter(self.notices.warn)
+        self._sampler = Sampler(
+            clock=parts.clock,
+            opened_ns=self._opened_ns,
+            first_phase=parts.first_phase,
+            detect=self._detect,
+            heartbeat_s=parts.heartbeat_s,
+            on_heartbeat=self._heartbeat,
+            on_fault=self.notices.warn,
+        )
+
+    # --- called by the user's thread ------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start measuring; wait a moment for the first readings, but no longer."""
+        if self._sampler.start():
+            self._sampler.started.wait(PATIENCE_S)
+        else:
+            self._sampler.begin()
+
+    def mark(self, phase: str) -> None:
+        """Note that a phase begins now. Costs about a microsecond."""
+        self._sampler.mark(Mark(self._parts.clock.monotonic_ns(), phase))
+
+    def instant(self) -> Mark:
+        """Note this instant, to be resolved soon; wait on the mark for its totals."""
+        mark = Mark(self._parts.clock.monotonic_ns(), None, threading.Event())
+        self._sampler.mark(mark)
+        return mark
+
+    def snapshot(self) -> Snapshot:
+        """Return the totals now, or the last known ones when no reading comes in time."""
+        return self.instant().wait(PATIENCE_S) or self._sampler.latest
+
+    def grams(self, window: Window) -> float:
+        """Return the grams of CO2e that a window's energy stands for, as priced so far."""
+        return self._curve.grams(window.end.joules) - self._curve.grams(window.start.joules)
+
+    def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
+        """Return the totals up to a snapshot (by default, the last known one)."""
+        end = snapshot or self._sampler.latest
+        gauge = self._detection.gauge
+        return Report(
+            run=self._parts.facts,
+            status=status,
+            ended_at=self._parts.clock.now().isoformat(timespec="milliseconds"),
+            window=end - Snapshot(self._opened_ns),
+            prices=self._curve.shares(end.joules),
+            phases=tuple(
+                Phase(total.name, total.duration_s, total.joules, total.count)
+                for total in list(self._sampler.phases.values())
+            ),
+            host=self._detection.host,
+            refusals=self._detection.refusals,
+            utilization=gauge.means() if gauge else Utilization(),
+        )
+
+    def part_report(self, window: Window) -> Report:
+        """Return a window's own totals in the shape of a whole run."""
+        whole = self.report(window.end)
+        joules, grams = window.joules, self.grams(window)
+        prices = tuple(share._replace(joules=joules, grams=grams) for share in whole.prices[-1:])
+        return replace(whole, window=window, prices=prices, phases=())
+
+    def flush(self) -> Report:
+        """Take a reading and have the results saved so far; does not wait for the files."""
+        report = self.report(self.snapshot())
+        for output in self._parts.outputs:
+            self._submit(lambda output=output: output.flush(report))  # type: ignore[misc]
+        return report
+
+    def close(self, status: str) -> Report | None:
+        """End the run, save it and return its report. Only the first call does anything.
+
+        Args:
+            status: ``completed``, ``failed`` or ``interrupted``.
+        """
+        if self.pid != os.getpid():
+            return None
+        with self._closing:
+            if self.final is None:
+                self.final = self._close(status)
+        return self.final
+
+    # --- called by the sampler's thread ---------------------------------------------------------
+
+    def _detect(self) -> Sequence[Meter]:
+        self._detection = self._parts.detect()
+        report = self.report()
+        for output in self._parts.outputs:
+            self._submit(lambda output=output: output.open(report))  # type: ignore[misc]
+        return self._detection.meters
+
+    def _heartbeat(self, snapshot: Snapshot) -> None:
+        self._look_at_loads()
+        report = self.report(snapshot)
+        for output in self._parts.outputs:
+            self._submit(lambda output=output: output.update(report))  # type: ignore[misc]
+        every = self._parts.live_every
+        if self._beats and every and self._beats % every == 0:
+            self._reporter.network.submit(self._ask_price)
+        self._beats += 1
+
+    def _look_at_loads(self) -> None:
+        if self._detection.gauge is not None:
+            self._detection.gauge.sample()
+
+    # --- called by the reporter's threads -------------------------------------------------------
+
+    def _ask_price(self) -> None:
+        """Price what was drawn since the last look-up, with the value that holds now."""
+        if self._parts.live is None or self.final is not None:
+            return
+        up_to_j = self._sampler.latest.joules
+        try:
+            intensity = self._parts.live.latest()
+        except IntensityError as error:
+            intensity = self._curve.assumed
+            held = f"{intensity.g_per_kwh:g} g/kWh ({intensity.source})"
+            self.notices.warn(f"no live grid intensity: {error}; {held} is used")
+        self._curve.price(up_to_j, intensity)
+
+    def _submit(self, write: Callable[[], None]) -> None:
+        if not self._reporter.files.submit(lambda: self._guarded(write)):
+            self.notices.warn("files are too slow: some journal records were left out")
+
+    def _guarded(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except CarbonError as error:
+            self.notices.warn(f"{error}; the run is still measured and returned")
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _close(self, status: str) -> Report:
+        deadline_ns = self._parts.clock.monotonic_ns() + units.nanoseconds(
+            self._parts.shutdown_timeout_s
+        )
+        end = self._last_snapshot()
+        if self._parts.live is not None:
+            self._reporter.network.submit(self._ask_price)
+            self._reporter.network.close(self._left_s(deadline_ns) * _SHARE)
+            self._curve.price(end.joules, self._curve.assumed)
+        report = self.report(end, status)
+        for output in self._parts.outputs:
+            self._submit(lambda output=output: output.close(report))  # type: ignore[misc]
+        self._sampler.stop(self._left_s(deadline_ns))
+        if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
+            self.notices.warn("the files did not finish in time; the journal will be recovered")
+        self.notices.post(logging.INFO, report.summary())
+        return report
+
+    def _last_snapshot(self) -> Snapshot:
+        mark = Mark(self._parts.clock.monotonic_ns(), "end", threading.Event(), last=True)
+        self._sampler.mark(mark)
+        patience_s = self._parts.shutdown_timeout_s * _SHARE
+        if threading.current_thread().name.startswith("carbon-") or not self._sampler.alive:
+            # The collector may end a forgotten run on any thread, even the one that would answer;
+            # and without a sampler nobody will.
+            self._sampler.stop(0.0)
+            patience_s = 0.0
+        return mark.wait(patience_s) or self._carried_on(mark.t_ns)
+
+    def _carried_on(self, t_ns: int) -> Snapshot:
+        """Return the last known totals, held up to now: a meter hangs, and time is up."""
+        self.notices.warn("a meter did not answer in time: the last known totals are reported")
+        latest = self._sampler.latest
+        gap_s = units.seconds(t_ns - latest.t_ns)
+        if gap_s <= 0:
+            return latest
+        held = tuple(
+            energy._replace(
+                extrapolated_j=energy.extrapolated_j + self._mean_w(latest, energy.joules) * gap_s,
+                missing_s=energy.missing_s + gap_s,
+            )
+            for energy in latest.energies
+        )
+        return Snapshot(t_ns, latest.devices, held)
+
+    def _mean_w(self, latest: Snapshot, joules: float) -> float:
+        span_s = units.seconds(latest.t_ns - self._opened_ns)
+        return joules / span_s if span_s > 0 else 0.0
+
+    def _left_s(self, deadline_ns: int) -> float:
+        return max(0.0, units.seconds(deadline_ns - self._parts.clock.monotonic_ns()))

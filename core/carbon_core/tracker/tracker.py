@@ -1,0 +1,263 @@
+"""The object that users hold: starts and stops runs, and can never harm the program around it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from carbon_core import units
+from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
+from carbon_core.records import Component, Snapshot, Window
+from carbon_core.report import Report
+from carbon_core.sampler import Mark
+from carbon_core.tracker.run import PATIENCE_S, Parts, Run
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Tracker = TypeVar("_Tracker", bound="Tracker")
+
+
+def harmless(
+    method: Callable[Concatenate[_Tracker, _P], _R],
+) -> Callable[Concatenate[_Tracker, _P], _R | None]:
+    """Keep a fault of ours out of the user's program: say it once, and return None."""
+
+    def guarded(self: _Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the guard of the user's thread: promise number one
+            self.complain(f"{method.__name__}() failed: {error!r}")
+            return None
+
+    functools.update_wrapper(guarded, method)
+    return guarded
+
+
+class Tracker:
+    """Measures from `start()` to `stop()`; may be started again.
+
+    Subclasses say what a run is made of. Nothing here raises into the program, blocks it for longer
+    than 50 ms (`stop()`: the setting ``shutdown_timeout_s``), or outlives `stop()`. A tracker that is
+    forgotten, or still running when the interpreter ends, closes its run as ``interrupted``.
+    """
+
+    def __init__(self) -> None:
+        self.run_id = str(uuid.uuid4())
+        self._run: Run | None = None
+        self._last: Report | None = None
+        self._tasks: dict[str, OpenWindow] = {}
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def make_parts(self, run_id: str) -> Parts:
+        """Return what the next run is made of."""
+        raise NotImplementedError
+
+    def complain(self, text: str) -> None:
+        """Tell the user about a fault of ours, once."""
+        run = self._run
+        if run is not None:
+            run.notices.warn(text)
+            run.notices.deliver()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on in this process (a forked child's copy is inert)."""
+        return self._run is not None and self._run.pid == os.getpid()
+
+    @harmless
+    def start(self) -> None:
+        """Begin a run. Does nothing while one goes on."""
+        if self._run is not None:
+            return
+        if self._last is not None:
+            self.run_id = str(uuid.uuid4())
+        run = self._run = Run(self.make_parts(self.run_id))
+        # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
+        self._finalizer = weakref.finalize(self, run.close, "interrupted")
+        run.open()
+        run.notices.deliver()
+
+    @harmless
+    def stop(self, status: str = "completed") -> float | None:
+        """End the run and save it.
+
+        Args:
+            status: How the work ended: ``completed``, ``failed`` or ``interrupted``.
+
+        Returns:
+            Emissions in kg CO2e; those of the last run when none goes on, None when there was none.
+        """
+        run = self._run
+        if run is not None and self.running:
+            self._last = run.close(status) or self._last
+            self._run = None
+            self._tasks.clear()
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            run.notices.deliver()
+        return self.final_emissions
+
+    @harmless
+    def flush(self) -> float | None:
+        """Save the totals so far and return the emissions in kg CO2e; the run goes on."""
+        if self._run is None or not self.running:
+            return None
+        report = self._run.flush()
+        self._run.notices.deliver()
+        return report.emissions_kg.value
+
+    def mark(self, phase: str) -> None:
+        """Note that a phase begins now: the run is cut into phases by its marks.
+
+        Args:
+            phase: Its name; the spans of equal names are added up.
+        """
+        if self._run is not None and self._run.pid == os.getpid():
+            self._run.mark(phase)
+
+    def window(self, name: str = "") -> OpenWindow:
+        """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block."""
+        return OpenWindow(name, self._run if self.running else None)
+
+    @harmless
+    def start_task(self, task_name: str | None = None) -> str:
+        """Open a named window, starting the tracker if need be, and return the name.
+
+        Args:
+            task_name: A taken or absent name is made unique.
+        """
+        self.start()
+        name = task_name or uuid.uuid4().hex
+        if name in self._tasks:
+            name = f"{name}_{uuid.uuid4().hex}"
+        self._tasks[name] = self.window(name)
+        return name
+
+    @harmless
+    def stop_task(self, task_name: str | None = None) -> EmissionsData | None:
+        """Close a task's window and return what it came to.
+
+        Args:
+            task_name: By default, the task that was started last.
+        """
+        name = task_name or next(reversed(self._tasks), None)
+        task = self._tasks.pop(name, None) if name else None
+        if task is None or self._run is None:
+            return None
+        return emissions_data(self._run.part_report(task.close()))
+
+    @harmless
+    def report(self) -> Report | None:
+        """Return the totals: now while a run goes on, else of the last run."""
+        if self._run is None or not self.running:
+            return self._last
+        report = self._run.report(self._run.snapshot())
+        self._run.notices.deliver()
+        return report
+
+    @property
+    def final_report(self) -> Report | None:
+        """The totals of the last run that ended."""
+        return self._last
+
+    @property
+    def final_emissions(self) -> float | None:
+        """Emissions of the last run that ended, in kg CO2e."""
+        return self._last.emissions_kg.value if self._last else None
+
+    @property
+    def final_emissions_data(self) -> EmissionsData | None:
+        """The last run that ended, under CodeCarbon's names."""
+        return emissions_data(self._last) if self._last else None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop(status_of(error))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Threads, locks and files stay here; a copy is another tracker, not started.
+        fresh: dict[str, Any] = {
+            "run_id": str(uuid.uuid4()),
+            "_run": None,
+            "_tasks": {},
+            "_finalizer": None,
+        }
+        return {**self.__dict__, **fresh}
+
+
+class OpenWindow:
+    """A window that was opened by `Tracker.window`.
+
+    Attributes:
+        name: As given.
+    """
+
+    def __init__(self, name: str, run: Run | None) -> None:
+        self.name = name
+        self._run = run
+        self._start = run.instant() if run else None
+        self._end: Mark | None = None
+
+    def close(self) -> Window:
+        """End the window now; wait a moment (at most 50 ms) for its reading."""
+        if self._run is not None and self._end is None:
+            self._end = self._run.instant()
+            self._end.wait(PATIENCE_S)
+        return self.result
+
+    @property
+    def result(self) -> Window:
+        """What the window holds, up to now while it is open."""
+        if self._run is None or self._start is None:
+            return Snapshot(0) - Snapshot(0)
+        end = self._end.snapshot if self._end else self._run.snapshot()
+        latest = end or self._run.snapshot()
+        return latest - (self._start.snapshot or latest)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.result.duration_s
+
+    @property
+    def energy_kwh(self) -> float:
+        """Energy of the hardware in kWh."""
+        return units.kwh(self.result.joules)
+
+    @property
+    def emissions_kg(self) -> float:
+        """Emissions in kg CO2e, as priced so far."""
+        return self._run.grams(self.result) / units.GRAMS_PER_KG if self._run else 0.0
+
+    def component_kwh(self, component: Component) -> float:
+        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh."""
+        return units.kwh(self.result.component_j(component))
+
+    def __enter__(self) -> OpenWindow:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def status_of(error: BaseException | None) -> str:
+    """Return the status of a run that ended with an exception, or without one."""
+    if error is None:
+        return "completed"
+    return "failed" if isinstance(error, Exception) else "interrupted"

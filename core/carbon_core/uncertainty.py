@@ -1,0 +1,66 @@
+"""From methods to a 95 % interval, shares by grade and a word about coverage.
+
+Errors are combined to first order in the logarithm. Within one method they are taken as fully
+correlated over time and devices (a gain error does not average out), between methods as
+independent. No interval is narrower than the 5 % of the worst grade-A sensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from carbon_core.methods import EXTRAPOLATED, Method
+from carbon_core.records import Estimate, Window
+
+Z_95 = 1.959964
+FLOOR_SIGMA_LN = 0.05
+ESTIMATE_SHARE = 0.20
+
+
+def joules_by_method(window: Window) -> dict[Method, float]:
+    """Return the window's joules by the method that gave them."""
+    totals: dict[Method, float] = defaultdict(float)
+    for device, energy in window.by_device().items():
+        totals[device.method] += energy.measured_j
+        if energy.extrapolated_j:
+            totals[EXTRAPOLATED] += energy.extrapolated_j
+    return dict(totals)
+
+
+def sigma_ln(by_method: dict[Method, float], duration_s: float) -> float:
+    """Return one standard deviation of ln(reported / true) of a sum of joules by method."""
+    total_j = sum(by_method.values())
+    if total_j <= 0:
+        return 0.0
+    variance = sum(
+        (joules / total_j) ** 2 * _method_variance(method, duration_s)
+        for method, joules in by_method.items()
+    )
+    return max(FLOOR_SIGMA_LN, math.sqrt(variance))
+
+
+def _method_variance(method: Method, duration_s: float) -> float:
+    edge = method.edge_s / duration_s if duration_s > 0 else 0.0
+    return method.sigma_ln**2 + min(edge, 1.0) ** 2
+
+
+def interval(value: float, sigma_ln: float) -> Estimate:
+    """Return a value with its 95 % interval: value x exp(± 1.96 sigma)."""
+    factor = math.exp(Z_95 * sigma_ln)
+    return Estimate(value, value / factor, value * factor)
+
+
+def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:
+    """Return the share of the joules (0 to 1) that each grade stands for, best grade first."""
+    total_j = sum(by_method.values())
+    shares: dict[str, float] = defaultdict(float)
+    for method, joules in by_method.items():
+        shares[method.grade] += joules / total_j if total_j > 0 else 0.0
+    return dict(sorted(shares.items()))
+
+
+def is_estimate(by_method: dict[Method, float]) -> bool:
+    """Tell whether more than a fifth of the joules come from models rather than meters."""
+    shares = shares_by_grade(by_method)
+    return shares.get("D", 0.0) + shares.get("E", 0.0) > ESTIMATE_SHARE
