@@ -155,11 +155,11 @@ class Tracker:
         return emissions_data(self._run.part_report(task.close()))
 
     @harmless
-    def report(self) -> Report | None:
-        """Return the totals: now while a run goes on, else of the last run."""
+    def report(self, at: Snapshot | None = None) -> Report | None:
+        """Return the totals: now (or at a snapshot) while a run goes on, else of the last run."""
         if self._run is None or not self.running:
             return self._last
-        report = self._run.report(self._run.snapshot())
+        report = self._run.report(at or self._run.snapshot())
         self._run.notices.deliver()
         return report
 
@@ -229,6 +229,10 @@ class OpenWindow:
         end = self._end.snapshot if self._end else self._run.snapshot()
         latest = end or self._run.snapshot()
         return latest - (self._start.snapshot or latest)
+
+    def report(self) -> Report | None:
+        """Return the window's totals in the shape of a whole run; None if nothing was measured."""
+        return self._run.part_report(self.result) if self._run else None
 
     @property
     def duration_s(self) -> float:

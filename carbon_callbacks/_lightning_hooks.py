@@ -1,0 +1,109 @@
+"""Lightning's hooks, for both of its packages; told apart only by the base class they are mixed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carbon_callbacks._training import Training
+from carbon_core import Report, status_of
+
+PREFIX = "carbon/"
+
+
+class LightningHooks:
+    """Measures what `Trainer` does, and logs it.
+
+    At the end of each training epoch ``carbon/energy_kwh`` and the like go to ``pl_module.log``, where
+    EarlyStopping and ModelCheckpoint can monitor them; at the end the exact totals go to the loggers.
+
+    Args:
+        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(self, **overrides: Any) -> None:
+        super().__init__()
+        self._training = Training(**overrides)
+        self._saving = False
+
+    @property
+    def report(self) -> Report | None:
+        """The totals of the run that ended last."""
+        return self._training.report
+
+    # hook                        event
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        self._training.begin()
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        self._training.phase("sanity_check")
+
+    def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
+        self._training.phase("setup")
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self._training.epoch_begin()
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        metrics = self._training.epoch_end()
+        with self._training.guard():
+            for name, value in metrics.items():
+                pl_module.log(PREFIX + name, value)
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        if not trainer.sanity_checking:
+            self._enter(trainer, "validate")
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._training.phase("train")
+
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        self._enter(trainer, "test")
+
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
+        self._enter(trainer, "predict")
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+        self._training.phase("checkpoint")
+        self._saving = True
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # No hook says that a checkpoint has been written; the next batch does.
+        if self._saving:
+            self._saving = False
+            self._training.phase("train")
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self._training.phase("end")
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self._close(trainer, None)
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        self._close(trainer, exception)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Lightning puts `log` and `log_dict` on its callbacks: bound methods of the whole module.
+        injected = ("log", "log_dict")
+        return {key: value for key, value in self.__dict__.items() if key not in injected}
+
+    def _enter(self, trainer: Any, phase: str) -> None:
+        """Enter a phase, which is a run of its own outside fit."""
+        if not self._training.running and trainer.state.fn != "fit":
+            self._training.begin()
+        self._training.phase(phase)
+
+    def _close(self, trainer: Any, exception: BaseException | None) -> None:
+        if not self._training.running:
+            return
+        self._training.end(status_of(exception))
+        with self._training.guard():
+            totals = {PREFIX + name: value for name, value in self._training.metrics().items()}
+            for logger in trainer.loggers if totals else ():
+                logger.log_metrics(totals, step=trainer.global_step)

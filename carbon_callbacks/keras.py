@@ -1,0 +1,102 @@
+"""`EmissionsCallback` for Keras 3: ``model.fit(callbacks=[EmissionsCallback()])``."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from carbon_callbacks._training import Training
+from carbon_core import Report, status_of
+
+try:
+    from keras.callbacks import Callback
+except ImportError as error:
+    raise ImportError(
+        "carbon_callbacks.keras needs the package keras: pip install 'carbon-callbacks[keras]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EmissionsCallback"]
+
+
+class EmissionsCallback(Callback):
+    """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
+
+    ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
+    TensorBoard see them when they are listed after this callback. Keras tells nobody about an exception;
+    the run is then closed by the next training, at exit, or at once in a ``with callback:`` block.
+
+    No batch hook is overridden: Keras would call it in step with every batch.
+
+    Args:
+        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(self, **overrides: Any) -> None:
+        super().__init__()
+        self._training = Training(**overrides)
+        self._fitting = False
+
+    @property
+    def report(self) -> Report | None:
+        """The totals of the run that ended last."""
+        return self._training.report
+
+    # hook                        event
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._training.begin()
+        self._fitting = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._training.epoch_begin()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        metrics = self._training.epoch_end()
+        if logs is not None:
+            logs.update(metrics)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._fitting = False
+        self._training.end()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._enter("validate" if self._fitting else "evaluate")
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._leave()
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._enter("predict")
+
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._fitting = False
+        self._training.end(status_of(error))
+
+    def _enter(self, phase: str) -> None:
+        """Enter a phase, which is a run of its own outside fit."""
+        if not self._fitting:
+            self._training.begin()
+        self._training.phase(phase)
+
+    def _leave(self) -> None:
+        if self._fitting:
+            self._training.phase("train")
+        else:
+            self._training.end()

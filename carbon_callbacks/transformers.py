@@ -1,0 +1,130 @@
+"""`EmissionsCallback` for Hugging Face: ``Trainer(callbacks=[EmissionsCallback()])``."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from carbon_callbacks._training import Training
+from carbon_core import Report, status_of
+
+try:
+    from transformers import TrainerCallback
+except ImportError as error:
+    raise ImportError(
+        "carbon_callbacks.transformers needs the package transformers: "
+        "pip install 'carbon-callbacks[transformers]'"
+    ) from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EmissionsCallback"]
+
+
+class EmissionsCallback(TrainerCallback):
+    """Measures `Trainer.train`, and adds the totals to every log of the training.
+
+    ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in
+    ``state.log_history`` and in ``TrainOutput.metrics``. The Trainer tells nobody about an exception;
+    the run is then closed by the next training, at exit, or at once in a ``with callback:`` block.
+
+    Args:
+        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(self, **overrides: Any) -> None:
+        self._training = Training(**overrides)
+        self._epoch_metrics: dict[str, float] = {}
+
+    @property
+    def report(self) -> Report | None:
+        """The totals of the training that ended last."""
+        return self._training.report
+
+    # hook                        event
+
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        with self._training.guard():
+            _move_before_reporters(self)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.begin()
+        self._epoch_metrics = {}
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.epoch_begin()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if control.should_evaluate or control.should_save:
+            self._before_pause(control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._epoch_metrics = self._training.epoch_end()
+        self._before_pause(control)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.phase("checkpoint" if control.should_save else "train")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.phase("train")
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if logs is not None and not any(key.startswith("eval_") for key in logs):
+            with self._training.guard():
+                if "train_runtime" in logs:
+                    self._training.phase("end")
+                _add(logs, state, {**self._epoch_metrics, **self._training.metrics()})
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._training.end(status_of(error))
+
+    def _before_pause(self, control: Any) -> None:
+        """Enter the phase that the Trainer will do next, which has no hook of its own."""
+        if control.should_evaluate:
+            self._training.phase("validate")
+        elif control.should_save:
+            self._training.phase("checkpoint")
+
+
+def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:
+    """Add metrics to a log entry and to its copy in the history."""
+    logs.update(metrics)
+    if state.log_history and state.log_history[-1].get("step") == state.global_step:
+        state.log_history[-1].update(metrics)
+
+
+def _move_before_reporters(callback: EmissionsCallback) -> None:
+    """Move a callback ahead of the reporters, which would otherwise log before it has added anything.
+
+    The Trainer puts the user's callbacks last and does not hand its handler to them; the handler is
+    the caller of this hook. Where it cannot be found, everything but the reporters still works.
+    """
+    frame = sys._getframe(2)
+    for _ in range(4):
+        callbacks = getattr(frame.f_locals.get("self"), "callbacks", None)
+        if isinstance(callbacks, list) and callback in callbacks:
+            # Moving up within the list that is being iterated skips nobody: who follows stays put.
+            callbacks.remove(callback)
+            callbacks.insert(1 if callbacks else 0, callback)
+            return
+        if frame.f_back is None:
+            return
+        frame = frame.f_back

@@ -1,0 +1,65 @@
+"""Hugging Face: a small vision transformer, built from its configuration, learns digits."""
+
+from __future__ import annotations
+
+import sys
+
+import digits
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    Trainer,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+    set_seed,
+)
+
+from carbon_callbacks.transformers import EmissionsCallback
+
+
+class Digits(Dataset):
+    def __init__(self, images, labels):
+        self.images, self.labels = torch.from_numpy(images)[:, None], torch.from_numpy(labels)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, i):
+        return {"pixel_values": self.images[i], "labels": self.labels[i]}
+
+
+def train(output_dir=".", epochs=8):
+    """Train; return the accuracy on the validation digits and the report of the run."""
+    set_seed(0)
+    x_train, y_train, x_val, y_val = digits.load()
+    shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4)
+    pixels = dict(image_size=8, patch_size=2, num_channels=1, num_labels=10)
+    callback = EmissionsCallback(project_name="hf-vit-digits", output_dir=output_dir)
+    trainer = Trainer(
+        model=ViTForImageClassification(ViTConfig(**shape, **pixels)),
+        args=TrainingArguments(
+            output_dir=f"{output_dir}/hf_vit",
+            num_train_epochs=epochs,
+            per_device_train_batch_size=32,
+            per_device_eval_batch_size=450,
+            learning_rate=2e-3,
+            eval_strategy="epoch",
+            save_strategy="no",
+            disable_tqdm=True,
+            report_to="none",
+        ),
+        train_dataset=Digits(x_train, y_train),
+        eval_dataset=Digits(x_val, y_val),
+        compute_metrics=lambda p: {
+            "accuracy": float((p.predictions.argmax(1) == p.label_ids).mean())
+        },
+        callbacks=[callback],
+    )
+    trainer.train()
+    return trainer.state.log_history[-2]["eval_accuracy"], callback.report
+
+
+if __name__ == "__main__":
+    accuracy, report = train(*sys.argv[1:2])
+    print(f"accuracy {accuracy:.1%}; {report.summary()}")
