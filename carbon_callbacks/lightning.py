@@ -1,4 +1,4 @@
-"""`EmissionsCallback` for the package ``lightning``: ``Trainer(callbacks=[EmissionsCallback()])``."""
+"""`EmissionsCallback` for Trainers of the package ``lightning``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`EmissionsCallback` for the package ``pytorch-lightning``: ``Trainer(callbacks=[EmissionsCallback()])``."""
+"""`EmissionsCallback` for Trainers of the package ``pytorch-lightning``."""
 
 from __future__ import annotations
 

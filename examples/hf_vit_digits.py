@@ -7,13 +7,7 @@ import sys
 import digits
 import torch
 from torch.utils.data import Dataset
-from transformers import (
-    Trainer,
-    TrainingArguments,
-    ViTConfig,
-    ViTForImageClassification,
-    set_seed,
-)
+from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
 from carbon_callbacks.transformers import EmissionsCallback
 
@@ -29,9 +23,13 @@ class Digits(Dataset):
         return {"pixel_values": self.images[i], "labels": self.labels[i]}
 
 
+def accuracy_of(predicted):
+    return {"accuracy": float((predicted.predictions.argmax(1) == predicted.label_ids).mean())}
+
+
 def train(output_dir=".", epochs=8):
     """Train; return the accuracy on the validation digits and the report of the run."""
-    set_seed(0)
+    torch.manual_seed(0)
     x_train, y_train, x_val, y_val = digits.load()
     shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4)
     pixels = dict(image_size=8, patch_size=2, num_channels=1, num_labels=10)
@@ -51,9 +49,7 @@ def train(output_dir=".", epochs=8):
         ),
         train_dataset=Digits(x_train, y_train),
         eval_dataset=Digits(x_val, y_val),
-        compute_metrics=lambda p: {
-            "accuracy": float((p.predictions.argmax(1) == p.label_ids).mean())
-        },
+        compute_metrics=accuracy_of,
         callbacks=[callback],
     )
     trainer.train()

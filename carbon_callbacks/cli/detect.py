@@ -1,0 +1,66 @@
+"""``carbon-callbacks detect``: what would be measured here, and how well."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from carbon_core.assemble.parts import detect, notices_for
+from carbon_core.clock import SystemClock
+from carbon_core.config import sources
+from carbon_core.config.resolve import resolve
+from carbon_core.hardware.base import Detection
+from carbon_core.hardware.host import Host
+from carbon_core.records import Device
+from carbon_core.uncertainty import interval
+
+
+def run(*, as_json: bool) -> None:
+    """Detect once and print the outcome."""
+    settings = resolve({}).settings
+    notices = notices_for(settings)
+    environ = sources.process_environment()
+    detection = detect(settings, environ, Host().root, SystemClock(), notices)
+    try:
+        if as_json:
+            print(json.dumps(_data(detection), indent=2))
+        else:
+            _print_tables(detection, Console())
+    finally:
+        for meter in detection.meters:
+            meter.close()
+        notices.deliver()
+
+
+def _devices(detection: Detection) -> list[Device]:
+    return [device for meter in detection.meters for device in meter.devices]
+
+
+def _data(detection: Detection) -> dict[str, Any]:
+    return {
+        "devices": [asdict(device) for device in _devices(detection)],
+        "refused_meters": [asdict(refusal) for refusal in detection.refusals],
+        "host": asdict(detection.host),
+    }
+
+
+def _print_tables(detection: Detection, console: Console) -> None:
+    table = Table("component", "device", "meter", "grade", "95 % range", title="Measured here")
+    for device in _devices(detection):
+        method = device.method
+        row = device.component, device.name, method.summary, method.grade
+        table.add_row(*row, _range(method.sigma_ln))
+    console.print(table)
+    for refusal in detection.refusals:
+        console.print(f"not used: {refusal.meter} ({refusal.component}): {refusal.reason}")
+        if refusal.remedy:
+            console.print(f"  remedy: {refusal.remedy}")
+
+
+def _range(sigma_ln: float) -> str:
+    factor = interval(1.0, sigma_ln).high
+    return f"± {factor - 1:.0%}" if factor < 1.5 else f"x or / {factor:.1f}"

@@ -1,0 +1,58 @@
+"""Trains on the handwritten digits with three frameworks and shows what each training took."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+# Before Keras is imported: it chooses its backend then.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+warnings.filterwarnings("ignore")
+
+import hf_vit_digits
+import keras_digits
+import lightning_digits
+from rich.console import Console
+from rich.table import Table
+
+from carbon_callbacks import Report
+
+TRAININGS = {
+    "Lightning": lightning_digits.train,
+    "HF Trainer": hf_vit_digits.train,
+    "Keras 3": keras_digits.train,
+}
+
+
+def main(output_dir: str = "demo_output") -> int:
+    """Run the trainings and print one table."""
+    results = {name: train(output_dir) for name, train in TRAININGS.items()}
+    columns = "framework", "accuracy", "duration", "CPU kWh", "GPU kWh", "RAM kWh", "gCO2e (95 %)"
+    table = Table(*columns, "measured by", title="What each training took")
+    for name, (accuracy, report) in results.items():
+        table.add_row(name, f"{accuracy:.1%}", *cells(report))
+    Console(width=140).print(table)
+    report = results["Keras 3"][1]
+    print(f"Intensity: {report.intensity_g_per_kwh:.0f} gCO2e/kWh ({report.place}); not in it:")
+    print("  " + report.prices[0].intensity.source)
+    print(f"Files: {Path(output_dir, 'emissions.csv').resolve()}")
+    print(f"       {Path(output_dir, 'carbon_runs').resolve()}/*.receipt.json")
+    return 0
+
+
+def cells(report: Report) -> list[str]:
+    """Return the table's cells for one report."""
+    grams = report.emissions_kg.scaled(1000)
+    kwh = [
+        f"{report.component_kwh(part):.2e}" if part in report.components else "no meter"
+        for part in ("cpu", "gpu", "ram")
+    ]
+    methods = [f"{part} {'/'.join(report.methods_of(part))}" for part in report.components]
+    interval = f"{grams.value:.4f} ({grams.low:.4f} to {grams.high:.4f})"
+    return [f"{report.duration_s:.1f} s", *kwh, interval, ", ".join(methods)]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

@@ -1,0 +1,129 @@
+"""Everything that is run on this project: `nox -l` lists it, `nox -s demo` shows it at work.
+
+Versions and groups are read from pyproject.toml. Environments are reused; `nox -R` skips installs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "imports", "tests"]
+
+ROOT = Path(__file__).parent
+GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+# The frameworks would otherwise look for hubs and trackers on the network.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "torch", "TOKENIZERS_PARALLELISM": "false"}
+CORE_TESTS = ["tests/core", "tests/properties", "tests/faults"]
+
+
+def offer_pyenv() -> None:
+    """Let pyenv's `python3.10` and its like be found, where the interpreters lie under pyenv."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    running = ".".join(map(str, sys.version_info[:3]))
+    newest = [max(root.glob(f"{python}.*"), default=None) for python in PYTHONS]
+    versions = [running, *(path.name for path in newest if path is not None)]
+    if root.is_dir():
+        os.environ.setdefault("PYENV_VERSION", ":".join(dict.fromkeys(versions)))
+
+
+offer_pyenv()
+
+
+def install_frameworks(session: nox.Session) -> None:
+    """Install torch first and by its exact version: a range would bring a build of several GB."""
+    torch, *others = GROUPS["frameworks"]
+    session.install(torch)
+    session.install(*others)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Train on handwritten digits with each framework and show what it took."""
+    install_frameworks(session)
+    session.install("-e", ".[cli]")
+    session.run("python", "examples/demo.py", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole suite with all frameworks, and the core's on every Python that is here."""
+    install_frameworks(session)
+    session.install(*GROUPS["test"], "-e", ".")
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for python in PYTHONS:
+        if python != running:
+            session.notify(f"core-{python}")
+    session.run("pytest", *session.posargs, env=OFFLINE)
+
+
+@nox.session(python=PYTHONS)
+def core(session: nox.Session) -> None:
+    """Run the core's tests without any framework."""
+    session.install(*GROUPS["test"], "-e", ".")
+    session.run("pytest", *(session.posargs or CORE_TESTS))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*GROUPS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy (strict) and pyright."""
+    session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check the layers."""
+    session.install(*GROUPS["imports"], "-e", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and run the core's suite against it, in a clean environment, elsewhere."""
+    session.install("build", *GROUPS["test"])
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(dist))
+    (wheel,) = dist.glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(str(wheel))
+    with session.chdir(session.create_tmp()):
+        tests = [str(ROOT / path) for path in ["tests/core", "tests/properties", "tests/packaging"]]
+        config = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
+        session.run("pytest", *config, "-o", f"pythonpath={ROOT / 'tests'}", *tests)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare with CodeCarbon, side by side, and print the ratios."""
+    install_frameworks(session)
+    session.install(*GROUPS["bench"], "-e", ".")
+    session.run("python", "benchmarks/bench.py", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example."""
+    install_frameworks(session)
+    session.install("-e", ".[cli]")
+    output = os.fspath(Path(session.create_tmp()))
+    for path in sorted((ROOT / "examples").glob("*_digits.py")):
+        session.run("python", os.fspath(path), output, env=OFFLINE)
