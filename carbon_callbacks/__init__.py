@@ -7,9 +7,13 @@ Importing this module loads neither a framework nor a meter, and does nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = (
+    False  # what type checkers take for True; importing typing would cost more than all this
+)
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from carbon_core import (
         CarbonError,
         ConfigError,

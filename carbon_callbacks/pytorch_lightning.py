@@ -15,5 +15,5 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 
-class EmissionsCallback(LightningHooks, Callback):
+class EmissionsCallback(LightningHooks, Callback):  # pyright: ignore[reportGeneralTypeIssues]
     __doc__ = LightningHooks.__doc__

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EmissionsCallback"]
 
 
-class EmissionsCallback(TrainerCallback):
+class EmissionsCallback(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, and adds the totals to every log of the training.
 
     ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in

@@ -6,10 +6,13 @@ loaded on first use, so that importing the package does nothing and costs next t
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = (
+    False  # what type checkers take for True; importing typing would cost more than all this
+)
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
     from carbon_core.errors import (
         CarbonError,
@@ -63,6 +66,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

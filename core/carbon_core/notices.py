@@ -9,11 +9,13 @@ installed, no level is changed.
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections import deque
 
-LOGGER = logging.getLogger("carbon_callbacks")
+LOGGER_NAME = "carbon_callbacks"
+# Levels of `logging`, which is imported when there is something to say.
+INFO = 20
+WARNING = 30
 _MAX_PENDING = 64
 _MAX_LINE = 1000
 
@@ -26,7 +28,7 @@ class Notices:
         preamble: Put before each line.
     """
 
-    def __init__(self, level: int = logging.INFO, preamble: str = "") -> None:
+    def __init__(self, level: int = INFO, preamble: str = "") -> None:
         self._level = level
         self._preamble = preamble
         self._seen: set[str] = set()
@@ -40,7 +42,11 @@ class Notices:
 
     def warn(self, text: str) -> None:
         """Keep a warning for later. Safe from any thread."""
-        self.post(logging.WARNING, text)
+        self.post(WARNING, text)
+
+    def tell(self, text: str) -> None:
+        """Keep a line of information for later. Safe from any thread."""
+        self.post(INFO, text)
 
     def deliver(self) -> None:
         """Show what was kept. Only from the user's thread."""
@@ -57,8 +63,11 @@ def printable(text: str) -> str:
 
 
 def _show(level: int, line: str) -> None:
-    if LOGGER.hasHandlers():
-        LOGGER.log(level, "%s", line)
+    import logging
+
+    logger = logging.getLogger(LOGGER_NAME)
+    if logger.hasHandlers():
+        logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: then there is nobody to tell.
     with contextlib.suppress(AttributeError, OSError, ValueError):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import Settings
-from carbon_core.fetch import fetcher
 from carbon_core.hardware.base import Detection
-from carbon_core.intensity.electricity_maps import ElectricityMaps
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import iso2_of
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output
-from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.ranks import Rank, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.run import LiveSource, Parts
+from carbon_core.version import VERSION
 
-DISTRIBUTION = "carbon-callbacks"
+_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
 def make_parts(
@@ -56,7 +52,7 @@ def make_parts(
         detect=lambda: detect(settings, environ, root, clock, notices),
         assumed=intensity,
         heartbeat_s=settings.measure_power_secs,
-        outputs=_outputs(settings),
+        make_outputs=lambda: _outputs(settings),
         live=_live(settings, clock),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
@@ -87,16 +83,8 @@ def detect(
 def notices_for(settings: Settings) -> Notices:
     """Return where lines for people go, at the level that the settings ask for."""
     level = settings.log_level
-    number = level if isinstance(level, int) else getattr(logging, level)
+    number = level if isinstance(level, int) else _LEVELS[level]
     return Notices(number, settings.logger_preamble)
-
-
-def version() -> str:
-    """Return this package's version, or ``unknown`` in a bare checkout."""
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _place(settings: Settings) -> Place:
@@ -121,7 +109,7 @@ def _facts(
         run_id=run_id,
         project_name=settings.project_name,
         started_at=clock.now().isoformat(timespec="milliseconds"),
-        package_version=version(),
+        package_version=VERSION,
         python_version=platform.python_version(),
         os=f"{platform.system()} {platform.release()}",
         rank=rank.world,
@@ -141,12 +129,9 @@ def _facts(
 def _outputs(settings: Settings) -> list[Output]:
     if not settings.save_to_file:
         return []
-    return [run_directory(settings)]
+    from carbon_core.outputs.run_directory import RunDirectory
 
-
-def run_directory(settings: Settings) -> RunDirectory:
-    """Return the output that writes files, as the settings place it."""
-    return RunDirectory(
+    directory = RunDirectory(
         Path(settings.output_dir),
         # A name from a file or variable must not lead out of the directory.
         settings.output_file
@@ -155,12 +140,16 @@ def run_directory(settings: Settings) -> RunDirectory:
         always_update=settings.on_csv_write == "update",
         keep_journal=settings.journal,
     )
+    return [directory]
 
 
-def _live(settings: Settings, clock: Clock) -> ElectricityMaps | None:
+def _live(settings: Settings, clock: Clock) -> LiveSource | None:
     token = settings.electricitymaps_api_token
     if not token or settings.force_carbon_intensity_g_co2e_kwh is not None:
         return None
+    from carbon_core.fetch import fetcher
+    from carbon_core.intensity.electricity_maps import ElectricityMaps
+
     zone = settings.electricitymaps_zone or _two_letters(settings)
     return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone)
 
@@ -177,7 +166,7 @@ def _stand_by(parts: Parts) -> Parts:
     return replace(
         parts,
         detect=lambda: Detection(()),
-        outputs=(),
+        make_outputs=tuple,
         live=None,
-        notices=Notices(logging.ERROR),
+        notices=Notices(_LEVELS["ERROR"]),
     )

@@ -198,9 +198,9 @@ def _finite(value: Any) -> float:
 
 
 def _parse_gpu_list(value: Any) -> list[int | str]:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         value = [value]
-    if isinstance(value, str):
+    elif isinstance(value, str):
         value = value.strip().removeprefix("[").removesuffix("]").split(",")
     return [_gpu_id(item) for item in value if str(item).strip()]
 

@@ -97,7 +97,7 @@ def identify(cpuinfo: str, *, sys_vendor: str = "", logical_cpus: int) -> CpuIde
     name = cpu.name or (arm["core"] if arm else None)
     watts, match, note = (
         _exact(cpu, logical_cpus)
-        or (arm and _arm(arm, cpu, logical_cpus))
+        or (_arm(arm, cpu, logical_cpus) if arm else None)
         or _family(cpu, logical_cpus)
         or _per_thread(logical_cpus)
     )

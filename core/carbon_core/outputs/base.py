@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +54,8 @@ def open_for_append(path: Path, mode: int) -> int:
 
 def replace(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a whole file at once: temporary file beside it, fsync, rename."""
+    import tempfile  # with what it imports, the dearest module of all; needed once, at the end
+
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
