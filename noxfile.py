@@ -85,6 +85,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy (strict) and pyright."""
     session.install(*GROUPS["types"], *GROUPS["test"], "-e", ".")
     session.run("mypy")
+    session.run("mypy", "tests/typing/user_code.py")
     session.run("pyright")
 
 

@@ -35,8 +35,8 @@ def main(output_dir: str = "demo_output") -> int:
         table.add_row(name, f"{accuracy:.1%}", *cells(report))
     Console(width=140).print(table)
     report = results["Keras 3"][1]
-    print(f"Intensity: {report.intensity_g_per_kwh:.0f} gCO2e/kWh ({report.place}); not in it:")
-    print("  " + report.prices[0].intensity.source)
+    source = report.prices[0].intensity.source
+    print(f"Intensity: {report.intensity_g_per_kwh:.0f} gCO2e/kWh ({report.place}; {source})")
     print(f"Files: {Path(output_dir, 'emissions.csv').resolve()}")
     print(f"       {Path(output_dir, 'carbon_runs').resolve()}/*.receipt.json")
     return 0
@@ -49,7 +49,7 @@ def cells(report: Report) -> list[str]:
         f"{report.component_kwh(part):.2e}" if part in report.components else "no meter"
         for part in ("cpu", "gpu", "ram")
     ]
-    methods = [f"{part} {'/'.join(report.methods_of(part))}" for part in report.components]
+    methods = [method for part in report.components for method in report.methods_of(part)]
     interval = f"{grams.value:.4f} ({grams.low:.4f} to {grams.high:.4f})"
     return [f"{report.duration_s:.1f} s", *kwh, interval, ", ".join(methods)]
 
