@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.clock import Clock, SystemClock
-from carbon_core.config.schema import Settings
+from carbon_core.config.schema import Settings, default_of
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import iso2_of
@@ -44,6 +44,7 @@ def make_parts(
     """
     clock = clock or SystemClock()
     notices = notices_for(settings)
+    _tell_what_has_no_effect(settings, notices)
     rank = rank_of(environ)
     intensity = _intensity(settings, notices)
     parts = Parts(
@@ -87,6 +88,14 @@ def notices_for(settings: Settings) -> Notices:
     return Notices(number, settings.logger_preamble)
 
 
+def _tell_what_has_no_effect(settings: Settings, notices: Notices) -> None:
+    if settings.tracking_mode == "process":
+        notices.warn("tracking_mode=process has no effect yet: the whole machine is counted")
+    asked = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
+    if asked:
+        notices.warn(f"these settings have no effect yet: {', '.join(asked)}")
+
+
 def _place(settings: Settings) -> Place:
     return Place(
         settings.country_iso_code or settings.country_2letter_iso_code,
@@ -116,7 +125,7 @@ def _facts(
         country_name=intensity.place,
         country_iso_code=_place(settings).iso3 or "",
         region=settings.region or "",
-        tracking_mode=settings.tracking_mode,
+        tracking_mode="machine",
         experiment_id=settings.experiment_id,
         pue=settings.pue,
         wue=settings.wue,

@@ -182,10 +182,23 @@ class Run:
     def _detect(self) -> Sequence[Meter]:
         self._outputs = self._parts.make_outputs()
         self._detection = self._parts.detect()
+        self.notices.tell(self._greeting())
         report = self.report()
         for output in self._outputs:
             self._submit(lambda output=output: output.open(report))  # type: ignore[misc]
         return self._detection.meters
+
+    def _greeting(self) -> str:
+        devices = [device for meter in self._detection.meters for device in meter.devices]
+        meters = dict.fromkeys(
+            f"{device.component} by {device.method.summary} (grade {device.method.grade})"
+            for device in devices
+        )
+        assumed = self._parts.assumed
+        return (
+            f"measuring {', '.join(meters) or 'nothing: another rank of this node does'}; "
+            f"{assumed.g_per_kwh:.0f} gCO2e/kWh ({assumed.place})"
+        )
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._look_at_loads()
