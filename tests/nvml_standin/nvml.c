@@ -1,0 +1,445 @@
+/* A stand-in for libnvidia-ml.so.1: a small, honest lie that the real `pynvml` loads.
+ *
+ * Every value is a pure function of CLOCK_MONOTONIC and of the variables below, which are read by the
+ * nvmlInit that finds the library unused. Nothing is accumulated between calls, so any number of
+ * threads may read, and the truth between two instants can be computed elsewhere to the millijoule.
+ *
+ * Instants are nanoseconds of CLOCK_MONOTONIC (Python: time.monotonic_ns()). Unset means the default.
+ *
+ *   NVML_STANDIN_GPUS             number of GPUs, 0 to 64                                    (1)
+ *   NVML_STANDIN_LOW_W            power in the first half of every period, in watts          (100)
+ *   NVML_STANDIN_HIGH_W           power in the second half, in watts                         (LOW_W)
+ *   NVML_STANDIN_PERIOD_S         period of the square wave in seconds; 0 is constant LOW_W  (0)
+ *   NVML_STANDIN_SUPPORTS         comma list out of energy,power,utilization; whatever is
+ *                                 missing answers NOT_SUPPORTED                              (all)
+ *   NVML_STANDIN_COUNTER_MS       the energy counter moves once in so many milliseconds      (0: exact)
+ *   NVML_STANDIN_LATENCY_MS       every reading takes so many milliseconds; the value is of
+ *                                 the middle of them                                         (0)
+ *   NVML_STANDIN_HANG_FROM_NS     from this instant on ...                                   (never)
+ *   NVML_STANDIN_HANG_S           ... every reading hangs for so many seconds                (0)
+ *   NVML_STANDIN_LOST_FROM_NS     from this instant on readings answer GPU_IS_LOST ...       (never)
+ *   NVML_STANDIN_LOST_UNTIL_NS    ... until this one                                         (for ever)
+ *   NVML_STANDIN_LOST_INDEX       only this GPU is lost                                      (-1: all)
+ *   NVML_STANDIN_RESET_AT_NS      the energy counters fall to 0 at this instant              (never)
+ *   NVML_STANDIN_LIMIT_W          enforced and default power limit in watts                  (700)
+ *   NVML_STANDIN_MEMORY_MIB       memory of each GPU                                         (81920)
+ *   NVML_STANDIN_NAMES            names separated by `|`; the last one goes for the rest     (NVML Stand-In)
+ *   NVML_STANDIN_DRIVER           driver version                                             (550.0)
+ *   NVML_STANDIN_INIT_ERROR       NVML error code that initialising answers                  (0: success)
+ *
+ * GPU number N has the UUID GPU-00000000-0000-0000-0000-00000000000N (N in hexadecimal). Its counter
+ * holds N kJ at monotonic 0, so that no two GPUs look like one. Utilisation is the share of the power
+ * limit that is drawn, in percent.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum {
+    SUCCESS = 0,
+    UNINITIALIZED = 1,
+    INVALID_ARGUMENT = 2,
+    NOT_SUPPORTED = 3,
+    NOT_FOUND = 6,
+    INSUFFICIENT_SIZE = 7,
+    GPU_IS_LOST = 15
+};
+enum { MAX_GPUS = 64, ENERGY = 1, POWER = 2, UTILIZATION = 4 };
+enum { FIELD_ENERGY = 83, FIELD_POWER_AVERAGE = 185, FIELD_POWER_INSTANT = 186 };
+enum { TYPE_UNSIGNED_INT = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
+
+typedef int nvmlReturn_t;
+typedef struct { int index; } gpu_t;
+typedef struct { unsigned gpu, memory; } utilization_t;
+typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2_t;
+typedef struct {
+    char busIdLegacy[16];
+    unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
+    char busId[32];
+} pci_t;
+typedef union { double d; unsigned ui; unsigned long ul; unsigned long long ull; } value_t;
+typedef struct {
+    uint32_t fieldId, scopeId;
+    int64_t timestamp, latencyUsec;
+    unsigned valueType;
+    nvmlReturn_t nvmlReturn;
+    value_t value;
+} field_t;
+
+static struct {
+    int users, gpus, supports, lost_index;
+    double low_w, high_w, period_s, limit_w, latency_s, hang_s;
+    int64_t counter_ns, hang_from_ns, lost_from_ns, lost_until_ns, reset_at_ns;
+    unsigned long long memory;
+    char names[2048], driver[64];
+} self;
+static gpu_t gpus[MAX_GPUS];
+
+/* ---- settings ---------------------------------------------------------------------------------- */
+
+static double number(const char *name, double otherwise) {
+    const char *text = getenv(name);
+    return text && *text ? strtod(text, NULL) : otherwise;
+}
+
+static int64_t instant(const char *name, int64_t otherwise) {
+    const char *text = getenv(name);
+    return text && *text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+static void words(const char *name, const char *otherwise, char *into, size_t size) {
+    const char *text = getenv(name);
+    snprintf(into, size, "%s", text && *text ? text : otherwise);
+}
+
+static void configure(void) {
+    char supports[128];
+    words("NVML_STANDIN_SUPPORTS", "energy,power,utilization", supports, sizeof supports);
+    self.supports = (strstr(supports, "energy") ? ENERGY : 0) | (strstr(supports, "power") ? POWER : 0) |
+                    (strstr(supports, "utilization") ? UTILIZATION : 0);
+    self.gpus = (int)number("NVML_STANDIN_GPUS", 1);
+    if (self.gpus < 0) self.gpus = 0;
+    if (self.gpus > MAX_GPUS) self.gpus = MAX_GPUS;
+    self.low_w = number("NVML_STANDIN_LOW_W", 100);
+    self.high_w = number("NVML_STANDIN_HIGH_W", self.low_w);
+    self.period_s = number("NVML_STANDIN_PERIOD_S", 0);
+    self.limit_w = number("NVML_STANDIN_LIMIT_W", 700);
+    self.latency_s = number("NVML_STANDIN_LATENCY_MS", 0) / 1e3;
+    self.hang_s = number("NVML_STANDIN_HANG_S", 0);
+    self.counter_ns = (int64_t)(number("NVML_STANDIN_COUNTER_MS", 0) * 1e6);
+    self.hang_from_ns = instant("NVML_STANDIN_HANG_FROM_NS", INT64_MAX);
+    self.lost_from_ns = instant("NVML_STANDIN_LOST_FROM_NS", INT64_MAX);
+    self.lost_until_ns = instant("NVML_STANDIN_LOST_UNTIL_NS", INT64_MAX);
+    self.lost_index = (int)number("NVML_STANDIN_LOST_INDEX", -1);
+    self.reset_at_ns = instant("NVML_STANDIN_RESET_AT_NS", INT64_MAX);
+    self.memory = (unsigned long long)number("NVML_STANDIN_MEMORY_MIB", 81920) << 20;
+    words("NVML_STANDIN_NAMES", "NVML Stand-In", self.names, sizeof self.names);
+    words("NVML_STANDIN_DRIVER", "550.0", self.driver, sizeof self.driver);
+    for (int i = 0; i < MAX_GPUS; i++) gpus[i].index = i;
+}
+
+/* ---- the world --------------------------------------------------------------------------------- */
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void pause_s(double seconds) {
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    if (seconds > 0)
+        while (nanosleep(&t, &t)) continue;
+}
+
+static double power_w(int64_t t_ns) {
+    if (self.period_s <= 0) return self.low_w;
+    double phase_s = fmod((double)t_ns / 1e9, self.period_s);
+    return phase_s < self.period_s / 2 ? self.low_w : self.high_w;
+}
+
+/* Joules of one GPU since monotonic 0. */
+static double energy_j(int64_t t_ns) {
+    double t_s = (double)t_ns / 1e9;
+    if (self.period_s <= 0) return self.low_w * t_s;
+    double periods = floor(t_s / self.period_s), rest_s = t_s - periods * self.period_s;
+    double half_s = self.period_s / 2, high_s = rest_s > half_s ? rest_s - half_s : 0;
+    return periods * half_s * (self.low_w + self.high_w) + (rest_s - high_s) * self.low_w +
+           high_s * self.high_w;
+}
+
+static unsigned long long counter_mj(const gpu_t *gpu, int64_t t_ns) {
+    if (self.counter_ns > 0) t_ns -= t_ns % self.counter_ns;
+    double joules = energy_j(t_ns) + 1000.0 * gpu->index;
+    if (t_ns >= self.reset_at_ns) joules = energy_j(t_ns) - energy_j(self.reset_at_ns);
+    return (unsigned long long)(joules * 1000);
+}
+
+static int is_lost(const gpu_t *gpu, int64_t t_ns) {
+    int meant = self.lost_index < 0 || self.lost_index == gpu->index;
+    return meant && t_ns >= self.lost_from_ns && t_ns < self.lost_until_ns;
+}
+
+static nvmlReturn_t check(const gpu_t *gpu, const void *out) {
+    if (!self.users) return UNINITIALIZED;
+    if (gpu < gpus || gpu >= gpus + self.gpus || !out) return INVALID_ARGUMENT;
+    return SUCCESS;
+}
+
+/* One reading: checks, waits as a slow or hung driver would, and says of which instant the value is. */
+static nvmlReturn_t sense(const gpu_t *gpu, const void *out, int what, int64_t *t_ns) {
+    nvmlReturn_t wrong = check(gpu, out);
+    if (wrong) return wrong;
+    if (now_ns() >= self.hang_from_ns) pause_s(self.hang_s);
+    pause_s(self.latency_s / 2);
+    *t_ns = now_ns();
+    pause_s(self.latency_s / 2);
+    if (is_lost(gpu, *t_ns)) return GPU_IS_LOST;
+    return self.supports & what ? SUCCESS : NOT_SUPPORTED;
+}
+
+/* ---- library ----------------------------------------------------------------------------------- */
+
+nvmlReturn_t nvmlInitWithFlags(unsigned flags) {
+    (void)flags;
+    int wrong = (int)number("NVML_STANDIN_INIT_ERROR", 0);
+    if (wrong) return wrong;
+    if (__atomic_fetch_add(&self.users, 1, __ATOMIC_SEQ_CST) == 0) configure();
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+nvmlReturn_t nvmlInit(void) { return nvmlInitWithFlags(0); }
+
+nvmlReturn_t nvmlShutdown(void) {
+    if (!self.users) return UNINITIALIZED;
+    __atomic_fetch_sub(&self.users, 1, __ATOMIC_SEQ_CST);
+    return SUCCESS;
+}
+
+const char *nvmlErrorString(nvmlReturn_t code) {
+    switch (code) {
+    case SUCCESS: return "Success";
+    case UNINITIALIZED: return "Uninitialized";
+    case INVALID_ARGUMENT: return "Invalid Argument";
+    case NOT_SUPPORTED: return "Not Supported";
+    case NOT_FOUND: return "Not Found";
+    case INSUFFICIENT_SIZE: return "Insufficient Size";
+    case GPU_IS_LOST: return "GPU is lost";
+    default: return "Unknown Error";
+    }
+}
+
+static nvmlReturn_t text(const char *value, char *out, unsigned length) {
+    if (!self.users) return UNINITIALIZED;
+    if (!out) return INVALID_ARGUMENT;
+    if (strlen(value) >= length) return INSUFFICIENT_SIZE;
+    strcpy(out, value);
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlSystemGetDriverVersion(char *out, unsigned length) {
+    return text(self.driver, out, length);
+}
+nvmlReturn_t nvmlSystemGetNVMLVersion(char *out, unsigned length) { return text("12.550.0", out, length); }
+
+nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version) {
+    if (!self.users) return UNINITIALIZED;
+    *version = 12040;
+    return SUCCESS;
+}
+
+/* ---- which GPU --------------------------------------------------------------------------------- */
+
+static void uuid_of(const gpu_t *gpu, char *out) {
+    sprintf(out, "GPU-00000000-0000-0000-0000-%012x", (unsigned)gpu->index);
+}
+
+static void bus_id_of(const gpu_t *gpu, char *out, const char *domain) {
+    sprintf(out, "%s:%02X:00.0", domain, (unsigned)gpu->index + 1);
+}
+
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) {
+    if (!self.users) return UNINITIALIZED;
+    *count = (unsigned)self.gpus;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, gpu_t **gpu) {
+    if (!self.users) return UNINITIALIZED;
+    if (index >= (unsigned)self.gpus) return INVALID_ARGUMENT;
+    *gpu = &gpus[index];
+    return is_lost(*gpu, now_ns()) ? GPU_IS_LOST : SUCCESS;
+}
+
+static nvmlReturn_t handle_by(const char *wanted, gpu_t **gpu, int by_uuid) {
+    char id[64];
+    if (!self.users) return UNINITIALIZED;
+    for (int i = 0; i < self.gpus; i++) {
+        by_uuid ? uuid_of(&gpus[i], id) : bus_id_of(&gpus[i], id, "00000000");
+        if (!strcasecmp(id, wanted)) {
+            *gpu = &gpus[i];
+            return is_lost(*gpu, now_ns()) ? GPU_IS_LOST : SUCCESS;
+        }
+    }
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, gpu_t **gpu) { return handle_by(uuid, gpu, 1); }
+nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *id, gpu_t **gpu) { return handle_by(id, gpu, 0); }
+
+nvmlReturn_t nvmlDeviceGetIndex(gpu_t *gpu, unsigned *index) {
+    nvmlReturn_t wrong = check(gpu, index);
+    if (!wrong) *index = (unsigned)gpu->index;
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetMinorNumber(gpu_t *gpu, unsigned *minor) { return nvmlDeviceGetIndex(gpu, minor); }
+
+nvmlReturn_t nvmlDeviceGetUUID(gpu_t *gpu, char *out, unsigned length) {
+    char uuid[64];
+    nvmlReturn_t wrong = check(gpu, out);
+    if (wrong) return wrong;
+    uuid_of(gpu, uuid);
+    return text(uuid, out, length);
+}
+
+nvmlReturn_t nvmlDeviceGetName(gpu_t *gpu, char *out, unsigned length) {
+    char name[sizeof self.names];
+    const char *start = self.names;
+    nvmlReturn_t wrong = check(gpu, out);
+    if (wrong) return wrong;
+    for (int i = 0; i < gpu->index && strchr(start, '|'); i++) start = strchr(start, '|') + 1;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(start, "|"), start);
+    return text(name, out, length);
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(gpu_t *gpu, pci_t *pci) {
+    nvmlReturn_t wrong = check(gpu, pci);
+    if (wrong) return wrong;
+    memset(pci, 0, sizeof *pci);
+    pci->bus = (unsigned)gpu->index + 1;
+    bus_id_of(gpu, pci->busId, "00000000");
+    bus_id_of(gpu, pci->busIdLegacy, "0000");
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetArchitecture(gpu_t *gpu, unsigned *architecture) {
+    nvmlReturn_t wrong = check(gpu, architecture);
+    if (!wrong) *architecture = 9; /* Hopper */
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetCudaComputeCapability(gpu_t *gpu, int *major, int *minor) {
+    nvmlReturn_t wrong = check(gpu, major);
+    if (!wrong) *major = 9, *minor = 0;
+    return wrong;
+}
+
+/* ---- readings ---------------------------------------------------------------------------------- */
+
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(gpu_t *gpu, unsigned long long *millijoules) {
+    int64_t t_ns;
+    nvmlReturn_t wrong = sense(gpu, millijoules, ENERGY, &t_ns);
+    if (!wrong) *millijoules = counter_mj(gpu, t_ns);
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(gpu_t *gpu, unsigned *milliwatts) {
+    int64_t t_ns;
+    nvmlReturn_t wrong = sense(gpu, milliwatts, POWER, &t_ns);
+    if (!wrong) *milliwatts = (unsigned)(power_w(t_ns) * 1000);
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(gpu_t *gpu, utilization_t *rates) {
+    int64_t t_ns;
+    nvmlReturn_t wrong = sense(gpu, rates, UTILIZATION, &t_ns);
+    if (wrong) return wrong;
+    rates->gpu = (unsigned)(100 * power_w(t_ns) / self.limit_w);
+    rates->memory = rates->gpu / 2;
+    return SUCCESS;
+}
+
+static void read_field(gpu_t *gpu, field_t *field) {
+    int is_energy = field->fieldId == FIELD_ENERGY;
+    int is_power = field->fieldId == FIELD_POWER_AVERAGE || field->fieldId == FIELD_POWER_INSTANT;
+    int64_t t_ns = 0;
+    field->latencyUsec = 0;
+    field->nvmlReturn = is_energy || is_power ? sense(gpu, field, is_energy ? ENERGY : POWER, &t_ns)
+                                              : NOT_SUPPORTED;
+    field->timestamp = t_ns / 1000;
+    field->valueType = is_energy ? TYPE_UNSIGNED_LONG_LONG : TYPE_UNSIGNED_INT;
+    field->value.ull = 0;
+    if (field->nvmlReturn) return;
+    if (is_energy) field->value.ull = counter_mj(gpu, t_ns);
+    else field->value.ui = (unsigned)(power_w(t_ns) * 1000);
+}
+
+nvmlReturn_t nvmlDeviceGetFieldValues(gpu_t *gpu, int count, field_t *fields) {
+    nvmlReturn_t wrong = check(gpu, fields);
+    for (int i = 0; !wrong && i < count; i++) read_field(gpu, &fields[i]);
+    return wrong;
+}
+
+/* ---- facts that do not change ------------------------------------------------------------------ */
+
+static nvmlReturn_t limit(gpu_t *gpu, unsigned *milliwatts) {
+    nvmlReturn_t wrong = check(gpu, milliwatts);
+    if (!wrong) *milliwatts = (unsigned)(self.limit_w * 1000);
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(gpu_t *gpu, unsigned *out) { return limit(gpu, out); }
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(gpu_t *gpu, unsigned *out) { return limit(gpu, out); }
+nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(gpu_t *gpu, unsigned *out) { return limit(gpu, out); }
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo(gpu_t *gpu, memory_t *memory) {
+    nvmlReturn_t wrong = check(gpu, memory);
+    if (wrong) return wrong;
+    memory->total = self.memory;
+    memory->used = self.memory / 4;
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(gpu_t *gpu, memory_v2_t *memory) {
+    nvmlReturn_t wrong = check(gpu, memory);
+    if (wrong) return wrong;
+    memory->total = self.memory;
+    memory->reserved = 0;
+    memory->used = self.memory / 4;
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTemperature(gpu_t *gpu, int sensor, unsigned *celsius) {
+    (void)sensor;
+    nvmlReturn_t wrong = check(gpu, celsius);
+    if (!wrong) *celsius = 40;
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeMode(gpu_t *gpu, int *mode) {
+    nvmlReturn_t wrong = check(gpu, mode);
+    if (!wrong) *mode = 0;
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetPersistenceMode(gpu_t *gpu, int *mode) {
+    nvmlReturn_t wrong = check(gpu, mode);
+    if (!wrong) *mode = 1;
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetMigMode(gpu_t *gpu, unsigned *current, unsigned *pending) {
+    nvmlReturn_t wrong = check(gpu, current);
+    (void)pending;
+    return wrong ? wrong : NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(gpu_t *gpu, unsigned *count) {
+    nvmlReturn_t wrong = check(gpu, count);
+    if (!wrong) *count = 0;
+    return wrong;
+}
+
+static nvmlReturn_t no_processes(gpu_t *gpu, unsigned *count) {
+    nvmlReturn_t wrong = check(gpu, count);
+    if (!wrong) *count = 0;
+    return wrong;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(gpu_t *gpu, unsigned *count, void *out) {
+    (void)out;
+    return no_processes(gpu, count);
+}
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(gpu_t *gpu, unsigned *count, void *out) {
+    (void)out;
+    return no_processes(gpu, count);
+}
