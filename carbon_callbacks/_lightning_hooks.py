@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from carbon_callbacks._training import Training
-from carbon_core import Report, status_of
+from carbon_callbacks._training import Watching
+from carbon_core import status_of
 
 PREFIX = "carbon/"
 
 
-class LightningHooks:
+class LightningHooks(Watching):
     """Measures what `Trainer` does, and logs it.
 
     At the end of each training epoch ``carbon/energy_kwh`` and the like go to ``pl_module.log``, where
@@ -24,14 +24,8 @@ class LightningHooks:
     """
 
     def __init__(self, **overrides: Any) -> None:
-        super().__init__()
-        self._training = Training(**overrides)
+        super().__init__(**overrides)
         self._saving = False
-
-    @property
-    def report(self) -> Report | None:
-        """The totals of the run that ended last."""
-        return self._training.report
 
     # hook                        event
 

@@ -13,9 +13,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from carbon_core import EmissionsTracker, OpenWindow, Report
+from carbon_core import EmissionsTracker, OpenWindow, Report, status_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 EPOCH_PREFIX = "epoch_"
 
@@ -111,6 +115,40 @@ class Training:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_epoch": None}
+
+
+class Watching:
+    """What every callback is made with and gives: settings in, a report out, an exact end on request.
+
+    Only Lightning tells its callbacks about an exception. Elsewhere the run is closed by the next
+    training or at exit; in a ``with callback:`` block, at once.
+
+    Args:
+        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(self, **overrides: Any) -> None:
+        super().__init__()
+        self._training = Training(**overrides)
+
+    @property
+    def report(self) -> Report | None:
+        """The totals of the run that ended last."""
+        return self._training.report
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._training.end(status_of(error))
 
 
 _PER_EPOCH = (f"{EPOCH_PREFIX}energy_kwh", f"{EPOCH_PREFIX}emissions_kg")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from carbon_callbacks._training import Training
-from carbon_core import Report, status_of
+from carbon_callbacks._training import Watching
 
 try:
     from keras.callbacks import Callback
@@ -15,13 +13,10 @@ except ImportError as error:
         "carbon_callbacks.keras needs the package keras: pip install 'carbon-callbacks[keras]'"
     ) from error
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["EmissionsCallback"]
 
 
-class EmissionsCallback(Callback):
+class EmissionsCallback(Watching, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 
     ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
@@ -38,14 +33,8 @@ class EmissionsCallback(Callback):
     """
 
     def __init__(self, **overrides: Any) -> None:
-        super().__init__()
-        self._training = Training(**overrides)
+        super().__init__(**overrides)
         self._fitting = False
-
-    @property
-    def report(self) -> Report | None:
-        """The totals of the run that ended last."""
-        return self._training.report
 
     # hook                        event
 
@@ -66,7 +55,7 @@ class EmissionsCallback(Callback):
         self._training.end()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._enter("validate" if self._fitting else "evaluate")
+        self._enter("validate" if self._in_fit else "evaluate")
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         self._leave()
@@ -77,26 +66,18 @@ class EmissionsCallback(Callback):
     def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         self._leave()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._fitting = False
-        self._training.end(status_of(error))
+    @property
+    def _in_fit(self) -> bool:
+        return self._fitting and self._training.running
 
     def _enter(self, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""
-        if not self._fitting:
+        if not self._in_fit:
             self._training.begin()
         self._training.phase(phase)
 
     def _leave(self) -> None:
-        if self._fitting:
+        if self._in_fit:
             self._training.phase("train")
         else:
             self._training.end()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from carbon_callbacks._training import Training
-from carbon_core import Report, status_of
+from carbon_callbacks._training import Watching
 
 try:
     from transformers import TrainerCallback
@@ -17,13 +15,10 @@ except ImportError as error:
         "pip install 'carbon-callbacks[transformers]'"
     ) from error
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 __all__ = ["EmissionsCallback"]
 
 
-class EmissionsCallback(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
+class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, and adds the totals to every log of the training.
 
     ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in
@@ -38,13 +33,8 @@ class EmissionsCallback(TrainerCallback):  # pyright: ignore[reportGeneralTypeIs
     """
 
     def __init__(self, **overrides: Any) -> None:
-        self._training = Training(**overrides)
+        super().__init__(**overrides)
         self._epoch_metrics: dict[str, float] = {}
-
-    @property
-    def report(self) -> Report | None:
-        """The totals of the training that ended last."""
-        return self._training.report
 
     # hook                        event
 
@@ -84,17 +74,6 @@ class EmissionsCallback(TrainerCallback):  # pyright: ignore[reportGeneralTypeIs
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._training.end(status_of(error))
 
     def _before_pause(self, control: Any) -> None:
         """Enter the phase that the Trainer will do next, which has no hook of its own."""
