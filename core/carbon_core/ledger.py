@@ -13,9 +13,12 @@ from collections.abc import Iterable, Sequence
 
 from carbon_core import units
 from carbon_core.records import Device, Energy, Intensity, PriceShare, Reading, Snapshot
+from carbon_core.units import NANOSECONDS_PER_SECOND
 
 # Marks are resolved after the next reading of every device, so a few points of history suffice.
 _HISTORY = 4
+# More than a gigawatt-hour on one counter is no reading, however often it is repeated.
+_MOST = 3.6e12
 _MAX_PRICES = 1024
 
 
@@ -29,28 +32,42 @@ class Account:
 
     __slots__ = (
         "_booked_ns",
+        "_covered_s",
         "_debt_j",
+        "_extrapolated_j",
+        "_measured_j",
+        "_missing_s",
         "_points",
         "_power_w",
         "_raw",
         "_raw_ns",
+        "_suspect",
         "_unpowered_s",
         "device",
-        "energy",
     )
 
     def __init__(self, device: Device, opened_ns: int) -> None:
         self.device = device
-        self.energy = Energy()
+        self._measured_j = self._extrapolated_j = self._missing_s = 0.0
         self._booked_ns = opened_ns
         self._raw: float | None = None
         self._raw_ns = opened_ns
         self._power_w: float | None = None
         # Seconds that went missing before any power was known; filled in by the first known power.
         self._unpowered_s = 0.0
+        # Of these, the seconds since the first reading: a counter that goes on will deliver them.
+        self._covered_s = 0.0
+        # A value that made no sense, until the next one tells whether it was the counter or the read.
+        self._suspect: tuple[int, float] | None = None
         # Joules extrapolated over failed reads, which a surviving counter will deliver again.
         self._debt_j = 0.0
-        self._points = deque([(opened_ns, self.energy)], _HISTORY)
+        # Flat tuples (t_ns, *energy): this is written at every reading of every device.
+        self._points = deque([(opened_ns, 0.0, 0.0, 0.0)], _HISTORY)
+
+    @property
+    def energy(self) -> Energy:
+        """Energy up to the last reading."""
+        return Energy(self._measured_j, self._extrapolated_j, self._missing_s)
 
     def update(self, t_ns: int, value: float | None) -> None:
         """Book one reading.
@@ -61,110 +78,119 @@ class Account:
         """
         if t_ns <= self._booked_ns and self._raw is not None:
             return
-        if value is None or not 0.0 <= value < float("inf"):
+        if value is None or not 0.0 <= value < _MOST:
             self._book_missing(t_ns)
-        elif self.device.kind == "power":
-            self._book_power(t_ns, value)
+        elif self._raw is None:
+            self._begin(t_ns, value)
+        elif self.device.kind == "counter":
+            self._book_counter(t_ns, value, self._raw)
         else:
-            self._book_counter(t_ns, value)
-        self._points.append((t_ns, self.energy))
+            self._book_power(t_ns, value, self._raw)
+        self._points.append((t_ns, self._measured_j, self._extrapolated_j, self._missing_s))
 
     def at(self, t_ns: int) -> Energy:
         """Return the cumulative energy at an instant, interpolated between readings."""
-        points = list(self._points)
+        points = tuple(self._points)
         if t_ns >= points[-1][0]:
             return self._carried_to(t_ns)
         if t_ns <= points[0][0]:
-            return points[0][1]
+            return Energy(*points[0][1:])
         upper = bisect_left(points, t_ns, key=lambda point: point[0])
-        (t0, before), (t1, after) = points[upper - 1], points[upper]
+        (t0, *before), (t1, *after) = points[upper - 1], points[upper]
         share = (t_ns - t0) / (t1 - t0)
         return Energy(*(a + (b - a) * share for a, b in zip(before, after)))
 
     def _carried_to(self, t_ns: int) -> Energy:
-        gap_s = units.seconds(t_ns - self._points[-1][0])
-        if gap_s <= 0:
-            return self.energy
-        measured_j, extrapolated_j, missing_s = self.energy
+        gap_s = (t_ns - self._points[-1][0]) / NANOSECONDS_PER_SECOND
         carried_j = (self._power_w or 0.0) * gap_s
-        return Energy(measured_j, extrapolated_j + carried_j, missing_s + gap_s)
+        return Energy(self._measured_j, self._extrapolated_j + carried_j, self._missing_s + gap_s)
 
-    def _book_counter(self, t_ns: int, raw_j: float) -> None:
-        if self._raw is None:
-            self._begin(t_ns, raw_j)
-            return
-        span_s = units.seconds(t_ns - self._raw_ns)
-        delta_j = self._delta_j(self._raw, raw_j)
-        limit_j = self.device.max_power_w * span_s
-        if 0.0 <= delta_j <= limit_j:
-            self._raw, self._raw_ns = raw_j, t_ns
-            self._book_measured(t_ns, delta_j, delta_j / span_s)
-            return
+    def _begin(self, t_ns: int, raw: float) -> None:
+        """Take the first reading: what came before it can only be extrapolated."""
+        if self.device.kind == "power":
+            if raw > self.device.max_power_w:
+                self._book_missing(t_ns)
+                return
+            self._power_w = raw
         self._book_missing(t_ns)
-        if raw_j < self._raw:
-            # A fall that is no wrap: the counter began anew. An absurd rise, on the other hand, is
-            # a bad read; the value before it stays the one to count from.
-            self._raw, self._raw_ns = raw_j, t_ns
-            self._debt_j = 0.0
+        self._raw, self._raw_ns = raw, t_ns
+        self._debt_j = 0.0
 
-    def _book_power(self, t_ns: int, power_w: float) -> None:
+    def _book_counter(self, t_ns: int, raw_j: float, before_j: float) -> None:
+        if self._suspect is not None:
+            self._settle_suspect(t_ns, raw_j, *self._suspect)
+            before_j = self._raw if self._raw is not None else raw_j
+        delta_j = self._plausible_j(t_ns - self._raw_ns, raw_j, before_j)
+        if delta_j is None:
+            self._book_missing(t_ns)
+            self._suspect = (t_ns, raw_j)
+        else:
+            power_w = delta_j * NANOSECONDS_PER_SECOND / (t_ns - self._raw_ns)
+            self._raw, self._raw_ns = raw_j, t_ns
+            self._book_measured(t_ns, delta_j, power_w)
+
+    def _settle_suspect(self, t_ns: int, raw_j: float, since_ns: int, suspect_j: float) -> None:
+        """Decide whether the last, implausible value was a bad read or where the counter is now.
+
+        Two readings in a row that agree with each other outweigh the one before: the counter was
+        reset, or moved with its machine, and what it had not told by then it will never tell.
+        """
+        self._suspect = None
+        if self._plausible_j(t_ns - since_ns, raw_j, suspect_j) is not None:
+            self._raw, self._raw_ns = suspect_j, since_ns
+            self._debt_j = self._covered_s = 0.0
+
+    def _plausible_j(self, span_ns: int, after_j: float, before_j: float) -> float | None:
+        """Return the joules between two counter values, or None when no device could draw them."""
+        delta_j = after_j - before_j
+        if delta_j < 0.0 and self.device.wrap_j is not None:
+            delta_j += self.device.wrap_j
+        limit_j = self.device.max_power_w * span_ns / NANOSECONDS_PER_SECOND
+        return delta_j if 0.0 <= delta_j <= limit_j else None
+
+    def _book_power(self, t_ns: int, power_w: float, before_w: float) -> None:
         if power_w > self.device.max_power_w:
             self._book_missing(t_ns)
             return
-        if self._raw is None:
-            self._begin(t_ns, power_w)
-            self._learn_power(power_w)
-            return
-        span_s = units.seconds(t_ns - self._raw_ns)
-        mean_w = (self._raw + power_w) / 2
+        span_s = (t_ns - self._raw_ns) / NANOSECONDS_PER_SECOND
+        mean_w = (before_w + power_w) / 2
         self._raw, self._raw_ns = power_w, t_ns
         if span_s > self.device.max_gap_s:
-            self._learn_power(mean_w)
+            self._power_w = mean_w
             self._book_missing(t_ns)
             self._debt_j = 0.0
         else:
             self._book_measured(t_ns, mean_w * span_s, mean_w)
 
-    def _begin(self, t_ns: int, raw: float) -> None:
-        """Take the first reading: what came before it can only be extrapolated."""
-        self._book_missing(t_ns)
-        self._raw, self._raw_ns = raw, t_ns
-        self._debt_j = 0.0
-
-    def _delta_j(self, before_j: float, after_j: float) -> float:
-        """Return the joules between two counter values, taking a fall for a wrap where one can be."""
-        delta_j = after_j - before_j
-        if delta_j < 0 and self.device.wrap_j is not None:
-            delta_j += self.device.wrap_j
-        return delta_j
-
     def _book_measured(self, t_ns: int, delta_j: float, power_w: float) -> None:
-        repaid_j = min(delta_j, self._debt_j)
-        self._debt_j -= repaid_j
-        self._learn_power(power_w)
-        measured_j, extrapolated_j, missing_s = self.energy
-        self.energy = Energy(measured_j + delta_j - repaid_j, extrapolated_j, missing_s)
         self._booked_ns = t_ns
-
-    def _learn_power(self, power_w: float) -> None:
         self._power_w = power_w
+        if self._debt_j:
+            repaid_j = min(delta_j, self._debt_j)
+            self._debt_j -= repaid_j
+            delta_j -= repaid_j
         if self._unpowered_s:
-            owed_j = power_w * self._unpowered_s
-            self._unpowered_s = 0.0
-            measured_j, extrapolated_j, missing_s = self.energy
-            self.energy = Energy(measured_j, extrapolated_j + owed_j, missing_s)
+            self._fill_in(power_w)
+        self._measured_j += delta_j
+
+    def _fill_in(self, power_w: float) -> None:
+        """Give the time before any power was known the first one that is."""
+        owed_s = self._unpowered_s - self._covered_s
+        self._unpowered_s = self._covered_s = 0.0
+        self._extrapolated_j += power_w * owed_s
+        earlier = [(t, m, e + power_w * min(s, owed_s), s) for t, m, e, s in self._points]
+        self._points = deque(earlier, _HISTORY)
 
     def _book_missing(self, t_ns: int) -> None:
-        span_s = units.seconds(t_ns - self._booked_ns)
+        span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
         self._booked_ns = t_ns
-        measured_j, extrapolated_j, missing_s = self.energy
+        self._missing_s += span_s
         if self._power_w is None:
             self._unpowered_s += span_s
-            carried_j = 0.0
+            self._covered_s += span_s if self._raw is not None else 0.0
         else:
-            carried_j = self._power_w * span_s
-            self._debt_j += carried_j
-        self.energy = Energy(measured_j, extrapolated_j + carried_j, missing_s + span_s)
+            self._extrapolated_j += self._power_w * span_s
+            self._debt_j += self._power_w * span_s
 
 
 class Ledger:
