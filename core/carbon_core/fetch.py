@@ -42,8 +42,9 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
                 stream=True,
             ) as answer:
                 return _decoded(answer, clock, deadline_ns)
-        except requests.RequestException as error:
-            # The library's own text may hold the proxy's password or the query: only its kind goes on.
+        except (requests.RequestException, ValueError) as error:
+            # The library's own text may hold the token, the proxy's password or the query: only its
+            # kind goes on. A ValueError is an address or a token that cannot be sent at all.
             raise IntensityError(f"{redacted(url)}: {_kind(error)}") from None
 
     return fetch
@@ -51,7 +52,10 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 
 def redacted(url: str) -> str:
     """Return a URL without user, password, query and fragment."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(an address that cannot be read)"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -76,7 +80,8 @@ def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
     if answer.status_code != 200:
         raise IntensityError(f"{place}: HTTP status {answer.status_code}")
     body = b""
-    for chunk in answer.iter_content(1024):
+    # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
+    for chunk in answer.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
@@ -84,5 +89,5 @@ def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
             raise IntensityError(f"{place}: {excess}")
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntensityError(f"{place}: the answer is not JSON") from error

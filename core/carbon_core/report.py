@@ -180,7 +180,7 @@ class Report:
     @property
     def missing_s(self) -> float:
         """The longest time, over all devices, for which energy was carried over, not measured."""
-        return max((energy.missing_s for energy in self.window.end.energies), default=0.0)
+        return max((energy.missing_s for energy in self.window.by_device().values()), default=0.0)
 
     def summary(self) -> str:
         """Return the run in one line for people."""

@@ -179,13 +179,14 @@ class Sampler:
         self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
-        """Read what is due (everything, when there are marks), book it and resolve the marks."""
+        """Read what is due, book it and resolve the marks; for marks and heartbeats, read all."""
         now_ns = self._clock.monotonic_ns()
-        for i, meter in enumerate(self._meters):
-            if marks or self._due_ns[i] <= now_ns:
-                self._read(i, meter)
         due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
-        if due or any(mark.last for mark in marks):
+        beat = due or any(mark.last for mark in marks)
+        for i, meter in enumerate(self._meters):
+            if marks or beat or self._due_ns[i] <= now_ns:
+                self._read(i, meter)
+        if beat:
             self._beat(now_ns)
         for mark in marks:
             self._resolve(mark)
@@ -252,5 +253,8 @@ class Sampler:
 
     def _close_meters(self) -> None:
         for meter in self._meters:
-            meter.close()
+            try:
+                meter.close()
+            except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
+                self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
         self._meters = ()

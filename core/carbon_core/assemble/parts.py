@@ -54,7 +54,7 @@ def make_parts(
         assumed=intensity,
         heartbeat_s=settings.measure_power_secs,
         make_outputs=lambda: _outputs(settings),
-        live=_live(settings, clock),
+        live=_live(settings, clock, notices),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
@@ -152,9 +152,16 @@ def _outputs(settings: Settings) -> list[Output]:
     return [directory]
 
 
-def _live(settings: Settings, clock: Clock) -> LiveSource | None:
+def _live(settings: Settings, clock: Clock, notices: Notices) -> LiveSource | None:
     token = settings.electricitymaps_api_token
     if not token or settings.force_carbon_intensity_g_co2e_kwh is not None:
+        return None
+    if not settings.may_send("electricitymaps_api_token", "electricitymaps_url"):
+        notices.warn(
+            "no live grid intensity: the token is not sent where electricitymaps_url says "
+            f"({settings.origin('electricitymaps_url')}), for the token comes from a source that "
+            f"is trusted more ({settings.origin('electricitymaps_api_token')})"
+        )
         return None
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps

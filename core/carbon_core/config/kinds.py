@@ -10,6 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
+_ADDRESS = re.compile(
+    r"(https?://)?([^\s/@]+@)?([^\s/:@\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/\S*)?", re.IGNORECASE
+)
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -37,7 +41,7 @@ def text() -> Kind:
 
 def path() -> Kind:
     """A path, kept as written."""
-    return Kind("path", "a path", lambda value: _filled(os.fspath(value)))
+    return Kind("path", "a path", lambda value: _filled(_parse_text(os.fspath(value))))
 
 
 def boolean() -> Kind:
@@ -143,7 +147,7 @@ def url() -> Kind:
 
     def parse(value: Any) -> str:
         address = _parse_text(value).strip()
-        if not re.fullmatch(r"(https?://)?[^\s/:]+(:[0-9]+)?(/\S*)?", address, re.IGNORECASE):
+        if not _ADDRESS.fullmatch(address):
             raise ValueError(value)
         return address
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.config import sources
-from carbon_core.config.schema import ALIASES, IGNORED_KEYS, KEYS, Origin, Settings, default_of
+from carbon_core.config.schema import (
+    ALIASES,
+    IGNORED_KEYS,
+    KEYS,
+    Origin,
+    Settings,
+    default_of,
+    hidden,
+)
 from carbon_core.config.sources import Found, Source
 from carbon_core.errors import ConfigError
 
@@ -103,7 +111,7 @@ def _value(name: str, found: Found) -> Any:
     try:
         return key.kind.parse(found.value)
     except (ValueError, TypeError, OverflowError):
-        shown = "(hidden)" if key.secret else repr(found.value)[:200]
+        shown = repr(hidden(name, found.value))[:200]
         raise ConfigError(
             f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
             key=name,

@@ -6,6 +6,7 @@ Names and defaults are CodeCarbon's where it has the key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -25,17 +26,20 @@ class Origin:
     Attributes:
         source: ``default``, ``file``, ``environment`` or ``argument``.
         place: The file and line or the variable, in words.
+        trust: Rank among the sources; a secret goes to no address that a lower one names.
     """
 
     source: str
     place: str = ""
+    trust: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.source} {self.place}".strip() if self.source != "file" else self.place
 
 
-DEFAULT = Origin("default")
-ARGUMENT = Origin("argument")
+LOCAL_TRUST, HOME_TRUST, ENVIRONMENT_TRUST = range(3)
+ARGUMENT = Origin("argument", trust=3)
+DEFAULT = Origin("default", trust=4)
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,17 @@ class Settings:
             raise KeyError(key)
         return self.origins.get(key, DEFAULT)
 
+    def may_send(self, secret: str, address: str) -> bool:
+        """Tell whether a secret may go to an address: its source is at least as trusted."""
+        return self.origin(address).trust >= self.origin(secret).trust
+
     def explicit(self) -> dict[str, Any]:
         """Return the settings that some source gave, with their values."""
         return {key: getattr(self, key) for key in KEYS if key in self.origins}
 
     def shown(self) -> dict[str, Any]:
         """Return all settings with secrets hidden, for people and files."""
-        return {
-            name: _HIDDEN if key.secret and getattr(self, name) else getattr(self, name)
-            for name, key in KEYS.items()
-        }
+        return {name: hidden(name, getattr(self, name)) for name in KEYS}
 
     def unused(self) -> list[str]:
         """Return the keys that some source gave and that have no effect yet."""
@@ -225,6 +230,13 @@ def _table_of(settings_fields: tuple[Field[Any], ...]) -> dict[str, Key]:
 
 KEYS: dict[str, Key] = _table_of(fields(Settings))
 ALIASES: dict[str, str] = {key.replaces: name for name, key in KEYS.items() if key.replaces}
+
+
+def hidden(name: str, value: Any) -> Any:
+    """Return a value as it may be shown: no secret, and no password within an address."""
+    if value and name in KEYS and KEYS[name].secret:
+        return _HIDDEN
+    return re.sub(r"//[^/\s]*@", f"//{_HIDDEN}@", value) if isinstance(value, str) else value
 
 
 def default_of(name: str) -> Any:

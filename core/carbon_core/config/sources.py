@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from carbon_core.config.schema import ARGUMENT, Origin
+from carbon_core.config.schema import (
+    ALIASES,
+    ARGUMENT,
+    ENVIRONMENT_TRUST,
+    HOME_TRUST,
+    KEYS,
+    LOCAL_TRUST,
+    Origin,
+)
 
 FILE_NAME = ".codecarbon.config"
 SECTION = "codecarbon"
@@ -59,10 +67,10 @@ def home_directory() -> Path | None:
 
 def ambient_sources(environ: Mapping[str, str], home: Path | None, directory: Path) -> list[Source]:
     """Return the sources outside the program, lowest first."""
-    sources = [read_file(home / FILE_NAME)] if home else []
+    sources = [read_file(home / FILE_NAME, HOME_TRUST)] if home else []
     local = directory / FILE_NAME
     if home is None or not _same(local, home / FILE_NAME):
-        sources.append(read_file(local))
+        sources.append(read_file(local, LOCAL_TRUST))
     return [*sources, read_environment(environ)]
 
 
@@ -77,11 +85,13 @@ def read_environment(environ: Mapping[str, str]) -> Source:
     for name, value in environ.items():
         if name.lower().startswith(PREFIX):
             key = name.lower()[len(PREFIX) :]
-            source.values[key] = Found(value.strip(), Origin("environment", name))
+            source.values[key] = Found(
+                value.strip(), Origin("environment", name, ENVIRONMENT_TRUST)
+            )
     return source
 
 
-def read_file(path: Path) -> Source:
+def read_file(path: Path, trust: int = LOCAL_TRUST) -> Source:
     """Read one configuration file; an absent one is an empty source."""
     source = Source()
     try:
@@ -92,16 +102,29 @@ def read_file(path: Path) -> Source:
         reason = getattr(error, "strerror", None) or str(error)
         source.problems.append(f"{path}: cannot be read ({reason}); its settings are not used")
         return source
-    _Parser(path, source).parse(text)
+    _Parser(path, source, trust).parse(text)
+    if any(_is_secret(key) for key in source.values) and _others_can_read(path):
+        source.problems.append(f"{path}: holds a secret and others can read it; chmod 600 it")
     return source
+
+
+def _is_secret(key: str) -> bool:
+    name = ALIASES.get(key, key)
+    return name in KEYS and KEYS[name].secret
+
+
+def _others_can_read(path: Path) -> bool:
+    return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 class _Parser:
     """Reads lines; keeps the section and the key that a continuation line would extend."""
 
-    def __init__(self, path: Path, source: Source) -> None:
+    def __init__(self, path: Path, source: Source, trust: int) -> None:
         self._path = path
         self._source = source
+        self._trust = trust
+        self._headless = False
         self._section: str | None = None
         self._last_key: str | None = None
 
@@ -120,23 +143,26 @@ class _Parser:
         if content.startswith("["):
             self._section = content[1:-1] if content.endswith("]") else None
             if self._section is None:
-                self._problem(number, f"{content!r} is no section; write [{SECTION}]")
+                self._problem(number, f"this is no section; write [{SECTION}]")
+                self._headless = True
             return
         key, separator, value = _split(content)
         if self._section is None:
-            self._problem(number, f"{content!r} stands before any section; write [{SECTION}] above")
+            if not self._headless:
+                self._problem(number, f"settings before any section; write [{SECTION}] above them")
+            self._headless = True
         elif self._section in (SECTION, "DEFAULT"):
             if separator and key:
                 self._store(number, key.lower(), value)
             else:
-                self._problem(number, f"{content!r} is no setting; write key = value")
+                self._problem(number, "this is no setting; write key = value")
 
     def _store(self, number: int, key: str, value: str) -> None:
         values = self._source.values
         if key in values and self._section == SECTION:
             self._problem(number, f"{key} is set twice ({values[key].origin}); the last one counts")
         if key not in values or self._section == SECTION:
-            values[key] = Found(value, Origin("file", f"{self._path} line {number}"))
+            values[key] = Found(value, Origin("file", f"{self._path} line {number}", self._trust))
             self._last_key = key
 
     def _extend(self, content: str) -> None:

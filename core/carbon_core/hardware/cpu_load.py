@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from carbon_core import units
 from carbon_core.clock import Clock
+from carbon_core.errors import MeterError
 from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.load_model import cpu_power_w
@@ -28,6 +29,9 @@ class CpuLoadMeter:
         clock: Source of the readings' times.
         identity: The processor and its thermal design power.
         forced_w: Constant power that the user gave instead of the model, in watts.
+
+    Raises:
+        MeterError: The load is needed and the system does not tell it.
     """
 
     def __init__(
@@ -46,12 +50,16 @@ class CpuLoadMeter:
         self._joules = 0.0
         self._t_ns = clock.monotonic_ns()
         self._times = host.cpu_times()
+        if self._times is None and forced_w is None:
+            raise MeterError("the system does not tell how busy the processors are")
 
     def read(self) -> list[Reading]:
         """Advance the counter to now."""
         times, t_ns = self._host.cpu_times(), self._clock.monotonic_ns()
         power_w = self._forced_w
         if power_w is None:
+            if times is None or self._times is None:
+                return [Reading("cpu:all", t_ns, None)]
             power_w = cpu_power_w(self._tdp_w, times.load_since(self._times))
         self._joules += power_w * units.seconds(t_ns - self._t_ns)
         self._times, self._t_ns = times, t_ns

@@ -58,7 +58,7 @@ def discover(
     )
     gpus = _gpu_meters(clock, wanted, on_problem, refusals)
     cpus = _cpu_meters(host, clock, wanted, identity, refusals)
-    rams = _ram_meters(host, clock, wanted, cpus)
+    rams = _ram_meters(host, clock, wanted, cpus, refusals)
     meters = (*cpus, *rams, *gpus)
     gauge = LoadGauge(host, _gpu_percent(gpus))
     return Detection(meters, tuple(refusals), _facts(host, identity, gpus), gauge)
@@ -84,14 +84,24 @@ def _cpu_meters(
             return [open_rapl(host.root, clock, wanted.period_s, model, dram=dram)]
         except MeterError as error:
             refusals.append(_refusal("rapl", "cpu", error))
-    return [CpuLoadMeter(host, clock, identity, wanted.force_cpu_power_w)]
+    try:
+        return [CpuLoadMeter(host, clock, identity, wanted.force_cpu_power_w)]
+    except MeterError as error:
+        refusals.append(_refusal("cpu load", "cpu", error))
+        return []
 
 
-def _ram_meters(host: Host, clock: Clock, wanted: Wanted, cpus: list[Meter]) -> list[Meter]:
+def _ram_meters(
+    host: Host, clock: Clock, wanted: Wanted, cpus: list[Meter], refusals: list[Refusal]
+) -> list[Meter]:
     metered = any(device.component == "ram" for meter in cpus for device in meter.devices)
     if metered:
         return []
-    return [RamMeter(clock, host.ram_total_gb(), wanted.period_s, wanted.force_ram_power_w)]
+    try:
+        return [RamMeter(clock, host.ram_total_gb(), wanted.period_s, wanted.force_ram_power_w)]
+    except MeterError as error:
+        refusals.append(_refusal("ram model", "ram", error))
+        return []
 
 
 def _facts(host: Host, identity: CpuIdentity, gpus: Sequence[NvmlMeter]) -> HostFacts:

@@ -1,9 +1,14 @@
-"""What the operating system tells about the machine. The only module that knows psutil."""
+"""What the operating system tells about the machine; None where it does not.
+
+The only module that knows psutil.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,9 +40,11 @@ class Host:
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
 
-    def cpu_times(self) -> CpuTimes:
+    def cpu_times(self) -> CpuTimes | None:
         """Return how long the processors were busy, and how long they existed, so far."""
-        times = psutil.cpu_times()
+        times = _told(psutil.cpu_times)
+        if times is None:
+            return None
         idle_s = times.idle + getattr(times, "iowait", 0.0)
         # Linux counts guest time within user time as well.
         twice_s = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
@@ -46,16 +53,17 @@ class Host:
 
     def logical_cpus(self) -> int:
         """Return the number of logical processors, at least 1."""
-        return psutil.cpu_count() or 1
+        return _told(psutil.cpu_count) or 1
 
-    def ram_total_gb(self) -> float:
+    def ram_total_gb(self) -> float | None:
         """Return the size of memory in GiB."""
-        return float(psutil.virtual_memory().total) / BYTES_PER_GIB
+        memory = _told(psutil.virtual_memory)
+        return float(memory.total) / BYTES_PER_GIB if memory else None
 
-    def ram_used(self) -> tuple[float, float]:
+    def ram_used(self) -> tuple[float, float] | None:
         """Return the memory in use, in percent and in GiB."""
-        memory = psutil.virtual_memory()
-        return float(memory.percent), float(memory.used) / BYTES_PER_GIB
+        memory = _told(psutil.virtual_memory)
+        return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
     def text(self, path: str) -> str:
         """Return a small system file's text, or an empty string when it cannot be read."""
@@ -63,3 +71,11 @@ class Host:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return ""
+
+
+def _told(ask: Callable[[], Any]) -> Any:
+    """Return what the system tells, or None where a container or a sandbox hides it."""
+    try:
+        return ask()
+    except (psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError):
+        return None

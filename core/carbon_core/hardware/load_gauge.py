@@ -44,14 +44,16 @@ class LoadGauge:
     def sample(self) -> None:
         """Look once."""
         self._last = self._host.cpu_times()
-        ram_percent, ram_gb = self._host.ram_used()
-        self._ram.add(ram_percent)
-        self._ram_gb.add(ram_gb)
+        used = self._host.ram_used()
+        if used is not None:
+            self._ram.add(used[0])
+            self._ram_gb.add(used[1])
         percent = self._gpu_percent() if self._gpu_percent else None
         if percent is not None:
             self._gpu.add(percent)
 
     def means(self) -> Utilization:
         """Return the means so far."""
-        cpu_percent = 100.0 * self._last.load_since(self._first)
+        known = self._first and self._last
+        cpu_percent = 100.0 * known.load_since(self._first) if known and self._first else None
         return Utilization(cpu_percent, self._gpu.value, self._ram.value, self._ram_gb.value)

@@ -6,6 +6,7 @@ import math
 
 from carbon_core import units
 from carbon_core.clock import Clock
+from carbon_core.errors import MeterError
 from carbon_core.methods import FORCED_POWER, RAM_MODEL
 from carbon_core.records import Device, Reading
 
@@ -32,20 +33,28 @@ class RamMeter:
 
     Args:
         clock: Source of the readings' times.
-        size_gb: Memory in GiB.
+        size_gb: Memory in GiB; None when the system does not tell.
         period_s: Time between two reads in seconds.
         forced_w: Constant power that the user gave instead of the model, in watts.
+
+    Raises:
+        MeterError: The size is needed and not known.
     """
 
     def __init__(
-        self, clock: Clock, size_gb: float, period_s: float, forced_w: float | None = None
+        self, clock: Clock, size_gb: float | None, period_s: float, forced_w: float | None = None
     ) -> None:
-        method = RAM_MODEL if forced_w is None else FORCED_POWER
-        name = f"{size_gb:.0f} GiB of memory"
+        if forced_w is None:
+            if size_gb is None:
+                raise MeterError("the system does not tell how much memory there is")
+            forced_w, method = ram_power_w(size_gb), RAM_MODEL
+        else:
+            method = FORCED_POWER
+        name = f"{size_gb:.0f} GiB of memory" if size_gb else "memory"
         self.devices = (Device("ram:all", "ram", name, method, max_power_w=_MAX_RAM_W),)
         self.period_s = period_s
         self._clock = clock
-        self._power_w = ram_power_w(size_gb) if forced_w is None else forced_w
+        self._power_w = forced_w
         self._opened_ns = clock.monotonic_ns()
 
     def read(self) -> list[Reading]:

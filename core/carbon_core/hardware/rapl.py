@@ -78,7 +78,9 @@ def open_rapl(
     for zone in zones:
         try:
             files.append((_device(zone, cpu_model), _open_counter(zone)))
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            if zone.parent:
+                continue  # memory falls back to its model; the package still counts
             for _, descriptor in files:
                 os.close(descriptor)
             raise _refused(zone, error) from error
@@ -138,7 +140,8 @@ def _dram_of(package: Path, package_name: str) -> Iterator[Zone]:
 
 
 def _device(zone: Zone, cpu_model: str) -> Device:
-    range_j = float(_text(zone.path / "max_energy_range_uj") or 0.0) / MICROJOULES_PER_JOULE
+    range_uj = _text(zone.path / "max_energy_range_uj")
+    range_j = int(range_uj) / MICROJOULES_PER_JOULE if range_uj.isdecimal() else 0.0
     if zone.parent:
         label = f"{zone.parent} {zone.name}"
         return Device(
@@ -165,8 +168,8 @@ def _open_counter(zone: Zone) -> int:
     """Open a zone's counter and prove that it can be read."""
     descriptor = os.open(zone.path / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.pread(descriptor, 32, 0)
-    except OSError:
+        int(os.pread(descriptor, 32, 0))
+    except (OSError, ValueError):
         os.close(descriptor)
         raise
     return descriptor
@@ -187,8 +190,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _refused(zone: Zone, error: OSError) -> MeterError:
+def _refused(zone: Zone, error: OSError | ValueError) -> MeterError:
     place = f"{zone.path.name}/energy_uj"
     if isinstance(error, PermissionError):
         return MeterError(f"cannot read {place}: permission denied", remedy=_REMEDY)
-    return MeterError(f"cannot read {place}: {error.strerror or error}")
+    return MeterError(f"cannot read {place}: {getattr(error, 'strerror', None) or error}")

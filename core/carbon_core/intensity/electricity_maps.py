@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,7 +51,10 @@ class ElectricityMaps:
                 "Electricity Maps cannot be asked without a place: set country_iso_code or "
                 "electricitymaps_zone"
             )
-        parts = urlsplit(self._url)
+        try:
+            parts = urlsplit(self._url)
+        except ValueError as error:
+            raise IntensityError("electricitymaps_url is no address") from error
         if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
             raise IntensityError("electricitymaps_url must be https: a token is sent to it")
         address = f"{self._url.rstrip('/')}/carbon-intensity/latest"
@@ -74,7 +76,7 @@ def _intensity(answer: Any, zone: str) -> Intensity:
     value = answer.get("carbonIntensity")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise IntensityError(f"Electricity Maps: carbonIntensity of {zone} is {value!r:.100}")
-    if not (math.isfinite(value) and 0 <= value <= _MAX_G_PER_KWH):
+    if not 0 <= value <= _MAX_G_PER_KWH:
         raise IntensityError(
             f"Electricity Maps: carbonIntensity of {zone} is out of range: {value}"
         )

@@ -53,7 +53,8 @@ def locate(place: Place) -> Located:
         own = Intensity(place.own_g_per_kwh, "as set", "your own value", "user", None, 0.0)
         return Located(own)
     if place.country is None:
-        return Located(tables.world())
+        problem = "region is not used without country_iso_code" if place.region else ""
+        return Located(tables.world(), problem)
     country = tables.country(place.iso3 or "")
     if country is None:
         return Located(tables.world(), _unknown_country(place.country))

@@ -58,7 +58,10 @@ def replace(path: Path, text: str, mode: int = 0o644) -> None:
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        # What others wrote in odd bytes goes back as it came.
+        with os.fdopen(
+            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -23,6 +23,8 @@ from carbon_core.outputs.emissions_data import EmissionsData
 COLUMNS = tuple(f.name for f in fields(EmissionsData))
 _LOCK_TIMEOUT_S = 1.5
 _MAX_CELL = 1000
+_TAIL = 2**17
+_MAX_FOREIGN_CELL = 2**30
 # A spreadsheet would run a cell that starts so as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -69,13 +71,14 @@ class CsvFile:
         descriptor = open_for_append(self._path, 0o644)
         try:
             size = os.fstat(descriptor).st_size
-            start = "" if size == 0 or _last_byte(descriptor) == b"\n" else "\n"
+            start = _completion(descriptor, size)
             header = _lines([COLUMNS]) if size == 0 else ""
             _write_whole(descriptor, start + header + _lines([_cells(data)]), size)
         finally:
             os.close(descriptor)
 
     def _update(self, data: EmissionsData) -> None:
+        self._set_aside_other_columns()
         rows = self._rows()
         column = COLUMNS.index("run_id")
         mine = [i for i, row in enumerate(rows) if row[column : column + 1] == [data.run_id]]
@@ -88,8 +91,14 @@ class CsvFile:
     def _rows(self) -> list[list[str]]:
         if not self._path.exists():
             return []
-        with self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return list(csv.reader(file))
+        usual = csv.field_size_limit(_MAX_FOREIGN_CELL)
+        try:
+            with self._path.open(
+                encoding="utf-8-sig", errors="surrogateescape", newline=""
+            ) as file:
+                return list(csv.reader(file))
+        finally:
+            csv.field_size_limit(usual)
 
     def _set_aside_other_columns(self) -> None:
         """Keep a file whose header is not ours under another name."""
@@ -124,9 +133,11 @@ def _write_whole(descriptor: int, text: str, size_before: int) -> None:
     os.fsync(descriptor)
 
 
-def _last_byte(descriptor: int) -> bytes:
-    os.lseek(descriptor, -1, os.SEEK_END)
-    return os.read(descriptor, 1)
+def _completion(descriptor: int, size: int) -> str:
+    """Return what ends a torn last line, so that the next row stands on a line of its own."""
+    os.lseek(descriptor, -min(size, _TAIL), os.SEEK_END)
+    tail = os.read(descriptor, _TAIL).rpartition(b"\n")[2]
+    return ('"\n' if tail.count(b'"') % 2 else "\n") if tail else ""
 
 
 def _cells(data: EmissionsData) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +36,7 @@ from carbon_core.report import Phase, Report, RunFacts
 
 SUFFIX = ".journal.jsonl"
 _LOCK_SUFFIX = ".lock"
+_SAFE_NAME = re.compile("[A-Za-z0-9-]{1,100}")
 
 
 class Journal:
@@ -160,9 +162,11 @@ def _rebuilt(fixed: Mapping[str, Any], totals: Mapping[str, Any]) -> Report:
     energies = tuple(Energy(*energy) for energy in totals["energies"])
     start = Snapshot(0, devices, (Energy(),) * len(devices))
     end = Snapshot(units.nanoseconds(totals["duration_s"]), devices, energies)
-    host = fixed["host"]
+    run, host = fixed["run"], fixed["host"]
+    if not _SAFE_NAME.fullmatch(run["run_id"]):
+        raise ValueError(run["run_id"])  # it would name the files that are written from it
     return Report(
-        run=RunFacts(**{**fixed["run"], "settings_not_used": ()}),
+        run=RunFacts(**{**run, "settings_not_used": tuple(run["settings_not_used"])}),
         status="interrupted" if totals["status"] == "running" else totals["status"],
         ended_at=totals["ended_at"],
         window=end - start,

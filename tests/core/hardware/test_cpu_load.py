@@ -1,0 +1,141 @@
+"""The load model as a meter: it misses nothing between two readings."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from carbon_core.hardware.cpu_identity import CpuIdentity, identify
+from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.host import CpuTimes, Host
+from carbon_core.hardware.load_model import cpu_power_w
+from carbon_core.testing import FakeClock
+
+UNKNOWN = identify("", logical_cpus=8)
+KNOWN = identify(
+    "model name\t: Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz\nphysical id\t: 0\n", logical_cpus=40
+)
+
+
+class BusyHost(Host):
+    """A machine of eight processors whose busy time is set by hand."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._opened_ns = clock.monotonic_ns()
+        self.busy_s = 1e6
+
+    def cpu_times(self) -> CpuTimes:
+        return CpuTimes(self.busy_s, 8 * (self._clock.monotonic_ns() - self._opened_ns) / 1e9)
+
+    def work(self, seconds: float, load: float) -> None:
+        """Let time pass at a load of 0 to 1."""
+        self._clock.advance(seconds)
+        self.busy_s += 8 * load * seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def host(clock: FakeClock) -> BusyHost:
+    return BusyHost(clock)
+
+
+def joules(meter: CpuLoadMeter) -> float:
+    [reading] = meter.read()
+    assert reading.value is not None
+    return reading.value
+
+
+@pytest.mark.parametrize("load", [0.0, 0.25, 1.0])
+def test_energy_is_the_models_power_times_time(
+    host: BusyHost, clock: FakeClock, load: float
+) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    for seconds in (1.0, 1.0, 3.0):
+        host.work(seconds, load)
+        meter.read()
+    assert joules(meter) == pytest.approx(5 * cpu_power_w(KNOWN.tdp_w, load))
+
+
+def test_the_mean_load_since_the_last_reading_counts(host: BusyHost, clock: FakeClock) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    host.work(0.5, 1.0)
+    host.work(0.5, 0.0)
+    assert joules(meter) == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.5))
+
+
+def test_a_reading_is_stamped_with_its_own_time(host: BusyHost, clock: FakeClock) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    clock.advance(2.0)
+    [reading] = meter.read()
+    assert (reading.device_id, reading.t_ns) == ("cpu:all", clock.monotonic_ns())
+    assert meter.period_s == 1.0
+
+
+def test_a_forced_power_is_that_power_whatever_the_load(host: BusyHost, clock: FakeClock) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN, forced_w=42.0)
+    host.work(10.0, 1.0)
+    assert joules(meter) == pytest.approx(420.0)
+    host.work(10.0, 0.0)
+    assert joules(meter) == pytest.approx(840.0)
+    assert meter.devices[0].method.name == "forced"
+
+
+@pytest.mark.parametrize(
+    ("identity", "method", "grade"),
+    [(KNOWN, "cpu.load_tdp", "D"), (UNKNOWN, "cpu.load_default", "E")],
+    ids=["known", "unknown"],
+)
+def test_the_grade_says_whether_the_rated_power_is_known(
+    host: BusyHost, clock: FakeClock, identity: CpuIdentity, method: str, grade: str
+) -> None:
+    [device] = CpuLoadMeter(host, clock, identity).devices
+    assert (device.method.name, device.method.grade) == (method, grade)
+
+
+def test_processor_times_that_step_back_are_no_load_and_no_negative_energy(
+    host: BusyHost, clock: FakeClock
+) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    clock.advance(1.0)
+    host.busy_s -= 100.0
+    assert joules(meter) == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.0))
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_processor_times_that_are_no_numbers_give_finite_energy(
+    host: BusyHost, clock: FakeClock, odd: float
+) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    host.work(1.0, 0.5)
+    host.busy_s = odd
+    assert math.isfinite(joules(meter))
+    host.work(1.0, 0.5)
+    assert math.isfinite(joules(meter))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "load"),
+    [
+        (CpuTimes(0, 0), CpuTimes(1, 4), 0.25),
+        (CpuTimes(1, 4), CpuTimes(1, 4), 0.0),
+        (CpuTimes(1, 4), CpuTimes(0, 8), 0.0),
+        (CpuTimes(0, 4), CpuTimes(9, 8), 1.0),
+        (CpuTimes(0, 8), CpuTimes(1, 4), 0.0),
+    ],
+)
+def test_load_is_between_none_and_all(earlier: CpuTimes, later: CpuTimes, load: float) -> None:
+    assert later.load_since(earlier) == load
+
+
+def test_the_real_machine_has_processor_times_that_only_grow() -> None:
+    host = Host()
+    first = host.cpu_times()
+    assert 0 < first.busy_s < first.total_s
+    assert host.cpu_times().total_s >= first.total_s

@@ -1,0 +1,74 @@
+"""From what the user said to an intensity; a place is never invented."""
+
+from __future__ import annotations
+
+import pytest
+
+from carbon_core.intensity import tables
+from carbon_core.intensity.location import Located, Place, locate
+
+
+def test_nothing_said_is_the_world_average() -> None:
+    assert locate(Place()) == Located(tables.world())
+    assert locate(Place()).intensity.kind == "world"
+
+
+@pytest.mark.parametrize("code", ["FRA", "FR", "fr"])
+def test_a_country_by_either_code(code: str) -> None:
+    found = locate(Place(country=code.upper()))
+    assert (found.intensity.place, found.problem) == ("France", "")
+
+
+def test_the_users_own_value_beats_any_place() -> None:
+    found = locate(Place("FRA", "nowhere", 0.0)).intensity
+    assert (found.g_per_kwh, found.kind, found.sigma_ln) == (0.0, "user", 0.0)
+    assert found.scope is None
+
+
+def test_a_region_beats_its_country() -> None:
+    found = locate(Place("USA", "California"))
+    assert (found.intensity.place, found.intensity.scope) == ("California", "direct")
+    assert found.problem == ""
+
+
+def test_a_two_letter_country_has_its_regions_too() -> None:
+    assert locate(Place("CA", "Québec")).intensity.place == "Quebec"
+
+
+@pytest.mark.parametrize("code", ["XXX", "XX", "QQQ"])
+def test_an_unknown_country_is_the_world_average_and_is_said(code: str) -> None:
+    found = locate(Place(country=code))
+    assert found.intensity == tables.world()
+    assert found.problem.startswith(f"country_iso_code {code!r} is in no table")
+    assert "the world average is used" in found.problem
+
+
+def test_an_unknown_country_comes_with_suggestions() -> None:
+    assert "did you mean" in locate(Place("FRE")).problem
+    assert "FRA (France)" in locate(Place("FRE")).problem
+
+
+def test_an_unknown_region_is_the_country_and_is_said() -> None:
+    found = locate(Place("USA", "Californa"))
+    assert found.intensity == tables.country("USA")
+    assert found.problem.startswith(
+        "region 'Californa' of USA is in no table: the country's average is used; "
+        "did you mean US-CA (California)"
+    )
+
+
+def test_a_region_of_another_country_is_not_taken() -> None:
+    found = locate(Place("FRA", "California"))
+    assert found.intensity == tables.country("FRA")
+    assert "'California' of FRA" in found.problem
+
+
+def test_a_region_without_its_country_is_said() -> None:
+    found = locate(Place(region="California"))
+    assert found.intensity == tables.world()
+    assert "country_iso_code" in found.problem
+
+
+def test_three_letter_code_of_a_place() -> None:
+    codes = [Place(code).iso3 for code in (None, "FR", "FRA", "XX", "XXX")]
+    assert codes == [None, "FRA", "FRA", None, "XXX"]

@@ -1,0 +1,305 @@
+"""The ledger: what a reading adds, what goes missing, and what the grams come to."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+
+from carbon_core import units
+from carbon_core.ledger import Account, Ledger, PriceCurve
+from carbon_core.records import Device, Energy, Intensity, Reading
+from carbon_core.testing import fake_device
+
+S = units.NANOSECONDS_PER_SECOND
+OPENED = 1_000 * S
+
+
+def account(opened_s: float = 0.0, **device: object) -> Account:
+    return Account(fake_device("gpu", **device), OPENED + units.nanoseconds(opened_s))
+
+
+def feed(to: Account, *readings: tuple[float, float | None]) -> Energy:
+    """Book readings given as (seconds since the opening, value)."""
+    for second, value in readings:
+        to.update(OPENED + units.nanoseconds(second), value)
+    return to.energy
+
+
+def watts(**more: object) -> Device:
+    return fake_device("gpu", kind="power", **more)
+
+
+# --- counters -------------------------------------------------------------------------------------
+
+
+def test_a_counter_gives_the_difference_of_its_readings() -> None:
+    assert feed(account(), (0, 5_000.0), (10, 6_500.0), (15, 7_000.0)) == Energy(2_000.0, 0.0, 0.0)
+
+
+def test_what_came_before_the_first_reading_is_extrapolated_and_told() -> None:
+    energy = feed(account(), (2, 100.0), (12, 1_100.0))
+    assert energy == Energy(1_000.0, 200.0, 2.0)
+
+
+def test_a_wrap_counts_once() -> None:
+    energy = feed(account(wrap_j=262_144.0), (0, 262_000.0), (10, 856.0))
+    assert energy == Energy(1_000.0, 0.0, 0.0)
+
+
+def test_a_reset_is_missing_and_carried_over_at_the_power_before() -> None:
+    energy = feed(account(wrap_j=262_144.0), (0, 100.0), (10, 1_100.0), (20, 0.0), (30, 500.0))
+    assert energy == Energy(1_500.0, 1_000.0, 10.0)
+
+
+def test_a_reset_of_a_counter_that_never_wraps() -> None:
+    energy = feed(account(), (0, 1e6), (10, 1e6 + 500), (20, 3.0), (30, 603.0))
+    assert energy == Energy(1_100.0, 500.0, 10.0)
+
+
+@pytest.mark.parametrize("absurd", [2.0**63, -1.0, math.nan, math.inf, 1e6])
+def test_an_absurd_value_is_refused_and_the_counter_makes_up_for_it(absurd: float) -> None:
+    of = account()
+    assert feed(of, (0, 0.0), (10, 1_000.0), (20, absurd)) == Energy(1_000.0, 1_000.0, 10.0)
+    assert feed(of, (30, 3_500.0)).joules == 3_500.0
+
+
+def test_a_single_reading_of_zero_is_not_booked_as_a_rise_from_zero() -> None:
+    """A counter that shows 0 once and then its old value again must not be booked from 0."""
+    of = account()
+    feed(of, (0, 1e6), (10, 1e6 + 1_000), (20, 0.0))
+    for second in range(30, 1_000, 10):
+        feed(of, (second, 1e6 + 100 * second))
+    assert of.energy.joules == pytest.approx(99_000, rel=0.01)
+
+
+def test_a_jump_that_stays_is_never_booked() -> None:
+    """A counter that leaps and goes on from there, as after a migration, counts from the leap."""
+    of = account()
+    feed(of, (0, 0.0), (10, 1_000.0))
+    for second in range(20, 2_000, 10):
+        feed(of, (second, 1e6 + 100 * second))
+    assert of.energy.joules == pytest.approx(199_000, rel=0.01)
+
+
+def test_failed_reads_are_missing_and_the_surviving_counter_repays_them() -> None:
+    of = account()
+    assert feed(of, (0, 0.0), (10, 1_000.0), (20, None), (30, None)) == Energy(1_000.0, 2_000.0, 20)
+    # It drew 2,400 J meanwhile and another 100 J since: in all 3,500 J.
+    energy = feed(of, (31, 3_500.0))
+    assert (energy.joules, energy.missing_s) == (3_500.0, 20.0)
+
+
+def test_what_was_extrapolated_too_high_is_repaid_by_later_readings() -> None:
+    of = account()
+    feed(of, (0, 0.0), (10, 1_000.0), (20, None), (30, 1_100.0))
+    assert of.energy.joules == 2_000.0  # more than the 1,100 J drawn; totals never fall
+    assert feed(of, (40, 1_700.0)).joules == 2_000.0
+    assert feed(of, (50, 2_400.0)).joules == 2_400.0
+
+
+def test_a_device_that_never_answers_is_missing_not_zero() -> None:
+    assert feed(account(), (10, None), (20, None)) == Energy(0.0, 0.0, 20.0)
+
+
+def test_power_learnt_late_fills_in_what_went_before() -> None:
+    energy = feed(account(), (10, None), (20, 0.0), (30, 700.0))
+    assert energy == Energy(700.0, 1_400.0, 20.0)
+
+
+def test_power_learnt_late_is_spread_over_the_time_before_the_first_reading() -> None:
+    of = account()
+    feed(of, (2, 100.0), (12, 1_100.0))
+    assert of.at(OPENED + S) == Energy(0.0, 100.0, 1.0)
+    assert of.at(OPENED + 2 * S) == Energy(0.0, 200.0, 2.0)
+
+
+def test_failed_reads_before_any_power_is_known_are_repaid_too() -> None:
+    of = account()
+    energy = feed(of, (0, 0.0), (10, None), (20, 2_000.0))
+    assert (energy.joules, energy.missing_s) == (2_000.0, 10.0)
+
+
+def test_a_reading_that_is_not_newer_is_left_out() -> None:
+    of = account()
+    before = feed(of, (0, 0.0), (10, 1_000.0))
+    assert feed(of, (10, 2_000.0), (5, 3_000.0)) == before
+
+
+def test_a_failed_read_that_is_not_newer_takes_nothing_back() -> None:
+    assert feed(account(), (10, None), (4, None), (10, None)).missing_s == 10.0
+
+
+# --- polled power ---------------------------------------------------------------------------------
+
+
+def test_polled_power_is_integrated_by_trapezoids() -> None:
+    of = Account(watts(), OPENED)
+    assert feed(of, (0, 100.0), (1, 200.0), (2, 200.0), (2.5, 0.0)) == Energy(400.0, 0.0, 0.0)
+
+
+def test_a_gap_within_reach_is_bridged_and_a_longer_one_is_missing() -> None:
+    of = Account(watts(max_gap_s=5.0), OPENED)
+    assert feed(of, (0, 100.0), (5, 300.0)) == Energy(1_000.0, 0.0, 0.0)
+    assert feed(of, (11, 100.0)) == Energy(1_000.0, 1_200.0, 6.0)
+    assert feed(of, (12, 100.0)) == Energy(1_100.0, 1_200.0, 6.0)
+
+
+def test_failed_polls_within_reach_are_bridged_by_the_line_between() -> None:
+    of = Account(watts(max_gap_s=5.0), OPENED)
+    energy = feed(of, (0, 100.0), (1, 100.0), (2, None), (3, None), (4, 300.0))
+    assert energy.joules == 700.0
+    assert energy.missing_s == 2.0
+
+
+@pytest.mark.parametrize("absurd", [5_001.0, -1.0, math.nan, math.inf, 2.0**63])
+def test_absurd_power_is_missing(absurd: float) -> None:
+    of = Account(watts(max_power_w=5_000.0), OPENED)
+    assert feed(of, (0, 100.0), (1, 100.0), (2, absurd)) == Energy(100.0, 100.0, 1.0)
+    assert feed(of, (3, 100.0)).joules == 300.0
+
+
+def test_power_of_zero_is_a_measurement() -> None:
+    assert feed(Account(watts(), OPENED), (0, 0.0), (1, 0.0)) == Energy(0.0, 0.0, 0.0)
+
+
+# --- the totals at an instant -----------------------------------------------------------------------
+
+
+def test_between_readings_the_totals_are_interpolated() -> None:
+    of = account()
+    feed(of, (0, 0.0), (10, 1_000.0), (20, 1_500.0))
+    totals = [of.at(OPENED + second * S).joules for second in (0, 5, 10, 12, 20)]
+    assert totals == [0.0, 500.0, 1_000.0, 1_100.0, 1_500.0]
+
+
+def test_after_the_last_reading_the_totals_are_carried_on_and_graded_so() -> None:
+    of = account()
+    feed(of, (0, 0.0), (10, 1_000.0))
+    assert of.at(OPENED + 13 * S) == Energy(1_000.0, 300.0, 3.0)
+    assert of.energy == Energy(1_000.0, 0.0, 0.0)
+
+
+def test_a_snapshot_holds_every_device_in_the_order_they_came() -> None:
+    ledger = Ledger(OPENED)
+    cpu, gpu = fake_device("cpu"), fake_device("gpu")
+    ledger.add_devices([cpu])
+    ledger.add_devices([gpu])
+    ledger.update([Reading(cpu.id, OPENED, 0.0), Reading(gpu.id, OPENED, 0.0)])
+    start = ledger.snapshot(OPENED)
+    ledger.update([Reading(gpu.id, OPENED + S, 300.0), Reading(cpu.id, OPENED + S, 100.0)])
+    window = ledger.snapshot(OPENED + S) - start
+    assert window.by_device() == {cpu: Energy(100.0), gpu: Energy(300.0)}
+    assert (window.component_j("cpu"), window.component_j("gpu")) == (100.0, 300.0)
+    assert (window.joules, window.duration_s, window.power_w) == (400.0, 1.0, 400.0)
+
+
+def test_a_device_that_came_later_counts_from_nothing() -> None:
+    ledger = Ledger(OPENED)
+    start = ledger.snapshot(OPENED)
+    gpu = fake_device("gpu")
+    ledger.add_devices([gpu])
+    ledger.update([Reading(gpu.id, OPENED, 0.0), Reading(gpu.id, OPENED + S, 50.0)])
+    assert (ledger.snapshot(OPENED + S) - start).by_device() == {gpu: Energy(50.0)}
+
+
+def test_an_empty_window_has_no_power() -> None:
+    snapshot = Ledger(OPENED).snapshot(OPENED)
+    assert ((snapshot - snapshot).power_w, (snapshot - snapshot).joules) == (0.0, 0.0)
+
+
+def test_a_million_updates_keep_to_constant_memory() -> None:
+    ledger = Ledger(OPENED)
+    device = fake_device("gpu")
+    ledger.add_devices([device])
+
+    def feed_on(first: int, last: int) -> None:
+        for i in range(first, last):
+            ledger.update((Reading(device.id, OPENED + i * S, 100.0 * i),))
+
+    feed_on(0, 1_000)
+    tracemalloc.start()
+    feed_on(1_000, 3_000)
+    before, _ = tracemalloc.get_traced_memory()
+    feed_on(3_000, 20_000)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    feed_on(20_000, 1_000_000)
+    assert after - before < 1_000
+    last = OPENED + 999_999 * S
+    assert ledger.snapshot(last).energies == (Energy(99_999_900.0, 0.0, 0.0),)
+
+
+# --- grams ------------------------------------------------------------------------------------------
+
+KWH = units.JOULES_PER_KWH
+
+
+def intensity(g_per_kwh: float, kind: str = "live", place: str = "FR") -> Intensity:
+    return Intensity(g_per_kwh, place, "test", kind, "lifecycle", 0.05)  # type: ignore[arg-type]
+
+
+WORLD = intensity(500.0, "world", "world")
+
+
+def test_until_a_price_comes_the_assumed_one_holds() -> None:
+    curve = PriceCurve(WORLD, pue=1.5)
+    assert curve.grams(2 * KWH) == 1_500.0
+    [share] = curve.shares(2 * KWH)
+    assert (share.intensity, share.joules, share.grams) == (WORLD, 2 * KWH, 1_500.0)
+
+
+def test_a_price_holds_for_the_joules_before_and_after_it() -> None:
+    curve = PriceCurve(WORLD)
+    curve.price(1 * KWH, intensity(100.0))
+    curve.price(3 * KWH, intensity(50.0))
+    assert [curve.grams(n * KWH) for n in (0, 0.5, 1, 2, 3, 4)] == [0, 50, 100, 150, 200, 250]
+
+
+def test_a_late_price_changes_every_window_alike() -> None:
+    curve = PriceCurve(WORLD)
+    assert curve.grams(1 * KWH) == 500.0
+    curve.price(1 * KWH, intensity(100.0))
+    assert curve.grams(0.25 * KWH) + (curve.grams(1 * KWH) - curve.grams(0.25 * KWH)) == 100.0
+
+
+def test_a_price_for_no_new_joules_is_only_assumed() -> None:
+    curve = PriceCurve(WORLD)
+    curve.price(1 * KWH, intensity(100.0))
+    curve.price(1 * KWH, intensity(50.0))
+    assert (curve.grams(1 * KWH), curve.grams(2 * KWH)) == (100.0, 150.0)
+
+
+def test_shares_tell_kinds_apart_and_add_up() -> None:
+    curve = PriceCurve(WORLD, pue=1.2)
+    curve.price(1 * KWH, WORLD)
+    curve.price(2 * KWH, intensity(100.0))
+    curve.price(4 * KWH, intensity(40.0))
+    shares = curve.shares(5 * KWH)
+    assert [share.intensity.kind for share in shares] == ["world", "live"]
+    assert [share.joules for share in shares] == [1 * KWH, 4 * KWH]
+    assert [share.grams for share in shares] == pytest.approx([600.0, 1.2 * (100 + 2 * 40 + 40)])
+    assert sum(share.grams for share in shares) == pytest.approx(curve.grams(5 * KWH))
+
+
+def test_a_run_of_no_energy_has_one_share_of_nothing() -> None:
+    [share] = PriceCurve(WORLD).shares(0.0)
+    assert (share.intensity, share.joules, share.grams) == (WORLD, 0.0, 0.0)
+
+
+def test_a_hundred_thousand_prices_keep_to_bounded_memory_and_exact_totals() -> None:
+    curve = PriceCurve(WORLD)
+    for i in range(1, 100_001):
+        curve.price(float(i), intensity(100.0 + i % 7))
+    # The totals so far are exact; in between, old points are thinned out.
+    exact_g = sum(100.0 + i % 7 for i in range(1, 100_001)) / KWH
+    assert curve.grams(100_000.0) == pytest.approx(exact_g, rel=1e-9)
+    [share] = curve.shares(100_000.0)
+    assert (share.joules, share.grams) == (100_000.0, pytest.approx(exact_g, rel=1e-9))
+    quarters = [curve.grams(n * 25_000.0) for n in range(5)]
+    parts = [later - earlier for earlier, later in pairwise(quarters)]
+    assert parts == pytest.approx([exact_g / 4] * 4, rel=0.01)
+    points = [value for value in vars(curve).values() if isinstance(value, (list, dict))]
+    assert max(map(len, points)) <= 1_100

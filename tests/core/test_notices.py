@@ -1,0 +1,116 @@
+"""Lines for people: said once, on the user's thread only, without anything a terminal would run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+
+from carbon_core.notices import LOGGER_NAME, Notices, printable
+
+LOGGER = logging.getLogger(LOGGER_NAME)
+
+
+def unconfigure_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a program that has not configured logging (called late: pytest adds handlers early)."""
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    monkeypatch.setattr(LOGGER, "handlers", [])
+
+
+def test_lines_go_through_logging_where_it_is_configured(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notices = Notices()
+    notices.warn("100 % of it")
+    notices.deliver()
+    assert caplog.record_tuples == [("carbon_callbacks", logging.WARNING, "100 % of it")]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_lines_go_to_standard_error_where_it_is_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unconfigure_logging(monkeypatch)
+    notices = Notices(preamble="[rank 0] ")
+    notices.warn("something")
+    notices.deliver()
+    assert capsys.readouterr() == ("", "carbon-callbacks: [rank 0] something\n")
+
+
+def test_nothing_is_shown_before_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    Notices().warn("from the sampler's thread")
+    assert caplog.records == []
+
+
+def test_a_line_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    notices = Notices()
+    for _ in range(3):
+        notices.warn("again")
+        notices.deliver()
+    assert [record.getMessage() for record in caplog.records] == ["again"]
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [(logging.DEBUG, 2), (logging.INFO, 2), (logging.WARNING, 1), (60, 0)]
+)
+def test_lines_below_the_level_are_not_shown(
+    level: int, shown: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    notices = Notices(level)
+    notices.post(logging.INFO, "a summary")
+    notices.warn("a warning")
+    notices.deliver()
+    assert len(caplog.records) == shown
+
+
+def test_a_flood_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    notices = Notices()
+    for i in range(10_000):
+        notices.warn(f"warning {i}")
+    notices.deliver()
+    assert len(caplog.records) == 64
+
+
+def test_control_characters_and_escapes_become_blanks() -> None:
+    text = "a\nb\x1b[31mc\rd\0e\u202ef\ud800g"
+    assert printable(text) == "a b [31mc d e f g"
+
+
+def test_a_line_is_at_most_a_thousand_characters_long() -> None:
+    assert printable("x" * 1_000_000) == "x" * 1_000
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_a_closed_or_absent_standard_error_is_nobody_to_tell(
+    stream: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = None
+    if stream == "closed":
+        file = (tmp_path_factory.mktemp("stderr") / "file").open("w", encoding="utf-8")
+        file.close()
+    unconfigure_logging(monkeypatch)
+    monkeypatch.setattr(sys, "stderr", file)
+    notices = Notices()
+    notices.warn("to nobody")
+    notices.deliver()
+
+
+def test_a_standard_error_that_cannot_show_a_character_is_survived(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("stderr") / "file"
+    with path.open("w", encoding="ascii") as file:
+        unconfigure_logging(monkeypatch)
+        monkeypatch.setattr(sys, "stderr", file)
+        notices = Notices()
+        notices.warn("Zürich")
+        notices.warn("plain")
+        notices.deliver()
+    assert path.read_text(encoding="ascii") == "carbon-callbacks: plain\n"
+
+
+def test_no_handler_is_installed_and_no_level_changed() -> None:
+    Notices(logging.DEBUG).deliver()
+    assert (LOGGER.handlers, LOGGER.level) == ([], logging.NOTSET)

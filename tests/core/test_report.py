@@ -1,0 +1,170 @@
+"""What a run comes to: figures, units, and the line for people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from carbon_core import methods, units
+from carbon_core.records import (
+    Device,
+    Energy,
+    Intensity,
+    PriceShare,
+    Snapshot,
+)
+from carbon_core.report import Report, RunFacts, figure
+from carbon_core.uncertainty import Z_95
+
+KWH = units.JOULES_PER_KWH
+S = units.NANOSECONDS_PER_SECOND
+CPU = Device("cpu:package-0", "cpu", "package-0", methods.RAPL_INTEL_SERVER)
+GPU = Device("gpu:GPU-1", "gpu", "A GPU", methods.NVML_ENERGY)
+RAM = Device("ram:all", "ram", "64 GiB", methods.RAM_MODEL)
+FRANCE = Intensity(50.0, "France", "Ember", "annual", "lifecycle", 0.2, year=2025)
+LIVE = Intensity(100.0, "FR", "Electricity Maps", "live", "lifecycle", 0.05)
+
+
+def report(*, pue: float = 1.0, wue: float = 0.0, hours: float = 2.0) -> Report:
+    """Return a run of 4 kWh: CPU 1, GPU 2.8, RAM 0.2."""
+    run = RunFacts("id", "p", "2026-01-01T00:00:00+00:00", "1", "3.11", "Linux", pue=pue, wue=wue)
+    energies = (Energy(1.0 * KWH), Energy(2.7 * KWH, 0.1 * KWH, 3.0), Energy(0.2 * KWH, 0.0, 1.0))
+    end = Snapshot(units.nanoseconds(hours * 3_600), (CPU, GPU, RAM), energies)
+    prices = (
+        PriceShare(FRANCE, 1 * KWH, 50.0 * pue),
+        PriceShare(LIVE, 3 * KWH, 300.0 * pue),
+    )
+    return Report(run, "completed", "2026-01-01T02:00:00+00:00", end - Snapshot(0), prices)
+
+
+def test_energy_emissions_and_mean_intensity() -> None:
+    of = report()
+    assert of.energy_kwh.value == pytest.approx(4.0)
+    assert of.emissions_kg.value == 0.35
+    assert of.intensity_g_per_kwh == pytest.approx(350 / 4)
+
+
+def test_mean_power_is_energy_by_duration() -> None:
+    of = report()
+    assert of.power_w == pytest.approx(2_000.0)
+    assert of.power_w * of.duration_s == pytest.approx(of.energy_kwh.value * KWH)
+    assert of.component_w("gpu") * of.duration_s == pytest.approx(of.component_kwh("gpu") * KWH)
+
+
+def test_components_add_up() -> None:
+    of = report(pue=1.3)
+    assert of.components == ("cpu", "gpu", "ram")
+    parts = [of.component_kwh(component) for component in of.components]
+    assert parts == pytest.approx([1.3, 3.64, 0.26])
+    assert sum(parts) == pytest.approx(of.energy_kwh.value)
+    assert sum(map(of.component_w, of.components)) == pytest.approx(of.power_w)
+
+
+def test_pue_multiplies_energy_and_power_and_grams_but_not_intensity() -> None:
+    plain, facility = report(), report(pue=1.5)
+    assert facility.energy_kwh.value == pytest.approx(1.5 * plain.energy_kwh.value)
+    assert facility.power_w == pytest.approx(1.5 * plain.power_w)
+    assert facility.component_w("cpu") == pytest.approx(1.5 * plain.component_w("cpu"))
+    assert facility.emissions_kg.value == pytest.approx(1.5 * plain.emissions_kg.value)
+    assert facility.intensity_g_per_kwh == pytest.approx(plain.intensity_g_per_kwh)
+
+
+def test_water_is_wue_times_the_energy_of_the_hardware() -> None:
+    assert report(wue=1.8).water_l == pytest.approx(7.2)
+    assert report(wue=1.8, pue=2.0).water_l == pytest.approx(7.2)
+    assert report().water_l == 0.0
+
+
+def test_the_interval_of_energy_is_that_of_its_methods() -> None:
+    of = report()
+    shares = {0.04: 1 / 4, 0.05: 2.7 / 4, math.log(2): 0.2 / 4}
+    variance = sum((sigma * share) ** 2 for sigma, share in shares.items())
+    variance += (math.log(2) * 0.1 / 4) ** 2 + (2.7 / 4 * 0.08 / 7_200) ** 2
+    sigma_ln = max(0.05, math.sqrt(variance))
+    assert of.energy_kwh.high == pytest.approx(4.0 * math.exp(Z_95 * sigma_ln))
+    assert of.energy_kwh.low == pytest.approx(4.0 / math.exp(Z_95 * sigma_ln))
+
+
+def test_the_interval_of_emissions_adds_that_of_the_intensity() -> None:
+    of = report()
+    energy_sigma_ln = math.log(of.energy_kwh.high / of.energy_kwh.value) / Z_95
+    intensity_sigma_ln = 50 / 350 * 0.2 + 300 / 350 * 0.05
+    sigma_ln = math.hypot(energy_sigma_ln, intensity_sigma_ln)
+    assert of.emissions_kg.high == pytest.approx(0.35 * math.exp(Z_95 * sigma_ln))
+
+
+def test_shares_by_grade_and_whether_it_is_an_estimate() -> None:
+    of = report()
+    assert of.shares_by_grade == pytest.approx({"A": 3.7 / 4, "E": 0.3 / 4})
+    assert not of.is_estimate
+
+
+def test_methods_of_a_component() -> None:
+    assert report().methods_of("gpu") == ["nvml.energy"]
+    assert report().methods_of("cpu") == ["rapl.package"]
+
+
+def test_missing_is_the_longest_of_the_devices() -> None:
+    assert report().missing_s == 3.0
+
+
+def test_a_later_part_of_a_run_counts_only_what_it_missed_itself() -> None:
+    whole = report()
+    later_ns = whole.window.end.t_ns + S
+    energies = (Energy(1.1 * KWH), Energy(2.9 * KWH, 0.1 * KWH, 3.5), Energy(0.3 * KWH, 0.0, 1.0))
+    part = replace(whole, window=Snapshot(later_ns, (CPU, GPU, RAM), energies) - whole.window.end)
+    assert part.duration_s == 1.0
+    assert part.missing_s == pytest.approx(0.5)
+
+
+def test_a_run_of_no_time_and_no_energy_has_finite_figures() -> None:
+    nothing = replace(report(), window=Snapshot(0) - Snapshot(0), prices=())
+    assert nothing.energy_kwh == (0.0, 0.0, 0.0)
+    assert nothing.emissions_kg == (0.0, 0.0, 0.0)
+    assert (nothing.power_w, nothing.component_w("gpu"), nothing.water_l) == (0.0, 0.0, 0.0)
+    assert (nothing.intensity_g_per_kwh, nothing.missing_s) == (0.0, 0.0)
+    assert (nothing.place, nothing.components) == ("unknown place", ())
+    assert "grades: none" in nothing.summary()
+
+
+def test_a_run_of_no_energy_still_names_its_intensity() -> None:
+    nothing = replace(
+        report(), window=Snapshot(0) - Snapshot(0), prices=(PriceShare(FRANCE, 0.0, 0.0),)
+    )
+    assert (nothing.intensity_g_per_kwh, nothing.place) == (50.0, "France")
+
+
+def test_the_summary_says_it_in_one_line() -> None:
+    of = report()
+    low, high = (figure(bound * 1_000) for bound in of.emissions_kg[1:])
+    assert of.summary() == (
+        "completed after 7200.0 s: 4.00 kWh, 350 gCO2e "
+        f"(95 %: {low} to {high}; measured; grades: 92% A, 8% E; 87.5 g/kWh, FR)"
+    )
+
+
+def test_the_summary_calls_an_estimate_an_estimate() -> None:
+    device = Device("cpu:all", "cpu", "", methods.CPU_LOAD_TDP)
+    end = Snapshot(S, (device,), (Energy(100.0),))
+    assert "; estimate; grades: 100% D;" in replace(report(), window=end - Snapshot(0)).summary()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.000123456, "0.000123"),
+        (0.0123456, "0.0123"),
+        (1.23456, "1.23"),
+        (12.3456, "12.3"),
+        (123.456, "123"),
+        (123_456.0, "123456"),
+        (1_234_567.0, "1.23e+06"),
+        (0.0000123456, "1.23e-05"),
+        (-12.3456, "-12.3"),
+    ],
+)
+def test_figures_have_three_significant_digits(value: float, text: str) -> None:
+    assert figure(value) == text
