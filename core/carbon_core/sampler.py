@@ -131,6 +131,8 @@ class Sampler:
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
         self._faulty: set[int] = set()
+        self._ending = False
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     # --- the training thread's side -----------------------------------------------------------
@@ -142,7 +144,11 @@ class Sampler:
             self.start()
 
     def start(self) -> bool:
-        """Start the thread; tell whether the system allowed it."""
+        """Start the thread, if it is not there yet; tell whether the system allowed it."""
+        with self._starting:
+            return self._thread is not None or self._start()
+
+    def _start(self) -> bool:
         thread = threading.Thread(target=self._run, name="carbon-sampler", daemon=True)
         try:
             thread.start()
@@ -165,6 +171,13 @@ class Sampler:
             self._run()
         elif self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
+
+    def carried_to(self, t_ns: int) -> Snapshot:
+        """Return the totals carried on to an instant, for want of readings up to it.
+
+        Called by other threads only while this one is stuck in a meter, and books nothing.
+        """
+        return self._ledger.snapshot(t_ns)
 
     # --- the sampler's side --------------------------------------------------------------------
 
@@ -205,18 +218,22 @@ class Sampler:
     def _wait(self) -> list[Mark] | None:
         """Sleep until a meter is due or marks arrive; None when it is time to end."""
         due_ns = min((*self._due_ns, self._next_heartbeat_ns))
+        if self._ending:
+            return None
         marks: list[Mark] = []
         try:
             wait_s = units.seconds(due_ns - self._clock.monotonic_ns())
             mark = self._marks.get(timeout=max(0.0, wait_s))
-            while mark is not None:
+            # No more than are there now: other threads may mark faster than this one resolves.
+            for _ in range(self._marks.qsize()):
+                if mark is None:
+                    break
                 marks.append(mark)
                 mark = self._marks.get_nowait()
         except queue.Empty:
             return marks
-        if marks:
-            self._marks.put(None)
-        return marks or None
+        self._ending = mark is None
+        return marks if mark is None else [*marks, mark]
 
     def _read(self, i: int, meter: Meter) -> None:
         try:

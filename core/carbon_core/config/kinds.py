@@ -49,15 +49,24 @@ def boolean() -> Kind:
     return Kind("boolean", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
 
 
-def number(*, above: float | None = None, least: float | None = None, unit: str = "") -> Kind:
-    """A finite number, optionally above or not below a bound."""
+def number(
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    unit: str = "",
+) -> Kind:
+    """A finite number, optionally above, not below or not above a bound."""
     bound = f" above {above:g}" if above is not None else ""
     bound = f" of at least {least:g}" if least is not None else bound
+    bound += f" and at most {most:g}" if most is not None else ""
     words = f"a number of {unit}" if unit else "a number"
 
     def parse(value: Any) -> float:
         result = _finite(value)
         if (above is not None and result <= above) or (least is not None and result < least):
+            raise ValueError(value)
+        if most is not None and result > most:
             raise ValueError(value)
         return result
 

@@ -146,7 +146,7 @@ class Settings:
     log_level: str | int = _key("INFO", kinds.log_level(), "Least severe lines to show.")
     logger_preamble: str = _key("", kinds.text(), "Put before each line.")
     shutdown_timeout_s: float = _key(
-        2.0, kinds.number(least=0, unit="seconds"), "Longest time that stop() may wait."
+        2.0, kinds.number(least=0, most=3600, unit="seconds"), "Longest time that stop() may wait."
     )
     strict_config: bool = _key(
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."

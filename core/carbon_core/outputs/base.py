@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -36,33 +37,47 @@ class Output(Protocol):
 def open_for_append(path: Path, mode: int) -> int:
     """Open or create a file of ours for appending and return its descriptor.
 
-    Symbolic links are not followed, and the descriptor is never one of the three standard ones, even
-    in a process that has closed them.
+    Symbolic links are not followed.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, mode)
-    if descriptor > 2 or os.name != "posix":
-        return descriptor
-    import fcntl  # POSIX only
+    return os.open(path, flags, mode)
 
+
+@contextlib.contextmanager
+def standard_descriptors_taken() -> Iterator[None]:
+    """See to it that no file opened within gets descriptor 0, 1 or 2.
+
+    In a process that has closed them (a daemon), what the job prints would else end up in the file.
+    """
+    taken: list[int] = []
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+        # Without a free descriptor nothing can be opened within, either.
+        with contextlib.suppress(OSError):
+            while not all(map(_is_open, (0, 1, 2))):
+                taken.append(os.open(os.devnull, os.O_RDWR))
+        yield
     finally:
-        os.close(descriptor)
+        for descriptor in taken:
+            os.close(descriptor)
 
 
-def replace(path: Path, text: str, mode: int = 0o644) -> None:
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a whole file at once: temporary file beside it, fsync, rename."""
     import tempfile  # with what it imports, the dearest module of all; needed once, at the end
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        # What others wrote in odd bytes goes back as it came.
-        with os.fdopen(
-            descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, mode)

@@ -24,7 +24,6 @@ COLUMNS = tuple(f.name for f in fields(EmissionsData))
 _LOCK_TIMEOUT_S = 1.5
 _MAX_CELL = 1000
 _TAIL = 2**17
-_MAX_FOREIGN_CELL = 2**30
 # A spreadsheet would run a cell that starts so as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -79,26 +78,14 @@ class CsvFile:
 
     def _update(self, data: EmissionsData) -> None:
         self._set_aside_other_columns()
-        rows = self._rows()
-        column = COLUMNS.index("run_id")
-        mine = [i for i, row in enumerate(rows) if row[column : column + 1] == [data.run_id]]
+        # Bytes, line by line: the rows of others stay exactly as they are, whatever they hold.
+        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+        mine = [i for i, line in enumerate(lines) if _is_row_of(line, data.run_id)]
         if not mine:
             self._append(data)
             return
-        rows[mine[-1]] = _cells(data)
-        replace(self._path, _lines(rows))
-
-    def _rows(self) -> list[list[str]]:
-        if not self._path.exists():
-            return []
-        usual = csv.field_size_limit(_MAX_FOREIGN_CELL)
-        try:
-            with self._path.open(
-                encoding="utf-8-sig", errors="surrogateescape", newline=""
-            ) as file:
-                return list(csv.reader(file))
-        finally:
-            csv.field_size_limit(usual)
+        lines[mine[-1]] = _lines([_cells(data)]).encode("utf-8", "replace")
+        replace(self._path, b"".join(lines))
 
     def _set_aside_other_columns(self) -> None:
         """Keep a file whose header is not ours under another name."""
@@ -131,6 +118,14 @@ def _write_whole(descriptor: int, text: str, size_before: int) -> None:
         os.ftruncate(descriptor, size_before)
         raise OSError("the disk is full")
     os.fsync(descriptor)
+
+
+def _is_row_of(line: bytes, run_id: str) -> bool:
+    if run_id.encode("utf-8", "replace") not in line:
+        return False
+    cells = next(csv.reader([line.decode("utf-8", "replace").rstrip("\r\n")]), [])
+    column = COLUMNS.index("run_id")
+    return cells[column : column + 1] == [run_id]
 
 
 def _completion(descriptor: int, size: int) -> str:

@@ -50,10 +50,15 @@ class Journal:
     def __init__(self, path: Path, report: Report) -> None:
         self._lock = FileLock(f"{path}{_LOCK_SUFFIX}", timeout=0, thread_local=False)
         self._lock.acquire()
-        self._descriptor = open_for_append(path, 0o600)
+        self._descriptor = -1
         self._devices = report.window.end.devices
         self._torn = False
-        self._write({"type": "run", **_fixed(report)})
+        try:
+            self._descriptor = open_for_append(path, 0o600)
+            self._write({"type": "run", **_fixed(report)})
+        except BaseException:
+            self.close(saved=False)
+            raise
 
     def append(self, report: Report) -> None:
         """Add the totals so far."""
@@ -62,11 +67,17 @@ class Journal:
             self._write({"type": "run", **_fixed(report)})
         self._write({"type": "totals", **_totals(report)})
 
-    def close(self) -> None:
-        """Close the file; its run needs no recovery."""
-        os.close(self._descriptor)
-        with contextlib.suppress(OSError):
-            os.unlink(self._lock.lock_file)
+    def close(self, *, saved: bool = True) -> None:
+        """Close the file.
+
+        Args:
+            saved: Whether the results are in their files; otherwise the next run recovers them.
+        """
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        if saved:
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.lock_file)
         self._lock.release()
 
     def _write(self, record: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ def receipt(report: Report) -> dict[str, Any]:
 
 def write(report: Report, path: Path) -> None:
     """Write the receipt of a run, replacing an earlier one of the same run."""
-    replace(path, json.dumps(receipt(report), indent=2, default=str) + "\n")
+    text = json.dumps(receipt(report), indent=2, default=str) + "\n"
+    replace(path, text.encode("utf-8", "replace"))
 
 
 def _estimate(estimate: Estimate) -> dict[str, float]:

@@ -125,7 +125,8 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Return the totals now, or the last known ones when no reading comes in time."""
-        return self.instant().wait(PATIENCE_S) or self._sampler.latest
+        mark = self.instant()
+        return mark.wait(PATIENCE_S) or self._sampler.carried_to(mark.t_ns)
 
     def grams(self, window: Window) -> float:
         """Return the grams of CO2e that a window's energy stands for, as priced so far."""
@@ -225,9 +226,13 @@ class Run:
             intensity = self._parts.live.latest()
         except IntensityError as error:
             intensity = self._curve.assumed
-            held = f"{intensity.g_per_kwh:g} g/kWh ({intensity.source})"
-            self.notices.warn(f"no live grid intensity: {error}; {held} is used")
+            self._tell_no_price(str(error))
         self._curve.price(up_to_j, intensity)
+
+    def _tell_no_price(self, reason: str) -> None:
+        assumed = self._curve.assumed
+        held = f"{assumed.g_per_kwh:g} g/kWh ({assumed.source})"
+        self.notices.warn(f"no live grid intensity: {reason}; {held} is used")
 
     def _submit(self, write: Callable[[], None]) -> None:
         if not self._reporter.files.submit(lambda: self._guarded(write)):
@@ -248,7 +253,8 @@ class Run:
         end = self._last_snapshot()
         if self._parts.live is not None:
             self._reporter.network.submit(self._ask_price)
-            self._reporter.network.close(self._left_s(deadline_ns) * _SHARE)
+            if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
+                self._tell_no_price("no answer in time")
             self._curve.price(end.joules, self._curve.assumed)
         report = self.report(end, status)
         for output in self._outputs:
@@ -271,24 +277,9 @@ class Run:
         return mark.wait(patience_s) or self._carried_on(mark.t_ns)
 
     def _carried_on(self, t_ns: int) -> Snapshot:
-        """Return the last known totals, held up to now: a meter hangs, and time is up."""
-        self.notices.warn("a meter did not answer in time: the last known totals are reported")
-        latest = self._sampler.latest
-        gap_s = units.seconds(t_ns - latest.t_ns)
-        if gap_s <= 0:
-            return latest
-        held = tuple(
-            energy._replace(
-                extrapolated_j=energy.extrapolated_j + self._mean_w(latest, energy.joules) * gap_s,
-                missing_s=energy.missing_s + gap_s,
-            )
-            for energy in latest.energies
-        )
-        return Snapshot(t_ns, latest.devices, held)
-
-    def _mean_w(self, latest: Snapshot, joules: float) -> float:
-        span_s = units.seconds(latest.t_ns - self._opened_ns)
-        return joules / span_s if span_s > 0 else 0.0
+        if self._sampler.alive:
+            self.notices.warn("a meter did not answer in time: the last known power is carried on")
+        return self._sampler.carried_to(t_ns)
 
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, units.seconds(deadline_ns - self._parts.clock.monotonic_ns()))

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from carbon_core import units
+from carbon_core.notices import Notices
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Snapshot, Window
 from carbon_core.report import Report
@@ -62,10 +63,9 @@ class Tracker:
 
     def complain(self, text: str) -> None:
         """Tell the user about a fault of ours, once."""
-        run = self._run
-        if run is not None:
-            run.notices.warn(text)
-            run.notices.deliver()
+        notices = self._run.notices if self._run is not None else Notices()
+        notices.warn(text)
+        notices.deliver()
 
     @property
     def running(self) -> bool:
@@ -79,10 +79,13 @@ class Tracker:
             return
         if self._last is not None:
             self.run_id = str(uuid.uuid4())
-        run = self._run = Run(self.make_parts(self.run_id))
+        run = Run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         self._finalizer = weakref.finalize(self, run.close, "interrupted")
-        run.open()
+        try:
+            run.open()
+        finally:
+            self._run = run
         run.notices.deliver()
 
     @harmless
@@ -213,22 +216,25 @@ class OpenWindow:
         self._run = run
         self._start = run.instant() if run else None
         self._end: Mark | None = None
+        self._kept: Window | None = None
 
     def close(self) -> Window:
         """End the window now; wait a moment (at most 50 ms) for its reading."""
-        if self._run is not None and self._end is None:
+        if self._run is not None and self._run.final is None and self._end is None:
             self._end = self._run.instant()
             self._end.wait(PATIENCE_S)
         return self.result
 
     @property
     def result(self) -> Window:
-        """What the window holds, up to now while it is open."""
+        """What the window holds: up to its end, that of its run, or now."""
         if self._run is None or self._start is None:
-            return Snapshot(0) - Snapshot(0)
-        end = self._end.snapshot if self._end else self._run.snapshot()
-        latest = end or self._run.snapshot()
-        return latest - (self._start.snapshot or latest)
+            return self._kept or Snapshot(0) - Snapshot(0)
+        end = self._end.snapshot if self._end else None
+        if end is None:
+            final = self._run.final
+            end = final.window.end if final else self._run.snapshot()
+        return end - (self._start.snapshot or end)
 
     def report(self) -> Report | None:
         """Return the window's totals in the shape of a whole run; None if nothing was measured."""
@@ -252,6 +258,11 @@ class OpenWindow:
     def component_kwh(self, component: Component) -> float:
         """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh."""
         return units.kwh(self.result.component_j(component))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy keeps what the window held; the run's threads stay here.
+        kept = self.result
+        return {"name": self.name, "_run": None, "_start": None, "_end": None, "_kept": kept}
 
     def __enter__(self) -> OpenWindow:
         return self
