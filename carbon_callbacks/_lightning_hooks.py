@@ -8,6 +8,7 @@ from carbon_callbacks._training import Watching
 from carbon_core import status_of
 
 PREFIX = "carbon/"
+MONITORED = ("energy_kwh", "emissions_kg", "epoch_energy_kwh", "epoch_emissions_kg")
 
 
 class LightningHooks(Watching):
@@ -46,6 +47,10 @@ class LightningHooks(Watching):
         with self._training.guard():
             for name, value in metrics.items():
                 pl_module.log(PREFIX + name, value)
+            for name in MONITORED if not metrics else ():
+                # Nothing is known (no meter, or another rank measures). A monitor of an absent
+                # metric would end the training; so monitors get a 0, and loggers nothing.
+                pl_module.log(PREFIX + name, 0.0, logger=False)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.sanity_checking:

@@ -36,6 +36,15 @@ class EmissionsCallback(Watching, Callback):
         super().__init__(**overrides)
         self._fitting = False
 
+    def set_model(self, model: Any) -> None:
+        """Note that a call of the user's begins: a fit that raised is over."""
+        super().set_model(model)
+        self._fitting = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The model is its trainer's, and may be neither small nor picklable.
+        return {**self.__dict__, "_model": None}
+
     # hook                        event
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -66,7 +66,8 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if logs is not None and not any(key.startswith("eval_") for key in logs):
+        evaluation = logs is None or any(key.startswith("eval_") for key in logs)
+        if logs is not None and not evaluation and self._training.running:
             with self._training.guard():
                 if "train_runtime" in logs:
                     self._training.phase("end")

@@ -19,6 +19,7 @@ from carbon_core.ledger import Ledger
 from carbon_core.records import Device, Energy, Reading, Snapshot, Window
 
 _MAX_PHASES = 256
+_SECOND_READING_NS = 100_000_000
 
 
 class Mark:
@@ -189,6 +190,10 @@ class Sampler:
         # Every meter is due at once; any moment that has passed will do.
         self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
         self.step([])
+        # Once more quite soon, whatever the period: what was drawn before the first reading is
+        # reckoned from the power right after it, not from the mean of a long interval.
+        soon_ns = self._clock.monotonic_ns() + _SECOND_READING_NS
+        self._due_ns = [min(due_ns, soon_ns) for due_ns in self._due_ns]
         self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import assert_type
 
-from carbon_callbacks import EmissionsData, EmissionsTracker, Report, track_emissions
+from carbon_callbacks import EmissionsTracker, track_emissions
 
 
 @track_emissions(country_iso_code="FRA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
@@ -53,7 +54,8 @@ def make_parts(
         detect=lambda: detect(settings, environ, root, clock, notices),
         assumed=intensity,
         heartbeat_s=settings.measure_power_secs,
-        make_outputs=lambda: _outputs(settings),
+        # Made absolute now: the program may change its directory while the run goes on.
+        make_outputs=functools.partial(_outputs, settings, Path(settings.output_dir).absolute()),
         live=_live(settings, clock, notices),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
@@ -135,13 +137,13 @@ def _facts(
     )
 
 
-def _outputs(settings: Settings) -> list[Output]:
+def _outputs(settings: Settings, directory: Path) -> list[Output]:
     if not settings.save_to_file:
         return []
     from carbon_core.outputs.run_directory import RunDirectory
 
-    directory = RunDirectory(
-        Path(settings.output_dir),
+    files = RunDirectory(
+        directory,
         # A name from a file or variable must not lead out of the directory.
         settings.output_file
         if settings.origin("output_file").source == "argument"
@@ -149,7 +151,7 @@ def _outputs(settings: Settings) -> list[Output]:
         always_update=settings.on_csv_write == "update",
         keep_journal=settings.journal,
     )
-    return [directory]
+    return [files]
 
 
 def _live(settings: Settings, clock: Clock, notices: Notices) -> LiveSource | None:

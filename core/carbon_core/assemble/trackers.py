@@ -12,6 +12,7 @@ from carbon_core.assemble.parts import make_parts, notices_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
+from carbon_core.notices import Notices
 from carbon_core.tracker.run import Parts
 from carbon_core.tracker.tracker import Tracker
 
@@ -49,7 +50,8 @@ class EmissionsTracker(Tracker):
             raise TypeError("only project_name and measure_power_secs may be given without names")
         resolution = resolve({**dict(zip(names, positional)), **overrides})
         self.settings: Settings = resolution.settings
-        _tell(resolution)
+        self.notices = notices_for(self.settings)
+        _tell(resolution, self.notices)
 
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of."""
@@ -65,9 +67,8 @@ class OfflineEmissionsTracker(EmissionsTracker):
         return replace(super().make_parts(run_id), live=None)
 
 
-def _tell(resolution: Resolution) -> None:
+def _tell(resolution: Resolution, notices: Notices) -> None:
     """Pass on what was found wrong in files and variables, and which names are deprecated."""
-    notices = notices_for(resolution.settings)
     for text in resolution.warnings:
         notices.warn(text)
     notices.deliver()

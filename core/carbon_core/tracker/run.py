@@ -29,8 +29,8 @@ from carbon_core.sampler import Mark, Sampler
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
-# Less at the start, which has more to do than wait: the two together stay under 50 ms.
-_START_PATIENCE_S = 0.03
+# Finding the meters mostly takes longer than this; more patience would only delay the program.
+_START_PATIENCE_S = 0.01
 # Of the time that stop() has left, what one step may take before the next gets its turn.
 _SHARE = 0.5
 _LEAST_FILE_S = 0.25

@@ -52,6 +52,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self.run_id = str(uuid.uuid4())
+        self.notices = Notices()
         self._run: Run | None = None
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
@@ -63,9 +64,8 @@ class Tracker:
 
     def complain(self, text: str) -> None:
         """Tell the user about a fault of ours, once."""
-        notices = self._run.notices if self._run is not None else Notices()
-        notices.warn(text)
-        notices.deliver()
+        self.notices.warn(text)
+        self.notices.deliver()
 
     @property
     def running(self) -> bool:

@@ -1,0 +1,225 @@
+"""The figures of this package, one a subcommand, each printed as a line of JSON.
+
+Settings are its defaults, but for the place (offline, France). The directory that holds ``sys`` and
+``proc`` is the fake machine's, by the parameter that `make_parts` has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+import timeit
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import probes
+from probes import Figures
+
+SETTINGS = {"country_iso_code": "FRA", "output_dir": "."}
+NEVER_NS = 2**62
+
+
+def load() -> Any:
+    """Import the package and lead it to the fake machine's processors."""
+    import carbon_callbacks
+    from carbon_core.assemble import parts, trackers
+
+    here = functools.partial(parts.make_parts, root=probes.machine_root())
+    trackers.make_parts = here  # type: ignore[attr-defined]
+    return carbon_callbacks
+
+
+def tracker(**settings: Any) -> Any:
+    """Return a tracker that is not started."""
+    return load().OfflineEmissionsTracker(**SETTINGS | settings)
+
+
+def started(**settings: Any) -> Any:
+    """Return a running tracker that has found both sockets, their memory and all GPUs."""
+    running = tracker(**settings)
+    running.start()
+    time.sleep(1.0)
+    kinds = [device.component for device in running.report().window.end.devices]
+    assert (kinds.count("cpu"), kinds.count("ram"), kinds.count("gpu")) == (2, 2, 8), kinds
+    return running
+
+
+def import_(_: argparse.Namespace) -> Figures:
+    return probes.import_ms("carbon_callbacks")
+
+
+def start(_: argparse.Namespace) -> Figures:
+    package = load()
+    t0 = time.perf_counter()
+    running = package.OfflineEmissionsTracker(**SETTINGS)
+    t1 = time.perf_counter()
+    running.start()
+    t2 = time.perf_counter()
+    time.sleep(1.0)
+    t3 = time.perf_counter()
+    running.stop()
+    t4 = time.perf_counter()
+    ms = {"construct_ms": t1 - t0, "start_ms": t2 - t1, "stop_ms": t4 - t3, "ms": t2 - t0}
+    return {name: value * 1e3 for name, value in ms.items()}
+
+
+def sample(arguments: argparse.Namespace) -> Figures:
+    """One tick of the sampler: every meter read, every account booked."""
+    sampler = _sampler()
+    figures = probes.blocks_us(lambda: _tick(sampler), arguments.repeats)
+    # What the heartbeat adds to it, which comes as rarely as a sample at the default settings.
+    beats = probes.blocks_us(lambda: _tick(sampler, beat=True), arguments.repeats, blocks=1)
+    return figures | {"with_heartbeat_us": beats["cpu_us"]}
+
+
+def _sampler() -> Any:
+    """Return a sampler that has found its meters and has no thread."""
+    from carbon_core.tracker.run import Run
+
+    run = Run(tracker().make_parts("benchmark"))
+    run._sampler.begin()
+    assert len(run._sampler.latest.devices) == 12, run._sampler.latest.devices
+    return run._sampler
+
+
+def _tick(sampler: Any, *, beat: bool = False) -> None:
+    sampler._due_ns = [0] * len(sampler._meters)
+    sampler._next_heartbeat_ns = 0 if beat else NEVER_NS
+    sampler.step([])
+
+
+def cpu_per_second(arguments: argparse.Namespace) -> Figures:
+    running = tracker()
+    return probes.cpu_ms_per_s(running.start, arguments.seconds)
+
+
+def task_boundary(arguments: argparse.Namespace) -> Figures:
+    """Marks, and the windows that wait for their reading when they close."""
+    running = started()
+    figures = probes.boundary_us(running.mark, lambda: running.mark("between"), arguments.repeats)
+    opened: list[Any] = []
+    windows = probes.boundary_us(
+        lambda name: opened.append(running.window(name)),
+        lambda: opened.pop().close(),
+        arguments.repeats,
+    )
+    return figures | {f"window_{name}": value for name, value in windows.items()}
+
+
+def per_batch(arguments: argparse.Namespace) -> Figures:
+    """What each callback does for every batch: time of its own hooks, or how many Keras would call."""
+    import keras
+    from lightning.pytorch import Callback
+    from transformers import TrainerCallback, TrainerControl
+
+    from carbon_callbacks import keras as on_keras
+    from carbon_callbacks import lightning as on_lightning
+    from carbon_callbacks import transformers as on_transformers
+
+    control, nothing = TrainerControl(), None
+    lightning_s = _hooks_s(
+        on_lightning.EmissionsCallback(**SETTINGS), Callback, "_batch_", (nothing,) * 4
+    )
+    steps_s = _hooks_s(
+        on_transformers.EmissionsCallback(**SETTINGS),
+        TrainerCallback,
+        "step",
+        (nothing, nothing, control),
+    )
+    batch_hooks = [name for name in dir(keras.callbacks.Callback) if "batch" in name]
+    overridden = [name for name in batch_hooks if name in vars(on_keras.EmissionsCallback)]
+    return {
+        "lightning_us": lightning_s * 1e6,
+        "transformers_us": steps_s * 1e6,
+        "keras_hooks": len(overridden),
+    }
+
+
+def _hooks_s(callback: Any, base: type, part: str, arguments: tuple[Any, ...]) -> float:
+    """Return the seconds that the callback's own hooks with `part` in their names take, called once."""
+    total_s = 0.0
+    for name in dir(base):
+        own = getattr(type(callback), name) is not getattr(base, name)
+        if own and name.startswith("on_") and part in name:
+            hook = getattr(callback, name)
+            timer = timeit.Timer(functools.partial(hook, *arguments))
+            total_s += min(timer.repeat(5, 100_000)) / 100_000
+    return total_s
+
+
+def memory(_: argparse.Namespace) -> Figures:
+    before_mb = probes.rss_mb()
+    running = tracker()
+    running.start()
+    time.sleep(2.0)
+    return {"mb": probes.rss_mb() - before_mb}
+
+
+def growth(arguments: argparse.Namespace) -> Figures:
+    """Memory that the sampler's ticks keep, in bytes a tick."""
+    sampler = _sampler()
+    ticks = arguments.repeats * 5000
+    _run_ticks(sampler, ticks // 10)
+    before_mb = probes.rss_mb()
+    _run_ticks(sampler, ticks)
+    return {"bytes_per_tick": (probes.rss_mb() - before_mb) * 2**20 / ticks, "ticks": ticks}
+
+
+def _run_ticks(sampler: Any, times: int) -> None:
+    for _ in range(times):
+        _tick(sampler)
+
+
+def run_energy(arguments: argparse.Namespace) -> Figures:
+    """Error of a run between the instants of its own start and end."""
+    running = tracker()
+    running.start()
+    time.sleep(arguments.seconds)
+    running.stop()
+    window = running.final_report.window
+    error_pct = probes.error_pct(window.component_j("gpu"), window.start.t_ns, window.end.t_ns)
+    return {"error_pct": error_pct, "missing_s": running.final_report.missing_s}
+
+
+def windows(_: argparse.Namespace) -> Figures:
+    running = started()
+    opened: list[Any] = []
+    return probes.window_errors(
+        lambda name: opened.append(running.window(name)),
+        lambda: opened.pop().close().component_j("gpu"),
+    )
+
+
+def hf(arguments: argparse.Namespace) -> Figures:
+    from hf_steps import train
+
+    return train(_callback if arguments.callback == "ours" else None)
+
+
+def _callback() -> Any:
+    load()
+    from carbon_callbacks.transformers import EmissionsCallback
+
+    return EmissionsCallback(**SETTINGS)
+
+
+ROWS = {
+    "import": import_,
+    "start": start,
+    "sample": sample,
+    "cpu-per-second": cpu_per_second,
+    "task-boundary": task_boundary,
+    "per-batch": per_batch,
+    "memory": memory,
+    "growth": growth,
+    "run-energy": run_energy,
+    "windows": windows,
+    "polled": run_energy,
+    "hf": hf,
+}
+
+if __name__ == "__main__":
+    raise SystemExit(probes.run_side(ROWS))

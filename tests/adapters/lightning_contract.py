@@ -1,0 +1,416 @@
+"""What both packages of Lightning get: the contract, and Lightning's own loggers and hooks."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters.contract import (
+    EPOCHS,
+    TRAIN_BATCHES,
+    VALIDATE_BATCH_S,
+    VALIDATE_BATCHES,
+    WATTS,
+    Boom,
+    Contract,
+    Outcome,
+    World,
+    change_parts,
+    clockwork,
+    nothing,
+    raising,
+    receipts,
+    rows,
+    threads_of_ours,
+)
+from torch.utils.data import DataLoader, Dataset
+
+PREFIX = "carbon/"
+
+
+class Samples(Dataset):
+    """Pairs of a few numbers."""
+
+    def __init__(self, count: int, on_batch: Any = nothing) -> None:
+        numbers = torch.arange(count * 4, dtype=torch.float32).reshape(count, 4) / count
+        self._samples, self._on_batch = numbers.sin(), on_batch
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        self._on_batch("load")
+        return self._samples[index]
+
+
+class LightningWorld(World):
+    """Either package of Lightning.
+
+    Args:
+        package: Name of the package.
+        pl: What its users call ``pl``.
+        loggers: Its module of loggers.
+    """
+
+    tells_of_exceptions = True
+    interrupt = SystemExit
+
+    def __init__(self, package: str, pl: Any, loggers: Any) -> None:
+        self.package = package
+        self.module = f"carbon_callbacks.{package}"
+        self.extra = package.replace("_", "-")
+        self.pl = pl
+        self.csv_logger = loggers.CSVLogger
+
+    def model(self, on_batch: Any = nothing) -> Any:
+        """Return a new model from the same seed, with a layer that draws random numbers."""
+
+        class Model(self.pl.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = torch.nn.Sequential(
+                    torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+                )
+
+            def _loss(self, what: str, batch: torch.Tensor) -> torch.Tensor:
+                on_batch(what)
+                return (self.net(batch) - batch.sum(1, keepdim=True)).square().mean()
+
+            def training_step(self, batch: Any, index: int) -> Any:
+                return self._loss("train", batch)
+
+            def validation_step(self, batch: Any, index: int) -> None:
+                what = "sanity_check" if self.trainer.sanity_checking else "validate"
+                self.log("val_loss", self._loss(what, batch))
+
+            def test_step(self, batch: Any, index: int) -> None:
+                self._loss("test", batch)
+
+            def predict_step(self, batch: Any, index: int) -> Any:
+                on_batch("predict")
+                return self.net(batch)
+
+            def configure_optimizers(self) -> Any:
+                return torch.optim.Adam(self.parameters(), lr=0.01)
+
+        self.pl.seed_everything(7, verbose=False)
+        return Model()
+
+    def trainer(self, *callbacks: Any, **options: Any) -> Any:
+        """Return a trainer that says little."""
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+        base = {"max_epochs": EPOCHS, "logger": False, "log_every_n_steps": 1}
+        if options.get("barebones"):
+            quiet, base = {}, {"max_epochs": EPOCHS}
+        return self.pl.Trainer(
+            accelerator="cpu", devices=1, callbacks=list(callbacks), **{**quiet, **base, **options}
+        )
+
+    def fit(self, trainer: Any, model: Any, on_batch: Any = nothing, batches: int = 4) -> None:
+        """Train with a shuffled loader."""
+        train = DataLoader(Samples(2 * batches, on_batch), batch_size=2, shuffle=True)
+        trainer.fit(model, train, self.loader())
+
+    def loader(self) -> Any:
+        """Return the batches that are not trained with."""
+        return DataLoader(Samples(2 * VALIDATE_BATCHES), batch_size=2)
+
+    def train(self, *callbacks, on_batch=nothing, epochs=EPOCHS, batches=TRAIN_BATCHES, **options):
+        options.setdefault("logger", self.csv_logger(Path("logs").absolute()))
+        trainer = self.trainer(*callbacks, max_epochs=epochs, **options)
+        model = self.model(on_batch)
+        self.fit(trainer, model, on_batch, batches)
+        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        epochs_logged = logged_epochs(trainer) if trainer.loggers else []
+        return Outcome(weights, trainer, epochs_logged)
+
+    def train_again(self, outcome):
+        trainer = outcome.trainer
+        trainer.fit_loop.max_epochs += EPOCHS
+        self.fit(trainer, trainer.lightning_module)
+
+    def in_hook(self, act):
+        class InHook(self.pl.Callback):
+            def on_train_batch_end(self, trainer, *args: Any) -> None:
+                if trainer.global_step == 2:
+                    act()
+
+        return InHook()
+
+
+def logged(trainer: Any) -> list[dict[str, str]]:
+    """Return the rows that the CSVLogger wrote."""
+    with (Path(trainer.logger.log_dir) / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def logged_epochs(trainer: Any) -> list[dict[str, float]]:
+    """Return what was logged of ours at the end of each epoch."""
+    ours = [
+        {key.removeprefix(PREFIX): float(row[key]) for key in row if ours_in(row, key)}
+        for row in logged(trainer)
+    ]
+    return [metrics for metrics in ours if "epoch_energy_kwh" in metrics]
+
+
+def ours_in(row: dict[str, str], key: str) -> bool:
+    """Whether a row has a figure of ours under a name."""
+    return key.startswith(PREFIX) and bool(row[key])
+
+
+class LightningContract(Contract):
+    """The contract, and what is Lightning's own."""
+
+    world: LightningWorld
+
+    # --- its loggers ---------------------------------------------------------------------------
+
+    def test_metrics_can_be_monitored(self, machine):
+        callback = self.world.callback()
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        metrics = outcome.trainer.callback_metrics
+        last = outcome.epochs[-1]
+        assert float(metrics["carbon/energy_kwh"]) == pytest.approx(last["energy_kwh"])
+        assert float(metrics["carbon/energy_kwh"]) <= callback.report.energy_kwh.value * (1 + 1e-6)
+
+    def test_early_stopping_can_monitor_the_energy(self):
+        stop = self.stopping("carbon/energy_kwh")
+        outcome = self.world.train(self.world.callback(), stop, epochs=9)
+        # The energy grows, so that the second epoch is the first without a lower one.
+        assert outcome.trainer.current_epoch == 2
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_early_stopping_on_the_energy_survives_a_search_that_found_no_meter(self, monkeypatch):
+        fail = raising(RuntimeError("broken"))
+        change_parts(monkeypatch, lambda parts: replace(parts, detect=fail))
+        self.world.train(self.world.callback(), self.stopping("carbon/energy_kwh"))
+
+    def test_early_stopping_on_the_energy_survives_on_a_rank_that_does_not_measure(self, machine):
+        machine.environ["LOCAL_RANK"] = "1"
+        self.world.train(self.world.callback(), self.stopping("carbon/energy_kwh"))
+
+    def stopping(self, monitor: str) -> Any:
+        return self.world.pl.callbacks.EarlyStopping(monitor, mode="min", patience=1)
+
+    def test_checkpoint_can_monitor_the_energy(self):
+        best = self.world.pl.callbacks.ModelCheckpoint(
+            "best", monitor="carbon/energy_kwh", save_top_k=1
+        )
+        self.world.train(self.world.callback(), best)
+        assert best.best_model_score > 0
+        assert Path(best.best_model_path).exists()
+
+    def test_logger_gets_the_final_totals(self, machine):
+        callback = self.world.callback()
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        last = logged(outcome.trainer)[-1]
+        report = callback.report
+        assert float(last["carbon/energy_kwh"]) == report.energy_kwh.value
+        assert float(last["carbon/emissions_kg"]) == report.emissions_kg.value
+        assert float(last["carbon/power_w"]) == report.power_w
+        assert int(last["step"]) == EPOCHS * TRAIN_BATCHES
+
+    def test_logger_gets_the_totals_of_a_training_that_raised(self):
+        logger = self.world.csv_logger("logs")
+        trainer = self.world.trainer(callback := self.world.callback(), logger=logger)
+        with pytest.raises(Boom):
+            self.world.fit(trainer, self.world.model(raise_at_second_epoch(trainer_of := [])))
+        assert trainer_of
+        last = logged(trainer)[-1]
+        assert float(last["carbon/energy_kwh"]) == callback.report.energy_kwh.value
+
+    def test_logger_that_refuses_the_totals_is_told_of_and_ends_nothing(self, caplog):
+        logger = self.world.csv_logger("logs")
+        real = logger.log_metrics
+
+        def refuse(metrics: Any, step: Any = None) -> None:
+            if "carbon/energy_kwh" in metrics and "carbon/epoch_energy_kwh" not in metrics:
+                raise ValueError("no more")
+            real(metrics, step)
+
+        logger.log_metrics = refuse
+        outcome = self.world.train(self.world.callback(), logger=logger)
+        assert outcome.trainer.state.finished
+        assert len(rows()) == 1
+        assert len([text for text in caplog.messages if "no more" in text]) == 1
+
+    def test_nothing_is_logged_during_the_sanity_check(self):
+        seen: list[Any] = []
+
+        class Watch(self.world.pl.Callback):
+            def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
+                seen.append({**trainer.callback_metrics, **trainer.logged_metrics})
+
+        outcome = self.world.train(self.world.callback(), Watch())
+        assert len(seen) == 1
+        assert not [key for key in seen[0] if key.startswith(PREFIX)]
+        assert {row["step"] for row in logged(outcome.trainer) if row["carbon/energy_kwh"]} == {
+            str(TRAIN_BATCHES - 1),
+            str(2 * TRAIN_BATCHES - 1),
+            str(2 * TRAIN_BATCHES),
+        }
+
+    @pytest.mark.parametrize(
+        "options", [{"logger": False}, {"fast_dev_run": True}, {"barebones": True}]
+    )
+    def test_trainer_without_loggers_is_measured(self, options):
+        trainer = self.world.trainer(self.world.callback(), **options)
+        self.world.fit(trainer, self.world.model())
+        assert trainer.state.finished
+        (row,) = rows()
+        assert float(row["energy_consumed"]) > 0
+
+    def test_totals_reach_every_logger(self):
+        loggers = [self.world.csv_logger("one"), self.world.csv_logger("two")]
+        callback = self.world.callback()
+        outcome = self.world.train(callback, logger=loggers)
+        for logger in loggers:
+            outcome.trainer.loggers = [logger]
+            last = logged(outcome.trainer)[-1]
+            assert float(last["carbon/energy_kwh"]) == callback.report.energy_kwh.value
+
+    # --- its phases ----------------------------------------------------------------------------
+
+    def test_sanity_check_is_a_phase_of_its_own(self, machine):
+        callback = self.world.callback()
+        turn = clockwork(machine.clock)
+        self.world.train(
+            callback, on_batch=lambda what: turn("validate" if "sanity" in what else what)
+        )
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        joules = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S
+        assert phases["sanity_check"] == pytest.approx(joules)
+        assert phases["validate"] == pytest.approx(EPOCHS * joules)
+
+    def test_validation_within_an_epoch_goes_back_to_training(self, machine):
+        callback = self.world.callback()
+        self.world.train(callback, on_batch=clockwork(machine.clock), val_check_interval=2)
+        counts = {phase.name: phase.count for phase in callback.report.phases}
+        joules = {phase.name: phase.joules for phase in callback.report.phases}
+        assert counts["validate"] == 2 * EPOCHS
+        assert joules["train"] == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
+
+    def test_checkpoints_are_a_phase_of_their_own(self, machine):
+        callback = self.world.callback()
+        saving = self.world.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
+        self.world.train(callback, saving, on_batch=clockwork(machine.clock))
+        phases = {phase.name: phase for phase in callback.report.phases}
+        assert phases["checkpoint"].count >= EPOCHS * TRAIN_BATCHES
+        assert phases["train"].joules == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
+
+    def test_validation_after_a_checkpoint_is_validation(self, machine):
+        callback = self.world.callback()
+        saving = self.world.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
+        self.world.train(callback, saving, on_batch=clockwork(machine.clock), val_check_interval=2)
+        joules = {phase.name: phase.joules for phase in callback.report.phases}
+        seconds = 2 * EPOCHS * VALIDATE_BATCHES * VALIDATE_BATCH_S
+        assert joules["validate"] == pytest.approx(WATTS * seconds)
+
+    @pytest.mark.parametrize("what", ["validate", "test", "predict"])
+    def test_work_outside_fit_is_a_run_of_its_own(self, what, machine):
+        callback = self.world.callback()
+        trainer = self.world.trainer(callback)
+        model = self.world.model(lambda done: machine.clock.advance(5.0))
+        getattr(trainer, what)(model, self.world.loader(), **self.quiet(what))
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert phases[what] == pytest.approx(WATTS * VALIDATE_BATCHES * 5.0)
+        assert "train" not in phases
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+        assert not threads_of_ours()
+
+    @pytest.mark.parametrize("what", ["validate", "test", "predict"])
+    def test_work_outside_fit_that_raises_is_closed(self, what):
+        callback = self.world.callback()
+        trainer = self.world.trainer(callback)
+        with pytest.raises(Boom):
+            getattr(trainer, what)(
+                self.world.model(raising(Boom())), self.world.loader(), **self.quiet(what)
+            )
+        assert [receipt["status"] for receipt in receipts()] == ["failed"]
+        assert not threads_of_ours()
+
+    def quiet(self, what: str) -> dict[str, bool]:
+        return {} if what == "predict" else {"verbose": False}
+
+    def test_fit_and_then_test_are_two_runs(self, machine):
+        callback = self.world.callback()
+        turn = clockwork(machine.clock)
+        outcome = self.world.train(callback, on_batch=turn)
+        outcome.trainer.test(self.world.model(), self.world.loader(), verbose=False)
+        first, second = receipts()
+        assert "test" not in {phase["name"] for phase in first["phases"]}
+        assert {phase["name"] for phase in second["phases"]} >= {"test"}
+        assert callback.report.run.run_id == second["run"]["run_id"]
+
+    # --- its ends ------------------------------------------------------------------------------
+
+    def test_exception_in_teardown_leaves_one_row(self):
+        model = self.world.model()
+        model.teardown = raising(Boom("late"))
+        with pytest.raises(Boom, match="late"):
+            self.world.fit(self.world.trainer(self.world.callback()), model)
+        assert len(rows()) == 1
+        assert not threads_of_ours()
+
+    def test_exception_before_the_fit_starts_leaves_nothing(self):
+        model = self.world.model()
+        model.setup = raising(Boom("early"))
+        with pytest.raises(Boom, match="early"):
+            self.world.fit(self.world.trainer(self.world.callback()), model)
+        assert not Path("emissions.csv").exists()
+        assert not threads_of_ours()
+
+    def test_stop_within_an_epoch_ends_a_completed_run(self):
+        class Stop(self.world.pl.Callback):
+            def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+                trainer.should_stop = True
+
+        self.world.train(self.world.callback(), Stop())
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_exit_arrives_and_interrupts_the_run(self):
+        with pytest.raises(SystemExit) as caught:
+            self.world.train(self.world.callback(), self.world.in_hook(raising(SystemExit(3))))
+        assert caught.value.code == 3
+        assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
+        assert not threads_of_ours()
+
+    # --- its checkpoints and keys --------------------------------------------------------------
+
+    def test_training_resumes_from_a_checkpoint_written_with_it(self):
+        saving = self.world.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)
+        self.world.train(self.world.callback(), saving)
+        trainer = self.world.trainer(self.world.callback(), max_epochs=3)
+        train = DataLoader(Samples(2 * TRAIN_BATCHES), batch_size=2)
+        trainer.fit(self.world.model(), train, self.world.loader(), ckpt_path="kept/last.ckpt")
+        assert trainer.current_epoch == 3
+        assert len(rows()) == 2
+
+    def test_two_callbacks_can_measure_one_training(self):
+        callbacks = [self.world.callback(project_name=name) for name in ("one", "two")]
+        self.world.train(*callbacks)
+        assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
+
+    def test_callback_is_of_its_own_package_alone(self):
+        lightning = pytest.importorskip("lightning.pytorch")
+        pytorch_lightning = pytest.importorskip("pytorch_lightning")
+        mine, other = lightning.Callback, pytorch_lightning.Callback
+        if self.world.package == "pytorch_lightning":
+            mine, other = other, mine
+        assert isinstance(self.world.callback(), mine)
+        assert not isinstance(self.world.callback(), other)
+
+
+def raise_at_second_epoch(raised: list[bool]) -> Any:
+    """Return what raises in the first batch of the second epoch."""
+    seen: list[str] = []
+
+    def on_batch(what: str) -> None:
+        seen.append(what)
+        if seen.count("train") > TRAIN_BATCHES:
+            raised.append(True)
+            raise Boom("second epoch")
+
+    return on_batch

@@ -1,0 +1,322 @@
+"""The callback in Keras, on its torch backend."""
+# ruff: noqa: E402 - without the framework, nothing below can be imported
+
+import copy
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+keras = pytest.importorskip("keras")
+
+import numpy as np
+from adapters.contract import (
+    EPOCHS,
+    PER_EPOCH,
+    TOTALS,
+    TRAIN_BATCHES,
+    VALIDATE_BATCH_S,
+    VALIDATE_BATCHES,
+    WATTS,
+    Boom,
+    Outcome,
+    World,
+    clockwork,
+    nothing,
+    raising,
+    receipts,
+    rows,
+    threads_of_ours,
+)
+from adapters.contract_without_end import ContractWithoutEnd
+
+from carbon_callbacks.keras import EmissionsCallback
+
+if keras.backend.backend() != "torch":
+    pytest.skip("Keras runs on another backend", allow_module_level=True)
+
+
+def samples(batches: int) -> tuple[Any, Any]:
+    """Return inputs and targets for a number of batches of two."""
+    inputs = np.sin(np.arange(batches * 8, dtype="float32").reshape(batches * 2, 4))
+    return inputs, inputs.sum(axis=1, keepdims=True)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches that tell when they are loaded."""
+
+    def __init__(self, batches: int, on_batch: Any) -> None:
+        super().__init__()
+        self._samples, self._batches, self._on_batch = samples(batches), batches, on_batch
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        self._on_batch("load")
+        inputs, targets = self._samples
+        return inputs[2 * index : 2 * index + 2], targets[2 * index : 2 * index + 2]
+
+
+class Model(keras.Model):
+    """A regression with a layer that draws random numbers, which tells what it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = keras.layers.Dense(8)
+        self.dropout = keras.layers.Dropout(0.5, seed=7)
+        self.out = keras.layers.Dense(1)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return self.out(self.dropout(self.hidden(inputs), training=training))
+
+
+class TalkingModel(Model):
+    """The same, calling `on_batch` with what it does."""
+
+    on_batch = staticmethod(nothing)
+
+    def train_step(self, *args: Any) -> Any:
+        self.on_batch("train")
+        return super().train_step(*args)
+
+    def test_step(self, *args: Any) -> Any:
+        self.on_batch("validate")
+        return super().test_step(*args)
+
+    def predict_step(self, *args: Any) -> Any:
+        self.on_batch("predict")
+        return super().predict_step(*args)
+
+
+class KerasWorld(World):
+    """`model.fit` with a model of 49 numbers."""
+
+    module = "carbon_callbacks.keras"
+    package = "keras"
+    extra = "keras"
+
+    def model(self, on_batch: Any = nothing) -> Any:
+        keras.utils.set_random_seed(7)
+        kind = type("ModelOfThisTest", (TalkingModel,), {"on_batch": staticmethod(on_batch)})
+        model = kind()
+        model.compile(optimizer="adam", loss="mse")
+        return model
+
+    def fit(
+        self,
+        model: Any,
+        *callbacks: Any,
+        on_batch: Any = nothing,
+        batches: int = TRAIN_BATCHES,
+        **options: Any,
+    ) -> Any:
+        base = {"epochs": EPOCHS, "verbose": 0, "validation_data": samples(VALIDATE_BATCHES)}
+        return model.fit(
+            Batches(batches, on_batch),
+            validation_batch_size=2,
+            callbacks=list(callbacks),
+            **{**base, **options},
+        )
+
+    def train(self, *callbacks, on_batch=nothing, epochs=EPOCHS, batches=TRAIN_BATCHES):
+        model = self.model(on_batch)
+        history = self.fit(model, *callbacks, on_batch=on_batch, batches=batches, epochs=epochs)
+        values = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+        weights = {str(i): torch.from_numpy(value.copy()) for i, value in enumerate(values)}
+        return Outcome(weights, (model, callbacks), epochs_of(history))
+
+    def train_again(self, outcome):
+        model, callbacks = outcome.trainer
+        self.fit(model, *callbacks)
+
+    def in_hook(self, act):
+        class InHook(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                if batch == 1:
+                    act()
+
+        return InHook()
+
+
+def epochs_of(history: Any) -> list[dict[str, float]]:
+    """Return what was logged of ours at the end of each epoch."""
+    columns = {key: value for key, value in history.history.items() if "loss" not in key}
+    if not columns:
+        return []
+    lengths = {len(values) for values in columns.values()}
+    return [
+        {key: values[i] for key, values in columns.items() if i < len(values)}
+        for i in range(max(lengths))
+    ]
+
+
+class TestKeras(ContractWithoutEnd):
+    world = KerasWorld()
+
+    # --- its logs ------------------------------------------------------------------------------
+
+    def test_history_has_every_name_for_every_epoch(self):
+        history = self.world.fit(self.world.model(), EmissionsCallback(), epochs=3)
+        assert set(history.history) - {"loss", "val_loss"} >= TOTALS | PER_EPOCH
+        assert {len(values) for values in history.history.values()} == {3}
+        assert all(type(value) is float for value in history.history["energy_kwh"])
+
+    def test_csv_logger_has_the_columns(self, machine):
+        log = keras.callbacks.CSVLogger("log.csv")
+        self.world.fit(self.world.model(clockwork(machine.clock)), EmissionsCallback(), log)
+        with open("log.csv", newline="") as file:
+            logged = list(csv.DictReader(file))
+        assert len(logged) == EPOCHS
+        assert logged[0].keys() >= TOTALS | PER_EPOCH
+        assert 0 < float(logged[0]["energy_kwh"]) < float(logged[1]["energy_kwh"])
+
+    def test_verbose_line_shows_the_energy(self, machine, capsys):
+        self.world.fit(self.world.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2)
+        assert capsys.readouterr().out.count("- energy_kwh: ") == EPOCHS
+
+    @pytest.mark.parametrize(("mode", "epochs"), [("max", 5), ("min", 2)])
+    def test_early_stopping_sees_the_energy(self, machine, mode, epochs):
+        stop = keras.callbacks.EarlyStopping(monitor="energy_kwh", mode=mode, patience=1)
+        history = self.world.fit(
+            self.world.model(clockwork(machine.clock)), EmissionsCallback(), stop, epochs=5
+        )
+        # The energy grows: always better one way, never again the other way.
+        assert len(history.history["energy_kwh"]) == epochs
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_checkpoint_can_monitor_the_energy(self, machine):
+        best = keras.callbacks.ModelCheckpoint(
+            "best.weights.h5",
+            monitor="energy_kwh",
+            mode="min",
+            save_best_only=True,
+            save_weights_only=True,
+        )
+        self.world.fit(self.world.model(clockwork(machine.clock)), EmissionsCallback(), best)
+        assert best.best > 0
+
+    # --- its hooks -----------------------------------------------------------------------------
+
+    def test_no_batch_hook_is_overridden(self):
+        base = keras.callbacks.Callback
+        hooks = [name for name in dir(base) if "batch" in name and name.startswith("on_")]
+        assert len(hooks) >= 8
+        for name in hooks:
+            assert getattr(EmissionsCallback, name) is getattr(base, name)
+
+    def test_every_hook_is_one_that_keras_calls(self):
+        hooks = [name for name in vars(EmissionsCallback) if name.startswith("on_")]
+        assert hooks
+        assert all(hasattr(keras.callbacks.Callback, name) for name in hooks)
+
+    def test_single_callback_without_a_list_is_accepted(self):
+        inputs, targets = samples(2)
+        self.world.model().fit(inputs, targets, verbose=0, callbacks=EmissionsCallback())
+        assert len(rows()) == 1
+
+    # --- its phases ----------------------------------------------------------------------------
+
+    def test_validation_in_some_epochs_only(self, machine):
+        callback = EmissionsCallback()
+        model = self.world.model(clockwork(machine.clock))
+        self.world.fit(model, callback, epochs=4, validation_freq=2)
+        phases = {phase.name: phase for phase in callback.report.phases}
+        assert phases["validate"].count == 2
+        assert phases["validate"].joules == pytest.approx(
+            WATTS * 2 * VALIDATE_BATCHES * VALIDATE_BATCH_S
+        )
+        assert phases["train"].joules == pytest.approx(WATTS * 4 * TRAIN_BATCHES)
+
+    def test_training_without_validation(self, machine):
+        callback = EmissionsCallback()
+        model = self.world.model(clockwork(machine.clock))
+        self.world.fit(model, callback, validation_data=None)
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert "validate" not in phases
+        assert phases["train"] == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
+
+    @pytest.mark.parametrize(("what", "batch"), [("evaluate", "validate"), ("predict", "predict")])
+    def test_work_outside_fit_is_a_run_of_its_own(self, what, batch, machine):
+        callback = EmissionsCallback()
+        model = self.world.model(lambda done: machine.clock.advance(5.0 * (done == batch)))
+        self.work(what, model, callback)
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert phases[what] == pytest.approx(WATTS * 2 * 5.0)
+        assert not {"train", "validate"} & phases.keys()
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+        assert not threads_of_ours()
+
+    @pytest.mark.parametrize("what", ["evaluate", "predict"])
+    def test_work_after_fit_is_a_run_of_its_own(self, what):
+        callback = EmissionsCallback()
+        model, _ = self.world.train(callback).trainer
+        self.work(what, model, callback)
+        first, second = receipts()
+        assert what not in {phase["name"] for phase in first["phases"]}
+        assert what in {phase["name"] for phase in second["phases"]}
+
+    @pytest.mark.parametrize("what", ["evaluate", "predict"])
+    def test_work_after_a_fit_that_raised_is_a_run_of_its_own(self, what, machine):
+        callback = EmissionsCallback()
+        self.fail(callback, clockwork(machine.clock))
+        self.work(what, self.world.model(clockwork(machine.clock)), callback)
+        first, second = receipts()
+        assert (first["status"], second["status"]) == ("interrupted", "completed")
+        assert what not in {phase["name"] for phase in first["phases"]}
+        assert what in {phase["name"] for phase in second["phases"]}
+        assert "validate" not in {phase["name"] for phase in second["phases"]}
+        assert not threads_of_ours()
+
+    @pytest.mark.parametrize("what", ["evaluate", "predict"])
+    def test_work_outside_fit_that_raises_is_closed_by_the_block(self, what):
+        callback = EmissionsCallback()
+        with pytest.raises(Boom), callback:
+            self.work(what, self.world.model(raising(Boom())), callback)
+        assert [receipt["status"] for receipt in receipts()] == ["failed"]
+        assert not threads_of_ours()
+
+    def test_fit_after_an_evaluation_that_raised_is_a_run_of_its_own(self, machine):
+        callback = EmissionsCallback()
+        with pytest.raises(Boom):
+            self.work("evaluate", self.world.model(raising(Boom())), callback)
+        self.world.train(callback, on_batch=clockwork(machine.clock))
+        assert [receipt["status"] for receipt in receipts()] == ["interrupted", "completed"]
+        assert "train" in {phase.name for phase in callback.report.phases}
+
+    def work(self, what: str, model: Any, callback: Any) -> None:
+        inputs, targets = samples(2)
+        more = (targets,) if what == "evaluate" else ()
+        getattr(model, what)(inputs, *more, batch_size=2, verbose=0, callbacks=[callback])
+
+    # --- its ends ------------------------------------------------------------------------------
+
+    def test_no_epochs_at_all_end_a_completed_run(self):
+        self.world.fit(self.world.model(), EmissionsCallback(), epochs=0)
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_stop_within_an_epoch_ends_a_completed_run(self):
+        class Stop(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                self.model.stop_training = True
+
+        self.world.train(EmissionsCallback(), Stop())
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_training_resumes_at_a_later_epoch(self, machine):
+        callback = EmissionsCallback()
+        history = self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        assert len(history.history["epoch_energy_kwh"]) == 2
+
+    def test_copy_does_not_carry_the_model(self):
+        callback = EmissionsCallback()
+        self.world.train(callback)
+        assert copy.copy(callback).model is None
+
+    def test_two_callbacks_can_measure_one_training(self):
+        callbacks = [EmissionsCallback(project_name=name) for name in ("one", "two")]
+        self.world.train(*callbacks)
+        assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
+        assert Path("emissions.csv").exists()

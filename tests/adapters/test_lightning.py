@@ -1,0 +1,14 @@
+"""The callback in the package ``lightning``."""
+# ruff: noqa: E402 - without the framework, nothing below can be imported
+
+import pytest
+
+pl = pytest.importorskip("lightning.pytorch")
+
+from adapters.lightning_contract import LightningContract, LightningWorld
+
+import carbon_callbacks.lightning  # noqa: F401 - the world looks it up by name
+
+
+class TestLightning(LightningContract):
+    world = LightningWorld("lightning", pl, pl.loggers)

@@ -1,0 +1,14 @@
+"""The callback in the package ``pytorch_lightning``."""
+# ruff: noqa: E402 - without the framework, nothing below can be imported
+
+import pytest
+
+pl = pytest.importorskip("pytorch_lightning")
+
+from adapters.lightning_contract import LightningContract, LightningWorld
+
+import carbon_callbacks.pytorch_lightning  # noqa: F401 - the world looks it up by name
+
+
+class TestPytorchLightning(LightningContract):
+    world = LightningWorld("pytorch_lightning", pl, pl.loggers)

@@ -1,0 +1,361 @@
+"""The callback in the Hugging Face Trainer."""
+# ruff: noqa: E402 - without the framework, nothing below can be imported
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
+transformers = pytest.importorskip("transformers")
+
+from adapters.contract import (
+    EPOCHS,
+    TRAIN_BATCH_S,
+    TRAIN_BATCHES,
+    VALIDATE_BATCH_S,
+    VALIDATE_BATCHES,
+    WATTS,
+    Boom,
+    Fault,
+    Outcome,
+    World,
+    clockwork,
+    nothing,
+    receipts,
+    rows,
+    threads_of_ours,
+)
+from adapters.contract_without_end import ContractWithoutEnd
+
+from carbon_callbacks.transformers import EmissionsCallback
+
+OURS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh"}
+
+
+class Samples(torch.utils.data.Dataset):
+    """Pairs of a few numbers."""
+
+    def __init__(self, count: int, on_batch: Any = nothing) -> None:
+        numbers = torch.arange(count * 4, dtype=torch.float32).reshape(count, 4) / count
+        self._samples, self._on_batch = numbers.sin(), on_batch
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self._on_batch("load")
+        sample = self._samples[index]
+        return {"x": sample, "labels": sample.sum()}
+
+
+class Model(torch.nn.Module):
+    """A regression with a layer that draws random numbers."""
+
+    def __init__(self, on_batch: Any) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+        )
+        self._on_batch = on_batch
+
+    def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+        self._on_batch("train" if self.training else "validate")
+        logits = self.net(x).squeeze(1)
+        return {"loss": (logits - labels).square().mean(), "logits": logits}
+
+
+class TransformersWorld(World):
+    """The Trainer with a model of 49 numbers."""
+
+    module = "carbon_callbacks.transformers"
+    package = "transformers"
+    extra = "transformers"
+    # The Trainer ends an epoch before it evaluates.
+    epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S
+
+    def trainer(
+        self, *callbacks: Any, on_batch: Any = nothing, batches: int = TRAIN_BATCHES, **options: Any
+    ) -> Any:
+        torch.manual_seed(7)
+        base: dict[str, Any] = {
+            "output_dir": "trainer",
+            "num_train_epochs": EPOCHS,
+            "per_device_train_batch_size": 2,
+            "per_device_eval_batch_size": 2,
+            "eval_strategy": "epoch",
+            "logging_strategy": "epoch",
+            "save_strategy": "no",
+            "report_to": [],
+            "use_cpu": True,
+            "disable_tqdm": True,
+            "seed": 7,
+        }
+        return transformers.Trainer(
+            model=Model(on_batch),
+            args=transformers.TrainingArguments(**{**base, **options}),
+            train_dataset=Samples(2 * batches, on_batch),
+            eval_dataset=Samples(2 * VALIDATE_BATCHES),
+            callbacks=list(callbacks),
+        )
+
+    def train(self, *callbacks, on_batch=nothing, epochs=EPOCHS, batches=TRAIN_BATCHES):
+        trainer = self.trainer(
+            *callbacks, on_batch=on_batch, batches=batches, num_train_epochs=epochs
+        )
+        trainer.train()
+        weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        return Outcome(weights, trainer, logged_epochs(trainer))
+
+    def train_again(self, outcome):
+        outcome.trainer.train()
+
+    def in_hook(self, act):
+        class InHook(transformers.TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+                if state.global_step == 2:
+                    act()
+
+        return InHook()
+
+
+def ours_in(entry: dict[str, Any]) -> dict[str, float]:
+    """Return the figures of ours in an entry of the history."""
+    names = ("kwh", "_kg", "power_w")
+    return {key: value for key, value in entry.items() if key.endswith(names)}
+
+
+def entries_with(trainer: Any, key: str) -> list[dict[str, Any]]:
+    """Return the entries of the history that have a key."""
+    return [entry for entry in trainer.state.log_history if key in entry]
+
+
+def logged_epochs(trainer: Any) -> list[dict[str, float]]:
+    """Return what was logged of ours at the end of each epoch."""
+    return [own for entry in entries_with(trainer, "loss") if (own := ours_in(entry))]
+
+
+class Recorder(transformers.TrainerCallback):
+    """Remembers the hooks that it was called for."""
+
+    def __init__(self) -> None:
+        self.hooks: list[str] = []
+
+    def on_init_end(self, *args: Any, **more: Any) -> None:
+        self.hooks.append("on_init_end")
+
+    def on_train_begin(self, *args: Any, **more: Any) -> None:
+        self.hooks.append("on_train_begin")
+
+
+class TestTransformers(ContractWithoutEnd):
+    world = TransformersWorld()
+
+    # --- its logs ------------------------------------------------------------------------------
+
+    def test_history_and_output_have_the_final_totals(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        output = trainer.train()
+        (last,) = entries_with(trainer, "train_runtime")
+        total = callback.report.energy_kwh.value
+        assert output.metrics["energy_kwh"] == pytest.approx(total)
+        assert last["energy_kwh"] == pytest.approx(total)
+        assert output.metrics["emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
+
+    def test_names_have_no_slashes_and_values_are_floats(self, machine):
+        trainer = self.world.train(EmissionsCallback()).trainer
+        for entry in trainer.state.log_history:
+            assert not [key for key in entry if "/" in key]
+            assert all(type(value) is float for value in ours_in(entry).values())
+
+    def test_evaluations_are_left_as_they_are(self, machine):
+        trainer = self.world.train(EmissionsCallback()).trainer
+        evaluations = entries_with(trainer, "eval_loss")
+        assert len(evaluations) == EPOCHS
+        assert not [entry for entry in evaluations if ours_in(entry)]
+        assert not ours_in(trainer.evaluate())
+
+    def test_evaluation_under_another_name_is_left_as_it_is(self, machine):
+        trainer = self.world.train(EmissionsCallback()).trainer
+        assert not ours_in(trainer.evaluate(metric_key_prefix="test"))
+        assert not [entry for entry in entries_with(trainer, "test_loss") if ours_in(entry)]
+
+    def test_evaluations_of_several_sets_are_left_as_they_are(self, machine):
+        trainer = self.world.trainer(callback := EmissionsCallback())
+        trainer.eval_dataset = {"one": Samples(4), "two": Samples(4)}
+        trainer.train()
+        entries = entries_with(trainer, "eval_one_loss") + entries_with(trainer, "eval_two_loss")
+        assert len(entries) == 2 * EPOCHS
+        assert not [entry for entry in entries if ours_in(entry)]
+        assert callback.report.status == "completed"
+
+    def test_log_after_training_is_left_as_it_is(self, machine):
+        trainer = self.world.train(EmissionsCallback()).trainer
+        trainer.log({"accuracy": 0.5})
+        assert not ours_in(trainer.state.log_history[-1])
+
+    def test_tensorboard_gets_the_totals(self, machine, place):
+        pytest.importorskip("tensorboard")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(
+            callback, on_batch=clockwork(machine.clock), report_to=["tensorboard"]
+        )
+        trainer.train()
+        (events,) = (place / "trainer").rglob("events.out.tfevents.*")
+        accumulator = EventAccumulator(str(events)).Reload()
+        tags = set(accumulator.Tags()["scalars"])
+        assert {f"train/{name}" for name in OURS | {"epoch_energy_kwh"}} <= tags
+        assert not [tag for tag in tags if tag.startswith("eval/") and tag.endswith("kwh")]
+        values = [event.value for event in accumulator.Scalars("train/energy_kwh")]
+        assert values == sorted(values)
+        assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
+
+    def test_history_is_saved_with_the_state(self, machine, place):
+        trainer = self.world.train(EmissionsCallback()).trainer
+        trainer.save_state()
+        assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
+
+    # --- its place among the callbacks ---------------------------------------------------------
+
+    @pytest.mark.parametrize("index", [0, 1, 2, 3])
+    def test_it_comes_second_and_no_other_is_skipped(self, index):
+        callback = EmissionsCallback()
+        others: list[Any] = [Recorder(), Recorder(), Recorder()]
+        trainer = self.world.trainer(*others[:index], callback, *others[index:])
+        callbacks = trainer.callback_handler.callbacks
+        assert callbacks[1] is callback
+        assert callbacks.count(callback) == 1
+        assert [other.hooks for other in others] == [["on_init_end"]] * 3
+        assert [one for one in callbacks if one in others] == others
+
+    def test_class_instead_of_an_instance_is_accepted(self):
+        trainer = self.world.trainer(EmissionsCallback)
+        trainer.train()
+        assert isinstance(trainer.callback_handler.callbacks[1], EmissionsCallback)
+        assert len(rows()) == 1
+
+    def test_callback_added_later_measures_and_adds_to_the_history(self, machine):
+        trainer = self.world.trainer(on_batch=clockwork(machine.clock))
+        trainer.add_callback(callback := EmissionsCallback())
+        trainer.train()
+        assert len(logged_epochs(trainer)) == EPOCHS
+        assert callback.report.window.joules > 0
+
+    def test_two_callbacks_can_measure_one_training(self):
+        callbacks = [EmissionsCallback(project_name=name) for name in ("one", "two")]
+        self.world.train(*callbacks)
+        assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
+
+    # --- its phases ----------------------------------------------------------------------------
+
+    def test_evaluation_in_steps_goes_back_to_training(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(
+            callback,
+            on_batch=clockwork(machine.clock),
+            eval_strategy="steps",
+            eval_steps=2,
+            save_strategy="steps",
+            save_steps=2,
+        )
+        trainer.train()
+        phases = {phase.name: phase for phase in callback.report.phases}
+        evaluations = EPOCHS * TRAIN_BATCHES // 2
+        assert phases["validate"].count == evaluations
+        assert phases["validate"].joules == pytest.approx(
+            WATTS * evaluations * VALIDATE_BATCHES * VALIDATE_BATCH_S
+        )
+        assert phases["train"].joules == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
+        assert phases["checkpoint"].count == evaluations
+
+    def test_checkpoints_are_a_phase_of_their_own(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, eval_strategy="no", save_strategy="epoch")
+        trainer.train()
+        phases = {phase.name: phase for phase in callback.report.phases}
+        assert phases["checkpoint"].count == EPOCHS
+        assert "validate" not in phases
+
+    def test_steps_without_evaluation_or_checkpoint_leave_no_mark(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, eval_strategy="no")
+        seen: list[Any] = []
+        real = callback._training.phase
+        callback._training.phase = lambda name: (seen.append(name), real(name))[1]
+        trainer.train()
+        assert "validate" not in seen
+        assert "checkpoint" not in seen
+        assert seen.count("train") == EPOCHS
+
+    # --- its ends ------------------------------------------------------------------------------
+
+    def test_training_resumes_from_a_checkpoint(self):
+        self.world.trainer(EmissionsCallback(), save_strategy="epoch").train()
+        trainer = self.world.trainer(EmissionsCallback(), num_train_epochs=3)
+        trainer.train(resume_from_checkpoint=True)
+        assert trainer.state.epoch == 3
+        assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
+
+    def test_resume_of_a_finished_training_ends_a_completed_run(self):
+        self.world.trainer(EmissionsCallback(), save_strategy="epoch").train()
+        trainer = self.world.trainer(EmissionsCallback(), save_strategy="epoch")
+        trainer.train(resume_from_checkpoint=True)
+        assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
+        assert not threads_of_ours()
+
+    def test_resume_with_a_callback_that_the_checkpoint_lacks(self):
+        self.world.trainer(save_strategy="epoch").train()
+        trainer = self.world.trainer(EmissionsCallback(), save_strategy="epoch", num_train_epochs=3)
+        trainer.train(resume_from_checkpoint=True)
+        assert len(rows()) == 1
+
+    def test_retry_with_a_smaller_batch_closes_the_try_that_failed(self, machine):
+        callback = EmissionsCallback()
+        error = RuntimeError("CUDA out of memory. Tried to allocate 1 GiB")
+        tries: list[int] = []
+
+        class Once(Fault):
+            def __call__(self, what: str) -> None:
+                if not tries:
+                    try:
+                        super().__call__(what)
+                    except RuntimeError:
+                        tries.append(1)
+                        raise
+
+        trainer = self.world.trainer(
+            callback, on_batch=Once("train", error), auto_find_batch_size=True
+        )
+        trainer.train()
+        assert tries
+        assert [receipt["status"] for receipt in receipts()] == ["interrupted", "completed"]
+        assert not threads_of_ours()
+
+    def test_stop_by_another_callback_ends_a_completed_run(self):
+        class Stop(transformers.TrainerCallback):
+            def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+                control.should_training_stop = True
+
+        self.world.train(EmissionsCallback(), Stop())
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_evaluation_and_prediction_alone_are_left_alone(self):
+        trainer = self.world.trainer(EmissionsCallback())
+        metrics = trainer.evaluate()
+        trainer.predict(Samples(4))
+        assert metrics["eval_loss"] > 0
+        assert not ours_in(metrics)
+        assert not Path("emissions.csv").exists()
+        assert not threads_of_ours()
+
+    def test_evaluation_after_a_training_that_raised_is_not_measured(self):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=Fault("train", Boom()))
+        with callback, pytest.raises(Boom):
+            trainer.train()
+        trainer.evaluate()
+        assert len(rows()) == 1
