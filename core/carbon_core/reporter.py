@@ -26,6 +26,7 @@ class Worker:
         self._on_fault = on_fault
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(_QUEUE_SIZE)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Queue a job; tell whether there was room. Starts the thread when needed."""
@@ -33,8 +34,9 @@ class Worker:
             self._jobs.put_nowait(job)
         except queue.Full:
             return False
-        if self._thread is None:
-            self._start()
+        with self._starting:
+            if self._thread is None:
+                self._start()
         return True
 
     def close(self, timeout_s: float) -> bool:

@@ -454,6 +454,7 @@ def test_a_tracker_that_cannot_be_made_says_so_and_harms_nothing(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = _Unmakeable(FakeClock(), list)
+    tracker.notices = Notices()
     tracker.start()
     tracker.mark("train")
     with tracker.window():

@@ -55,7 +55,7 @@ def make_parts(
         assumed=intensity,
         heartbeat_s=settings.measure_power_secs,
         # Made absolute now: the program may change its directory while the run goes on.
-        make_outputs=functools.partial(_outputs, settings, Path(settings.output_dir).absolute()),
+        make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
         live=_live(settings, clock, notices),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
@@ -135,6 +135,14 @@ def _facts(
         origins={key: str(origin) for key, origin in settings.origins.items()},
         settings_not_used=tuple(settings.unused()),
     )
+
+
+def _absolute(directory: str) -> Path:
+    try:
+        return Path(directory).absolute()
+    except OSError:
+        # The working directory itself is gone; writing will say what it finds.
+        return Path(directory)
 
 
 def _outputs(settings: Settings, directory: Path) -> list[Output]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -44,22 +43,15 @@ def open_for_append(path: Path, mode: int) -> int:
     return os.open(path, flags, mode)
 
 
-@contextlib.contextmanager
-def standard_descriptors_taken() -> Iterator[None]:
-    """See to it that no file opened within gets descriptor 0, 1 or 2.
+def occupy_standard_descriptors() -> None:
+    """Put the null device on descriptors 0, 1 and 2 where they are closed, and leave it there.
 
-    In a process that has closed them (a daemon), what the job prints would else end up in the file.
+    In a process that has closed them (a daemon), the next file opened by anybody would get one of
+    them, and what the job prints would end up in it.
     """
-    taken: list[int] = []
-    try:
-        # Without a free descriptor nothing can be opened within, either.
-        with contextlib.suppress(OSError):
-            while not all(map(_is_open, (0, 1, 2))):
-                taken.append(os.open(os.devnull, os.O_RDWR))
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
+    with contextlib.suppress(OSError):
+        while not all(map(_is_open, (0, 1, 2))):
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _is_open(descriptor: int) -> bool:

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
-from carbon_core.outputs.base import standard_descriptors_taken
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal
@@ -46,7 +45,6 @@ class RunDirectory:
         """Return where the receipt of a run lies."""
         return self.runs_path / f"{run_id}.receipt.json"
 
-    @standard_descriptors_taken()
     def open(self, report: Report) -> None:
         """Start the journal, then recover what killed runs left here."""
         self._made()
@@ -56,14 +54,12 @@ class RunDirectory:
             self._journal = self._translated(lambda: Journal(path, report))
             self.update(report)
 
-    @standard_descriptors_taken()
     def update(self, report: Report) -> None:
         """Append the totals to the journal."""
         if self._journal is not None:
             append = self._journal.append
             self._translated(lambda: append(report))
 
-    @standard_descriptors_taken()
     def flush(self, report: Report) -> None:
         """Save the totals so far in every file."""
         self.update(report)
@@ -71,7 +67,6 @@ class RunDirectory:
         self._csv.update(emissions_data(report))
         self._update_row = True
 
-    @standard_descriptors_taken()
     def close(self, report: Report) -> None:
         """Save the row and the receipt; the journal needs no recovery then."""
         saved = False

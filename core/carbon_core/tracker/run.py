@@ -21,7 +21,7 @@ from carbon_core.errors import CarbonError, IntensityError
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.ledger import PriceCurve
 from carbon_core.notices import Notices
-from carbon_core.outputs.base import Output
+from carbon_core.outputs.base import Output, occupy_standard_descriptors
 from carbon_core.records import Intensity, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, RunFacts
 from carbon_core.reporter import Reporter
@@ -108,6 +108,7 @@ class Run:
 
     def open(self) -> None:
         """Start measuring; wait a moment for the first readings, but no longer."""
+        occupy_standard_descriptors()
         if self._sampler.start():
             self._sampler.started.wait(_START_PATIENCE_S)
         else:
