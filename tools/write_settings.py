@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the table of settings; with ``--check``, only tells whether it would change."""
+"""Writes docs/settings.md from the schema; with ``--check``, only tells whether it would change."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HEAD = """# Settings
 
 Generated from `carbon_core/config/schema.py` by `python tools/write_settings.py`.
 
-Sources, lowest first: defaults, `~/.codecarbon.config`, `./.codecarbon.config` (INI, section `[codecarbon]`),
-`CODECARBON_<KEY>` variables in any case, arguments. Each key is taken from the highest source that has a valid
-value. A wrong argument raises `ConfigError`; a wrong value in a file or variable is one warning, unless
-`strict_config` is on. `None` as an argument means the default.
+Sources, lowest first: defaults, `~/.codecarbon.config`, `./.codecarbon.config` (INI, section
+`[codecarbon]`), `CODECARBON_<KEY>` variables in any case, arguments. Each key is taken from the highest
+source that has a valid value. A wrong argument raises `ConfigError`; a wrong value in a file or variable is
+one warning, unless `strict_config` is on. `None` as an argument means the default.
 
 | setting | type | default | |
 |---|---|---|---|

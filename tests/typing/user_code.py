@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import assert_type
 
-from carbon_callbacks import EmissionsTracker, track_emissions
+from carbon_callbacks import EmissionsData, EmissionsTracker, Report, track_emissions
 
 
 @track_emissions(country_iso_code="FRA")
@@ -25,7 +25,7 @@ with EmissionsTracker(save_to_file=False) as tracker:
         pass
     assert_type(window.energy_kwh, float)
 
-assert_type(tracker.final_emissions, "float | None")
-assert_type(tracker.final_emissions_data, "EmissionsData | None")
-assert_type(tracker.final_report, "Report | None")
-assert_type(tracker.stop(), "float | None")
+assert_type(tracker.final_emissions, float | None)
+assert_type(tracker.final_emissions_data, EmissionsData | None)
+assert_type(tracker.final_report, Report | None)
+assert_type(tracker.stop(), float | None)

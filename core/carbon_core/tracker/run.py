@@ -198,7 +198,7 @@ class Run:
         )
         assumed = self._parts.assumed
         return (
-            f"measuring {', '.join(meters) or 'nothing: another rank of this node does'}; "
+            f"measuring {', '.join(meters) or 'nothing: no meter was found'}; "
             f"{assumed.g_per_kwh:.0f} gCO2e/kWh ({assumed.place})"
         )
 
