@@ -14,8 +14,8 @@ Generated from `carbon_core/config/schema.py` by `python tools/write_settings.py
 
 Sources, lowest first: defaults, `~/.codecarbon.config`, `./.codecarbon.config` (INI, section
 `[codecarbon]`), `CODECARBON_<KEY>` variables in any case, arguments. Each key is taken from the highest
-source that has a valid value. A wrong argument raises `ConfigError`; a wrong value in a file or variable is
-one warning, unless `strict_config` is on. `None` as an argument means the default.
+source that has a valid value. A wrong argument raises `ConfigError`; a wrong value in a file or
+variable is one warning, unless `strict_config` is on. `None` as an argument means the default.
 
 | setting | type | default | |
 |---|---|---|---|
