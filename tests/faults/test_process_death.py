@@ -302,6 +302,84 @@ def test_two_runs_that_recover_at_once_leave_one_row_each(
     assert len(set(ids)) == len(ids) == 7
 
 
+# --- handlers and Ctrl-C within our own calls ----------------------------------------------------
+
+# Another process holds the lock of the results for a second, so that stop() takes a while.
+SLOW_STOP = """
+import fcntl
+t = tracker()
+{before}
+t.start()
+known(t)
+holder = os.fork()
+if holder == 0:
+    lock = open("out/carbon_runs/emissions.csv.lock", "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.kill(os.getppid(), signal.SIGCONT)
+    time.sleep(1)
+    os._exit(0)
+time.sleep(0.2)
+threading.Timer(0.3, os.kill, (os.getpid(), signal.{signal})).start()
+began = time.monotonic()
+try:
+    t.stop()
+except KeyboardInterrupt:
+    say("interrupted")
+say(time.monotonic() - began)
+os.waitpid(holder, 0)
+"""
+
+
+def test_a_handler_that_stops_the_tracker_while_it_stops(run: Run, out: Path) -> None:
+    handler = "signal.signal(signal.SIGTERM, lambda *a: say('handled', t.stop() is None))"
+    ended = run(SLOW_STOP.format(before=handler, signal="SIGTERM"))
+    assert ended.status == 0, ended.err
+    handled, seconds = ended.out.splitlines()
+    assert handled.startswith("handled")
+    assert 0.3 < float(seconds) < 5
+    run(NEXT_RUN)
+    assert [row["project_name"] for row in rows(out)].count("codecarbon") == 1
+
+
+@pytest.mark.parametrize("does", ["t.mark('handler')", "t.flush()", "t.start(); t.stop()"])
+def test_handlers_may_use_the_tracker_at_any_moment(run: Run, does: str) -> None:
+    # A handler runs on the very thread that may be inside a call of ours: a lock held there waits
+    # for itself.
+    ended = run(
+        f"""
+        t = tracker(log_level="CRITICAL", shutdown_timeout_s=0.5)
+        inside = handled = 0
+        def handler(number, frame):
+            global inside, handled
+            if not inside:
+                inside = 1
+                {does}
+                inside = 0
+                handled += 1
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            t.start()
+            t.flush()
+            t.stop()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        say(handled > 10)
+        """
+    )
+    assert (ended.status, ended.out) == (0, "True\n"), ended.err
+
+
+def test_ctrl_c_while_the_tracker_stops(run: Run, out: Path) -> None:
+    ended = run(SLOW_STOP.format(before="", signal="SIGINT"))
+    assert ended.status == 0, ended.err
+    interrupted, seconds = ended.out.splitlines()
+    assert interrupted == "interrupted"
+    assert 0.3 < float(seconds) < 5
+    run(NEXT_RUN)
+    assert [row["project_name"] for row in rows(out)].count("codecarbon") == 1
+
+
 def test_exit_without_stop_never_disturbs_the_exit(start: Start, out: Path) -> None:
     script = """
     import logging

@@ -127,7 +127,8 @@ def test_counter_moves_in_steps(lib_dir: Path) -> None:
     (gpu,) = read(variables)
     for before_ns, millijoules, after_ns in gpu["energy"]:
         steps = {100 * (t_ns // 20_000_000 * 20) for t_ns in (before_ns, after_ns)}
-        assert millijoules in steps
+        # The library reckons in floating point and cuts off what is left of a millijoule.
+        assert {millijoules, millijoules + 1} & steps
 
 
 def test_lost_gpu_comes_back_and_the_others_stay(lib_dir: Path) -> None:
