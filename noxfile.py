@@ -22,6 +22,9 @@ GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 # The frameworks would otherwise look for hubs and trackers on the network.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "torch", "TOKENIZERS_PARALLELISM": "false"}
+# Fault tests judge real processes against deadlines; a noisy neighbour may cost one its first try.
+# What was run again is listed at the end (-rR): a test that needs it often has found something.
+PYTEST = ["pytest", "--reruns=1", "-rR"]
 CORE_TESTS = ["tests/core", "tests/properties", "tests/faults"]
 
 
@@ -62,14 +65,14 @@ def tests(session: nox.Session) -> None:
     for python in PYTHONS:
         if python != running:
             session.notify(f"core-{python}")
-    session.run("pytest", *session.posargs, env=OFFLINE)
+    session.run(*PYTEST, *session.posargs, env=OFFLINE)
 
 
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Run the core's tests without any framework."""
     session.install(*GROUPS["test"], "-e", ".")
-    session.run("pytest", *(session.posargs or CORE_TESTS))
+    session.run(*PYTEST, *(session.posargs or CORE_TESTS))
 
 
 @nox.session
@@ -109,7 +112,7 @@ def package(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         tests = [str(ROOT / path) for path in ["tests/core", "tests/properties", "tests/packaging"]]
         config = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
-        session.run("pytest", *config, "-o", f"pythonpath={ROOT / 'tests'}", *tests)
+        session.run(*PYTEST, *config, "-o", f"pythonpath={ROOT / 'tests'}", *tests)
 
 
 @nox.session
