@@ -125,6 +125,7 @@ def test_ctrl_c_reaches_the_job(start: Start, out: Path) -> None:
         work(
             f"""
 try:
+    say("ready")
     {WAIT}
 except KeyboardInterrupt:
     say("interrupted")
@@ -132,7 +133,7 @@ except KeyboardInterrupt:
 """
         )
     )
-    job.wait_for("now")
+    job.wait_for("ready")
     job.signal(signal.SIGINT)
     ended = job.end()
     assert ended.status == -signal.SIGINT
