@@ -7,8 +7,9 @@ journal. The network's thread exists only when something asks for it.
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
+
+from carbon_core.threads import LazyThread
 
 _QUEUE_SIZE = 2048
 
@@ -22,44 +23,27 @@ class Worker:
     """
 
     def __init__(self, name: str, on_fault: Callable[[str], None]) -> None:
-        self._name = name
         self._on_fault = on_fault
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(_QUEUE_SIZE)
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        # SimpleQueue, for its `put` may be interrupted by a signal's handler that puts as well.
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = LazyThread(self._run, name)
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Queue a job; tell whether there was room. Starts the thread when needed."""
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
+        if self._jobs.qsize() >= _QUEUE_SIZE:
             return False
-        with self._starting:
-            if self._thread is None:
-                self._start()
+        self._jobs.put(job)
+        self._thread.start()
         return True
 
     def close(self, timeout_s: float) -> bool:
         """Finish what is queued and end the thread; tell whether that took at most `timeout_s`."""
-        try:
-            self._jobs.put_nowait(None)
-        except queue.Full:
-            return False
-        if self._thread is None:
-            # No thread ever came to be (none was needed, or the system refused one).
-            self._run()
-            return True
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # no thread to be had now; the next job tries again
-            return
-        self._thread = thread
+        self._jobs.put(None)
+        if self._thread.exists:
+            return self._thread.join(timeout_s)
+        # No thread ever came to be: none was needed, or the system refused one.
+        self._run()
+        return True
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -17,6 +17,7 @@ from carbon_core.clock import Clock
 from carbon_core.hardware.base import Meter
 from carbon_core.ledger import Ledger
 from carbon_core.records import Device, Energy, Reading, Snapshot, Window
+from carbon_core.threads import LazyThread
 
 _MAX_PHASES = 256
 _SECOND_READING_NS = 100_000_000
@@ -133,45 +134,32 @@ class Sampler:
         self._on_fault = on_fault
         self._faulty: set[int] = set()
         self._ending = False
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = LazyThread(self._run, "carbon-sampler")
 
     # --- the training thread's side -----------------------------------------------------------
 
     def mark(self, mark: Mark) -> None:
         """Note an instant. Never blocks."""
         self._marks.put(mark)
-        if self._thread is None:
+        if not self._thread.exists:
             self.start()
 
     def start(self) -> bool:
         """Start the thread, if it is not there yet; tell whether the system allowed it."""
-        with self._starting:
-            return self._thread is not None or self._start()
-
-    def _start(self) -> bool:
-        thread = threading.Thread(target=self._run, name="carbon-sampler", daemon=True)
-        try:
-            thread.start()
-        except (
-            RuntimeError
-        ):  # "can't start new thread": a limit of the container, maybe for a while
-            return False
-        self._thread = thread
-        return True
+        return self._thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether the thread is still running."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread.alive
 
     def stop(self, timeout_s: float) -> None:
         """End the thread after the marks that came before, waiting at most `timeout_s` seconds."""
         self._marks.put(None)
-        if self._thread is None:
-            self._run()
-        elif self._thread is not threading.current_thread():
+        if self._thread.exists:
             self._thread.join(timeout_s)
+        else:
+            self._run()
 
     def carried_to(self, t_ns: int) -> Snapshot:
         """Return the totals carried on to an instant, for want of readings up to it.

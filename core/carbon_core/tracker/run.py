@@ -92,7 +92,9 @@ class Run:
         self._detection = Detection(())
         self._outputs: Sequence[Output] = ()
         self._beats = 0
-        self._closing = threading.Lock()
+        # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
+        self._closing = threading.RLock()
+        self._closed = False
         self._reporter = Reporter(self.notices.warn)
         self._sampler = Sampler(
             clock=parts.clock,
@@ -171,11 +173,15 @@ class Run:
 
         Args:
             status: ``completed``, ``failed`` or ``interrupted``.
+
+        Returns:
+            The report; None in a forked child, and within the very call that is closing the run.
         """
         if self.pid != os.getpid():
             return None
         with self._closing:
-            if self.final is None:
+            if not self._closed:
+                self._closed = True
                 self.final = self._close(status)
         return self.final
 
