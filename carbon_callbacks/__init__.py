@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EmissionsData,
         EmissionsTracker,
         OfflineEmissionsTracker,
+        OutputMethod,
         Report,
         track_emissions,
     )
@@ -30,6 +31,7 @@ __all__ = [
     "EmissionsData",
     "EmissionsTracker",
     "OfflineEmissionsTracker",
+    "OutputMethod",
     "Report",
     "track_emissions",
 ]

@@ -27,12 +27,48 @@ def detect_command(
     detect.run(as_json=json)
 
 
+_ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]
+
+
 @config_app.command("show")
 def config_show_command(
     origin: Annotated[
         bool, typer.Option("--origin", help="Show where each value comes from.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    show_secrets: _ShowSecrets = False,
 ) -> None:
-    """Show the effective settings. Secrets are hidden."""
-    config.show(with_origin=origin, as_json=json)
+    """Show the effective settings."""
+    config.show(with_origin=origin, as_json=json, with_secrets=show_secrets)
+
+
+@config_app.command("get")
+def config_get_command(key: str, show_secrets: _ShowSecrets = False) -> None:
+    """Print the effective value of one setting."""
+    config.get(key, with_secrets=show_secrets)
+
+
+@config_app.command("set")
+def config_set_command(
+    key: str,
+    value: Annotated[
+        str | None, typer.Argument(help="Asked for, unseen if it is a secret, when left out.")
+    ] = None,
+    for_user: Annotated[
+        bool, typer.Option("--global/--local", help="Write the file in the home directory.")
+    ] = False,
+) -> None:
+    """Write a setting into ./.codecarbon.config, or with --global into ~/.codecarbon.config."""
+    config.set_value(key, value, for_user=for_user)
+
+
+@config_app.command("check")
+def config_check_command() -> None:
+    """Name every mistake in files and variables at once; exit with 2 if there is one."""
+    config.check_all()
+
+
+@config_app.command("init")
+def config_init_command() -> None:
+    """Ask for country, token and project name, and write the files."""
+    config.init()

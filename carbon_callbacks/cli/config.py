@@ -1,29 +1,140 @@
-"""``carbon-callbacks config``: the settings and where they come from."""
+"""``carbon-callbacks config``: the settings, where they come from, and how to change them."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.config.resolve import resolve
+from carbon_core.assemble.parts import contradictions, without_effect
+from carbon_core.config import edit
+from carbon_core.config.resolve import check, resolve
+from carbon_core.config.schema import KEYS, Settings, hidden
+from carbon_core.errors import ConfigError
+
+_WRONG = 2
 
 
-def show(*, with_origin: bool, as_json: bool) -> None:
+def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
     """Print the effective settings; problems in files and variables go to standard error."""
     resolution = resolve({})
     settings = resolution.settings
-    shown = settings.shown()
-    origins = {key: str(settings.origin(key)) for key in shown}
+    values = {key: _shown(settings, key, with_secrets=with_secrets) for key in KEYS}
     if as_json:
-        data = {key: {"value": shown[key], "origin": origins[key]} for key in shown}
-        print(json.dumps(data if with_origin else shown, indent=2))
+        data = {
+            key: {
+                "value": value,
+                "origin": str(settings.origin(key)),
+                "overrode": [str(origin) for origin in settings.origin(key).overrode],
+            }
+            for key, value in values.items()
+        }
+        print(json.dumps(data if with_origin else values, indent=2))
     else:
         table = Table("setting", "value", *(["origin"] if with_origin else []))
-        for key, value in shown.items():
-            table.add_row(key, str(value), *([origins[key]] if with_origin else []))
+        for key, value in values.items():
+            table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
         Console().print(table)
-    for text in resolution.warnings:
+    _tell(resolution.warnings)
+
+
+def get(key: str, *, with_secrets: bool) -> None:
+    """Print one effective value as it would stand in a file; nothing for a value that is not set."""
+    resolution = resolve({})
+    if key not in KEYS:
+        _end(f"there is no setting {key!r}")
+    print(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
+    _tell(text for text in resolution.warnings if key in text)
+
+
+def set_value(key: str, value: str | None, *, for_user: bool) -> None:
+    """Write one value into the user's or the working directory's file; ask for it when not given."""
+    path = _path(for_user=for_user)
+    if value is None:
+        value = str(typer.prompt(key, hide_input=_is_secret(key)))
+    try:
+        edit.write_setting(path, key, value)
+    except ConfigError as error:
+        _end(str(error))
+    print(f"{key} = {hidden(key, value)} in {path}")
+    effective = resolve({}).settings.origin(key)
+    if not str(effective).startswith(str(path)):
+        _tell([f"{effective} overrides it"])
+
+
+def check_all() -> None:
+    """Print every mistake in files and variables at once; exit with 2 if there is one."""
+    settings = resolve({}).settings
+    problems = [*check(), *contradictions(settings)]
+    for text in problems:
+        print(text)
+    for text in without_effect(settings):
+        print(f"note: {text}")
+    if problems:
+        print(f"{len(problems)} to fix")
+        raise typer.Exit(_WRONG)
+    print("no mistakes found")
+
+
+def init() -> None:
+    """Ask for country, token and project, and write the files."""
+    user, project = _path(for_user=True), _path(for_user=False)
+    print("Three questions; an empty answer leaves the setting as it is.")
+    _ask(user, "country_iso_code", "Country of this machine (ISO code such as FRA)")
+    _ask(user, "electricitymaps_api_token", "Token of Electricity Maps, for live intensity")
+    _ask(project, "project_name", "Name of this project")
+    print("Done. See all settings with: carbon-callbacks config show --origin")
+
+
+def _ask(path: Path, key: str, question: str) -> None:
+    while answer := str(
+        typer.prompt(question, default="", show_default=False, hide_input=_is_secret(key))
+    ).strip():
+        try:
+            edit.write_setting(path, key, answer)
+        except ConfigError as error:
+            print(f"  {error}; please try again")
+            continue
+        print(f"  {key} = {hidden(key, answer)} in {path}")
+        return
+
+
+def _path(*, for_user: bool) -> Path:
+    find: Callable[[], Path] = edit.home_file if for_user else edit.local_file
+    try:
+        return find()
+    except (ConfigError, OSError) as error:
+        _end(str(error))
+
+
+def _is_secret(key: str) -> bool:
+    return key in KEYS and KEYS[key].secret
+
+
+def _shown(settings: Settings, key: str, *, with_secrets: bool) -> Any:
+    value = getattr(settings, key)
+    return value if with_secrets else hidden(key, value)
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _tell(texts: Iterable[str]) -> None:
+    for text in texts:
         print(f"carbon-callbacks: {text}", file=sys.stderr)
+
+
+def _end(text: str) -> NoReturn:
+    _tell([text])
+    raise typer.Exit(_WRONG)

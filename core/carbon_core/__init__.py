@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.config.schema import OutputMethod
     from carbon_core.errors import (
         CarbonError,
         ConfigError,
@@ -36,6 +37,7 @@ _HOMES = {
     "OfflineEmissionsTracker": "assemble",
     "OpenWindow": "tracker.tracker",
     "OutputError": "errors",
+    "OutputMethod": "config.schema",
     "Report": "report",
     "Tracker": "tracker.tracker",
     "Window": "records",
@@ -54,6 +56,7 @@ __all__ = [
     "OfflineEmissionsTracker",
     "OpenWindow",
     "OutputError",
+    "OutputMethod",
     "Report",
     "Tracker",
     "Window",

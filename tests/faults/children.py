@@ -28,6 +28,9 @@ PRELUDE = f"""
 import os, signal, sys, threading, time
 from carbon_callbacks import EmissionsTracker, track_emissions
 
+# A shell starts its background jobs, and so perhaps this test session, with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def tracker(**settings):
     known = dict(
         force_cpu_power=3600, force_ram_power=0, force_carbon_intensity_g_co2e_kwh=1000,

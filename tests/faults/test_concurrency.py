@@ -170,7 +170,7 @@ def test_fork_pools_never_hang_while_sampling_fast(run: Run, out: Path) -> None:
             logging.getLogger("carbon_callbacks").info("in a worker")
             return i * i
         if __name__ == "__main__":
-            t = tracker(measure_power_secs=0.005, log_level="DEBUG")
+            t = tracker(measure_power_secs=0.01, log_level="DEBUG")
             t.start()
             for _ in range(10):
                 with multiprocessing.get_context("fork").Pool(2) as pool:

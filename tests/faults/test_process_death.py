@@ -385,7 +385,7 @@ def test_exit_without_stop_never_disturbs_the_exit(start: Start, out: Path) -> N
     script = """
     import logging
     logging.basicConfig(level=logging.DEBUG)
-    t = tracker(measure_power_secs=0.005, log_level="DEBUG")
+    t = tracker(measure_power_secs=0.01, log_level="DEBUG")
     t.start()
     time.sleep({:.3f})
     """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.clock import Clock, SystemClock
-from carbon_core.config.schema import Settings, default_of
+from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import iso2_of
@@ -22,6 +22,7 @@ from carbon_core.tracker.run import LiveSource, Parts
 from carbon_core.version import VERSION
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
 
 
 def make_parts(
@@ -45,9 +46,10 @@ def make_parts(
     """
     clock = clock or SystemClock()
     notices = notices_for(settings)
-    _tell_what_has_no_effect(settings, notices)
+    for text in [*without_effect(settings), *contradictions(settings)]:
+        notices.warn(text)
     rank = rank_of(environ)
-    intensity = _intensity(settings, notices)
+    intensity = locate(_place(settings)).intensity
     parts = Parts(
         clock=clock,
         facts=_facts(settings, run_id, rank, clock, intensity),
@@ -56,7 +58,7 @@ def make_parts(
         heartbeat_s=settings.measure_power_secs,
         # Made absolute now: the program may change its directory while the run goes on.
         make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
-        live=_live(settings, clock, notices),
+        live=_live(settings, clock),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
@@ -90,12 +92,27 @@ def notices_for(settings: Settings) -> Notices:
     return Notices(number, settings.logger_preamble)
 
 
-def _tell_what_has_no_effect(settings: Settings, notices: Notices) -> None:
+def without_effect(settings: Settings) -> list[str]:
+    """Say which settings were asked for and have no effect in this version."""
+    texts = []
     if settings.tracking_mode == "process":
-        notices.warn("tracking_mode=process has no effect yet: the whole machine is counted")
+        texts.append("tracking_mode=process has no effect yet: the whole machine is counted")
     asked = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
     if asked:
-        notices.warn(f"these settings have no effect yet: {', '.join(asked)}")
+        texts.append(f"these settings have no effect in this version: {', '.join(asked)}")
+    return texts
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
+    texts = [locate(_place(settings)).problem]
+    if settings.electricitymaps_api_token and not settings.may_send(*_TOKEN_AND_ADDRESS):
+        token, address = map(settings.origin, _TOKEN_AND_ADDRESS)
+        texts.append(
+            f"no live grid intensity: the token is not sent where electricitymaps_url says ({address}), "
+            f"for the token comes from a source that is trusted more ({token})"
+        )
+    return [text for text in texts if text]
 
 
 def _place(settings: Settings) -> Place:
@@ -104,13 +121,6 @@ def _place(settings: Settings) -> Place:
         settings.region,
         settings.force_carbon_intensity_g_co2e_kwh,
     )
-
-
-def _intensity(settings: Settings, notices: Notices) -> Intensity:
-    located = locate(_place(settings))
-    if located.problem:
-        notices.warn(located.problem)
-    return located.intensity
 
 
 def _facts(
@@ -146,7 +156,7 @@ def _absolute(directory: str) -> Path:
 
 
 def _outputs(settings: Settings, directory: Path) -> list[Output]:
-    if not settings.save_to_file:
+    if OutputMethod.CSV not in settings.outputs():
         return []
     from carbon_core.outputs.run_directory import RunDirectory
 
@@ -162,16 +172,10 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
     return [files]
 
 
-def _live(settings: Settings, clock: Clock, notices: Notices) -> LiveSource | None:
+def _live(settings: Settings, clock: Clock) -> LiveSource | None:
     token = settings.electricitymaps_api_token
-    if not token or settings.force_carbon_intensity_g_co2e_kwh is not None:
-        return None
-    if not settings.may_send("electricitymaps_api_token", "electricitymaps_url"):
-        notices.warn(
-            "no live grid intensity: the token is not sent where electricitymaps_url says "
-            f"({settings.origin('electricitymaps_url')}), for the token comes from a source that "
-            f"is trusted more ({settings.origin('electricitymaps_api_token')})"
-        )
+    own_value = settings.force_carbon_intensity_g_co2e_kwh
+    if not token or own_value is not None or not settings.may_send(*_TOKEN_AND_ADDRESS):
         return None
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps

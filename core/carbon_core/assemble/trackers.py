@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,17 @@ from carbon_core.notices import Notices
 from carbon_core.tracker.run import Parts
 from carbon_core.tracker.tracker import Tracker
 
+# CodeCarbon's order of its arguments, for those who pass them without names.
+_POSITIONAL = (
+    "project_name", "measure_power_secs", "api_call_interval", "api_endpoint", "api_key", "output_dir",
+    "output_file", "output_methods", "save_to_file", "save_to_api", "save_to_logger",
+    "logging_logger", "save_to_prometheus", "save_to_logfire", "prometheus_url", "output_handlers",
+    "gpu_ids", "emissions_endpoint", "experiment_id", "experiment_name",
+    "electricitymaps_api_token", "co2_signal_api_token", "tracking_mode", "log_level",
+    "on_csv_write", "logger_preamble", "force_cpu_power", "force_ram_power", "pue", "wue",
+    "force_carbon_intensity_g_co2e_kwh", "force_mode_cpu_load", "allow_multiple_runs",
+    "rapl_include_dram", "rapl_prefer_psys", "metadata",
+)  # fmt: skip
 _OWN_PACKAGES = ("carbon_core", "carbon_callbacks")
 
 
@@ -33,22 +45,20 @@ class EmissionsTracker(Tracker):
         True
 
     Args:
-        project_name: Name of the project in the results.
-        measure_power_secs: Seconds between two readings of a counter.
-        **overrides: Any other setting.
+        *positional: Settings in CodeCarbon's order, which begins with ``project_name`` and
+            ``measure_power_secs``.
+        **overrides: Settings by name.
 
     Raises:
         ConfigError: An argument is wrong; or a file or variable is, and ``strict_config`` is on.
+        TypeError: An argument is given twice, or there are too many without a name.
     """
 
     _first_phase = "run"
 
     def __init__(self, *positional: Any, **overrides: Any) -> None:
         super().__init__()
-        names = ("project_name", "measure_power_secs")
-        if len(positional) > len(names):
-            raise TypeError("only project_name and measure_power_secs may be given without names")
-        resolution = resolve({**dict(zip(names, positional)), **overrides})
+        resolution = resolve(_named(positional, overrides))
         self.settings: Settings = resolution.settings
         self.notices = notices_for(self.settings)
         _tell(resolution, self.notices)
@@ -65,6 +75,15 @@ class OfflineEmissionsTracker(EmissionsTracker):
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of, without anything that uses the network."""
         return replace(super().make_parts(run_id), live=None)
+
+
+def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    if len(positional) > len(_POSITIONAL):
+        raise TypeError(f"at most {len(_POSITIONAL)} arguments may be given without a name")
+    named = dict(zip(_POSITIONAL, positional))
+    if twice := named.keys() & overrides:
+        raise TypeError(f"given twice: {', '.join(sorted(twice))}")
+    return {**named, **overrides}
 
 
 def _tell(resolution: Resolution, notices: Notices) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +161,15 @@ def url() -> Kind:
         return address
 
     return Kind("url", "an HTTP address such as https://host/path or localhost:7777", parse)
+
+
+def mapping_or_path() -> Kind:
+    """A mapping, which only an argument can carry, or the path of a file that holds it."""
+
+    def parse(value: Any) -> Any:
+        return value if isinstance(value, Mapping) else path().parse(value)
+
+    return Kind("object", "a mapping or the path of a JSON file", parse)
 
 
 def anything() -> Kind:

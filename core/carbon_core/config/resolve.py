@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from carbon_core.config import sources
+from carbon_core.config.origin import Origin
 from carbon_core.config.schema import (
     ALIASES,
     IGNORED_KEYS,
     KEYS,
-    Origin,
+    SAVE_TO,
     Settings,
     default_of,
     hidden,
@@ -60,25 +61,67 @@ def resolve(
     Raises:
         ConfigError: An argument is wrong, or anything is and ``strict_config`` is on.
     """
-    environ = sources.process_environment() if environ is None else environ
-    home = sources.home_directory() if home is None else home
-    ambient = sources.ambient_sources(environ, home, directory or Path())
+    ambient = _ambient(environ, home, directory)
     arguments = sources.from_arguments(overrides)
     _refuse_unknown(arguments)
     cascade = [*ambient, arguments]
-    warnings = [problem for source in ambient for problem in source.problems]
-    warnings += [text for source in ambient for text in _unknown(source)]
-    resolution = Resolution(_settle(cascade, warnings), warnings, _deprecations(cascade))
-    if resolution.settings.strict_config and warnings:
+    warnings = _problems_of_sources(ambient)
+    settings = _settle(cascade, warnings)
+    resolution = Resolution(settings, warnings, _deprecations(cascade, settings))
+    if settings.strict_config and warnings:
         raise ConfigError("; ".join(warnings))
     return resolution
+
+
+def check(
+    *,
+    environ: Mapping[str, str] | None = None,
+    home: Path | None = None,
+    directory: Path | None = None,
+) -> list[str]:
+    """Return every mistake in files and variables, one sentence each.
+
+    Unlike `resolve`, this also tells bad values that a higher source overrides: they would count
+    one day.
+
+    Args:
+        environ: As for `resolve`.
+        home: As for `resolve`.
+        directory: As for `resolve`.
+    """
+    ambient = _ambient(environ, home, directory)
+    problems = _problems_of_sources(ambient)
+    for source in ambient:
+        for name, found in source.values.items():
+            key = ALIASES.get(name, name)
+            try:
+                if key in KEYS:
+                    _value(key, found)
+            except ConfigError as error:
+                problems.append(str(error))
+    settings = _settle(ambient, [])
+    return [*problems, *(text for text, _ in _deprecations(ambient, settings))]
+
+
+def _ambient(
+    environ: Mapping[str, str] | None, home: Path | None, directory: Path | None
+) -> list[Source]:
+    environ = sources.process_environment() if environ is None else environ
+    home = sources.home_directory() if home is None else home
+    return sources.ambient_sources(environ, home, directory or Path())
+
+
+def _problems_of_sources(ambient: Sequence[Source]) -> list[str]:
+    problems = [problem for source in ambient for problem in source.problems]
+    return problems + [text for source in ambient for text in _unknown(source)]
 
 
 def _settle(cascade: Sequence[Source], warnings: list[str]) -> Settings:
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for name in KEYS:
-        for found in _candidates(cascade, name):
+        candidates = _candidates(cascade, name)
+        for i, found in enumerate(candidates):
             try:
                 values[name] = _value(name, found)
             except ConfigError as error:
@@ -86,7 +129,8 @@ def _settle(cascade: Sequence[Source], warnings: list[str]) -> Settings:
                     raise
                 warnings.append(f"{error}; this value is not used")
                 continue
-            origins[name] = found.origin
+            overrode = tuple(lower.origin for lower in candidates[i + 1 :])
+            origins[name] = replace(found.origin, overrode=overrode)
             break
     return Settings(**values, origins=origins)
 
@@ -106,7 +150,7 @@ def _value(name: str, found: Found) -> Any:
     key = KEYS[name]
     if found.value is None:
         return default_of(name)
-    if found.value == "" and default_of(name) is None:
+    if found.value == "" and default_of(name) is None and key.kind.name != "list":
         return None
     try:
         return key.kind.parse(found.value)
@@ -138,14 +182,19 @@ def _near(name: str) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
-def _deprecations(cascade: Sequence[Source]) -> list[tuple[str, Origin]]:
-    found = [
-        (alias, new, source.values[alias].origin)
-        for source in cascade
-        for alias, new in ALIASES.items()
-        if alias in source.values
-    ]
+def _deprecations(cascade: Sequence[Source], settings: Settings) -> list[tuple[str, Origin]]:
+    remedies = {alias: f"use {new}" for alias, new in ALIASES.items()}
+    if settings.output_methods is not None:
+        # CodeCarbon's rule: beside `output_methods`, these count for nothing.
+        remedies |= dict.fromkeys(SAVE_TO, "output_methods decides; remove it")
     return [
-        (f"{alias} is deprecated ({origin}); use {new}", origin)
-        for alias, new, origin in found[-1:]
+        (f"{name} is deprecated ({origin}); {remedy}", origin)
+        for name, remedy in remedies.items()
+        if (origin := _origin(cascade, name))
     ]
+
+
+def _origin(cascade: Sequence[Source], name: str) -> Origin | None:
+    """Return the origin of the highest value under exactly this name."""
+    found = [source.values[name].origin for source in cascade if name in source.values]
+    return found[-1] if found else None

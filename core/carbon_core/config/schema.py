@@ -6,6 +6,7 @@ Names and defaults are CodeCarbon's where it has the key.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -13,33 +14,11 @@ from typing import Any
 
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
+from carbon_core.config.origin import DEFAULT, Origin
 
 # Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
 _HIDDEN = "(hidden)"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a value came from.
-
-    Attributes:
-        source: ``default``, ``file``, ``environment`` or ``argument``.
-        place: The file and line or the variable, in words.
-        trust: Rank among the sources; a secret goes to no address that a lower one names.
-    """
-
-    source: str
-    place: str = ""
-    trust: int = field(default=0, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.place}".strip() if self.source != "file" else self.place
-
-
-LOCAL_TRUST, HOME_TRUST, ENVIRONMENT_TRUST = range(3)
-ARGUMENT = Origin("argument", trust=3)
-DEFAULT = Origin("default", trust=4)
 
 
 @dataclass(frozen=True)
@@ -50,8 +29,9 @@ class Key:
         kind: Parser and words for what is allowed.
         help: One line for people.
         secret: Never shown, stored or pickled.
-        used: Whether the setting has an effect already; otherwise it is checked and reported.
+        used: Whether the setting has an effect; otherwise it is checked, and reported as unused.
         replaces: Deprecated name that still works.
+        common: Whether it is among the few that the README lists.
     """
 
     kind: Kind
@@ -59,6 +39,29 @@ class Key:
     secret: bool = False
     used: bool = True
     replaces: str | None = None
+    common: bool = False
+
+
+class OutputMethod(str, enum.Enum):
+    """An output by name, for `output_methods`."""
+
+    CSV = "csv"
+    API = "api"
+    LOGGER = "logger"
+    PROMETHEUS = "prometheus"
+    LOGFIRE = "logfire"
+    BOAMPS = "boamps"
+
+
+# What each of these asks for where `output_methods` says nothing.
+SAVE_TO = {
+    "save_to_file": OutputMethod.CSV,
+    "save_to_api": OutputMethod.API,
+    "save_to_logger": OutputMethod.LOGGER,
+    "save_to_prometheus": OutputMethod.PROMETHEUS,
+    "save_to_logfire": OutputMethod.LOGFIRE,
+}
+_EFFECTIVE_OUTPUTS = {OutputMethod.CSV}
 
 
 def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
@@ -77,7 +80,10 @@ class Settings:
     # What is measured
     project_name: str = _key("codecarbon", kinds.text(), "Name of the project in the results.")
     measure_power_secs: float = _key(
-        15, kinds.number(above=0, unit="seconds"), "Seconds between two readings of a counter."
+        15,
+        kinds.number(least=0.01, most=86_400, unit="seconds"),
+        "Seconds between two readings of a counter.",
+        common=True,
     )
     tracking_mode: str = _key(
         "machine",
@@ -85,7 +91,10 @@ class Settings:
         "`machine` counts the whole machine. `process` is accepted; it counts the machine for now.",
     )
     gpu_ids: list[int | str] | None = _key(
-        None, kinds.gpu_list(), "GPUs to count; else those of `CUDA_VISIBLE_DEVICES`, else all."
+        None,
+        kinds.gpu_list(),
+        "GPUs to count; else those of `CUDA_VISIBLE_DEVICES`, else all.",
+        common=True,
     )
     force_cpu_power: float | None = _key(
         None, kinds.number(above=0, unit="watts"), "Constant CPU power instead of a meter."
@@ -97,20 +106,26 @@ class Settings:
         False, kinds.boolean(), "Use the CPU load model even where a counter can be read."
     )
     pue: float = _key(
-        1.0, kinds.number(least=1), "Power usage effectiveness; multiplies energy and power."
+        1.0,
+        kinds.number(least=1),
+        "Power usage effectiveness of the site; multiplies energy and power.",
+        common=True,
     )
     wue: float = _key(
         0.0, kinds.number(least=0), "Water usage effectiveness in litres per kWh of the hardware."
     )
     # Grams
     country_iso_code: str | None = _key(
-        None, kinds.country_code(), "Country of the machine, such as `FRA`; unknown: world average."
+        None,
+        kinds.country_code(),
+        "Country of the machine, such as `FRA`; where it is unknown, the world's average counts.",
+        common=True,
     )
     country_2letter_iso_code: str | None = _key(
         None, kinds.country_code(), "The same with two letters, for those who have it so."
     )
     region: str | None = _key(
-        None, kinds.text(), "State or province within the country, by name or code."
+        None, kinds.text(), "State or province within the country, by name or code.", common=True
     )
     force_carbon_intensity_g_co2e_kwh: float | None = _key(
         None, kinds.number(least=0, unit="gCO2e/kWh"), "Your own grid intensity."
@@ -121,6 +136,7 @@ class Settings:
         "Token of Electricity Maps; with it, live intensity is asked.",
         secret=True,
         replaces="co2_signal_api_token",
+        common=True,
     )
     electricitymaps_zone: str | None = _key(
         None, kinds.text(), "Zone to ask for, such as `DE` or `US-CAL-CISO`; else the country."
@@ -132,9 +148,20 @@ class Settings:
         8, kinds.interval_count(), "Readings between two live look-ups; -1: only at the end."
     )
     # Files and lines
-    output_dir: str = _key(".", kinds.path(), "Directory of the results; made when absent.")
+    output_dir: str = _key(
+        ".", kinds.path(), "Directory of the results; made when absent.", common=True
+    )
     output_file: str = _key("emissions.csv", kinds.path(), "Name of the CSV file.")
-    save_to_file: bool = _key(True, kinds.boolean(), "Write the CSV, journal and receipt.")
+    save_to_file: bool = _key(
+        True,
+        kinds.boolean(),
+        "Write the CSV, journal and receipt. `output_methods`, where it is set, decides instead.",
+    )
+    output_methods: list[str] | None = _key(
+        None,
+        kinds.choices(*(method.value for method in OutputMethod)),
+        "Outputs by name, in place of `save_to_…`. Only `csv` has an effect in this version.",
+    )
     on_csv_write: str = _key(
         "append",
         kinds.choice("append", "update"),
@@ -151,16 +178,25 @@ class Settings:
     strict_config: bool = _key(
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."
     )
-    # Accepted for CodeCarbon's sake, not in effect yet
     experiment_id: str | None = _key(
         None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV."
     )
-    experiment_name: str = _later("base", kinds.text(), "Name of the experiment.")
-    output_methods: list[str] | None = _later(
-        None,
-        kinds.choices("csv", "api", "logger", "prometheus", "logfire", "boamps"),
-        "Outputs by name.",
+    # Checked, without effect in this version
+    geolocation: str = _later(
+        "local",
+        kinds.choice("local", "ip", "off"),
+        "Where to learn the country when no setting says it: from this machine, by IP address, or not.",
     )
+    budget_kwh: float | None = _later(
+        None, kinds.number(above=0, unit="kWh"), "Energy that a training may draw."
+    )
+    budget_kg_co2e: float | None = _later(
+        None, kinds.number(above=0, unit="kg CO2e"), "Emissions that a training may cause."
+    )
+    on_budget: str = _later(
+        "stop", kinds.choice("stop", "warn"), "What to do when a budget is used up."
+    )
+    experiment_name: str = _later("base", kinds.text(), "Name of the experiment.")
     output_handlers: Any = _later(None, kinds.anything(), "Outputs of your own.")
     emissions_endpoint: str | None = _later(None, kinds.url(), "Address that gets the results.")
     save_to_api: bool = _later(False, kinds.boolean(), "Send to the CodeCarbon API.")
@@ -184,7 +220,9 @@ class Settings:
     rapl_prefer_psys: bool = _later(
         False, kinds.boolean(), "The psys counter never replaces the packages here."
     )
-    metadata: Any = _later(None, kinds.anything(), "Context of a BoAmps report.")
+    metadata: Any = _later(
+        None, kinds.mapping_or_path(), "Context of a BoAmps report, or the JSON file that holds it."
+    )
 
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 
@@ -210,9 +248,17 @@ class Settings:
         """Return all settings with secrets hidden, for people and files."""
         return {name: hidden(name, getattr(self, name)) for name in KEYS}
 
+    def outputs(self) -> set[OutputMethod]:
+        """Return the outputs that are asked for: by `output_methods`, else by ``save_to_…``."""
+        if self.output_methods is not None:
+            return {OutputMethod(name) for name in self.output_methods}
+        return {method for key, method in SAVE_TO.items() if getattr(self, key)}
+
     def unused(self) -> list[str]:
-        """Return the keys that some source gave and that have no effect yet."""
-        return [name for name in self.explicit() if not KEYS[name].used]
+        """Return the keys that some source gave and that have no effect in this version."""
+        keys = [name for name in self.explicit() if not KEYS[name].used]
+        others = {OutputMethod(name) for name in self.output_methods or ()} - _EFFECTIVE_OUTPUTS
+        return [*keys, "output_methods"] if others else keys
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle may end up in a checkpoint: secrets stay out, and are found again where it is

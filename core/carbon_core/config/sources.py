@@ -6,6 +6,7 @@ them, each problem becomes one sentence with its file and line, and the rest sti
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -14,21 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from carbon_core.config.schema import (
-    ALIASES,
+from carbon_core.config.origin import (
     ARGUMENT,
     ENVIRONMENT_TRUST,
     HOME_TRUST,
-    KEYS,
     LOCAL_TRUST,
     Origin,
 )
+from carbon_core.config.schema import ALIASES, KEYS
 
 FILE_NAME = ".codecarbon.config"
 SECTION = "codecarbon"
 PREFIX = "codecarbon_"
 _MAX_BYTES = 1024 * 1024
-_INLINE_COMMENT = re.compile(r"\s[#;].*")
+INLINE_COMMENT = re.compile(r"(?<!\s)\s+[#;].*")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ class Source:
     values: dict[str, Found] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether a value is one that must not be seen."""
+        names = (ALIASES.get(key, key) for key in self.values)
+        return any(name in KEYS and KEYS[name].secret for name in names)
+
 
 def process_environment() -> Mapping[str, str]:
     """Return the environment of this process."""
@@ -69,6 +75,8 @@ def ambient_sources(environ: Mapping[str, str], home: Path | None, directory: Pa
     """Return the sources outside the program, lowest first."""
     sources = [read_file(home / FILE_NAME, HOME_TRUST)] if home else []
     local = directory / FILE_NAME
+    with contextlib.suppress(OSError):  # the working directory may be gone
+        local = local.absolute()
     if home is None or not _same(local, home / FILE_NAME):
         sources.append(read_file(local, LOCAL_TRUST))
     return [*sources, read_environment(environ)]
@@ -83,34 +91,54 @@ def read_environment(environ: Mapping[str, str]) -> Source:
     """Read ``CODECARBON_<KEY>`` in any case."""
     source = Source()
     for name, value in environ.items():
-        if name.lower().startswith(PREFIX):
-            key = name.lower()[len(PREFIX) :]
-            source.values[key] = Found(
-                value.strip(), Origin("environment", name, ENVIRONMENT_TRUST)
-            )
+        if not name.lower().startswith(PREFIX):
+            continue
+        key = name.lower()[len(PREFIX) :]
+        if key in source.values:
+            other = source.values[key].origin.place
+            source.problems.append(f"{other} and {name} are both set; {name} counts")
+        source.values[key] = Found(value.strip(), Origin("environment", name, ENVIRONMENT_TRUST))
     return source
 
 
 def read_file(path: Path, trust: int = LOCAL_TRUST) -> Source:
     """Read one configuration file; an absent one is an empty source."""
-    source = Source()
+    if is_absent(path):
+        return Source()
     try:
-        text = _text_of(path)
-    except FileNotFoundError:
-        return source
+        text = text_of(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        source.problems.append(f"{path}: cannot be read ({reason}); its settings are not used")
-        return source
-    _Parser(path, source, trust).parse(text)
-    if any(_is_secret(key) for key in source.values) and _others_can_read(path):
+        return Source(problems=[f"{path}: cannot be read ({reason}); its settings are not used"])
+    source = parse(text, path, trust)
+    if source.has_secret and _others_can_read(path):
         source.problems.append(f"{path}: holds a secret and others can read it; chmod 600 it")
     return source
 
 
-def _is_secret(key: str) -> bool:
-    name = ALIASES.get(key, key)
-    return name in KEYS and KEYS[name].secret
+def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> Source:
+    """Return what a file's text holds.
+
+    Args:
+        text: The whole text.
+        path: The file, for the origins and problems.
+        trust: Rank of the file among the sources.
+    """
+    parser = _Parser(path, trust)
+    for number, line in enumerate(text.splitlines(), start=1):
+        parser.feed(number, line)
+    return parser.source
+
+
+def is_absent(path: Path) -> bool:
+    """Tell whether there is no such file; a link that leads nowhere is one that cannot be read."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _others_can_read(path: Path) -> bool:
@@ -120,23 +148,22 @@ def _others_can_read(path: Path) -> bool:
 class _Parser:
     """Reads lines; keeps the section and the key that a continuation line would extend."""
 
-    def __init__(self, path: Path, source: Source, trust: int) -> None:
+    def __init__(self, path: Path, trust: int) -> None:
+        self.source = Source()
         self._path = path
-        self._source = source
         self._trust = trust
         self._headless = False
         self._section: str | None = None
         self._last_key: str | None = None
 
-    def parse(self, text: str) -> None:
-        for number, line in enumerate(text.splitlines(), start=1):
-            content = _INLINE_COMMENT.sub("", line).rstrip()
-            if not content.strip() or content.lstrip()[0] in "#;":
-                continue
-            if content[0].isspace() and self._last_key:
-                self._extend(content.strip())
-            else:
-                self._line(number, content.strip())
+    def feed(self, number: int, line: str) -> None:
+        content = INLINE_COMMENT.sub("", line).rstrip()
+        if not content.strip() or content.lstrip()[0] in "#;":
+            return
+        if content[0].isspace() and self._last_key:
+            self._extend(content.strip())
+        else:
+            self._line(number, content.strip())
 
     def _line(self, number: int, content: str) -> None:
         self._last_key = None
@@ -146,7 +173,7 @@ class _Parser:
                 self._problem(number, f"this is no section; write [{SECTION}]")
                 self._headless = True
             return
-        key, separator, value = _split(content)
+        key, separator, value = split(content)
         if self._section is None:
             if not self._headless:
                 self._problem(number, f"settings before any section; write [{SECTION}] above them")
@@ -158,7 +185,7 @@ class _Parser:
                 self._problem(number, "this is no setting; write key = value")
 
     def _store(self, number: int, key: str, value: str) -> None:
-        values = self._source.values
+        values = self.source.values
         if key in values and self._section == SECTION:
             self._problem(number, f"{key} is set twice ({values[key].origin}); the last one counts")
         if key not in values or self._section == SECTION:
@@ -167,21 +194,22 @@ class _Parser:
 
     def _extend(self, content: str) -> None:
         if self._last_key is not None:
-            found = self._source.values[self._last_key]
-            self._source.values[self._last_key] = Found(
+            found = self.source.values[self._last_key]
+            self.source.values[self._last_key] = Found(
                 f"{found.value}\n{content}".strip(), found.origin
             )
 
     def _problem(self, number: int, text: str) -> None:
-        self._source.problems.append(f"{self._path} line {number}: {text}")
+        self.source.problems.append(f"{self._path} line {number}: {text}")
 
 
-def _split(content: str) -> tuple[str, str, str]:
+def split(content: str) -> tuple[str, str, str]:
+    """Return a line's key, separator and value; without a separator, the line and nothing."""
     match = re.match(r"([^=:]*?)\s*([=:])\s*(.*)", content)
     return match.groups() if match else (content, "", "")  # type: ignore[return-value]
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     """Return a regular file's text.
 
     Raises:

@@ -42,7 +42,7 @@ def select(
 
 
 def _from_settings(uuids: Sequence[str], gpu_ids: Sequence[int | str]) -> Selection:
-    found = {gpu_id: _position(uuids, gpu_id) for gpu_id in gpu_ids}
+    found = {gpu_id: _position(uuids, _full_name(gpu_id)) for gpu_id in gpu_ids}
     unknown = [str(gpu_id) for gpu_id, position in found.items() if position is None]
     known = (position for position in found.values() if position is not None)
     problem = ""
@@ -51,6 +51,14 @@ def _from_settings(uuids: Sequence[str], gpu_ids: Sequence[int | str]) -> Select
             f"gpu_ids: no GPU is called {', '.join(unknown)}; this machine has {_names(uuids)}"
         )
     return Selection(tuple(dict.fromkeys(known)), problem)
+
+
+def _full_name(gpu_id: int | str) -> int | str:
+    """Return an index or a name with its kind, which people may leave out, unlike CUDA."""
+    text = str(gpu_id)
+    return (
+        gpu_id if text.isdecimal() or text.upper().startswith(("GPU-", "MIG-")) else f"GPU-{text}"
+    )
 
 
 def _from_environment(uuids: Sequence[str], visible_devices: str) -> Selection:

@@ -15,7 +15,7 @@ RUN = "import sys; from carbon_callbacks.cli import main; sys.exit(main())"
 
 @pytest.fixture
 def command(tmp_path):
-    def run(*arguments, code=RUN, **variables):
+    def run(*arguments, code=RUN, stdin="", **variables):
         environment = {key: value for key, value in os.environ.items() if "CODECARBON" not in key}
         environment |= {"HOME": str(tmp_path), "COLUMNS": "200", "TERM": "dumb"}
         environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **variables}
@@ -23,6 +23,7 @@ def command(tmp_path):
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
             env=environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
@@ -53,7 +54,7 @@ def test_config_show_gives_each_value_its_origin(command, tmp_path):
     data = json.loads(done.stdout)
     assert data["project_name"]["value"] == "from-file"
     assert data["project_name"]["origin"].endswith(".codecarbon.config line 2")
-    assert data["pue"] == {"value": 1.3, "origin": "environment CODECARBON_PUE"}
+    assert (data["pue"]["value"], data["pue"]["origin"]) == (1.3, "environment CODECARBON_PUE")
     assert data["wue"]["origin"] == "default"
 
 
@@ -76,3 +77,144 @@ def test_without_the_extra_one_line_says_what_to_install(command):
     assert done.returncode == 1
     assert "pip install 'carbon-callbacks[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- reading and writing single settings ---------------------------------------------------------
+
+
+def test_config_get_prints_a_value_as_a_file_would_hold_it(command):
+    assert command("config", "get", "gpu_ids", CODECARBON_GPU_IDS="[0, 1]").stdout == "0, 1\n"
+    assert command("config", "get", "save_to_file").stdout == "true\n"
+    assert command("config", "get", "region").stdout == "\n"
+
+
+def test_config_get_shows_a_secret_only_when_asked(command):
+    variables = {"CODECARBON_API_KEY": "planted-secret"}
+    assert command("config", "get", "api_key", **variables).stdout == "(hidden)\n"
+    shown = command("config", "get", "api_key", "--show-secrets", **variables)
+    assert shown.stdout == "planted-secret\n"
+
+
+def test_config_get_of_an_unknown_key_is_an_error(command):
+    done = command("config", "get", "puee")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no setting 'puee'" in done.stderr
+
+
+def test_config_set_writes_the_local_file_or_the_users(command, tmp_path):
+    home, work = tmp_path / "home", tmp_path / ".codecarbon.config"
+    home.mkdir()
+    assert command("config", "set", "pue", "1.2", HOME=str(home)).returncode == 0
+    assert work.read_text() == "[codecarbon]\npue = 1.2\n"
+    done = command("config", "set", "--global", "pue", "1.3", HOME=str(home))
+    assert (home / ".codecarbon.config").read_text() == "[codecarbon]\npue = 1.3\n"
+    assert f"{work} line 2 overrides it" in done.stderr
+    assert command("config", "get", "pue", HOME=str(home)).stdout == "1.2\n"
+
+
+def test_config_set_asks_for_a_secret_and_keeps_it_to_the_owner(command, tmp_path):
+    done = command("config", "set", "electricitymaps_api_token", stdin="planted-secret\n")
+    file = tmp_path / ".codecarbon.config"
+    assert done.returncode == 0
+    assert "electricitymaps_api_token = planted-secret" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "planted-secret" not in done.stdout + done.stderr
+
+
+def test_config_set_refuses_a_bad_value(command, tmp_path):
+    done = command("config", "set", "tracking_mode", "bogus")
+    assert done.returncode == 2
+    assert "tracking_mode must be one of machine, process" in done.stderr
+    assert not (tmp_path / ".codecarbon.config").exists()
+
+
+MISTAKES = """\
+pue = 1
+[codecarbon
+[codecarbon]
+pue = abc
+measure_power_secs = 10
+measure_power_secs = 20
+this line is none
+output_dirr = results
+country_iso_code = ZZZ
+gpu_ids = all
+co2_signal_api_token = planted-secret
+output_methods = csv
+save_to_api = true
+"""
+
+
+def test_config_check_finds_every_mistake_at_once_and_names_its_origin(command, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".codecarbon.config").write_bytes("[codecarbon]\nwue = 1\n".encode("utf-16"))
+    file = tmp_path / ".codecarbon.config"
+    file.write_text(MISTAKES)
+    file.chmod(0o644)
+    done = command("config", "check", HOME=str(home), CODECARBON_SAVE_TO_FILE="perhaps")
+    found = done.stdout.splitlines()
+    expected = [
+        (home / ".codecarbon.config", "UTF-16"),
+        (f"{file} line 1", "settings before any section"),
+        (f"{file} line 2", "this is no section"),
+        (f"{file} line 6", "measure_power_secs is set twice"),
+        (f"{file} line 7", "this is no setting"),
+        (f"{file}", "chmod 600"),
+        (f"{file} line 8", "did you mean 'output_dir'"),
+        (f"{file} line 4", "pue must be a number of at least 1, got 'abc'"),
+        (f"{file} line 10", "gpu_ids must be a list"),
+        ("environment CODECARBON_SAVE_TO_FILE", "save_to_file must be true or false"),
+        (f"{file} line 11", "co2_signal_api_token is deprecated"),
+        (f"{file} line 13", "save_to_api is deprecated"),
+        ("country", "ZZZ"),
+    ]
+    for origin, text in expected:
+        assert any(str(origin) in line and text in line for line in found), (origin, text, found)
+    assert done.returncode == 2
+    assert found[-1] == f"{len(expected) + 1} to fix"  # and save_to_file beside output_methods
+    assert "planted-secret" not in done.stdout + done.stderr
+
+
+def test_config_check_of_nothing_is_content(command):
+    done = command("config", "check")
+    assert (done.returncode, done.stdout) == (0, "no mistakes found\n")
+
+
+def test_config_check_notes_what_has_no_effect_without_failing(command):
+    done = command("config", "check", CODECARBON_PROMETHEUS_URL="localhost:1")
+    assert done.returncode == 0
+    assert "note: these settings have no effect in this version: prometheus_url" in done.stdout
+
+
+def test_config_init_asks_and_writes(command, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    done = command("config", "init", HOME=str(home), stdin="France\nfra\nplanted-secret\nmine\n")
+    assert done.returncode == 0, done.stderr
+    assert "country_iso_code must be an ISO 3166 country code" in done.stdout
+    user = home / ".codecarbon.config"
+    assert user.read_text() == (
+        "[codecarbon]\ncountry_iso_code = fra\nelectricitymaps_api_token = planted-secret\n"
+    )
+    assert user.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / ".codecarbon.config").read_text() == "[codecarbon]\nproject_name = mine\n"
+    assert "planted-secret" not in done.stdout + done.stderr
+
+
+def test_config_init_with_empty_answers_writes_nothing(command, tmp_path):
+    assert command("config", "init", stdin="\n\n\n").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_show_tells_what_a_value_overrode(command, tmp_path):
+    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\npue = 2\n")
+    done = command("config", "show", "--origin", "--json", CODECARBON_PUE="1.3")
+    assert json.loads(done.stdout)["pue"]["overrode"] == [f"{tmp_path}/.codecarbon.config line 2"]
+    table = command("config", "show", "--origin", CODECARBON_PUE="1.3", COLUMNS="400").stdout
+    assert "environment CODECARBON_PUE (over " in table
+
+
+def test_config_show_shows_secrets_only_when_asked(command):
+    variables = {"CODECARBON_API_KEY": "planted-secret"}
+    assert "planted-secret" in command("config", "show", "--show-secrets", **variables).stdout

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from carbon_core import ConfigError, EmissionsTracker
-from carbon_core.config.resolve import Resolution, resolve
+from carbon_core import ConfigError, EmissionsTracker, OutputMethod
+from carbon_core.config.resolve import Resolution, check, resolve
 
 NAME = ".codecarbon.config"
 SECRET = "hunter2-do-not-tell"
@@ -97,8 +97,8 @@ def test_an_unknown_origin_is_a_key_error(cascade: Cascade) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("measure_power_secs", "fast", "a number of seconds above 0"),
-        ("measure_power_secs", 0, "a number of seconds above 0"),
+        ("measure_power_secs", "fast", "a number of seconds of at least 0.01 and at most 86400"),
+        ("measure_power_secs", 0, "a number of seconds of at least 0.01 and at most 86400"),
         ("pue", 0.5, "a number of at least 1"),
         ("tracking_mode", "proc", "one of machine, process"),
         ("log_level", "loud", "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
@@ -136,11 +136,14 @@ def test_an_unknown_argument_raises_with_a_suggestion(cascade: Cascade) -> None:
         cascade.resolve({"zzz": 1})
 
 
-def test_a_third_positional_argument_is_refused() -> None:
-    tracker = EmissionsTracker("mine", 5)
-    assert (tracker.settings.project_name, tracker.settings.measure_power_secs) == ("mine", 5)
-    with pytest.raises(TypeError, match="project_name and measure_power_secs"):
-        EmissionsTracker("mine", 5, 8)
+def test_arguments_without_names_have_codecarbons_order() -> None:
+    settings = EmissionsTracker("mine", 5, 4, "localhost:1").settings
+    assert (settings.project_name, settings.measure_power_secs) == ("mine", 5)
+    assert (settings.api_call_interval, settings.api_endpoint) == (4, "localhost:1")
+    with pytest.raises(TypeError, match="at most 36"):
+        EmissionsTracker(*[None] * 37)
+    with pytest.raises(TypeError, match="given twice: project_name"):
+        EmissionsTracker("mine", project_name="other")
 
 
 # --- the others warn --------------------------------------------------------------------------------
@@ -342,3 +345,71 @@ def test_a_token_goes_where_its_own_source_or_a_higher_one_says(live) -> None:
 
 def test_a_token_by_argument_does_not_go_where_a_file_says(live) -> None:
     assert not live({"electricitymaps_api_token": SECRET}, local_text=ELSEWHERE_LINE)
+
+
+# --- which outputs are asked for -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outputs"),
+    [
+        ({}, {"csv"}),
+        ({"save_to_file": False}, set()),
+        ({"save_to_api": True}, {"csv", "api"}),
+        ({"output_methods": ""}, set()),
+        ({"output_methods": ["api"], "save_to_file": True}, {"api"}),
+        ({"output_methods": [OutputMethod.CSV, "prometheus"]}, {"csv", "prometheus"}),
+        ({"output_methods": None, "save_to_logfire": True}, {"csv", "logfire"}),
+    ],
+)
+def test_output_methods_decide_else_each_save_to(
+    cascade: Cascade, arguments: dict[str, object], outputs: set[str]
+) -> None:
+    assert cascade.resolve(arguments).settings.outputs() == outputs
+
+
+def test_save_to_beside_output_methods_is_one_deprecation_each(cascade: Cascade) -> None:
+    arguments = {"output_methods": ["csv"], "save_to_file": False}
+    outcome = cascade.resolve(arguments, env="save_to_api=true")
+    assert [text for text, _ in outcome.deprecations] == [
+        "save_to_file is deprecated (argument); output_methods decides; remove it",
+        "save_to_api is deprecated (environment CODECARBON_SAVE_TO_API); output_methods decides; "
+        "remove it",
+    ]
+    assert cascade.resolve({"save_to_file": False}).deprecations == []
+
+
+def test_outputs_that_come_to_nothing_in_this_version_are_named(cascade: Cascade) -> None:
+    assert cascade.resolve({"output_methods": ["csv"]}).settings.unused() == []
+    assert cascade.resolve({"output_methods": ["csv", "api"]}).settings.unused() == [
+        "output_methods"
+    ]
+
+
+# --- what a value overrode --------------------------------------------------------------------------------
+
+
+def test_an_origin_knows_what_it_overrode(cascade: Cascade, home: Path, work: Path) -> None:
+    outcome = cascade.resolve({"pue": 4}, home="pue=1", local="wue=1\npue=bad", env="pue=3")
+    origin = outcome.settings.origin("pue")
+    assert list(map(str, origin.overrode)) == [
+        "environment CODECARBON_PUE",
+        f"{work / NAME} line 3",
+        f"{home / NAME} line 2",
+    ]
+    assert origin.history.startswith("argument (over environment CODECARBON_PUE, ")
+    assert outcome.settings.origin("wue").history == f"{work / NAME} line 2"
+
+
+# --- every mistake at once --------------------------------------------------------------------------------
+
+
+def test_check_tells_overridden_mistakes_and_deprecated_names_too(home: Path, work: Path) -> None:
+    (home / NAME).write_text("[codecarbon]\npue=abc\nco2_signal_api_token=x\n")
+    (home / NAME).chmod(0o600)
+    found = check(environ={"CODECARBON_PUE": "2"}, home=home, directory=work)
+    assert [text.split(" (")[0] for text in found] == [
+        "pue must be a number of at least 1, got 'abc'",
+        "co2_signal_api_token is deprecated",
+    ]
+    assert check(environ={"CODECARBON_PUE": "2"}, home=home / "away", directory=work) == []

@@ -12,8 +12,8 @@ import pytest
 
 import carbon_core
 from carbon_core import EmissionsTracker
+from carbon_core.config.origin import Origin
 from carbon_core.config.resolve import Resolution, resolve
-from carbon_core.config.schema import Origin
 from carbon_core.config.sources import ambient_sources, read_environment, read_file
 
 NAME = ".codecarbon.config"
