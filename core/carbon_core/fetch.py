@@ -17,6 +17,7 @@ from carbon_core.units import seconds
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 TOTAL_TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
+_PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
@@ -45,7 +46,7 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
         except (requests.RequestException, ValueError) as error:
             # The library's own text may hold the token, the proxy's password or the query: only its
             # kind goes on. A ValueError is an address or a token that cannot be sent at all.
-            raise IntensityError(f"{redacted(url)}: {_kind(error)}") from None
+            raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
 
     return fetch
 
@@ -63,20 +64,34 @@ def _no_netrc(request: Any) -> Any:
     return request
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: Exception, url: str) -> str:
+    name = type(error).__name__
+    if name == "ProxyError":
+        # A tunnel's refusal has its status in the text alone; some proxies say 401 to a wrong password.
+        refused = any(f" {status} " in str(error) for status in (401, 407))
+        missing = f"no connection to the proxy; check {_proxy_variable(url)}"
+        return _proxy_refused(url) if refused else missing
     names = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "no answer in time",
         "ConnectionError": "no connection",
-        "ProxyError": "the proxy refused or failed",
         "SSLError": "the server's certificate cannot be verified",
     }
-    name = type(error).__name__
     return names.get(name, name)
+
+
+def _proxy_refused(url: str) -> str:
+    return f"the proxy refused the user or password in {_proxy_variable(url)}"
+
+
+def _proxy_variable(url: str) -> str:
+    return f"{urlsplit(url).scheme.upper()}_PROXY"
 
 
 def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
     place = redacted(answer.url)
+    if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
+        raise IntensityError(f"{place}: {_proxy_refused(answer.url)}")
     if answer.status_code != 200:
         raise IntensityError(f"{place}: HTTP status {answer.status_code}")
     body = b""

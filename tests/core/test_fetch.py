@@ -201,7 +201,9 @@ def test_the_password_of_a_proxy_is_in_no_error(
     monkeypatch.setenv("HTTP_PROXY", f"http://me:{PASSWORD}@127.0.0.1:{port}")
     with pytest.raises(IntensityError) as caught:
         ask("http://intensity.example/v3")
-    assert str(caught.value) == "http://intensity.example/v3: the proxy refused or failed"
+    assert str(caught.value) == (
+        "http://intensity.example/v3: no connection to the proxy; check HTTP_PROXY"
+    )
     assert PASSWORD not in repr(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

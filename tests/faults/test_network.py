@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults.children import Ended, receipts, rows
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said, steady
+from faults.server import FRANCE_G, Server
 
 from carbon_core.testing import FakeClock
 
 Run = Callable[..., Ended]
-FRANCE_G = 30.0
-
-
-class Server:
-    """A loopback service that counts what it is asked.
-
-    Attributes:
-        url: Its base address.
-        asked: One entry for each request: path with query, and the token.
-        answer: Status, headers and body of every answer.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        body = json.dumps({"zone": "FR", "carbonIntensity": FRANCE_G})
-        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, body.encode())
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append((self.path, self.headers.get("auth-token")))
-                status, headers, body = server.answer
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                with contextlib.suppress(OSError):  # who asked may have heard enough
-                    self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
 
 
 @pytest.fixture

@@ -155,12 +155,13 @@ def _value(name: str, found: Found) -> Any:
     try:
         return key.kind.parse(found.value)
     except (ValueError, TypeError, OverflowError):
-        shown = repr(hidden(name, found.value))[:200]
-        raise ConfigError(
-            f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
-            key=name,
-            origin=str(found.origin),
-        ) from None
+        pass  # raised below, outside of this error's context, which holds the value
+    shown = repr(hidden(name, found.value))[:200]
+    raise ConfigError(
+        f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
+        key=name,
+        origin=str(found.origin),
+    )
 
 
 def _refuse_unknown(arguments: Source) -> None:

@@ -19,6 +19,8 @@ from carbon_core.config.origin import DEFAULT, Origin
 # Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
 _HIDDEN = "(hidden)"
+# User and password of an address, which may lack its scheme.
+_PASSWORD = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]*:[^/\s@]*@")
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ _EFFECTIVE_OUTPUTS = {OutputMethod.CSV}
 
 def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
     key = Key(kind, help, **more)
-    return field(default=default, repr=not key.secret, metadata={"key": key})
+    return field(default=default, metadata={"key": key})
 
 
 def _later(default: Any, kind: Kind, help: str, **more: Any) -> Any:
     return _key(default, kind, help, used=False, **more)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """The effective settings of a tracker, each with its origin."""
 
@@ -224,7 +226,7 @@ class Settings:
         None, kinds.mapping_or_path(), "Context of a BoAmps report, or the JSON file that holds it."
     )
 
-    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
     def origin(self, key: str) -> Origin:
         """Return where the value of a setting came from.
@@ -260,11 +262,15 @@ class Settings:
         others = {OutputMethod(name) for name in self.output_methods or ()} - _EFFECTIVE_OUTPUTS
         return [*keys, "output_methods"] if others else keys
 
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={hidden(name, v)!r}" for name, v in self.explicit().items())
+        return f"Settings({shown})"
+
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle may end up in a checkpoint: secrets stay out, and are found again where it is
-        # loaded if they came from a file or a variable.
-        hidden = {name: None for name, key in KEYS.items() if key.secret}
-        return {**self.__dict__, **hidden}
+        # A pickle may end up in a checkpoint: secrets and passwords stay out, and are found again
+        # where it is loaded if they came from a file or a variable.
+        bare = {name: _bare(name, getattr(self, name)) for name in KEYS}
+        return {**self.__dict__, **bare}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
         return self
@@ -282,7 +288,14 @@ def hidden(name: str, value: Any) -> Any:
     """Return a value as it may be shown: no secret, and no password within an address."""
     if value and name in KEYS and KEYS[name].secret:
         return _HIDDEN
-    return re.sub(r"//[^/\s]*@", f"//{_HIDDEN}@", value) if isinstance(value, str) else value
+    return _PASSWORD.sub(f"{_HIDDEN}@", value) if isinstance(value, str) else value
+
+
+def _bare(name: str, value: Any) -> Any:
+    """Return a value as it may be stored: without secret, and without a password within."""
+    if KEYS[name].secret:
+        return None
+    return _PASSWORD.sub("", value) if isinstance(value, str) else value
 
 
 def default_of(name: str) -> Any:

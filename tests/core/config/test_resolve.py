@@ -51,7 +51,7 @@ def cascade(home: Path, work: Path) -> Cascade:
     return Cascade(home, work)
 
 
-# --- precedence -----------------------------------------------------------------------------------
+# --- precedence ---
 
 
 def test_each_source_overrides_the_ones_below(cascade: Cascade) -> None:
@@ -91,7 +91,7 @@ def test_an_unknown_origin_is_a_key_error(cascade: Cascade) -> None:
         cascade.resolve({}).settings.origin("no_such_key")
 
 
-# --- arguments raise --------------------------------------------------------------------------------
+# --- arguments raise ---
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_arguments_without_names_have_codecarbons_order() -> None:
         EmissionsTracker("mine", project_name="other")
 
 
-# --- the others warn --------------------------------------------------------------------------------
+# --- the others warn ---
 
 
 def test_a_bad_variable_is_one_warning_and_the_next_lower_value_counts(
@@ -214,7 +214,7 @@ def test_strict_config_raises_for_files_and_variables_too(cascade: Cascade) -> N
     assert (overridden.settings.pue, overridden.warnings) == (2, [])
 
 
-# --- deprecated names ---------------------------------------------------------------------------------
+# --- deprecated names ---
 
 
 def test_the_old_name_of_the_token_still_works_with_one_note(cascade: Cascade) -> None:
@@ -248,7 +248,7 @@ def test_an_old_name_in_a_variable_never_raises(monkeypatch: pytest.MonkeyPatch)
     assert tracker.settings.electricitymaps_api_token == SECRET
 
 
-# --- secrets ------------------------------------------------------------------------------------------
+# --- secrets ---
 
 KEYS_OF_SECRETS = ["electricitymaps_api_token", "api_key"]
 
@@ -302,7 +302,7 @@ def test_the_result_files_hold_no_secret(tmp_path: Path) -> None:
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-# --- a secret goes only where a source at least as trusted says ----------------------------------------
+# --- a secret goes only where a source at least as trusted says ---
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ def test_a_token_by_argument_does_not_go_where_a_file_says(live) -> None:
     assert not live({"electricitymaps_api_token": SECRET}, local_text=ELSEWHERE_LINE)
 
 
-# --- which outputs are asked for -------------------------------------------------------------------------
+# --- which outputs are asked for ---
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_outputs_that_come_to_nothing_in_this_version_are_named(cascade: Cascade
     ]
 
 
-# --- what a value overrode --------------------------------------------------------------------------------
+# --- what a value overrode ---
 
 
 def test_an_origin_knows_what_it_overrode(cascade: Cascade, home: Path, work: Path) -> None:
@@ -401,7 +401,7 @@ def test_an_origin_knows_what_it_overrode(cascade: Cascade, home: Path, work: Pa
     assert outcome.settings.origin("wue").history == f"{work / NAME} line 2"
 
 
-# --- every mistake at once --------------------------------------------------------------------------------
+# --- every mistake at once ---
 
 
 def test_check_tells_overridden_mistakes_and_deprecated_names_too(home: Path, work: Path) -> None:
