@@ -1,0 +1,174 @@
+"""Where the settings differ from CodeCarbon's on purpose, and why; docs show this very table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from carbon_core.config.schema import ALIASES, KEYS, default_of
+
+
+@dataclass(frozen=True)
+class Case:
+    """One key, resolved by both.
+
+    Attributes:
+        key: The setting.
+        written: What each source that has the key says, lowest first; arguments may be no text.
+        from_argument: Whether the highest of them is an argument.
+        offline: Whether the offline trackers were compared.
+        theirs: CodeCarbon's value.
+        ours: This project's value.
+    """
+
+    key: str
+    written: list[Any]
+    from_argument: bool
+    offline: bool
+    theirs: Any
+    ours: Any
+
+    @property
+    def highest(self) -> Any:
+        """What the highest source says, or None when no source has the key."""
+        return self.written[-1] if self.written else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A kind of difference.
+
+    Attributes:
+        what: What is written or left out.
+        theirs: What CodeCarbon 3.3.2 does.
+        ours: What this project does, and why.
+        holds: Whether a case is one of these.
+    """
+
+    what: str
+    theirs: str
+    ours: str
+    holds: Callable[[Case], bool]
+
+
+def _usable(key: str, value: Any) -> bool:
+    try:
+        KEYS[key].kind.parse(value)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _commented(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.search(r"\s[#;]", value))
+
+
+def _is_empty_for_none(case: Case) -> bool:
+    return case.highest == "" and default_of(case.key) is None
+
+
+DIFFERENCES = [
+    Difference(
+        "no `api_key`, `experiment_id` or `output_handlers`",
+        "the word `api_key`, a public demonstration experiment, an empty list",
+        "`None`: nothing is ever sent on behalf of a key or an experiment that nobody chose",
+        lambda case: (
+            not case.written
+            and case.key in {"api_key", "experiment_id", "output_handlers"}
+            and case.ours is None
+        ),
+    ),
+    Difference(
+        "`yes`, `on` or `1` for a boolean",
+        "false: only `true` is true",
+        "true, as people mean it",
+        lambda case: (
+            KEYS[case.key].kind.name == "boolean"
+            and str(case.highest).strip().lower() in {"yes", "on", "1"}
+            and case.ours is True
+        ),
+    ),
+    Difference(
+        "a comment after a value (`pue = 1.2  # site`)",
+        "part of the value, which then is not a number",
+        "a comment, when `#` or `;` follows blank space",
+        lambda case: any(_commented(value) for value in case.written),
+    ),
+    Difference(
+        "a value that cannot be used, in a file or variable",
+        "`None` without the default, an exception, or taken as it is, depending on the key",
+        "one warning with its file and line; the next lower valid value counts. With `strict_config`, "
+        "and for arguments always, a `ConfigError`",
+        lambda case: any(value is not None and not _usable(case.key, value) for value in case.written),
+    ),
+    Difference(
+        "an empty value for a setting that may be unset",
+        "the empty text",
+        "unset, as with `None`",
+        lambda case: _is_empty_for_none(case) and case.ours is None,
+    ),
+    Difference(
+        "`None` as an argument",
+        "`None`, even where the setting has a default",
+        "the default, whatever files and variables say",
+        lambda case: (
+            case.from_argument and case.highest is None and case.ours == default_of(case.key)
+        ),
+    ),
+    Difference(
+        "text as an argument for a number, a boolean or a list",
+        "stays text",
+        "read as in a file",
+        lambda case: (
+            case.from_argument
+            and isinstance(case.highest, str)
+            and not isinstance(case.ours, str)
+            and case.ours == KEYS[case.key].kind.parse(case.highest)
+        ),
+    ),
+    Difference(
+        "country, region and cloud in files or variables, with the online tracker",
+        "ignored: the country cannot be fixed",
+        "they count with both trackers",
+        lambda case: (
+            not case.offline
+            and case.theirs is None
+            and case.key.startswith(("country_", "region", "cloud_"))
+        ),
+    ),
+    Difference(
+        "`co2_signal_api_token` as an argument beside the new name in a file or variable",
+        "the old name wins",
+        "the new name wins wherever it stands",
+        lambda case: case.key in ALIASES.values() and len(case.written) > 1,
+    ),
+    Difference(
+        "blank space around a variable's value",
+        "kept",
+        "removed, as in files",
+        lambda case: isinstance(case.theirs, str) and case.theirs.strip() == case.ours,
+    ),
+    Difference(
+        "`%` in a file",
+        "`%(key)s` is replaced, `%%` is `%`, any other use is an exception",
+        "plain text",
+        lambda case: any("%" in str(value) for value in case.written),
+    ),
+]
+
+# These make CodeCarbon's constructor raise, or, in its offline tracker, leave half an object.
+REFUSED_FILES = Difference(
+    "a file with a line that is no setting, a key or section twice, a byte order mark, or no section",
+    "an exception out of `EmissionsTracker()`; `OfflineEmissionsTracker()` is left half made",
+    "one warning with file and line; all other lines count",
+    lambda _: False,
+)
+ALL = [*DIFFERENCES, REFUSED_FILES]
+
+
+def table() -> str:
+    """Return the table as it stands in the documentation."""
+    rows = [f"| {item.what} | {item.theirs} | {item.ours} |" for item in ALL]
+    return "\n".join(["| written | CodeCarbon 3.3.2 | here |", "|---|---|---|", *rows]) + "\n"
