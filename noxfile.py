@@ -124,6 +124,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def compat(session: nox.Session) -> None:
+    """Resolve generated configurations with CodeCarbon, too; every difference is in the docs."""
+    session.install(*GROUPS["compat"], *GROUPS["test"], "-e", ".")
+    session.run("pytest", "-W", "ignore", "tests/compat", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Run every example."""
     install_frameworks(session)

@@ -45,12 +45,14 @@ class Difference:
         theirs: What CodeCarbon 3.3.2 does.
         ours: What this project does, and why.
         holds: Whether a case is one of these.
+        gives_up: Whether CodeCarbon's constructor may raise over it.
     """
 
     what: str
     theirs: str
     ours: str
     holds: Callable[[Case], bool]
+    gives_up: bool = False
 
 
 def _usable(key: str, value: Any) -> bool:
@@ -101,7 +103,21 @@ DIFFERENCES = [
         "`None` without the default, an exception, or taken as it is, depending on the key",
         "one warning with its file and line; the next lower valid value counts. With `strict_config`, "
         "and for arguments always, a `ConfigError`",
-        lambda case: any(value is not None and not _usable(case.key, value) for value in case.written),
+        lambda case: any(
+            value is not None and not _usable(case.key, value) for value in case.written
+        ),
+        gives_up=True,
+    ),
+    Difference(
+        "a word in another case (`CSV`, `Process`)",
+        "an exception",
+        "read as the word",
+        lambda case: (
+            isinstance(case.theirs, Exception)
+            and KEYS[case.key].kind.name in {"choice", "list"}
+            and str(case.highest) != str(case.highest).lower()
+        ),
+        gives_up=True,
     ),
     Difference(
         "an empty value for a setting that may be unset",
@@ -155,6 +171,7 @@ DIFFERENCES = [
         "`%(key)s` is replaced, `%%` is `%`, any other use is an exception",
         "plain text",
         lambda case: any("%" in str(value) for value in case.written),
+        gives_up=True,
     ),
 ]
 

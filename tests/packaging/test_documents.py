@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compat import differences
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
@@ -66,6 +67,12 @@ def test_the_page_of_settings_is_the_one_that_the_schema_gives():
     tool = ROOT / "tools" / "write_settings.py"
     done = subprocess.run([sys.executable, tool, "--check"], env=environment, timeout=60)
     assert done.returncode == 0, "run `python tools/write_settings.py`"
+
+
+def test_the_table_of_differences_is_the_one_that_the_comparison_uses():
+    text = (ROOT / "docs" / "migrating-from-codecarbon.md").read_text(encoding="utf-8")
+    shown = re.search("<!-- differences -->\n(.*?)<!-- /differences -->", text, re.DOTALL)
+    assert shown.group(1) == differences.table()
 
 
 def test_the_architecture_fits_on_two_screens_and_names_files_that_exist():
