@@ -20,9 +20,19 @@ class Worker:
     Args:
         name: Name of the thread.
         on_fault: Told in words when a job raises.
+        on_silence: Called when no job has come for a while.
+        silence_s: How long that is, in seconds; None for never.
     """
 
-    def __init__(self, name: str, on_fault: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        on_fault: Callable[[str], None],
+        on_silence: Callable[[], None] = lambda: None,
+        silence_s: float | None = None,
+    ) -> None:
+        self._on_silence = on_silence
+        self._silence_s = silence_s
         self._on_fault = on_fault
         # SimpleQueue, for its `put` may be interrupted by a signal's handler that puts as well.
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -46,20 +56,34 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - one failing job must not stop the others
                 self._on_fault(f"{getattr(job, '__qualname__', job)} failed: {error!r}")
 
+    def _next(self) -> Callable[[], None] | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=self._silence_s)
+            except queue.Empty:
+                self._on_silence()
+
 
 class Reporter:
-    """The two workers, closed together.
+    """The two workers.
+
+    The files' one hears from the sampler at every heartbeat, so it is the one to notice when the
+    sampler falls silent.
 
     Args:
         on_fault: Told in words when a job raises.
+        on_silence: Called when no heartbeat came for `silence_s` seconds.
+        silence_s: How long that is, in seconds.
     """
 
-    def __init__(self, on_fault: Callable[[str], None]) -> None:
-        self.files = Worker("carbon-files", on_fault)
+    def __init__(
+        self, on_fault: Callable[[str], None], on_silence: Callable[[], None], silence_s: float
+    ) -> None:
+        self.files = Worker("carbon-files", on_fault, on_silence, silence_s)
         self.network = Worker("carbon-network", on_fault)

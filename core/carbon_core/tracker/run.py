@@ -9,6 +9,7 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ _START_PATIENCE_S = 0.01
 # Of the time that stop() has left, what one step may take before the next gets its turn.
 _SHARE = 0.5
 _LEAST_FILE_S = 0.25
+# A driver may take its time; one that takes longer is left to itself, and the others go on.
+_METER_PATIENCE_S = 2.0
 
 
 class LiveSource(Protocol):
@@ -95,7 +98,9 @@ class Run:
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
         self._closed = False
-        self._reporter = Reporter(self.notices.warn)
+        self._reporter = Reporter(
+            self.notices.warn, self._rescue, parts.heartbeat_s + _METER_PATIENCE_S
+        )
         self._sampler = Sampler(
             clock=parts.clock,
             opened_ns=self._opened_ns,
@@ -164,8 +169,7 @@ class Run:
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
         report = self.report(self.snapshot())
-        for output in self._outputs:
-            self._submit(lambda output=output: output.flush(report))  # type: ignore[misc]
+        self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
         return report
 
     def close(self, status: str) -> Report | None:
@@ -192,8 +196,7 @@ class Run:
         self._detection = self._parts.detect()
         self.notices.tell(self._greeting())
         report = self.report()
-        for output in self._outputs:
-            self._submit(lambda output=output: output.open(report))  # type: ignore[misc]
+        self._submit(*(functools.partial(output.open, report) for output in self._outputs))
         return self._detection.meters
 
     def _greeting(self) -> str:
@@ -211,8 +214,7 @@ class Run:
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._look_at_loads()
         report = self.report(snapshot)
-        for output in self._outputs:
-            self._submit(lambda output=output: output.update(report))  # type: ignore[misc]
+        self._submit(*(functools.partial(output.update, report) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._reporter.network.submit(self._ask_price)
@@ -241,15 +243,19 @@ class Run:
         held = f"{assumed.g_per_kwh:g} g/kWh ({assumed.source})"
         self.notices.warn(f"no live grid intensity: {reason}; {held} is used")
 
-    def _submit(self, write: Callable[[], None]) -> None:
-        if not self._reporter.files.submit(lambda: self._guarded(write)):
+    def _submit(self, *writes: Callable[[], None]) -> None:
+        if not self._reporter.files.submit(lambda: self._write(writes)):
             self.notices.warn("files are too slow: some journal records were left out")
 
-    def _guarded(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except CarbonError as error:
-            self.notices.warn(f"{error}; the run is still measured and returned")
+    def _write(self, writes: Sequence[Callable[[], None]]) -> None:
+        for write in writes:
+            try:
+                write()
+            except CarbonError as error:
+                self.notices.warn(f"{error}; the run is still measured and returned")
+
+    def _rescue(self) -> None:
+        self._sampler.rescue(_METER_PATIENCE_S)
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -264,8 +270,7 @@ class Run:
                 self._tell_no_price("no answer in time")
             self._curve.price(end.joules, self._curve.assumed)
         report = self.report(end, status)
-        for output in self._outputs:
-            self._submit(lambda output=output: output.close(report))  # type: ignore[misc]
+        self._submit(*(functools.partial(output.close, report) for output in self._outputs))
         self._sampler.stop(self._left_s(deadline_ns))
         if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
@@ -281,7 +286,11 @@ class Run:
             # and without a sampler nobody will.
             self._sampler.stop(0.0)
             patience_s = 0.0
-        return mark.wait(patience_s) or self._carried_on(mark.t_ns)
+        snapshot = mark.wait(patience_s)
+        if snapshot is None and patience_s:
+            self._sampler.rescue(patience_s * _SHARE)
+            snapshot = mark.wait(patience_s * _SHARE)
+        return snapshot or self._carried_on(mark.t_ns)
 
     def _carried_on(self, t_ns: int) -> Snapshot:
         if self._sampler.alive:

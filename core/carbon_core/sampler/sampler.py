@@ -3,95 +3,32 @@
 The training thread only ever appends a `Mark`. `queue.SimpleQueue` is the whole meeting point of the
 two threads: its `put` takes no lock that Python code holds, so a mark costs about a microsecond, and
 it wakes the sampler, which reads every meter at once and interpolates the totals to the mark's time.
+
+A driver may hang. `Sampler.rescue`, called from elsewhere, then leaves the thread alone with its meter
+and goes on with the others on a new one; should the driver ever answer, its meter is read again.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.hardware.base import Meter
 from carbon_core.ledger import Ledger
-from carbon_core.records import Device, Energy, Reading, Snapshot, Window
+from carbon_core.records import Reading, Snapshot
+from carbon_core.sampler.mark import Mark
+from carbon_core.sampler.phases import Phases, PhaseTotal
 from carbon_core.threads import LazyThread
 
-_MAX_PHASES = 256
 _SECOND_READING_NS = 100_000_000
+_NEVER_NS = 2**63
 
 
-class Mark:
-    """The training thread's note: at this instant, this began.
-
-    Attributes:
-        t_ns: Monotonic time of the note in nanoseconds.
-        phase: Name of the phase that begins here, or None for a mere instant.
-        last: Whether the run ends here.
-        snapshot: The totals at `t_ns`, once the sampler has resolved the mark.
-    """
-
-    __slots__ = ("_resolved", "last", "phase", "snapshot", "t_ns")
-
-    def __init__(
-        self,
-        t_ns: int,
-        phase: str | None = None,
-        resolved: threading.Event | None = None,
-        *,
-        last: bool = False,
-    ) -> None:
-        self.t_ns = t_ns
-        self.phase = phase
-        self.last = last
-        self.snapshot: Snapshot | None = None
-        self._resolved = resolved
-
-    def resolve(self, snapshot: Snapshot) -> None:
-        """Attach the totals and let a waiting thread go on."""
-        self.snapshot = snapshot
-        if self._resolved is not None:
-            self._resolved.set()
-
-    def wait(self, timeout_s: float) -> Snapshot | None:
-        """Wait for the totals, at most `timeout_s` seconds; None when they did not come."""
-        if self._resolved is not None:
-            self._resolved.wait(timeout_s)
-        return self.snapshot
-
-
-@dataclass
-class PhaseTotal:
-    """What the spans of one phase add up to.
-
-    Attributes:
-        name: The phase.
-        duration_s: Seconds spent in it.
-        energy: Joules by device.
-        count: How often it was entered.
-    """
-
-    name: str
-    duration_s: float = 0.0
-    energy: dict[Device, Energy] | None = None
-    count: int = 0
-
-    def add(self, window: Window) -> None:
-        """Add one more span of the phase."""
-        energy = self.energy or {}
-        for device, more in window.by_device().items():
-            before = energy.get(device, Energy())
-            energy[device] = Energy(*(a + b for a, b in zip(before, more)))
-        self.energy = energy
-        self.duration_s += window.duration_s
-        self.count += 1
-
-    @property
-    def joules(self) -> float:
-        """Joules of all devices in this phase."""
-        return sum(energy.joules for energy in (self.energy or {}).values())
+class _ReplacedError(Exception):
+    """Another thread has taken over while this one was stuck in a meter."""
 
 
 class Sampler:
@@ -119,21 +56,27 @@ class Sampler:
         on_fault: Callable[[str], None],
     ) -> None:
         self.latest = Snapshot(opened_ns)
-        self.phases: dict[str, PhaseTotal] = {}
+        self._phases = Phases(first_phase, self.latest)
         self.started = threading.Event()
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)
-        self._meters: Sequence[Meter] = ()
+        self._meters: Sequence[Meter] | None = None
         self._due_ns: list[int] = []
+        # Guards who reads: the number of the thread whose turn it is, and what it is reading since.
+        self._turn = threading.Lock()
+        self._reader = 0
+        self._reading: tuple[int, int] | None = None
+        self._stuck: set[int] = set()
+        self._pending: Sequence[Mark] = ()
         self._marks: queue.SimpleQueue[Mark | None] = queue.SimpleQueue()
-        self._phase = (first_phase, self.latest)
         self._heartbeat_ns = units.nanoseconds(heartbeat_s)
         self._next_heartbeat_ns = opened_ns + self._heartbeat_ns
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
         self._faulty: set[int] = set()
         self._ending = False
+        self._closed = False
         self._thread = LazyThread(self._run, "carbon-sampler")
 
     # --- the training thread's side -----------------------------------------------------------
@@ -147,6 +90,11 @@ class Sampler:
     def start(self) -> bool:
         """Start the thread, if it is not there yet; tell whether the system allowed it."""
         return self._thread.start()
+
+    @property
+    def phases(self) -> Mapping[str, PhaseTotal]:
+        """The phases that have ended so far, by name."""
+        return self._phases.ended
 
     @property
     def alive(self) -> bool:
@@ -168,45 +116,71 @@ class Sampler:
         """
         return self._ledger.snapshot(t_ns)
 
+    def rescue(self, patience_s: float) -> None:
+        """Go on without a meter that has not answered for `patience_s` seconds.
+
+        Called from any thread but the sampler's own. Does nothing while all is well.
+        """
+        with self._turn:
+            if self._reading is None or self._meters is None:
+                return
+            i, since_ns = self._reading
+            now_ns = self._clock.monotonic_ns()
+            if now_ns - since_ns < units.nanoseconds(patience_s):
+                return
+            self._reading, self._reader = None, 0
+            self._stuck.add(i)
+            self._due_ns[i] = _NEVER_NS
+            self._book_missing(self._meters[i])
+            self._thread = LazyThread(self._run, "carbon-sampler")
+        name = type(self._meters[i]).__name__
+        self._on_fault(f"{name} does not answer: its last power is carried on, the others go on")
+        self.start()
+
     # --- the sampler's side --------------------------------------------------------------------
 
     def begin(self) -> None:
         """Find the meters and read them for the first time."""
-        self._meters = self._detect()
-        for meter in self._meters:
-            self._ledger.add_devices(meter.devices)
-        # Every meter is due at once; any moment that has passed will do.
-        self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
-        self.step([])
-        # Once more quite soon, whatever the period: what was drawn before the first reading is
-        # reckoned from the power right after it, not from the mean of a long interval.
-        soon_ns = self._clock.monotonic_ns() + _SECOND_READING_NS
-        self._due_ns = [min(due_ns, soon_ns) for due_ns in self._due_ns]
-        self.started.set()
+        self._reader = threading.get_ident()
+        if self._meters is None:
+            self._meters = self._detect()
+            for meter in self._meters:
+                self._ledger.add_devices(meter.devices)
+            # Every meter is due at once; any moment that has passed will do.
+            self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
+        self.step(self._pending)
+        if not self.started.is_set():
+            # Once more quite soon, whatever the period: what was drawn before the first reading is
+            # reckoned from the power right after it, not from the mean of a long interval.
+            soon_ns = self._clock.monotonic_ns() + _SECOND_READING_NS
+            self._due_ns = [min(due_ns, soon_ns) for due_ns in self._due_ns]
+            self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
         """Read what is due, book it and resolve the marks; for marks and heartbeats, read all."""
+        self._pending = marks
         now_ns = self._clock.monotonic_ns()
         due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
         beat = due or any(mark.last for mark in marks)
-        for i, meter in enumerate(self._meters):
-            if marks or beat or self._due_ns[i] <= now_ns:
+        for i, meter in enumerate(self._meters or ()):
+            if i not in self._stuck and (marks or beat or self._due_ns[i] <= now_ns):
                 self._read(i, meter)
         if beat:
             self._beat(now_ns)
         for mark in marks:
             self._resolve(mark)
+        self._pending = ()
 
     def _run(self) -> None:
         try:
-            if not self.started.is_set():
-                self.begin()
+            self.begin()
             while (marks := self._wait()) is not None:
                 self.step(marks)
+        except _ReplacedError:
+            return
         except Exception as error:  # noqa: BLE001 - the thread's guard: training must never see it
             self._on_fault(f"measuring stopped: {error!r}")
-        finally:
-            self._close_meters()
+        self._close_meters()
 
     def _wait(self) -> list[Mark] | None:
         """Sleep until a meter is due or marks arrive; None when it is time to end."""
@@ -229,29 +203,50 @@ class Sampler:
         return marks if mark is None else [*marks, mark]
 
     def _read(self, i: int, meter: Meter) -> None:
+        self._reading = (i, self._clock.monotonic_ns())
+        fault: Exception | None = None
+        readings: Iterable[Reading] = ()
         try:
-            self._ledger.update(meter.read())
+            readings = meter.read()
         except Exception as error:  # noqa: BLE001 - a meter's surprise must not end the others
-            if i not in self._faulty:
-                self._faulty.add(i)
-                self._on_fault(f"cannot read {type(meter).__name__}: {error!r}")
-            now_ns = self._clock.monotonic_ns()
-            self._ledger.update(Reading(device.id, now_ns, None) for device in meter.devices)
+            fault = error
+        with self._turn:
+            if self._reader != threading.get_ident():
+                self._hand_back(i, meter)
+                raise _ReplacedError
+            self._reading = None
+        try:
+            if fault is not None:
+                raise fault
+            self._ledger.update(readings)
+        except Exception as error:  # noqa: BLE001 - nor must a reading that nobody announced
+            self._tell_fault(i, meter, error)
         self._due_ns[i] = self._clock.monotonic_ns() + units.nanoseconds(meter.period_s)
+
+    def _tell_fault(self, i: int, meter: Meter, fault: Exception) -> None:
+        if i not in self._faulty:
+            self._faulty.add(i)
+            self._on_fault(f"cannot read {type(meter).__name__}: {fault!r}")
+        self._book_missing(meter)
+
+    def _book_missing(self, meter: Meter) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._ledger.update(Reading(device.id, now_ns, None) for device in meter.devices)
+
+    def _hand_back(self, i: int, meter: Meter) -> None:
+        """Let a meter that has answered after all be read again, or close it after the end."""
+        self._stuck.discard(i)
+        if self._closed:
+            self._close(meter)
+        else:
+            self._due_ns[i] = self._clock.monotonic_ns()
 
     def _resolve(self, mark: Mark) -> None:
         snapshot = self._ledger.snapshot(mark.t_ns)
         if mark.phase is not None:
-            self._enter(mark.phase, snapshot)
+            self._phases.enter(mark.phase, snapshot)
         self.latest = snapshot
         mark.resolve(snapshot)
-
-    def _enter(self, phase: str, snapshot: Snapshot) -> None:
-        name, since = self._phase
-        if name not in self.phases and len(self.phases) >= _MAX_PHASES:
-            name = "(other)"
-        self.phases.setdefault(name, PhaseTotal(name)).add(snapshot - since)
-        self._phase = (phase, snapshot)
 
     def _beat(self, now_ns: int) -> None:
         self.latest = self._ledger.snapshot(now_ns)
@@ -262,9 +257,14 @@ class Sampler:
             self._on_fault(f"cannot report: {error!r}")
 
     def _close_meters(self) -> None:
-        for meter in self._meters:
-            try:
-                meter.close()
-            except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
-                self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
-        self._meters = ()
+        with self._turn:
+            self._closed = True
+            free = [m for i, m in enumerate(self._meters or ()) if i not in self._stuck]
+        for meter in free:
+            self._close(meter)
+
+    def _close(self, meter: Meter) -> None:
+        try:
+            meter.close()
+        except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
+            self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
