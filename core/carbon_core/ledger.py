@@ -41,6 +41,7 @@ class Account:
         "_power_w",
         "_raw",
         "_raw_ns",
+        "_share",
         "_suspect",
         "_unpowered_s",
         "device",
@@ -52,6 +53,8 @@ class Account:
         self._booked_ns = opened_ns
         self._raw: float | None = None
         self._raw_ns = opened_ns
+        # Fraction that counts. Raw values, power and debt are the whole device's; totals are not.
+        self._share = 1.0
         self._power_w: float | None = None
         # Seconds that went missing before any power was known; filled in by the first known power.
         self._unpowered_s = 0.0
@@ -69,13 +72,16 @@ class Account:
         """Energy up to the last reading."""
         return Energy(self._measured_j, self._extrapolated_j, self._missing_s)
 
-    def update(self, t_ns: int, value: float | None) -> None:
+    def update(self, t_ns: int, value: float | None, share: float | None = None) -> None:
         """Book one reading.
 
         Args:
             t_ns: Monotonic time of the reading in nanoseconds.
             value: Joules or watts, as the device's kind says; None when the read failed.
+            share: Fraction of the energy since the previous reading that counts; None for as before.
         """
+        if share is not None:
+            self._share = share
         if t_ns <= self._booked_ns and self._raw is not None:
             return
         if value is None or not 0.0 <= value < _MOST:
@@ -102,7 +108,7 @@ class Account:
 
     def _carried_to(self, t_ns: int) -> Energy:
         gap_s = (t_ns - self._points[-1][0]) / NANOSECONDS_PER_SECOND
-        carried_j = (self._power_w or 0.0) * gap_s
+        carried_j = (self._power_w or 0.0) * gap_s * self._share
         return Energy(self._measured_j, self._extrapolated_j + carried_j, self._missing_s + gap_s)
 
     def _begin(self, t_ns: int, raw: float) -> None:
@@ -171,10 +177,11 @@ class Account:
             delta_j -= repaid_j
         if self._unpowered_s:
             self._fill_in(power_w)
-        self._measured_j += delta_j
+        self._measured_j += delta_j * self._share
 
     def _fill_in(self, power_w: float) -> None:
         """Give the time before any power was known the first one that is."""
+        power_w *= self._share
         owed_s = self._unpowered_s - self._covered_s
         self._unpowered_s = self._covered_s = 0.0
         self._extrapolated_j += power_w * owed_s
@@ -189,7 +196,7 @@ class Account:
             self._unpowered_s += span_s
             self._covered_s += span_s if self._raw is not None else 0.0
         else:
-            self._extrapolated_j += self._power_w * span_s
+            self._extrapolated_j += self._power_w * span_s * self._share
             self._debt_j += self._power_w * span_s
 
 
@@ -214,8 +221,8 @@ class Ledger:
     def update(self, readings: Iterable[Reading]) -> None:
         """Book the readings of one tick."""
         accounts = self._accounts
-        for device_id, t_ns, value in readings:
-            accounts[device_id].update(t_ns, value)
+        for device_id, t_ns, value, share in readings:
+            accounts[device_id].update(t_ns, value, share)
 
     def snapshot(self, t_ns: int) -> Snapshot:
         """Return the totals at an instant that lies within or after the last few readings."""

@@ -46,11 +46,13 @@ class Reading(NamedTuple):
         device_id: The `Device.id` that was read.
         t_ns: Monotonic time of the value, in nanoseconds.
         value: Joules or watts, as `Device.kind` says; None when the read failed.
+        share: Fraction of the energy since the previous reading that counts; None for as before.
     """
 
     device_id: str
     t_ns: int
     value: float | None
+    share: float | None = None
 
 
 class Energy(NamedTuple):

@@ -81,6 +81,7 @@ def detect(
         force_cpu_power_w=settings.force_cpu_power,
         force_ram_power_w=settings.force_ram_power,
         force_cpu_load=settings.force_mode_cpu_load,
+        only_job=settings.tracking_mode == "process",
     )
     return discover(Host(root), clock, wanted, notices.warn)
 
@@ -94,13 +95,8 @@ def notices_for(settings: Settings) -> Notices:
 
 def without_effect(settings: Settings) -> list[str]:
     """Say which settings were asked for and have no effect in this version."""
-    texts = []
-    if settings.tracking_mode == "process":
-        texts.append("tracking_mode=process has no effect yet: the whole machine is counted")
     asked = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
-    if asked:
-        texts.append(f"these settings have no effect in this version: {', '.join(asked)}")
-    return texts
+    return [f"these settings have no effect in this version: {', '.join(asked)}"] if asked else []
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -137,7 +133,7 @@ def _facts(
         country_name=intensity.place,
         country_iso_code=_place(settings).iso3 or "",
         region=settings.region or "",
-        tracking_mode="machine",
+        tracking_mode=settings.tracking_mode,
         experiment_id=settings.experiment_id,
         pue=settings.pue,
         wue=settings.wue,

@@ -90,7 +90,8 @@ class Settings:
     tracking_mode: str = _key(
         "machine",
         kinds.choice("machine", "process"),
-        "`machine` counts the whole machine. `process` is accepted; it counts the machine for now.",
+        "`machine` counts the whole machine; `process` the share of this process and its children, or "
+        "of the container or batch job that it runs in.",
     )
     gpu_ids: list[int | str] | None = _key(
         None,

@@ -13,6 +13,7 @@ from carbon_core.hardware.cpu_load import CpuLoadMeter
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.nvml import NvmlMeter, open_nvml
+from carbon_core.hardware.process_share import share_of
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.records import Component, HostFacts, Refusal
@@ -29,6 +30,7 @@ class Wanted:
         force_cpu_power_w: Constant CPU power in watts, or None.
         force_ram_power_w: Constant RAM power in watts, or None.
         force_cpu_load: Use the load model even where a counter can be read.
+        only_job: Count the share of this process and its children, or of its container or batch job.
     """
 
     period_s: float = 15.0
@@ -37,6 +39,7 @@ class Wanted:
     force_cpu_power_w: float | None = None
     force_ram_power_w: float | None = None
     force_cpu_load: bool = False
+    only_job: bool = False
 
 
 def discover(
@@ -59,7 +62,7 @@ def discover(
     gpus = _gpu_meters(clock, wanted, on_problem, refusals)
     cpus = _cpu_meters(host, clock, wanted, identity, refusals)
     rams = _ram_meters(host, clock, wanted, cpus, refusals)
-    meters = (*cpus, *rams, *gpus)
+    meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
     gauge = LoadGauge(host, _gpu_percent(gpus))
     return Detection(meters, tuple(refusals), _facts(host, identity, gpus), gauge)
 
@@ -102,6 +105,18 @@ def _ram_meters(
     except MeterError as error:
         refusals.append(_refusal("ram model", "ram", error))
         return []
+
+
+def _of_job(
+    meters: list[Meter], host: Host, clock: Clock, wanted: Wanted, refusals: list[Refusal]
+) -> list[Meter]:
+    if not wanted.only_job:
+        return meters
+    try:
+        return share_of(meters, host, clock)
+    except MeterError as error:
+        refusals.append(_refusal("share of the job", "cpu", error))
+        return meters
 
 
 def _facts(host: Host, identity: CpuIdentity, gpus: Sequence[NvmlMeter]) -> HostFacts:

@@ -65,12 +65,32 @@ class Host:
         memory = _told(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
+    def process_tree(self) -> tuple[float, float] | None:
+        """Return what this process and its children have used: seconds of processor, GiB of memory.
+
+        The processor time of children that have ended, and were waited for, is included.
+        """
+        own = _told(psutil.Process)
+        if own is None:
+            return None
+        members = [own, *(_told(lambda: own.children(recursive=True)) or ())]
+        used = [use for use in map(_use_of, members) if use is not None]
+        return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
+
     def text(self, path: str) -> str:
         """Return a small system file's text, or an empty string when it cannot be read."""
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return ""
+
+
+def _use_of(process: psutil.Process) -> tuple[float, float] | None:
+    times, memory = _told(process.cpu_times), _told(process.memory_info)
+    if times is None or memory is None:
+        return None  # it has just ended
+    ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return float(times.user + times.system + ended_s), float(memory.rss) / BYTES_PER_GIB
 
 
 def _told(ask: Callable[[], Any]) -> Any:

@@ -1,0 +1,163 @@
+"""``tracking_mode=process``: of the machine's processors and memory, the share that this job uses.
+
+The job is the container or batch job that the process runs in, else the process with its children.
+Its share of the processors' energy is its share of their busy time, idle draw included; its share of
+the memory's energy is its share of the memory in use. GPUs are counted whole: which of them belong to
+the job is told by ``gpu_ids`` and ``CUDA_VISIBLE_DEVICES``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from carbon_core import units
+from carbon_core.clock import Clock
+from carbon_core.errors import MeterError
+from carbon_core.hardware.base import Meter
+from carbon_core.hardware.cgroup import own_cgroup
+from carbon_core.hardware.host import Host
+from carbon_core.methods import Method
+from carbon_core.records import Component, Device, Reading
+
+# Walking the tree of processes costs milliseconds on a busy host.
+_BETWEEN_LOOKS_NS = units.NANOSECONDS_PER_SECOND
+# The first one comes sooner: until then no share is known, and a hundredth of a second tells little.
+_FIRST_LOOK_NS = 50_000_000
+# An assumption: energy follows processor time only roughly (frequency, vector units, memory traffic).
+_SIGMA_LN = 0.25
+
+
+class Use(NamedTuple):
+    """What the job and the machine have used so far.
+
+    Attributes:
+        job_cpu_s: Processor time of the job in seconds.
+        busy_cpu_s: Processor time of everybody in seconds.
+        memory: Share of the memory in use that is the job's, 0 to 1.
+    """
+
+    job_cpu_s: float
+    busy_cpu_s: float
+    memory: float
+
+
+class JobUse:
+    """Tells what the job has used.
+
+    Args:
+        host: The machine.
+
+    Raises:
+        MeterError: The system does not tell.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._cgroup = own_cgroup(host)
+        if self.now() is None:
+            raise MeterError("the system does not tell this process's use of the machine")
+
+    @property
+    def name(self) -> str:
+        """What counts as the job, in words."""
+        return f"control group {self._cgroup.path}" if self._cgroup else "process and children"
+
+    def now(self) -> Use | None:
+        """Return the use so far, or None when the system does not tell."""
+        times, used = self._host.cpu_times(), self._host.ram_used()
+        job = self._job()
+        if times is None or used is None or job is None:
+            return None
+        cpu_s, memory_gb = job
+        return Use(cpu_s, times.busy_s, min(1.0, memory_gb / used[1]) if used[1] > 0 else 1.0)
+
+    def _job(self) -> tuple[float, float] | None:
+        if self._cgroup is None:
+            return self._host.process_tree()
+        cpu_s, memory_gb = self._cgroup.cpu_s(self._host), self._cgroup.memory_gb(self._host)
+        return None if cpu_s is None or memory_gb is None else (cpu_s, memory_gb)
+
+
+class SharedMeter:
+    """A meter of which only the job's share counts.
+
+    Args:
+        meter: Reads the whole machine.
+        use: Tells what the job has used.
+        clock: Source of time.
+    """
+
+    def __init__(self, meter: Meter, use: JobUse, clock: Clock) -> None:
+        self.devices: Sequence[Device] = tuple(map(_shared, meter.devices))
+        self.period_s = meter.period_s
+        self._meter = meter
+        self._use = use
+        self._clock = clock
+        self._components = {device.id: device.component for device in meter.devices}
+        self._last = use.now()
+        self._due_ns = clock.monotonic_ns() + _FIRST_LOOK_NS
+        self._shares: dict[Component, float] = {}
+
+    def read(self) -> list[Reading]:
+        """Read the meter; each reading carries the share of the span since the previous one."""
+        self._look()
+        shares, components = self._shares, self._components
+        return [r._replace(share=shares.get(components[r.device_id])) for r in self._meter.read()]
+
+    def close(self) -> None:
+        """Close the meter."""
+        self._meter.close()
+
+    def _look(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._due_ns:
+            return
+        now = self._use.now()
+        if now is not None and self._last is not None:
+            self._note(self._last, now)
+        self._last, self._due_ns = now or self._last, now_ns + _BETWEEN_LOOKS_NS
+
+    def _note(self, before: Use, after: Use) -> None:
+        busy_s = after.busy_cpu_s - before.busy_cpu_s
+        # A child that has ended and is not waited for yet is missing from the tree for a moment.
+        job_s = max(0.0, after.job_cpu_s - before.job_cpu_s)
+        if busy_s > 0:
+            self._shares["cpu"] = min(1.0, job_s / busy_s)
+        self._shares["ram"] = after.memory
+
+
+def share_of(meters: Sequence[Meter], host: Host, clock: Clock) -> list[Meter]:
+    """Return the meters with the processors' and the memory's energy reduced to the job's share.
+
+    Args:
+        meters: Read the whole machine.
+        host: The machine.
+        clock: Source of time.
+
+    Raises:
+        MeterError: The system does not tell the job's use.
+    """
+    use = JobUse(host)
+    return [
+        SharedMeter(meter, use, clock)
+        if any(device.component != "gpu" for device in meter.devices)
+        else meter
+        for meter in meters
+    ]
+
+
+def _shared(device: Device) -> Device:
+    return device if device.component == "gpu" else replace(device, method=_of(device.method))
+
+
+def _of(method: Method) -> Method:
+    return replace(
+        method,
+        name=f"{method.name}.share",
+        grade=max(method.grade, "C"),
+        sigma_ln=math.hypot(method.sigma_ln, _SIGMA_LN),
+        summary=f"{method.summary} x share of the job",
+    )

@@ -1,0 +1,232 @@
+"""Of the machine's energy, the share of this process and its children, or of its job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faults.lab import LabTracker
+
+from carbon_core.errors import MeterError
+from carbon_core.hardware.cgroup import own_cgroup
+from carbon_core.hardware.host import CpuTimes, Host
+from carbon_core.hardware.process_share import JobUse, SharedMeter, share_of
+from carbon_core.records import Component
+from carbon_core.testing import FakeClock, FakeMeter, fake_device
+from carbon_core.units import BYTES_PER_GIB
+
+BURN = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+
+
+class ScriptedHost(Host):
+    """A machine whose use is set by hand; its files are those of a directory."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.job: tuple[float, float] | None = (10.0, 1.0)
+        self.busy_s = 1000.0
+        self.used_gb = 4.0
+
+    def cpu_times(self) -> CpuTimes:
+        return CpuTimes(self.busy_s, 2 * self.busy_s)
+
+    def ram_used(self) -> tuple[float, float]:
+        return 50.0, self.used_gb
+
+    def process_tree(self) -> tuple[float, float] | None:
+        return self.job
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> ScriptedHost:
+    return ScriptedHost(tmp_path)
+
+
+def run(host: ScriptedHost, spans: list[tuple[float, float, float]]) -> LabTracker:
+    """Run a 100 W processor for spans of (seconds, job's and everybody's processor seconds)."""
+    clock = FakeClock()
+    meters = [
+        FakeMeter(clock, lambda t_s: 100.0 * t_s, fake_device("cpu")),
+        FakeMeter(clock, lambda t_s: 10.0 * t_s, fake_device("ram")),
+        FakeMeter(clock, lambda t_s: 50.0 * t_s, fake_device("gpu")),
+    ]
+    tracker = LabTracker(clock, lambda: share_of(meters, host, clock))
+    tracker.start()
+    assert tracker._run is not None
+    assert tracker._run._sampler.started.wait(5)
+    for seconds, job_s, busy_s in spans:
+        clock.advance(seconds)
+        cpu_s, memory_gb = host.job or (0.0, 0.0)
+        host.job, host.busy_s = (cpu_s + job_s, memory_gb), host.busy_s + busy_s
+        tracker.flush()
+    tracker.stop()
+    return tracker
+
+
+def joules(tracker: LabTracker, component: Component) -> float:
+    assert tracker.final_report is not None
+    return tracker.final_report.window.component_j(component)
+
+
+def test_each_span_counts_by_its_own_share(host: ScriptedHost) -> None:
+    tracker = run(host, [(10, 5.0, 10.0), (10, 2.0, 20.0), (10, 0.0, 5.0)])
+    assert joules(tracker, "cpu") == pytest.approx(1000 * 0.5 + 1000 * 0.1 + 0, rel=1e-6)
+    assert joules(tracker, "ram") == pytest.approx(300 * 0.25, rel=1e-6)
+    assert joules(tracker, "gpu") == pytest.approx(1500, rel=1e-6)
+
+
+def test_jobs_that_fill_a_machine_add_up_to_it(tmp_path: Path) -> None:
+    spans = [(10, 5.0, 10.0), (5, 1.0, 8.0), (20, 0.5, 2.0)]
+    one = run(ScriptedHost(tmp_path), spans)
+    other = run(ScriptedHost(tmp_path), [(s, busy - job, busy) for s, job, busy in spans])
+    assert joules(one, "cpu") + joules(other, "cpu") == pytest.approx(3500, rel=1e-6)
+
+
+def test_a_share_is_a_model_whatever_the_meter(host: ScriptedHost) -> None:
+    clock = FakeClock()
+    (meter,) = share_of([FakeMeter(clock, lambda t_s: t_s)], host, clock)
+    (device,) = meter.devices
+    assert (device.method.name, device.method.grade) == ("rapl.package.share", "C")
+    assert device.method.sigma_ln > 0.25
+
+
+def test_a_child_that_vanishes_from_the_tree_for_a_moment_takes_nothing_away(
+    host: ScriptedHost,
+) -> None:
+    assert joules(run(host, [(10, 5.0, 10.0), (10, -4.0, 10.0)]), "cpu") == pytest.approx(500)
+
+
+def test_where_the_system_does_not_tell_there_is_no_share(host: ScriptedHost) -> None:
+    host.job = None
+    with pytest.raises(MeterError, match="does not tell"):
+        JobUse(host)
+
+
+def test_a_use_that_is_not_told_for_once_keeps_the_share(host: ScriptedHost) -> None:
+    clock = FakeClock()
+    meter = SharedMeter(FakeMeter(clock, lambda t_s: t_s), JobUse(host), clock)
+    clock.advance(2)
+    host.job, host.busy_s = (15.0, 1.0), 1010.0
+    assert meter.read()[0].share == 0.5
+    clock.advance(2)
+    host.job = None
+    assert meter.read()[0].share == 0.5
+
+
+def test_children_count_also_when_they_have_ended() -> None:
+    before = Host().process_tree()
+    subprocess.run([sys.executable, "-c", BURN], check=True)
+    after = Host().process_tree()
+    assert before is not None
+    assert after is not None
+    assert after[0] - before[0] >= 0.3
+
+
+def test_children_count_while_they_run() -> None:
+    before = Host().process_tree()
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{BURN}\nprint(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    after = Host().process_tree()
+    child.communicate(b"\n")
+    assert before is not None
+    assert after is not None
+    assert after[0] - before[0] >= 0.3
+
+
+# --- control groups ---
+
+
+def write(root: Path, files: dict[str, str]) -> Host:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+    return Host(root)
+
+
+STAT = "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000"
+GIB = str(BYTES_PER_GIB)
+V2 = "sys/fs/cgroup"
+JOB = f"{V2}/system.slice/slurmstepd.scope/job_42"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/",
+                f"{V2}/cpu.max": "max 100000",
+                f"{V2}/cpu.stat": STAT,
+                f"{V2}/memory.current": GIB,
+            },
+            id="container with a namespace",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/system.slice/slurmstepd.scope/job_42/step_0/user/task_0",
+                f"{JOB}/cpu.stat": STAT,
+                f"{JOB}/memory.current": GIB,
+            },
+            id="batch job: all its steps",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/ab12\n3:memory:/docker/ab12",
+                f"{V2}/cpu,cpuacct/docker/ab12/cpuacct.usage": "2500000000",
+                f"{V2}/memory/docker/ab12/memory.usage_in_bytes": GIB,
+            },
+            id="version 1",
+        ),
+    ],
+)
+def test_the_group_of_a_container_or_job(tmp_path: Path, files: dict[str, str]) -> None:
+    host = write(tmp_path, files)
+    group = own_cgroup(host)
+    assert group is not None
+    assert (group.cpu_s(host), group.memory_gb(host)) == (2.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"proc/self/cgroup": "0::/", f"{V2}/cpu.stat": STAT}, id="the machine's root"),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/user.slice/session-1.scope",
+                f"{V2}/user.slice/session-1.scope/cpu.stat": STAT,
+            },
+            id="a desktop session",
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/docker/ab12\ngarbage", f"{V2}/docker/ab12/cpu.stat": "?"},
+            id="unreadable",
+        ),
+    ],
+)
+def test_no_group_that_says_something_about_a_training(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert own_cgroup(write(tmp_path, files)) is None
+
+
+def test_a_job_is_counted_by_its_group(host: ScriptedHost) -> None:
+    group = f"{V2}/kubepods/pod1"
+    write(
+        host.root,
+        {
+            "proc/self/cgroup": "0::/kubepods/pod1",
+            f"{group}/cpu.stat": STAT,
+            f"{group}/memory.current": GIB,
+        },
+    )
+    use = JobUse(host)
+    assert use.name == "control group /kubepods/pod1"
+    assert use.now() == (2.5, 1000.0, 0.25)
