@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import config, detect
+from carbon_callbacks.cli import baseline, config, detect
 
 app = typer.Typer(
     name="carbon-callbacks",
@@ -25,6 +25,16 @@ def detect_command(
 ) -> None:
     """Show each device, the meter chosen for it and its grade, and why others are not used."""
     detect.run(as_json=json)
+
+
+@app.command("baseline")
+def baseline_command(
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=3600, help="How long to measure.")
+    ] = 60,
+) -> None:
+    """Measure the idle machine once; results then show energy above idle, too."""
+    baseline.run(seconds=seconds)
 
 
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]

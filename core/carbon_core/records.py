@@ -215,6 +215,7 @@ class HostFacts:
         ram_total_gb: Memory in GiB.
         gpu_models: Names of the GPUs counted.
         facts: Anything else worth keeping, by name.
+        idle_w: The machine's idle draw in watts by `Device.id`, where it was measured once.
     """
 
     cpu_model: str | None = None
@@ -222,6 +223,7 @@ class HostFacts:
     ram_total_gb: float | None = None
     gpu_models: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    idle_w: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,27 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """How sure a run's totals are, and what they leave out.
+
+    Attributes:
+        energy_kwh: Energy with its 95 % interval, times PUE.
+        emissions_kg: Emissions in kg CO2e with their 95 % interval.
+        share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
+        is_estimate: Whether more than a fifth of the joules come from models.
+        missing_s: Longest time, over all devices, that was carried over instead of measured.
+        not_metered: What no figure contains, in words.
+    """
+
+    energy_kwh: Estimate
+    emissions_kg: Estimate
+    share_by_grade: Mapping[str, float]
+    is_estimate: bool
+    missing_s: float
+    not_metered: str = NOT_METERED
+
+
+@dataclass(frozen=True)
 class Report:
     """The totals of a run, finished or not.
 
@@ -120,6 +141,38 @@ class Report:
         """Energy in kWh with its 95 % interval, times PUE."""
         value = units.kwh(self.window.joules) * self.run.pue
         return uncertainty.interval(value, self._energy_sigma_ln)
+
+    @property
+    def hardware_kwh(self) -> float:
+        """Energy of the hardware in kWh, without the facility's overhead (PUE)."""
+        return units.kwh(self.window.joules)
+
+    @property
+    def net_kwh(self) -> float | None:
+        """Energy in kWh above the machine's idle draw, times PUE; None without a baseline.
+
+        A device that drew less than its baseline counts as zero.
+        """
+        idle_w = self.host.idle_w
+        energies = self.window.by_device().items()
+        if not any(device.id in idle_w for device, _ in energies):
+            return None
+        net_j = sum(
+            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
+            for device, energy in energies
+        )
+        return units.kwh(net_j) * self.run.pue
+
+    @property
+    def provenance(self) -> Provenance:
+        """How sure the totals are."""
+        return Provenance(
+            self.energy_kwh,
+            self.emissions_kg,
+            self.shares_by_grade,
+            self.is_estimate,
+            self.missing_s,
+        )
 
     @property
     def emissions_kg(self) -> Estimate:
@@ -186,10 +239,11 @@ class Report:
         """Return the run in one line for people."""
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
         kind = "estimate" if self.is_estimate else "measured"
+        net = f" ({figure(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
         grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
         return (
             f"{self.status} after {self.duration_s:.1f} s: "
-            f"{figure(energy.value)} kWh, {figure(emissions.value)} gCO2e "
+            f"{figure(energy.value)} kWh{net}, {figure(emissions.value)} gCO2e "
             f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; {kind}; grades: "
             f"{grades or 'none'}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
         )
@@ -202,8 +256,13 @@ class Report:
         return max(self.prices, key=lambda share: share.joules).intensity.place
 
     @property
+    def energy_sigmas_ln(self) -> uncertainty.Sigmas:
+        """Systematic and random standard deviation of ln(reported / true) of the energy."""
+        return uncertainty.sigmas_ln(self.joules_by_method, self.duration_s)
+
+    @property
     def _energy_sigma_ln(self) -> float:
-        return uncertainty.sigma_ln(self.joules_by_method, self.duration_s)
+        return self.energy_sigmas_ln.total
 
     def _intensity_sigma_ln(self, total_g: float) -> float:
         if total_g <= 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import NamedTuple
 
 from carbon_core.methods import EXTRAPOLATED, Method
 from carbon_core.records import Estimate, Window
@@ -28,21 +29,36 @@ def joules_by_method(window: Window) -> dict[Method, float]:
     return dict(totals)
 
 
-def sigma_ln(by_method: dict[Method, float], duration_s: float) -> float:
-    """Return one standard deviation of ln(reported / true) of a sum of joules by method."""
+class Sigmas(NamedTuple):
+    """Standard deviations of ln(reported / true).
+
+    Attributes:
+        systematic: Gain errors, the same in every window of a run.
+        random: Of the window's ends; smaller the longer the window.
+    """
+
+    systematic: float
+    random: float
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return max(FLOOR_SIGMA_LN, math.hypot(*self)) if any(self) else 0.0
+
+
+def sigmas_ln(by_method: dict[Method, float], duration_s: float) -> Sigmas:
+    """Return the standard deviations of a sum of joules by method, over `duration_s` seconds."""
     total_j = sum(by_method.values())
     if total_j <= 0:
-        return 0.0
-    variance = sum(
-        (joules / total_j) ** 2 * _method_variance(method, duration_s)
-        for method, joules in by_method.items()
-    )
-    return max(FLOOR_SIGMA_LN, math.sqrt(variance))
+        return Sigmas(0.0, 0.0)
+    shares = {method: joules / total_j for method, joules in by_method.items()}
+    systematic = math.hypot(*(share * method.sigma_ln for method, share in shares.items()))
+    random = math.hypot(*(share * _edge(method, duration_s) for method, share in shares.items()))
+    return Sigmas(systematic, random)
 
 
-def _method_variance(method: Method, duration_s: float) -> float:
-    edge = method.edge_s / duration_s if duration_s > 0 else 0.0
-    return method.sigma_ln**2 + min(edge, 1.0) ** 2
+def _edge(method: Method, duration_s: float) -> float:
+    return min(1.0, method.edge_s / duration_s) if duration_s > 0 else 0.0
 
 
 def interval(value: float, sigma_ln: float) -> Estimate:

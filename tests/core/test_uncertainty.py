@@ -40,30 +40,34 @@ def test_joules_are_summed_by_method_and_what_was_extrapolated_stands_apart() ->
 def test_within_a_method_errors_do_not_average_out() -> None:
     one = uncertainty.joules_by_method(window((methods.RAM_MODEL, Energy(8.0))))
     eight = uncertainty.joules_by_method(window(*[(methods.RAM_MODEL, Energy(1.0))] * 8))
-    assert uncertainty.sigma_ln(one, HOUR_S) == uncertainty.sigma_ln(eight, HOUR_S) == math.log(2)
+    assert (
+        uncertainty.sigmas_ln(one, HOUR_S).total
+        == uncertainty.sigmas_ln(eight, HOUR_S).total
+        == math.log(2)
+    )
 
 
 def test_between_methods_errors_are_independent() -> None:
     mixture = {methods.RAPL_DRAM: 300.0, methods.RAPL_AMD: 700.0}
     expected = math.hypot(0.3 * 0.15, 0.7 * 0.10)
-    assert uncertainty.sigma_ln(mixture, HOUR_S) == pytest.approx(expected)
+    assert uncertainty.sigmas_ln(mixture, HOUR_S).total == pytest.approx(expected)
 
 
 def test_no_interval_is_narrower_than_five_per_cent() -> None:
-    assert uncertainty.sigma_ln({methods.RAPL_INTEL_SERVER: 1.0}, HOUR_S) == 0.05
+    assert uncertainty.sigmas_ln({methods.RAPL_INTEL_SERVER: 1.0}, HOUR_S).total == 0.05
     assert uncertainty.FLOOR_SIGMA_LN == 0.05
 
 
 def test_the_ends_of_a_short_window_count() -> None:
     nvml = {methods.NVML_ENERGY: 1.0}
-    assert uncertainty.sigma_ln(nvml, 0.8) == pytest.approx(math.hypot(0.05, 0.1))
-    assert uncertainty.sigma_ln(nvml, 1e-6) == pytest.approx(math.hypot(0.05, 1.0))
-    assert uncertainty.sigma_ln(nvml, 0.0) == pytest.approx(0.05)
+    assert uncertainty.sigmas_ln(nvml, 0.8).total == pytest.approx(math.hypot(0.05, 0.1))
+    assert uncertainty.sigmas_ln(nvml, 1e-6).total == pytest.approx(math.hypot(0.05, 1.0))
+    assert uncertainty.sigmas_ln(nvml, 0.0).total == pytest.approx(0.05)
 
 
 def test_no_energy_has_no_spread() -> None:
-    assert uncertainty.sigma_ln({}, HOUR_S) == 0.0
-    assert uncertainty.sigma_ln({methods.RAM_MODEL: 0.0}, HOUR_S) == 0.0
+    assert uncertainty.sigmas_ln({}, HOUR_S).total == 0.0
+    assert uncertainty.sigmas_ln({methods.RAM_MODEL: 0.0}, HOUR_S).total == 0.0
     assert uncertainty.interval(0.0, 0.0) == (0.0, 0.0, 0.0)
 
 
@@ -99,7 +103,7 @@ def test_more_than_a_fifth_from_models_is_an_estimate(modelled_j: float, estimat
 
 @given(mixtures, st.floats(0.0, 1e6))
 def test_any_mixture_has_a_sane_interval(by_method: dict[Method, float], duration_s: float) -> None:
-    sigma_ln = uncertainty.sigma_ln(by_method, duration_s)
+    sigma_ln = uncertainty.sigmas_ln(by_method, duration_s).total
     assert 0.0 <= sigma_ln <= math.hypot(math.log(2), 1.0) + 1e-9
     total_j = sum(by_method.values())
     value, low, high = uncertainty.interval(total_j, sigma_ln)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import OutputMethod, Settings, default_of
+from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import iso2_of
@@ -73,7 +74,9 @@ def detect(
     """Find the meters that the settings ask for; loads psutil and pynvml."""
     from carbon_core.hardware.discover import Wanted, discover
     from carbon_core.hardware.host import Host
+    from carbon_core.hardware.idle import idle_file
 
+    home = home_directory()
     wanted = Wanted(
         period_s=settings.measure_power_secs,
         gpu_ids=settings.gpu_ids,
@@ -82,6 +85,7 @@ def detect(
         force_ram_power_w=settings.force_ram_power,
         force_cpu_load=settings.force_mode_cpu_load,
         only_job=settings.tracking_mode == "process",
+        idle_file=idle_file(home) if home else None,
     )
     return discover(Host(root), clock, wanted, notices.warn)
 

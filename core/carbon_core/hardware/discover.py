@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
@@ -11,6 +12,7 @@ from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
 from carbon_core.hardware.host import Host
+from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.nvml import NvmlMeter, open_nvml
 from carbon_core.hardware.process_share import share_of
@@ -31,6 +33,7 @@ class Wanted:
         force_ram_power_w: Constant RAM power in watts, or None.
         force_cpu_load: Use the load model even where a counter can be read.
         only_job: Count the share of this process and its children, or of its container or batch job.
+        idle_file: Where the machine's idle draw is kept, or None.
     """
 
     period_s: float = 15.0
@@ -40,6 +43,7 @@ class Wanted:
     force_ram_power_w: float | None = None
     force_cpu_load: bool = False
     only_job: bool = False
+    idle_file: Path | None = None
 
 
 def discover(
@@ -64,7 +68,10 @@ def discover(
     rams = _ram_meters(host, clock, wanted, cpus, refusals)
     meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
     gauge = LoadGauge(host, _gpu_percent(gpus))
-    return Detection(meters, tuple(refusals), _facts(host, identity, gpus), gauge)
+    facts = _facts(host, identity, gpus)
+    if wanted.idle_file is not None and not wanted.only_job:
+        facts = replace(facts, idle_w=read_idle(wanted.idle_file))
+    return Detection(meters, tuple(refusals), facts, gauge)
 
 
 def _gpu_meters(

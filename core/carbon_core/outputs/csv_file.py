@@ -10,7 +10,6 @@ import csv
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from filelock import FileLock, Timeout
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs.base import open_for_append, replace
-from carbon_core.outputs.emissions_data import EmissionsData
+from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
-COLUMNS = tuple(f.name for f in fields(EmissionsData))
 _LOCK_TIMEOUT_S = 1.5
 _MAX_CELL = 1000
 _TAIL = 2**17

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from carbon_core.report import Report
+from carbon_core.report import Provenance, Report
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,16 @@ class EmissionsData:
     on_cloud: str
     pue: float
     wue: float
+    # Not a column: how sure the figures are.
+    provenance: Provenance | None = field(default=None, repr=False, compare=False)
 
     @property
     def values(self) -> dict[str, Any]:
-        """The fields by name, in order."""
-        return asdict(self)
+        """The 38 columns by name, in order."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+COLUMNS = tuple(f.name for f in fields(EmissionsData) if f.name != "provenance")
 
 
 def emissions_data(report: Report) -> EmissionsData:
@@ -107,6 +112,7 @@ def emissions_data(report: Report) -> EmissionsData:
         on_cloud="N",
         pue=run.pue,
         wue=run.wue,
+        provenance=report.provenance,
     )
 
 

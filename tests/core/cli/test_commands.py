@@ -218,3 +218,25 @@ def test_config_show_tells_what_a_value_overrode(command, tmp_path):
 def test_config_show_shows_secrets_only_when_asked(command):
     variables = {"CODECARBON_API_KEY": "planted-secret"}
     assert "planted-secret" in command("config", "show", "--show-secrets", **variables).stdout
+
+
+def test_baseline_measures_and_the_next_run_shows_net(command, tmp_path):
+    done = command("baseline", "--seconds", "1.5", LD_LIBRARY_PATH="")
+    assert done.returncode == 0, done.stderr
+    (kept,) = (tmp_path / ".config" / "carbon-callbacks").glob("idle-*.json")
+    idle_w = json.loads(kept.read_text())["idle_w"]
+    assert idle_w
+    assert all(watts > 0 for watts in idle_w.values())
+    assert "The idle machine" in done.stdout
+    assert not (tmp_path / "emissions.csv").exists()
+    code = (
+        "import time; from carbon_callbacks import EmissionsTracker as T\n"
+        "with T() as t: time.sleep(0.5)\n"
+        "data = t.final_emissions_data.provenance\n"
+        "print(data.energy_kwh.low < data.energy_kwh.value < data.energy_kwh.high)"
+    )
+    assert command(code=code, LD_LIBRARY_PATH="").stdout == "True\n"
+    (receipt,) = (tmp_path / "carbon_runs").glob("*.receipt.json")
+    written = json.loads(receipt.read_text())
+    assert 0 <= written["net_energy_kwh"] < written["energy_kwh"]["value"]
+    assert written["energy_sigma_ln"]["systematic"] > 0

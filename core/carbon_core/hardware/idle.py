@@ -1,0 +1,50 @@
+"""The machine's idle draw, measured once and kept in the home directory, one file for each host.
+
+With it, results can show what a run drew above the idle machine beside what it drew in all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_MAX_BYTES = 64 * 1024
+
+
+def idle_file(home: Path) -> Path:
+    """Return where the idle draw of this host is kept; hosts may share a home directory."""
+    host = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node())[:100] or "host"
+    return home / ".config" / "carbon-callbacks" / f"idle-{host}.json"
+
+
+def as_json(idle_w: Mapping[str, float], seconds: float, measured_at: str) -> str:
+    """Return the contents of the file.
+
+    Args:
+        idle_w: Mean draw in watts by `Device.id`.
+        seconds: How long it was measured.
+        measured_at: ISO time.
+    """
+    data = {"measured_at": measured_at, "seconds": seconds, "idle_w": dict(idle_w)}
+    return json.dumps(data, indent=2) + "\n"
+
+
+def read_idle(path: Path) -> dict[str, float]:
+    """Return the idle draw in watts by `Device.id`; empty where none was measured."""
+    try:
+        with path.open("rb") as file:
+            data = json.loads(file.read(_MAX_BYTES))
+        items = data["idle_w"].items()
+        return {str(key): float(watts) for key, watts in items if _is_power(watts)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # Absent, torn or foreign: there is no baseline, and nothing else depends on it.
+        return {}
+
+
+def _is_power(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
