@@ -15,7 +15,7 @@ from carbon_core.hardware.host import Host
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.nvml import NvmlMeter, open_nvml
-from carbon_core.hardware.process_share import share_of
+from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.records import Component, HostFacts, Refusal
@@ -120,7 +120,7 @@ def _of_job(
     if not wanted.only_job:
         return meters
     try:
-        return share_of(meters, host, clock)
+        return share_of(meters, JobUse(host, clock), clock)
     except MeterError as error:
         refusals.append(_refusal("share of the job", "cpu", error))
         return meters

@@ -5,7 +5,7 @@ The only module that knows psutil.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,18 +65,6 @@ class Host:
         memory = _told(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
-    def process_tree(self) -> tuple[float, float] | None:
-        """Return what this process and its children have used: seconds of processor, GiB of memory.
-
-        The processor time of children that have ended, and were waited for, is included.
-        """
-        own = _told(psutil.Process)
-        if own is None:
-            return None
-        members = [own, *(_told(lambda: own.children(recursive=True)) or ())]
-        used = [use for use in map(_use_of, members) if use is not None]
-        return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
-
     def text(self, path: str) -> str:
         """Return a small system file's text, or an empty string when it cannot be read."""
         try:
@@ -85,17 +73,38 @@ class Host:
             return ""
 
 
-def _use_of(process: psutil.Process) -> tuple[float, float] | None:
-    times, memory = _told(process.cpu_times), _told(process.memory_info)
-    if times is None or memory is None:
-        return None  # it has just ended
-    ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return float(times.user + times.system + ended_s), float(memory.rss) / BYTES_PER_GIB
-
-
 def _told(ask: Callable[[], Any]) -> Any:
     """Return what the system tells, or None where a container or a sandbox hides it."""
     try:
         return ask()
     except (psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError):
         return None
+
+
+class ProcessTree:
+    """This process and its children."""
+
+    def __init__(self) -> None:
+        self._members: Sequence[psutil.Process] = ()
+
+    def walk(self) -> None:
+        """Find the children anew; takes a while where many processes run."""
+        own = _told(psutil.Process)
+        children = _told(lambda: own.children(recursive=True)) if own else None
+        self._members = [own, *(children or ())] if own else ()
+
+    def use(self) -> tuple[float, float] | None:
+        """Return what they have used so far: seconds of processor, GiB of memory.
+
+        The processor time of children that have ended, and were waited for, is included.
+        """
+        used = [use for use in map(_use_of, self._members) if use is not None]
+        return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
+
+
+def _use_of(process: psutil.Process) -> tuple[float, float] | None:
+    times, memory = _told(process.cpu_times), _told(process.memory_info)
+    if times is None or memory is None:
+        return None  # it has just ended
+    ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return float(times.user + times.system + ended_s), float(memory.rss) / BYTES_PER_GIB

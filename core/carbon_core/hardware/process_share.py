@@ -18,11 +18,12 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.base import Meter
 from carbon_core.hardware.cgroup import own_cgroup
-from carbon_core.hardware.host import Host
+from carbon_core.hardware.host import Host, ProcessTree
 from carbon_core.methods import Method
 from carbon_core.records import Component, Device, Reading
 
-# Walking the tree of processes costs milliseconds on a busy host.
+# A child that is found late brings all the time that it has used: nothing is lost, only booked late.
+_BETWEEN_WALKS_NS = 15 * units.NANOSECONDS_PER_SECOND
 _BETWEEN_LOOKS_NS = units.NANOSECONDS_PER_SECOND
 # The first one comes sooner: until then no share is known, and a hundredth of a second tells little.
 _FIRST_LOOK_NS = 50_000_000
@@ -49,15 +50,21 @@ class JobUse:
 
     Args:
         host: The machine.
+        clock: Source of time.
+        tree: The process with its children; found when None.
 
     Raises:
         MeterError: The system does not tell.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, clock: Clock, tree: ProcessTree | None = None) -> None:
         self._host = host
+        self._clock = clock
         self._cgroup = own_cgroup(host)
-        if self.now() is None:
+        self._tree = tree or ProcessTree()
+        self._walk_ns = clock.monotonic_ns()
+        self.first = self.now()
+        if self.first is None:
             raise MeterError("the system does not tell this process's use of the machine")
 
     @property
@@ -76,9 +83,16 @@ class JobUse:
 
     def _job(self) -> tuple[float, float] | None:
         if self._cgroup is None:
-            return self._host.process_tree()
+            return self._tree_use()
         cpu_s, memory_gb = self._cgroup.cpu_s(self._host), self._cgroup.memory_gb(self._host)
         return None if cpu_s is None or memory_gb is None else (cpu_s, memory_gb)
+
+    def _tree_use(self) -> tuple[float, float] | None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._walk_ns:
+            self._walk_ns = now_ns + _BETWEEN_WALKS_NS
+            self._tree.walk()
+        return self._tree.use()
 
 
 class SharedMeter:
@@ -97,7 +111,7 @@ class SharedMeter:
         self._use = use
         self._clock = clock
         self._components = {device.id: device.component for device in meter.devices}
-        self._last = use.now()
+        self._last = use.first
         self._due_ns = clock.monotonic_ns() + _FIRST_LOOK_NS
         self._shares: dict[Component, float] = {}
 
@@ -129,18 +143,14 @@ class SharedMeter:
         self._shares["ram"] = after.memory
 
 
-def share_of(meters: Sequence[Meter], host: Host, clock: Clock) -> list[Meter]:
+def share_of(meters: Sequence[Meter], use: JobUse, clock: Clock) -> list[Meter]:
     """Return the meters with the processors' and the memory's energy reduced to the job's share.
 
     Args:
         meters: Read the whole machine.
-        host: The machine.
+        use: Tells what the job has used.
         clock: Source of time.
-
-    Raises:
-        MeterError: The system does not tell the job's use.
     """
-    use = JobUse(host)
     return [
         SharedMeter(meter, use, clock)
         if any(device.component != "gpu" for device in meter.devices)

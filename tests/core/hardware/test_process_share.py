@@ -11,13 +11,28 @@ from faults.lab import LabTracker
 
 from carbon_core.errors import MeterError
 from carbon_core.hardware.cgroup import own_cgroup
-from carbon_core.hardware.host import CpuTimes, Host
+from carbon_core.hardware.host import CpuTimes, Host, ProcessTree
 from carbon_core.hardware.process_share import JobUse, SharedMeter, share_of
 from carbon_core.records import Component
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 from carbon_core.units import BYTES_PER_GIB
 
 BURN = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+
+
+class ScriptedTree(ProcessTree):
+    """A process and its children whose use is set by hand."""
+
+    def __init__(self, host: ScriptedHost) -> None:
+        super().__init__()
+        self._host = host
+        self.walks = 0
+
+    def walk(self) -> None:
+        self.walks += 1
+
+    def use(self) -> tuple[float, float] | None:
+        return self._host.job
 
 
 class ScriptedHost(Host):
@@ -35,8 +50,9 @@ class ScriptedHost(Host):
     def ram_used(self) -> tuple[float, float]:
         return 50.0, self.used_gb
 
-    def process_tree(self) -> tuple[float, float] | None:
-        return self.job
+
+def job_use(host: ScriptedHost, clock: FakeClock) -> JobUse:
+    return JobUse(host, clock, ScriptedTree(host))
 
 
 @pytest.fixture
@@ -52,7 +68,7 @@ def run(host: ScriptedHost, spans: list[tuple[float, float, float]]) -> LabTrack
         FakeMeter(clock, lambda t_s: 10.0 * t_s, fake_device("ram")),
         FakeMeter(clock, lambda t_s: 50.0 * t_s, fake_device("gpu")),
     ]
-    tracker = LabTracker(clock, lambda: share_of(meters, host, clock))
+    tracker = LabTracker(clock, lambda: share_of(meters, job_use(host, clock), clock))
     tracker.start()
     assert tracker._run is not None
     assert tracker._run._sampler.started.wait(5)
@@ -86,7 +102,7 @@ def test_jobs_that_fill_a_machine_add_up_to_it(tmp_path: Path) -> None:
 
 def test_a_share_is_a_model_whatever_the_meter(host: ScriptedHost) -> None:
     clock = FakeClock()
-    (meter,) = share_of([FakeMeter(clock, lambda t_s: t_s)], host, clock)
+    (meter,) = share_of([FakeMeter(clock, lambda t_s: t_s)], job_use(host, clock), clock)
     (device,) = meter.devices
     assert (device.method.name, device.method.grade) == ("rapl.package.share", "C")
     assert device.method.sigma_ln > 0.25
@@ -101,12 +117,12 @@ def test_a_child_that_vanishes_from_the_tree_for_a_moment_takes_nothing_away(
 def test_where_the_system_does_not_tell_there_is_no_share(host: ScriptedHost) -> None:
     host.job = None
     with pytest.raises(MeterError, match="does not tell"):
-        JobUse(host)
+        job_use(host, FakeClock())
 
 
 def test_a_use_that_is_not_told_for_once_keeps_the_share(host: ScriptedHost) -> None:
     clock = FakeClock()
-    meter = SharedMeter(FakeMeter(clock, lambda t_s: t_s), JobUse(host), clock)
+    meter = SharedMeter(FakeMeter(clock, lambda t_s: t_s), job_use(host, clock), clock)
     clock.advance(2)
     host.job, host.busy_s = (15.0, 1.0), 1010.0
     assert meter.read()[0].share == 0.5
@@ -116,16 +132,20 @@ def test_a_use_that_is_not_told_for_once_keeps_the_share(host: ScriptedHost) -> 
 
 
 def test_children_count_also_when_they_have_ended() -> None:
-    before = Host().process_tree()
+    tree = ProcessTree()
+    tree.walk()
+    before = tree.use()
     subprocess.run([sys.executable, "-c", BURN], check=True)
-    after = Host().process_tree()
+    after = tree.use()
     assert before is not None
     assert after is not None
-    assert after[0] - before[0] >= 0.3
+    assert after[0] - before[0] >= 0.25
 
 
 def test_children_count_while_they_run() -> None:
-    before = Host().process_tree()
+    tree = ProcessTree()
+    tree.walk()
+    before = tree.use()
     child = subprocess.Popen(
         [sys.executable, "-c", f"{BURN}\nprint(1, flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -133,11 +153,22 @@ def test_children_count_while_they_run() -> None:
     )
     assert child.stdout is not None
     child.stdout.readline()
-    after = Host().process_tree()
+    tree.walk()
+    after = tree.use()
     child.communicate(b"\n")
     assert before is not None
     assert after is not None
-    assert after[0] - before[0] >= 0.3
+    assert after[0] - before[0] >= 0.25
+
+
+def test_the_tree_is_walked_seldom(host: ScriptedHost) -> None:
+    clock = FakeClock()
+    tree = ScriptedTree(host)
+    use = JobUse(host, clock, tree)
+    for _ in range(30):
+        clock.advance(1)
+        assert use.now() is not None
+    assert tree.walks == 3
 
 
 # --- control groups ---
@@ -227,6 +258,6 @@ def test_a_job_is_counted_by_its_group(host: ScriptedHost) -> None:
             f"{group}/memory.current": GIB,
         },
     )
-    use = JobUse(host)
+    use = job_use(host, FakeClock())
     assert use.name == "control group /kubepods/pod1"
     assert use.now() == (2.5, 1000.0, 0.25)
