@@ -1,6 +1,6 @@
 """Processors without a readable counter: load x thermal design power, integrated here.
 
-A model, and graded so: against RAPL on other processors it was off by a factor of 1.55 (one
+A model, and graded so: against RAPL on other processors it was off by a factor of 1.6 (one
 standard deviation). The load is the busy share of processor time since the previous reading, so
 nothing between two readings is missed.
 """

@@ -1,68 +1,62 @@
-"""The load model against measured package power, and against the curve it replaces."""
+"""The load model against measured package power, on processors it was not fitted on."""
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
-from carbon_core.hardware.load_model import cpu_power_w
-
-Model = Callable[[float, float], float]
-Point = tuple[float, float, float]  # TDP in watts, load, measured package power in watts
-
-MEASURED = Path(__file__).parents[1] / "data" / "cpu_load_power.csv"
+from carbon_core import methods
+from carbon_core.hardware.load_model import DYNAMIC_SHARE, cpu_power_w
+from tools.fit_load_model import Shape, cubic, errors, fit, leave_one_out, linear, read, rms
 
 
-def cubic(tdp_w: float, load: float) -> float:
-    """CodeCarbon 3.3.2's curve."""
-    return tdp_w * (0.1 + 0.9 * load**3)
+def left_out(shape: Shape) -> float:
+    """Return the error over all points, each judged by a fit on the other processors."""
+    return rms([error for of_cpu in leave_one_out(shape, read()).values() for error in of_cpu])
 
 
-def points() -> dict[str, list[Point]]:
-    """Read the measurements above 5 % load, by processor."""
-    found: dict[str, list[Point]] = {}
-    with MEASURED.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            load = float(row["load_pct"]) / 100
-            if load > 0.05:
-                point = float(row["tdp_w"]), load, float(row["package_w"])
-                found.setdefault(row["cpu"], []).append(point)
-    return found
+def test_the_data_are_the_ones_described() -> None:
+    assert [len(points) for points in read().values()] == [20, 20, 36]
+    assert min(point.load for points in read().values() for point in points) > 0.05
 
 
-def log_rms(model: Model, measured: Sequence[Point]) -> float:
-    """Return the root mean square of ln(model / measured)."""
-    squares = [math.log(model(tdp_w, load) / watts) ** 2 for tdp_w, load, watts in measured]
-    return math.sqrt(sum(squares) / len(squares))
+def test_the_constant_is_the_fit() -> None:
+    assert fit(linear, read()) == pytest.approx(DYNAMIC_SHARE, abs=0.005)
 
 
-def test_log_error_is_at_most_a_half_and_well_below_the_cubic_curve() -> None:
-    measured = [point for of_cpu in points().values() for point in of_cpu]
-    assert len(measured) == 76
-    assert log_rms(cpu_power_w, measured) <= 0.5
-    assert log_rms(cpu_power_w, measured) < 0.6 * log_rms(cubic, measured)
+def test_error_on_a_processor_not_seen_is_at_most_a_half() -> None:
+    assert left_out(linear) <= 0.49
+    assert left_out(cubic) >= 0.80
 
 
-@pytest.mark.parametrize("cpu", points())
-def test_error_is_below_the_cubic_curve_on_each_processor(cpu: str) -> None:
-    measured = points()[cpu]
-    assert log_rms(cpu_power_w, measured) <= 0.61
-    assert log_rms(cpu_power_w, measured) < 0.9 * log_rms(cubic, measured)
+def test_error_on_each_processor_is_below_the_cubic_curve() -> None:
+    theirs = leave_one_out(cubic, read())
+    for cpu, ours in leave_one_out(linear, read()).items():
+        assert rms(ours) <= 0.60
+        assert rms(ours) < 0.9 * rms(theirs[cpu])
 
 
-def test_ends_of_the_curve() -> None:
+def test_the_stated_uncertainty_is_not_below_what_was_found() -> None:
+    assert methods.CPU_LOAD_TDP.sigma_ln >= max(left_out(linear), 0.44)
+    assert methods.CPU_LOAD_DEFAULT.sigma_ln > methods.CPU_LOAD_TDP.sigma_ln
+
+
+def test_the_fit_judges_the_shipped_function() -> None:
+    points = [point for of_cpu in read().values() for point in of_cpu]
+    shipped = [math.log(cpu_power_w(1.0, point.load) / point.power) for point in points]
+    assert errors(linear, DYNAMIC_SHARE, points) == pytest.approx(shipped)
+
+
+def test_ends_of_the_line() -> None:
     assert cpu_power_w(200.0, 0.0) == pytest.approx(20.0)
-    assert cpu_power_w(200.0, 1.0) == pytest.approx(170.0)
-    assert cpu_power_w(100.0, 0.5) == pytest.approx(50.19, abs=0.01)
+    assert cpu_power_w(200.0, 1.0) == pytest.approx(184.0)
+    assert cpu_power_w(100.0, 0.5) == pytest.approx(51.0)
 
 
 def test_rises_with_load_and_scales_with_tdp() -> None:
     watts = [cpu_power_w(100.0, percent / 100) for percent in range(101)]
-    assert watts == sorted(watts)
+    assert watts == sorted(set(watts))
     assert cpu_power_w(300.0, 0.4) == pytest.approx(3 * cpu_power_w(100.0, 0.4))
 
 
