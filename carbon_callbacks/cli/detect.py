@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,17 +15,21 @@ from carbon_core.clock import SystemClock
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve
 from carbon_core.hardware.base import Detection
-from carbon_core.hardware.host import Host
-from carbon_core.records import Device
+from carbon_core.records import COMPONENTS, Device
 from carbon_core.uncertainty import interval
 
 
-def run(*, as_json: bool) -> None:
-    """Detect once and print the outcome."""
+def run(*, as_json: bool, root: Path = Path("/")) -> None:
+    """Detect once and print the outcome.
+
+    Args:
+        as_json: Print JSON instead of tables.
+        root: Directory that holds ``proc`` and ``sys``.
+    """
     settings = resolve({}).settings
     notices = notices_for(settings)
     environ = sources.process_environment()
-    detection = detect(settings, environ, Host().root, SystemClock(), notices)
+    detection = detect(settings, environ, root, SystemClock(), notices)
     try:
         if as_json:
             print(json.dumps(_data(detection), indent=2))
@@ -37,7 +42,8 @@ def run(*, as_json: bool) -> None:
 
 
 def _devices(detection: Detection) -> list[Device]:
-    return [device for meter in detection.meters for device in meter.devices]
+    devices = [device for meter in detection.meters for device in meter.devices]
+    return sorted(devices, key=lambda device: COMPONENTS.index(device.component))
 
 
 def _data(detection: Detection) -> dict[str, Any]:

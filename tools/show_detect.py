@@ -1,0 +1,96 @@
+"""Prints what ``carbon-callbacks detect`` says on three machines: docs/detect.md shows them.
+
+The machines are made of files: nothing to measure with, everything, and counters that only the
+administrator may read. The graphics boards are the tests' stand-in for the driver's library, behind
+the real pynvml.
+
+    PYTHONPATH=core:.:tests python tools/show_detect.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from nvml_standin.standin import PowerCurve, build, environment
+
+from carbon_core.testing import RaplTree
+
+SHOW = """
+import contextlib, io, os, sys
+from pathlib import Path
+sys.path[:0] = os.environ["SHOW_PATH"].split(os.pathsep)
+from carbon_callbacks.cli import detect
+if len(sys.argv) > 2:
+    with contextlib.redirect_stdout(io.StringIO()):
+        detect.run(as_json=False)  # loads whatever only the administrator may load
+    os.setuid(65534)
+detect.run(as_json=False, root=Path(sys.argv[1]))
+"""
+CPU_INFO = """\
+processor : 0
+vendor_id : GenuineIntel
+model name : Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz
+physical id : 0
+cpu cores : 20
+siblings : 40
+"""
+
+
+def show(title: str, root: Path, *flags: str, **environ: str) -> None:
+    """Run the command on a made-up machine and print what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW, str(root), *flags],
+        env={
+            "PATH": os.environ["PATH"],
+            "SHOW_PATH": os.pathsep.join(sys.path),
+            "COLUMNS": "110",
+            "HOME": str(root),
+            **environ,
+        },
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    print(f"## {title}\n\n```text\n{done.stdout.rstrip()}\n```\n")
+
+
+def machine(root: Path) -> Path:
+    """Make a machine with a processor and no counters."""
+    (root / "proc").mkdir(parents=True)
+    (root / "proc" / "cpuinfo").write_text(CPU_INFO)
+    return root
+
+
+def with_counters(root: Path) -> Path:
+    """Make a machine of two sockets with memory counters."""
+    tree = RaplTree(machine(root))
+    for socket in (0, 1):
+        package = tree.zone(f"intel-rapl:{socket}", f"package-{socket}")
+        tree.set_joules(package, 1000.0 * (socket + 1))
+        dram = tree.zone(f"intel-rapl:{socket}:0", "dram")
+        tree.set_joules(dram, 100.0 * (socket + 1))
+    return root
+
+
+def main() -> None:
+    """Print the three machines."""
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        place.chmod(0o755)
+        show("Nothing to measure with", machine(place / "bare"))
+        library = build(place)
+        gpus = environment(library.parent, gpus=2, curve=PowerCurve.constant(300.0))
+        show("Everything", with_counters(place / "full"), **gpus)
+        closed = with_counters(place / "closed")
+        for counter in closed.rglob("energy_uj"):
+            counter.chmod(0o400)
+        show("Counters that only the administrator may read", closed, "as nobody")
+
+
+if __name__ == "__main__":
+    main()
