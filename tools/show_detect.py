@@ -20,7 +20,7 @@ from nvml_standin.standin import PowerCurve, build, environment
 from carbon_core.testing import RaplTree
 
 SHOW = """
-import contextlib, io, os, sys
+import contextlib, encodings.ascii, io, os, sys
 from pathlib import Path
 sys.path[:0] = os.environ["SHOW_PATH"].split(os.pathsep)
 from carbon_callbacks.cli import detect
@@ -54,8 +54,9 @@ def show(title: str, root: Path, *flags: str, **environ: str) -> None:
         cwd="/",
         capture_output=True,
         text=True,
-        check=True,
     )
+    if done.returncode:
+        raise SystemExit(done.stderr)
     print(f"## {title}\n\n```text\n{done.stdout.rstrip()}\n```\n")
 
 
