@@ -20,6 +20,8 @@ _HISTORY = 4
 # More than a gigawatt-hour on one counter is no reading, however often it is repeated.
 _MOST = 3.6e12
 _MAX_PRICES = 1024
+# A counter went round when its last power says so; the hundredth is for power that is not known exactly.
+_ROUND = 0.99
 
 
 class Account:
@@ -152,7 +154,24 @@ class Account:
         if delta_j < 0.0 and self.device.wrap_j is not None:
             delta_j += self.device.wrap_j
         limit_j = self.device.max_power_w * span_ns / NANOSECONDS_PER_SECOND
-        return delta_j if 0.0 <= delta_j <= limit_j else None
+        if not 0.0 <= delta_j <= limit_j:
+            return None
+        unseen_j = self._unseen_rounds_j(span_ns, delta_j)
+        return delta_j + unseen_j if delta_j + unseen_j <= limit_j else delta_j
+
+    def _unseen_rounds_j(self, span_ns: int, delta_j: float) -> float:
+        """Return the whole rounds that a counter made unseen, by the power known last.
+
+        Only where that power would have taken it all the way round: below that, a load that fell
+        is the likelier story.
+        """
+        wrap_j, power_w = self.device.wrap_j, self._power_w
+        if wrap_j is None or power_w is None:
+            return 0.0
+        expected_j = power_w * span_ns / NANOSECONDS_PER_SECOND
+        if expected_j < _ROUND * wrap_j:
+            return 0.0
+        return max(0, round((expected_j - delta_j) / wrap_j)) * wrap_j
 
     def _book_power(self, t_ns: int, power_w: float, before_w: float) -> None:
         if power_w > self.device.max_power_w:

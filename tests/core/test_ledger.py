@@ -49,6 +49,23 @@ def test_a_wrap_counts_once() -> None:
     assert energy == Energy(1_000.0, 0.0, 0.0)
 
 
+def test_rounds_made_unseen_count_when_the_power_before_says_so() -> None:
+    of = account(wrap_j=1_000.0)
+    # 100 W for 27 s is two rounds and 700 J, of which the counter shows the 700 J only.
+    assert feed(of, (0, 0.0), (5, 500.0), (32, 200.0)) == Energy(3_200.0, 0.0, 0.0)
+
+
+def test_no_round_is_added_below_the_power_that_would_have_made_it() -> None:
+    of = account(wrap_j=1_000.0)
+    assert feed(of, (0, 0.0), (5, 500.0), (14, 600.0)) == Energy(600.0, 0.0, 0.0)
+
+
+def test_no_round_is_added_that_no_device_could_make() -> None:
+    of = account(wrap_j=1_000.0, max_power_w=101.0)
+    # Nearest to the 1,010 J expected is 1,400 J: more than 101 W could have drawn.
+    assert feed(of, (0, 0.0), (5, 505.0), (15, 905.0)) == Energy(905.0, 0.0, 0.0)
+
+
 def test_a_reset_is_missing_and_carried_over_at_the_power_before() -> None:
     energy = feed(account(wrap_j=262_144.0), (0, 100.0), (10, 1_100.0), (20, 0.0), (30, 500.0))
     assert energy == Energy(1_500.0, 1_000.0, 10.0)

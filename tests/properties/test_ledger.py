@@ -79,6 +79,32 @@ def test_a_wrap_anywhere_counts_once(run: list[tuple[float, float]], first_j: fl
     assert (of.energy.extrapolated_j, of.energy.missing_s) == (0.0, 0.0)
 
 
+@given(
+    st.floats(1.0, 0.9 * MAX_W),
+    st.floats(0.0, WRAP_J),
+    st.lists(st.floats(0.05, 20_000.0), min_size=1, max_size=6),
+)
+def test_steady_power_over_any_gap_is_right_however_often_the_counter_went_round(
+    power_w: float, first_j: float, gaps_s: list[float]
+) -> None:
+    of, truth = counter(wrap_j=WRAP_J), history([(1.0, power_w), *((s, power_w) for s in gaps_s)])
+    for t_ns, joules in truth:
+        of.update(t_ns, (first_j + joules) % WRAP_J)
+    assert of.energy.measured_j == pytest.approx(truth[-1][1], abs=1e-2)
+    assert of.energy.missing_s == 0.0
+
+
+@given(st.floats(0.0, 0.9 * MAX_W), st.floats(0.0, 0.9 * MAX_W), st.floats(0.0, WRAP_J))
+def test_a_load_that_changes_within_less_than_a_round_is_exact(
+    before_w: float, after_w: float, first_j: float
+) -> None:
+    gap_s = 0.95 * WRAP_J / (0.9 * MAX_W)
+    of, truth = counter(wrap_j=WRAP_J), history([(10.0, before_w), (gap_s, after_w)])
+    for t_ns, joules in truth:
+        of.update(t_ns, (first_j + joules) % WRAP_J)
+    assert of.energy.measured_j == pytest.approx(truth[-1][1], abs=1e-2)
+
+
 @given(steps, st.data())
 def test_a_reset_anywhere_is_missing_for_its_step_and_no_longer(
     run: list[tuple[float, float]], data: st.DataObject

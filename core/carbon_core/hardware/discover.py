@@ -18,6 +18,9 @@ from carbon_core.hardware.nvml import NvmlMeter, open_nvml
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
+from carbon_core.hardware.rapl_meter import RaplMeter
+from carbon_core.hardware.rapl_perf import open_rapl_perf
+from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.records import Component, HostFacts, Refusal
 
 
@@ -64,7 +67,7 @@ def discover(
         logical_cpus=host.logical_cpus(),
     )
     gpus = _gpu_meters(clock, wanted, on_problem, refusals)
-    cpus = _cpu_meters(host, clock, wanted, identity, refusals)
+    cpus = _cpu_meters(host, clock, wanted, identity, refusals, on_problem)
     rams = _ram_meters(host, clock, wanted, cpus, refusals)
     meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
     gauge = LoadGauge(host, _gpu_percent(gpus))
@@ -85,20 +88,45 @@ def _gpu_meters(
 
 
 def _cpu_meters(
-    host: Host, clock: Clock, wanted: Wanted, identity: CpuIdentity, refusals: list[Refusal]
+    host: Host,
+    clock: Clock,
+    wanted: Wanted,
+    identity: CpuIdentity,
+    refusals: list[Refusal],
+    on_problem: Callable[[str], None],
 ) -> list[Meter]:
     if wanted.force_cpu_power_w is None and not wanted.force_cpu_load:
-        try:
-            model = identity.model_name or ""
-            dram = wanted.force_ram_power_w is None
-            return [open_rapl(host.root, clock, wanted.period_s, model, dram=dram)]
-        except MeterError as error:
-            refusals.append(_refusal("rapl", "cpu", error))
+        model = identity.model_name or ""
+        rapl = _rapl_meter(host, clock, wanted, model, refusals, on_problem)
+        if rapl is not None:
+            return [rapl]
     try:
         return [CpuLoadMeter(host, clock, identity, wanted.force_cpu_power_w)]
     except MeterError as error:
         refusals.append(_refusal("cpu load", "cpu", error))
         return []
+
+
+def _rapl_meter(
+    host: Host,
+    clock: Clock,
+    wanted: Wanted,
+    cpu_model: str,
+    refusals: list[Refusal],
+    on_problem: Callable[[str], None],
+) -> RaplMeter | None:
+    dram = wanted.force_ram_power_w is None
+    for name, opener in (("rapl", open_rapl), ("rapl by perf", open_rapl_perf)):
+        try:
+            meter = opener(
+                host.root, clock, wanted.period_s, cpu_model, dram=dram, on_problem=on_problem
+            )
+        except MeterError as error:
+            refusals.append(_refusal(name, "cpu", error))
+        else:
+            refusals += meter.dropped
+            return meter
+    return None
 
 
 def _ram_meters(
@@ -132,7 +160,11 @@ def _facts(host: Host, identity: CpuIdentity, gpus: Sequence[NvmlMeter]) -> Host
         cpu_count=host.logical_cpus(),
         ram_total_gb=host.ram_total_gb(),
         gpu_models=tuple(device.name for meter in gpus for device in meter.devices),
-        facts={"cpu_tdp_w": f"{identity.tdp_w:g}", "cpu_tdp_match": identity.match},
+        facts={
+            "cpu_tdp_w": f"{identity.tdp_w:g}",
+            "cpu_tdp_match": identity.match,
+            **zone_facts(host.root),
+        },
     )
 
 

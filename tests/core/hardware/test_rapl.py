@@ -100,24 +100,6 @@ def test_the_registers_view_of_a_package_is_preferred_to_its_twin(
     meter.close()
 
 
-def test_mirrored_dies_of_a_socket_count_once_on_amd(tree: RaplTree, clock: FakeClock) -> None:
-    for zone, name in enumerate(f"package-{s}-die-{d}" for s in (0, 1) for d in (0, 1, 2, 3)):
-        tree.zone(f"intel-rapl:{zone}", name)
-    meter = opened(tree, clock, EPYC)
-    assert list(values(meter)) == ["cpu:package-0-die-0", "cpu:package-1-die-0"]
-    meter.close()
-
-
-def test_dies_of_an_intel_package_have_counters_of_their_own(
-    tree: RaplTree, clock: FakeClock
-) -> None:
-    for die in (0, 1):
-        tree.zone(f"intel-rapl:{die}", f"package-0-die-{die}")
-    meter = opened(tree, clock, "Intel(R) Xeon(R) Platinum 9282")
-    assert list(values(meter)) == ["cpu:package-0-die-0", "cpu:package-0-die-1"]
-    meter.close()
-
-
 def test_ten_packages_are_ten_packages(tree: RaplTree, clock: FakeClock) -> None:
     for socket in range(12):
         tree.zone(f"intel-rapl:{socket}", f"package-{socket}")
@@ -232,11 +214,6 @@ def refusal(tree: RaplTree, clock: FakeClock) -> MeterError:
 def test_no_tree_is_refused_with_the_likely_reasons(tmp_path: Path, clock: FakeClock) -> None:
     with pytest.raises(MeterError, match="no RAPL package zone under /sys/class/powercap"):
         open_rapl(tmp_path, clock, 15.0)
-
-
-def test_a_tree_without_packages_is_refused(tree: RaplTree, clock: FakeClock) -> None:
-    tree.zone("intel-rapl:0", "psys")
-    assert "no RAPL package zone" in refusal(tree, clock).reason
 
 
 def test_a_counter_that_is_absent_is_refused(tree: RaplTree, clock: FakeClock) -> None:

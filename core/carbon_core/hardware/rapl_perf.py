@@ -1,0 +1,202 @@
+"""The same energy counters through Linux perf events, for where powercap's files are root's alone.
+
+A file of powercap is either readable or not; perf events have a setting and a capability of their
+own. The kernel adds the counter up in 64 bits from the moment it is opened, so it never wraps. See
+https://man7.org/linux/man-pages/man2/perf_event_open.2.html.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from carbon_core.clock import Clock
+from carbon_core.errors import MeterError
+from carbon_core.hardware.rapl_meter import (
+    Counter,
+    RaplMeter,
+    close_all,
+    dram_device,
+    package_device,
+    why,
+)
+from carbon_core.records import Device
+
+PerfOpen = Callable[[bytes, int], int]
+
+_POWER = "sys/bus/event_source/devices/power"
+_SYSCALLS = {"x86_64": 298, "aarch64": 241}
+_CLOEXEC = 8  # PERF_FLAG_FD_CLOEXEC
+_EVERY_PROCESS = _NO_GROUP = -1
+# struct perf_event_attr as of its first version: type, size, config, three fields and the flags
+# that sampling would need, two fields of 32 bits, and one of 64.
+_ATTRIBUTES = struct.Struct("=IIQQQQQIIQ")
+_COUNT_BYTES = 8
+_MOST_CPUS = 8192  # what Linux can be built for
+_REMEDY = (
+    "allow it with `sudo sysctl kernel.perf_event_paranoid=0`, or give this process the capability "
+    "CAP_PERFMON (Linux 5.8 and later); in a container, both the host's setting and the "
+    "container's seccomp profile count"
+)
+
+
+def perf_event_open(attributes: bytes, cpu: int) -> int:
+    """Open an event of a processor, for all processes; return its descriptor.
+
+    Args:
+        attributes: The kernel's struct perf_event_attr.
+        cpu: The logical processor.
+
+    Raises:
+        OSError: The kernel refuses, or this machine's number of the call is not known.
+    """
+    number = _SYSCALLS.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"no perf events known on {os.uname().machine}")
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.restype = ctypes.c_long
+    # A buffer of our own: the kernel writes its size into one that it finds too new.
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    numbers = (ctypes.c_long(n) for n in (_EVERY_PROCESS, cpu, _NO_GROUP, _CLOEXEC))
+    descriptor = int(syscall(ctypes.c_long(number), buffer, *numbers))
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return descriptor
+
+
+@dataclass(frozen=True)
+class Event:
+    """An energy event as the kernel describes it.
+
+    Attributes:
+        name: Such as ``energy-pkg``.
+        attributes: What to open it with.
+        joules_per_count: Its scale.
+    """
+
+    name: str
+    attributes: bytes
+    joules_per_count: float
+
+    def joules(self, descriptor: int) -> float:
+        """Read the event's count, in joules since it was opened."""
+        shown = os.read(descriptor, _COUNT_BYTES)
+        if len(shown) != _COUNT_BYTES:
+            raise ValueError(f"it shows {len(shown)} bytes of {_COUNT_BYTES}")
+        return int.from_bytes(shown, "little") * self.joules_per_count
+
+
+def open_rapl_perf(
+    root: Path,
+    clock: Clock,
+    period_s: float,
+    cpu_model: str = "",
+    *,
+    dram: bool = True,
+    on_problem: Callable[[str], None] = lambda line: None,
+    perf_open: PerfOpen = perf_event_open,
+) -> RaplMeter:
+    """Return a meter over the packages' energy events and those of their DRAM.
+
+    Args:
+        root: Directory that holds ``sys``.
+        clock: Source of the readings' times.
+        period_s: Wanted time between reads in seconds.
+        cpu_model: The processor's name, which decides how far its counter is to be trusted.
+        dram: Whether to count memory, too.
+        on_problem: Told in words when a counter fails later on.
+        perf_open: Opens an event, given its attributes and the processor.
+
+    Raises:
+        MeterError: The kernel shows no such event, or this process may not open it.
+    """
+    packages = _packages(root)
+    energy, memory = _event(root, "energy-pkg"), _event(root, "energy-ram")
+    if energy is None or not packages:
+        raise MeterError("no perf event power/energy-pkg (no such processor, or a virtual machine)")
+    counters: list[Counter] = []
+    for name, cpu in packages.items():
+        try:
+            counters.append(_open(energy, package_device(name, cpu_model), cpu, perf_open))
+        except (OSError, ValueError) as error:
+            close_all(counters)
+            raise _refused(root, energy, error) from error
+        if memory is not None and dram:
+            counters += _open_dram(memory, name, cpu, perf_open)
+    return RaplMeter(counters, clock, period_s, on_problem)
+
+
+def _open(event: Event, device: Device, cpu: int, perf_open: PerfOpen) -> Counter:
+    descriptor = perf_open(event.attributes, cpu)
+    try:
+        event.joules(descriptor)
+    except (OSError, ValueError):
+        os.close(descriptor)
+        raise
+    return Counter(device, f"power/{event.name}", descriptor, event.joules)
+
+
+def _open_dram(event: Event, package: str, cpu: int, perf_open: PerfOpen) -> Iterator[Counter]:
+    try:
+        yield _open(event, dram_device(f"{package} dram"), cpu, perf_open)
+    except (OSError, ValueError):
+        return  # memory falls back to its model; the package still counts
+
+
+def _packages(root: Path) -> dict[str, int]:
+    """Return each package with the processor that its events are read on."""
+    found: dict[str, int] = {}
+    for cpu in _cpus(_text(root / _POWER / "cpumask")):
+        topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        name = f"package-{_text(topology / 'physical_package_id') or len(found)}"
+        if name in found:
+            # Counts begin at zero when opened, so that nothing tells one counter shown by every
+            # die from one for each: adding them up could double the energy.
+            raise MeterError(
+                f"power/energy-pkg has several counters for {name}, and whether they are one "
+                "cannot be told",
+                remedy="make /sys/class/powercap/intel-rapl:*/energy_uj readable",
+            )
+        found[name] = cpu
+    return found
+
+
+def _cpus(mask: str) -> Iterator[int]:
+    """Yield the processors of a list such as ``0,18-19``; none when it makes no sense."""
+    for part in mask.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield from range(int(first), min(int(last or first) + 1, _MOST_CPUS))
+
+
+def _event(root: Path, name: str) -> Event | None:
+    """Return an event as the kernel describes it, or None when it does not."""
+    power = root / _POWER
+    _, _, code = _text(power / "events" / name).partition("event=")
+    try:
+        kind, config = int(_text(power / "type")), int(code, 0)
+        joules_per_count = float(_text(power / "events" / f"{name}.scale"))
+        attributes = _ATTRIBUTES.pack(kind, _ATTRIBUTES.size, config, *[0] * 7)
+    except (ValueError, struct.error):
+        return None
+    return Event(name, attributes, joules_per_count) if 0.0 < joules_per_count < 1.0 else None
+
+
+def _refused(root: Path, event: Event, error: OSError | ValueError) -> MeterError:
+    reason = f"cannot open the perf event power/{event.name}: {why(error)}"
+    if not isinstance(error, PermissionError):
+        return MeterError(reason)
+    level = _text(root / "proc/sys/kernel/perf_event_paranoid") or "unknown"
+    return MeterError(f"{reason} (kernel.perf_event_paranoid is {level})", remedy=_REMEDY)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

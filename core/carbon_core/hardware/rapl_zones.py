@@ -1,0 +1,215 @@
+"""The zones of Linux powercap: what each one is, and which of them to count, each joule once.
+
+Zones overlap. A package contains its core and uncore planes, and psys contains packages and more;
+DRAM lies beside its package, though below it in the tree. ``intel-rapl-mmio`` shows the packages of
+``intel-rapl`` a second time, and some processors of several dies show one counter on each of them.
+See https://www.kernel.org/doc/html/latest/power/powercap/powercap.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from carbon_core.errors import MeterError
+from carbon_core.records import Refusal
+
+MICROJOULES_PER_JOULE = 1e6
+POWERCAP = "sys/class/powercap"
+# Counters advance about every millisecond: two steps of 500 W may lie between two dies' views.
+_SLACK_J = 1.0
+_ROUNDS = 4
+_PAUSE_S = 0.01
+_HIDDEN = (
+    "start the container with `--security-opt systempaths=unconfined` and let it read "
+    "/sys/devices/virtual/powercap"
+)
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One directory of the powercap tree.
+
+    Attributes:
+        path: The directory.
+        name: Contents of its ``name`` file, such as ``package-0`` or ``dram``.
+        parent: Name of the zone that it lies in, or an empty string.
+        range_j: Where its counter wraps, in joules; None when that cannot be read.
+    """
+
+    path: Path
+    name: str
+    parent: str = ""
+    range_j: float | None = None
+
+    @property
+    def is_package(self) -> bool:
+        """Whether this is a whole processor package, or a die of one."""
+        return self.name.startswith("package")
+
+    def joules(self) -> float:
+        """Read the counter.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It shows no number.
+        """
+        return int((self.path / "energy_uj").read_bytes()) / MICROJOULES_PER_JOULE
+
+
+@dataclass
+class Choice:
+    """Which zones count.
+
+    Attributes:
+        counted: Zones that do not overlap.
+        dropped: Zones that were left out and might be looked for, each with the reason.
+    """
+
+    counted: list[Zone] = field(default_factory=list)
+    dropped: list[Refusal] = field(default_factory=list)
+
+    def drop(self, zone: Zone, reason: str) -> None:
+        """Leave a zone out."""
+        place = f"{zone.path.name} ({zone.name})"
+        self.dropped.append(Refusal("rapl", "cpu", f"{place} is not counted: {reason}"))
+
+
+def zone_facts(root: Path) -> dict[str, str]:
+    """Return what the results should say about the zones of a machine."""
+    psys = [zone.path.name for zone in _zones(root / POWERCAP) if zone.name == "psys"]
+    return {"rapl_psys": f"present ({', '.join(psys)}), not counted"} if psys else {}
+
+
+def choose_zones(root: Path, pause: Callable[[float], object]) -> Choice:
+    """Choose the packages and their DRAM; without any package, the core planes.
+
+    Args:
+        root: Directory that holds ``sys``.
+        pause: Waits so many seconds; used only where a package has several dies.
+
+    Raises:
+        MeterError: There is nothing that may be counted.
+    """
+    zones = list(_zones(root / POWERCAP))
+    choice = Choice()
+    for zone in zones:
+        if zone.name == "psys":
+            choice.drop(zone, "it contains the packages, and what else differs between boards")
+    packages = _without_mirrors(_without_twins(zones, choice), choice, pause)
+    choice.counted += [zone for package in packages for zone in (package, *_dram(zones, package))]
+    if not packages:
+        choice.counted += [zone for zone in zones if zone.name == "core"]
+    if not choice.counted:
+        raise _nothing(root / POWERCAP, zones)
+    return choice
+
+
+def _zones(powercap: Path) -> Iterator[Zone]:
+    """Yield every zone with a name; the tree shows nested ones at the top as well, or not."""
+    paths = {path.name: path for path in powercap.glob("*rapl*:*/*rapl*:*:*")}
+    paths |= {path.name: path for path in powercap.glob("*rapl*:*")}
+    names = {directory: _text(path / "name") for directory, path in paths.items()}
+    for directory in sorted(paths, key=_order):
+        if names[directory]:
+            parent = names.get(directory.rpartition(":")[0], "")
+            range_j = _range_j(paths[directory])
+            yield Zone(paths[directory], names[directory], parent, range_j)
+
+
+def _order(directory: str) -> tuple[bool, list[int], str]:
+    # The registers' view of a package comes before its twin of `intel-rapl-mmio`.
+    numbers = [int(part) for part in directory.split(":")[1:] if part.isdecimal()]
+    return "mmio" in directory, numbers, directory
+
+
+def _without_twins(zones: Sequence[Zone], choice: Choice) -> list[Zone]:
+    first: dict[str, Zone] = {}
+    for zone in zones:
+        if zone.is_package and first.setdefault(zone.name, zone) is not zone:
+            choice.drop(zone, f"{first[zone.name].path.name} is the same package")
+    return list(first.values())
+
+
+def _dram(zones: Sequence[Zone], package: Zone) -> list[Zone]:
+    """Return a package's DRAM, which either of its twins may show."""
+    return [zone for zone in zones if zone.name == "dram" and zone.parent == package.name][:1]
+
+
+# --- dies that show one counter -------------------------------------------------------------------
+
+
+def _without_mirrors(
+    packages: Sequence[Zone], choice: Choice, pause: Callable[[float], object]
+) -> list[Zone]:
+    dies: dict[str, list[Zone]] = {}
+    for zone in packages:
+        dies.setdefault(zone.name.partition("-die-")[0], []).append(zone)
+    mirrored: dict[Zone, Zone] = {}
+    for group in dies.values():
+        mirrored |= _mirrors(group, pause)
+    for die, first in mirrored.items():
+        choice.drop(die, f"its counter moves as that of {first.path.name} ({first.name}) does")
+    return [zone for zone in packages if zone not in mirrored]
+
+
+def _mirrors(dies: Sequence[Zone], pause: Callable[[float], object]) -> dict[Zone, Zone]:
+    """Return the dies whose counter is that of an earlier one, told by what they show.
+
+    Counters of their own lie kilojoules apart: in a range of 65 kJ or more, two of them agree by
+    chance once in tens of thousands.
+    """
+    alike = [(first, other) for i, other in enumerate(dies) for first in dies[:i]]
+    for i in range(_ROUNDS):
+        if alike and i:
+            pause(_PAUSE_S)
+        alike = [pair for pair in alike if _agree(*pair)]
+    mirrored: dict[Zone, Zone] = {}
+    for first, other in alike:
+        mirrored.setdefault(other, first)  # the earliest, which is kept
+    return mirrored
+
+
+def _agree(first: Zone, other: Zone) -> bool:
+    """Tell whether one counter's value lies between two of the other's, read around it.
+
+    However long the thread is held up between the reads, this stays true of one and the same
+    counter. Two that stand at zero tell nothing.
+    """
+    try:
+        before_j, value_j, after_j = first.joules(), other.joules(), first.joules()
+    except (OSError, ValueError):
+        return False
+    wrap_j = first.range_j or float("inf")
+    span_j = (after_j - before_j) % wrap_j
+    return value_j > 0.0 and (value_j - before_j + _SLACK_J) % wrap_j <= span_j + 2 * _SLACK_J
+
+
+# --- refusal ----------------------------------------------------------------------------------------
+
+
+def _nothing(powercap: Path, zones: Sequence[Zone]) -> MeterError:
+    if any(zone.name == "psys" for zone in zones):
+        return MeterError(
+            "only a psys zone under /sys/class/powercap: what it covers differs between boards, "
+            "so it is not counted as the processor"
+        )
+    if not zones and any(powercap.glob("*rapl*:*")):
+        return MeterError("the zones under /sys/class/powercap are hidden", remedy=_HIDDEN)
+    return MeterError(
+        "no RAPL package zone under /sys/class/powercap (a virtual machine, another kind of "
+        "processor, or a kernel without the intel_rapl driver)"
+    )
+
+
+def _range_j(path: Path) -> float | None:
+    text = _text(path / "max_energy_range_uj")
+    return (int(text) / MICROJOULES_PER_JOULE or None) if text.isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
