@@ -54,6 +54,7 @@ def show(title: str, root: Path, *flags: str, **environ: str) -> None:
         cwd="/",
         capture_output=True,
         text=True,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -132,7 +132,7 @@ def test_cores_count_only_for_want_of_packages(tree: RaplTree) -> None:
 
 def test_psys_alone_is_refused(tree: RaplTree) -> None:
     tree.zone("intel-rapl:0", "psys")
-    with pytest.raises(MeterError, match="only a psys zone.*differs between boards"):
+    with pytest.raises(MeterError, match=r"only a psys zone.*differs between boards"):
         chosen(tree)
 
 

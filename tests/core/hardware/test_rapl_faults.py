@@ -1,0 +1,180 @@
+"""RAPL counters that fail during a run: real files, a real meter, the real tracker between."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from faults.lab import JOULES_PER_KWH, LabTracker, said
+
+from carbon_core.hardware.rapl import open_rapl
+from carbon_core.report import Report
+from carbon_core.testing import FakeClock, RaplTree
+
+XEON = "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz"
+RANGE_J = 65_532.6
+
+
+class Machine:
+    """Two packages of 100 W and 50 W, and a tracker that measures them."""
+
+    def __init__(self, root: Path) -> None:
+        self.clock = FakeClock()
+        self.tree = RaplTree(root)
+        self.zones = [
+            self.tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J) for i in (0, 1)
+        ]
+        self.joules = [1_000.0, 2_000.0]
+        self.broken = False
+        self.run_s = 0.0
+        self._show()
+        self.tracker = LabTracker(self.clock, lambda: [self._meter()])
+
+    def _meter(self):
+        tell = self.tracker.notices.warn
+        return open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
+
+    def work(self, seconds: float) -> None:
+        """Let time pass at full load, and have every counter read."""
+        self.clock.advance(seconds)
+        self.run_s += seconds
+        self.joules = [self.joules[0] + 100.0 * seconds, self.joules[1] + 50.0 * seconds]
+        self._show()
+        self.tracker.flush()
+
+    def spoil(self, content: str) -> None:
+        """Let the first package's counter show something else."""
+        self.broken = True
+        (self.zones[0] / "energy_uj").write_text(content)
+
+    def repair(self) -> None:
+        self.broken = False
+
+    def _show(self) -> None:
+        first, second = self.zones
+        if not self.broken:
+            self.tree.set_joules(first, self.joules[0])
+        self.tree.set_joules(second, self.joules[1])
+
+    def stop(self) -> Report:
+        self.tracker.stop()
+        report = self.tracker.final_report
+        assert report is not None
+        return report
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path)
+    machine.tracker.start()
+    machine.work(10.0)
+    return machine
+
+
+def joules(report: Report) -> float:
+    return report.energy_kwh.value * JOULES_PER_KWH
+
+
+def lines_about_the_counter(machine: Machine) -> list[str]:
+    return [line for line in said(machine.tracker) if "energy_uj" in line]
+
+
+def descriptor_of(file: Path) -> int:
+    """Return this process's open descriptor of a file."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.exists() and entry.samefile(file):
+            return int(entry.name)
+    raise AssertionError(f"{file} is not open")
+
+
+def test_control_a_healthy_run_is_exact_and_says_nothing(machine: Machine) -> None:
+    machine.work(20.0)
+    report = machine.stop()
+    assert joules(report) == pytest.approx(150.0 * 30.0)
+    assert report.missing_s == 0.0
+    assert lines_about_the_counter(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ("", "it shows nothing"),
+        ("busy\n", "it shows busy"),
+        ("-5\n", "it shows -5, which no counter can"),
+        (f"{2**63}\n", f"it shows {2**63}, which no counter can"),
+        ("\x1b[31m\n", "it shows \\x1b[31m"),
+    ],
+)
+def test_garbage_is_missing_said_once_and_made_up_for(
+    machine: Machine, content: str, shown: str
+) -> None:
+    machine.spoil(content)
+    for _ in range(3):
+        machine.work(10.0)
+    machine.repair()
+    machine.work(10.0)
+    report = machine.stop()
+    assert report.missing_s == pytest.approx(30.0)
+    assert joules(report) == pytest.approx(150.0 * machine.run_s)
+    (line,) = lines_about_the_counter(machine)
+    assert f"cannot read intel-rapl:0/energy_uj of package-0 any more: {shown}" in line
+
+
+def test_garbage_to_the_end_is_carried_over_and_graded_so(machine: Machine) -> None:
+    machine.spoil("")
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    assert joules(report) == pytest.approx(150.0 * 40.0)
+    assert report.shares_by_grade["E"] == pytest.approx(100.0 * 30.0 / (150.0 * 40.0))
+
+
+def test_a_right_withdrawn_or_a_zone_unplugged_fails_alone_and_is_said_once(
+    machine: Machine,
+) -> None:
+    """What was a counter is now a descriptor that the system refuses to read."""
+    open_file = descriptor_of(machine.zones[0] / "energy_uj")
+    refused = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(refused, open_file)
+    os.close(refused)
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    assert report.missing_s == pytest.approx(30.0)
+    by_name = {device.name: energy for device, energy in report.window.by_device().items()}
+    assert by_name["package-1"] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
+    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    (line,) = lines_about_the_counter(machine)
+    assert "Bad file descriptor" in line
+
+
+def test_a_reset_is_missing_and_never_a_wrap(machine: Machine) -> None:
+    machine.joules[0] = -1_000.0  # so that it is back at zero, ten seconds on
+    machine.work(10.0)
+    machine.work(10.0)
+    report = machine.stop()
+    assert report.missing_s == pytest.approx(10.0)
+    assert joules(report) == pytest.approx(150.0 * 30.0)
+
+
+def test_wraps_seen_and_unseen_are_all_counted(machine: Machine) -> None:
+    for seconds in (600.0, 60.0, 3_600.0, 10.0):
+        machine.work(seconds)
+    report = machine.stop()
+    assert joules(report) == pytest.approx(150.0 * machine.run_s, rel=1e-6)
+    assert report.missing_s == 0.0
+
+
+def test_without_a_range_a_fall_is_a_reset_and_nothing_is_guessed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.joules[0] = RANGE_J - 2_000.0
+    machine._show()
+    (machine.zones[0] / "max_energy_range_uj").rename(tmp_path / "hidden")
+    machine.tracker.start()
+    (tmp_path / "hidden").rename(machine.zones[0] / "max_energy_range_uj")
+    for _ in range(4):
+        machine.work(10.0)
+    report = machine.stop()
+    assert report.missing_s == pytest.approx(10.0)
+    assert joules(report) == pytest.approx(150.0 * 40.0)
