@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,10 @@ from carbon_core.hardware.rapl_meter import RaplMeter
 from carbon_core.hardware.rapl_perf import open_rapl_perf
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.records import Component, HostFacts, Refusal
+from carbon_core.threads import LazyThread
+
+# A healthy driver answers within a second, also after a cold start of eight boards.
+_GPU_SEARCH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,10 @@ def discover(
         sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
         logical_cpus=host.logical_cpus(),
     )
-    gpus = _gpu_meters(clock, wanted, on_problem, refusals)
+    gpu_search = _GpuSearch(clock, wanted, on_problem)
     cpus = _cpu_meters(host, clock, wanted, identity, refusals, on_problem)
     rams = _ram_meters(host, clock, wanted, cpus, refusals)
+    gpus = gpu_search.result(refusals)
     meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
     gauge = LoadGauge(host, _gpu_percent(gpus))
     facts = _facts(host, identity, gpus)
@@ -77,14 +83,60 @@ def discover(
     return Detection(meters, tuple(refusals), facts, gauge)
 
 
-def _gpu_meters(
-    clock: Clock, wanted: Wanted, on_problem: Callable[[str], None], refusals: list[Refusal]
-) -> list[NvmlMeter]:
-    try:
-        return open_nvml(clock, wanted.period_s, wanted.gpu_ids, wanted.visible_devices, on_problem)
-    except MeterError as error:
-        refusals.append(_refusal("nvml", "gpu", error))
-        return []
+class _GpuSearch:
+    """Looks for GPUs on a thread of its own: a driver that hangs must not hold up the rest.
+
+    Args:
+        clock: Source of the readings' times.
+        wanted: What the settings ask for.
+        on_problem: Told in words what the user should know.
+    """
+
+    def __init__(self, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._wanted = wanted
+        self._on_problem = on_problem
+        self._found: list[NvmlMeter] = []
+        self._error: MeterError | None = None
+        self._given_up = False
+        self._turn = threading.Lock()
+        self._thread = LazyThread(self._search, "carbon-gpus")
+        if not self._thread.start():
+            self._search()
+
+    def result(self, refusals: list[Refusal]) -> list[NvmlMeter]:
+        """Return the meters that were found in time; note why there are none."""
+        if self._thread.exists and not self._thread.join(_GPU_SEARCH_S):
+            with self._turn:
+                self._given_up = not (self._found or self._error)
+        if self._given_up:
+            self._error = MeterError(f"NVML did not answer within {_GPU_SEARCH_S:g} s")
+        if self._error is not None:
+            refusals.append(_refusal("nvml", "gpu", self._error))
+        return self._found
+
+    def _search(self) -> None:
+        wanted = self._wanted
+        try:
+            found = open_nvml(
+                self._clock,
+                wanted.period_s,
+                wanted.gpu_ids,
+                wanted.visible_devices,
+                self._on_problem,
+            )
+        except MeterError as error:
+            self._error = error
+            return
+        except Exception as error:  # noqa: BLE001 - the thread's guard: a driver's surprise
+            self._error = MeterError(f"NVML cannot be used: {error!r}")
+            return
+        with self._turn:
+            if not self._given_up:
+                self._found = found
+                return
+        for meter in found:  # nobody waits for them any more
+            meter.close()
 
 
 def _cpu_meters(
