@@ -110,7 +110,7 @@ class SharedMeter:
         self._meter = meter
         self._use = use
         self._clock = clock
-        self._components = {device.id: device.component for device in meter.devices}
+        self._components: dict[str, Component] = {d.id: d.component for d in meter.devices}
         self._last = use.first
         self._due_ns = clock.monotonic_ns() + _FIRST_LOOK_NS
         self._shares: dict[Component, float] = {}
