@@ -112,7 +112,8 @@ def package(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         tests = [str(ROOT / path) for path in ["tests/core", "tests/properties", "tests/packaging"]]
         config = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
-        session.run(*PYTEST, *config, "-o", f"pythonpath={ROOT / 'tests'}", *tests)
+        paths = f"pythonpath={ROOT / 'tests'} {ROOT / 'tools'}"
+        session.run(*PYTEST, *config, "-o", paths, *tests)
 
 
 @nox.session

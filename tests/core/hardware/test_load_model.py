@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from fit_load_model import Shape, cubic, errors, fit, leave_one_out, linear, read, rms
 
 from carbon_core import methods
 from carbon_core.hardware.load_model import DYNAMIC_SHARE, cpu_power_w
-from tools.fit_load_model import Shape, cubic, errors, fit, leave_one_out, linear, read, rms
 
 
 def left_out(shape: Shape) -> float:
