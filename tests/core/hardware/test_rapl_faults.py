@@ -26,22 +26,14 @@ class Machine:
             self.tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J) for i in (0, 1)
         ]
         self.joules = [1_000.0, 2_000.0]
-        self.broken = self.opened = False
+        self.broken = False
         self.run_s = 0.0
         self._show()
         self.tracker = LabTracker(self.clock, lambda: [self._meter()])
 
     def _meter(self):
         tell = self.tracker.notices.warn
-        meter = open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
-        self.opened = True
-        return meter
-
-    def start(self) -> None:
-        """Start, and wait for the first reading: the fake clock would not."""
-        self.tracker.start()
-        assert eventually(lambda: self.opened)
-        self.tracker.flush()
+        return open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
 
     def work(self, seconds: float) -> None:
         """Let time pass at full load, and have every counter read."""
@@ -75,7 +67,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
-    machine.start()
+    machine.tracker.start()
     machine.work(10.0)
     return machine
 
@@ -179,7 +171,7 @@ def test_without_a_range_a_fall_is_a_reset_and_nothing_is_guessed(tmp_path: Path
     machine.joules[0] = RANGE_J - 2_000.0
     machine._show()
     (machine.zones[0] / "max_energy_range_uj").rename(tmp_path / "hidden")
-    machine.start()
+    machine.tracker.start()
     (tmp_path / "hidden").rename(machine.zones[0] / "max_energy_range_uj")
     for _ in range(4):
         machine.work(10.0)
