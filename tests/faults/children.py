@@ -1,6 +1,6 @@
 """Jobs as real child processes, judged from outside: exit status, wall time, streams, files.
 
-Every job measures a made-up processor of 3,600 W priced at 1,000 g/kWh, so that a second of run is a
+Every job measures made-up memory of 3,600 W priced at 1,000 g/kWh, so that a second of run is a
 watt-hour and a gram, and what a row holds can be checked against the time the job took.
 """
 
@@ -33,7 +33,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def tracker(**settings):
     known = dict(
-        force_cpu_power=3600, force_ram_power=0, force_carbon_intensity_g_co2e_kwh=1000,
+        force_cpu_power=1e-6, force_ram_power=3600, force_carbon_intensity_g_co2e_kwh=1000,
         measure_power_secs={INTERVAL_S}, output_dir="out",
     )
     return EmissionsTracker(**{{**known, **settings}})

@@ -100,7 +100,9 @@ class Settings:
         common=True,
     )
     force_cpu_power: float | None = _key(
-        None, kinds.number(above=0, unit="watts"), "Constant CPU power instead of a meter."
+        None,
+        kinds.number(above=0, unit="watts"),
+        "Rated power (TDP) of all CPUs together, for the load model, instead of a counter.",
     )
     force_ram_power: float | None = _key(
         None, kinds.number(least=0, unit="watts"), "Constant memory power instead of a meter."

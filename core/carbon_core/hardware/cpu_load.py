@@ -13,7 +13,7 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.load_model import cpu_power_w
-from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP, FORCED_POWER
+from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP
 from carbon_core.records import Device, Reading
 
 # The model is not linear in the load; a second is short enough for the difference not to matter.
@@ -28,39 +28,36 @@ class CpuLoadMeter:
         host: Source of processor times.
         clock: Source of the readings' times.
         identity: The processor and its thermal design power.
-        forced_w: Constant power that the user gave instead of the model, in watts.
+        forced_tdp_w: Rated power that the user gave in place of the identity's, in watts; as in
+            CodeCarbon, the load still counts.
 
     Raises:
-        MeterError: The load is needed and the system does not tell it.
+        MeterError: The system does not tell the load.
     """
 
     def __init__(
-        self, host: Host, clock: Clock, identity: CpuIdentity, forced_w: float | None = None
+        self, host: Host, clock: Clock, identity: CpuIdentity, forced_tdp_w: float | None = None
     ) -> None:
-        method = CPU_LOAD_TDP if identity.match != "per thread" else CPU_LOAD_DEFAULT
-        if forced_w is not None:
-            method = FORCED_POWER
+        is_rated = forced_tdp_w is not None or identity.match != "per thread"
+        method = CPU_LOAD_TDP if is_rated else CPU_LOAD_DEFAULT
         name = identity.model_name or "processor"
         self.devices = (Device("cpu:all", "cpu", name, method, max_power_w=_MAX_CPU_W),)
         self.period_s = _PERIOD_S
         self._host = host
         self._clock = clock
-        self._tdp_w = identity.tdp_w
-        self._forced_w = forced_w
+        self._tdp_w = identity.tdp_w if forced_tdp_w is None else forced_tdp_w
         self._joules = 0.0
         self._t_ns = clock.monotonic_ns()
         self._times = host.cpu_times()
-        if self._times is None and forced_w is None:
+        if self._times is None:
             raise MeterError("the system does not tell how busy the processors are")
 
     def read(self) -> list[Reading]:
         """Advance the counter to now."""
         times, t_ns = self._host.cpu_times(), self._clock.monotonic_ns()
-        power_w = self._forced_w
-        if power_w is None:
-            if times is None or self._times is None:
-                return [Reading("cpu:all", t_ns, None)]
-            power_w = cpu_power_w(self._tdp_w, times.load_since(self._times))
+        if times is None or self._times is None:
+            return [Reading("cpu:all", t_ns, None)]
+        power_w = cpu_power_w(self._tdp_w, times.load_since(self._times))
         self._joules += power_w * units.seconds(t_ns - self._t_ns)
         self._times, self._t_ns = times, t_ns
         return [Reading("cpu:all", t_ns, self._joules)]

@@ -37,7 +37,7 @@ class Wanted:
         period_s: Time between two reads of a counter in seconds.
         gpu_ids: The user's choice of GPUs, or None.
         visible_devices: Value of ``CUDA_VISIBLE_DEVICES``, or None when it is unset.
-        force_cpu_power_w: Constant CPU power in watts, or None.
+        force_cpu_power_w: Rated CPU power for the load model, in place of any counter, or None.
         force_ram_power_w: Constant RAM power in watts, or None.
         force_cpu_load: Use the load model even where a counter can be read.
         only_job: Count the share of this process and its children, or of its container or batch job.

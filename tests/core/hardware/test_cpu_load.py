@@ -78,13 +78,17 @@ def test_a_reading_is_stamped_with_its_own_time(host: BusyHost, clock: FakeClock
     assert meter.period_s == 1.0
 
 
-def test_a_forced_power_is_that_power_whatever_the_load(host: BusyHost, clock: FakeClock) -> None:
-    meter = CpuLoadMeter(host, clock, KNOWN, forced_w=42.0)
+def test_a_given_power_is_the_rated_power_and_the_load_counts(
+    host: BusyHost, clock: FakeClock
+) -> None:
+    meter = CpuLoadMeter(host, clock, UNKNOWN, forced_tdp_w=42.0)
     host.work(10.0, 1.0)
-    assert joules(meter) == pytest.approx(420.0)
+    busy_j = joules(meter)
+    assert busy_j == pytest.approx(10 * cpu_power_w(42.0, 1.0))
     host.work(10.0, 0.0)
-    assert joules(meter) == pytest.approx(840.0)
-    assert meter.devices[0].method.name == "forced"
+    assert joules(meter) - busy_j == pytest.approx(10 * cpu_power_w(42.0, 0.0))
+    method = meter.devices[0].method
+    assert (method.name, method.grade) == ("cpu.load_tdp", "D")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,10 @@ def test_forced_powers_replace_the_meters(search, tree: RaplTree) -> None:
     tree.zone("intel-rapl:0", "package-0")
     tree.zone("intel-rapl:0:0", "dram")
     assert methods(search(force_ram_power_w=5.0)) == {"cpu": "rapl.package", "ram": "forced"}
-    assert methods(search(force_cpu_power_w=5.0)) == {"cpu": "forced", "ram": "ram.model"}
+    assert methods(search(force_cpu_power_w=5.0)) == {
+        "cpu": "cpu.load_tdp",
+        "ram": "ram.model",
+    }
 
 
 def test_no_device_is_metered_twice(search, tree: RaplTree) -> None:
@@ -167,9 +170,11 @@ def test_hidden_processor_times_do_not_matter_to_a_counter(search, hide, tree: R
     assert methods(search()) == {"cpu": "rapl.package", "ram": "ram.model"}
 
 
-def test_hidden_processor_times_do_not_matter_to_a_forced_power(search, hide) -> None:
+def test_a_given_rated_power_needs_the_load_too(search, hide) -> None:
     hide("meminfo")
-    assert methods(search(force_cpu_power_w=5.0))["cpu"] == "forced"
+    detection = search(force_cpu_power_w=5.0)
+    assert methods(detection) == {"ram": "ram.model"}
+    assert "how busy" in next(r.reason for r in detection.refusals if r.component == "cpu")
 
 
 def test_a_hidden_size_of_memory_is_a_refusal_and_the_processor_still_counts(search, hide) -> None:

@@ -33,10 +33,11 @@ os._exit(0)
 
 
 def outcome(library: Path, hang_s: float) -> str:
-    variables = standin.environment(library.parent, hang=(0, hang_s))
+    variables = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    variables |= standin.environment(library.parent, hang=(0, hang_s))
     done = subprocess.run(
         [sys.executable, "-c", JOB],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+        env={**variables, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=60,
