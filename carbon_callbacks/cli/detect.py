@@ -61,6 +61,9 @@ def _print_tables(detection: Detection, console: Console) -> None:
         row = device.component, device.name, method.summary, method.grade
         table.add_row(*row, _range(method.sigma_ln))
     console.print(table)
+    for device in _devices(detection):
+        if device.note:
+            console.print(f"{device.name}: {device.note}")
     for refusal in detection.refusals:
         console.print(f"not used: {refusal.meter} ({refusal.component}): {refusal.reason}")
         if refusal.remedy:

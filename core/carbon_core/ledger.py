@@ -22,6 +22,9 @@ _MOST = 3.6e12
 _MAX_PRICES = 1024
 # A counter went round when its last power says so; the hundredth is for power that is not known exactly.
 _ROUND = 0.99
+# What is carried over is the mean power of about so long: a counter that advances in steps shows no
+# power at all, or twice the true one, between two readings that follow each other closely.
+_POWER_MEMORY_S = 10.0
 
 
 class Account:
@@ -40,6 +43,7 @@ class Account:
         "_measured_j",
         "_missing_s",
         "_points",
+        "_power_s",
         "_power_w",
         "_raw",
         "_raw_ns",
@@ -58,6 +62,8 @@ class Account:
         # Fraction that counts. Raw values, power and debt are the whole device's; totals are not.
         self._share = 1.0
         self._power_w: float | None = None
+        # Seconds that this power is the mean of.
+        self._power_s = 0.0
         # Seconds that went missing before any power was known; filled in by the first known power.
         self._unpowered_s = 0.0
         # Of these, the seconds since the first reading: a counter that goes on will deliver them.
@@ -133,9 +139,9 @@ class Account:
             self._book_missing(t_ns)
             self._suspect = (t_ns, raw_j)
         else:
-            power_w = delta_j * NANOSECONDS_PER_SECOND / (t_ns - self._raw_ns)
+            span_s = (t_ns - self._raw_ns) / NANOSECONDS_PER_SECOND
             self._raw, self._raw_ns = raw_j, t_ns
-            self._book_measured(t_ns, delta_j, power_w)
+            self._book_measured(t_ns, delta_j, delta_j / span_s, span_s)
 
     def _settle_suspect(self, t_ns: int, raw_j: float, since_ns: int, suspect_j: float) -> None:
         """Decide whether the last, implausible value was a bad read or where the counter is now.
@@ -181,15 +187,15 @@ class Account:
         mean_w = (before_w + power_w) / 2
         self._raw, self._raw_ns = power_w, t_ns
         if span_s > self.device.max_gap_s:
-            self._power_w = mean_w
+            self._power_w, self._power_s = mean_w, _POWER_MEMORY_S
             self._book_missing(t_ns)
             self._debt_j = 0.0
         else:
-            self._book_measured(t_ns, mean_w * span_s, mean_w)
+            self._book_measured(t_ns, mean_w * span_s, mean_w, span_s)
 
-    def _book_measured(self, t_ns: int, delta_j: float, power_w: float) -> None:
+    def _book_measured(self, t_ns: int, delta_j: float, power_w: float, span_s: float) -> None:
         self._booked_ns = t_ns
-        self._power_w = power_w
+        self._learn_power(power_w, span_s)
         if self._debt_j:
             repaid_j = min(delta_j, self._debt_j)
             self._debt_j -= repaid_j
@@ -197,6 +203,12 @@ class Account:
         if self._unpowered_s:
             self._fill_in(power_w)
         self._measured_j += delta_j * self._share
+
+    def _learn_power(self, power_w: float, span_s: float) -> None:
+        """Take a span into the power that missing time is given."""
+        self._power_s = min(_POWER_MEMORY_S, self._power_s + span_s)
+        before_w = power_w if self._power_w is None else self._power_w
+        self._power_w = before_w + (power_w - before_w) * min(1.0, span_s / self._power_s)
 
     def _fill_in(self, power_w: float) -> None:
         """Give the time before any power was known the first one that is."""

@@ -47,6 +47,14 @@ RAPL_CORE = Method("rapl.core", "C", 0.30, "RAPL core counter: package not meter
 # Yang et al., SC'24: gain errors of 19 cards against an external meter, rms 4.3 to 4.8 %; the
 # counter advances about every 100 ms, which leaves some 0.08 s of power open at a window's ends.
 NVML_ENERGY = Method("nvml.energy", "A", 0.05, "NVML energy counter", edge_s=0.08)
+# The mean of the last second follows a change half a second late, which matters at a window's ends.
+NVML_POWER_AVERAGE = Method(
+    "nvml.power.average", "B", 0.055, "NVML power, averaged by the driver", edge_s=0.5
+)
+# GA100's reading covers 25 of every 100 ms; the part unseen adds some 6 % to the gain's 5 %.
+NVML_POWER_SAMPLED = Method(
+    "nvml.power.sampled", "B", 0.08, "NVML power, a quarter of the time", edge_s=0.1
+)
 NVML_POWER = Method("nvml.power", "B", 0.055, "NVML power, polled and integrated", edge_s=0.1)
 GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.30, "GPU power limit x utilisation")
 # The load model on processors it was not fitted on has a log rms of 0.49 (tools/fit_load_model.py);

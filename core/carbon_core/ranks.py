@@ -43,6 +43,11 @@ def rank_of(environ: Mapping[str, str]) -> Rank:
     return Rank(_first_number(environ, _LOCAL_RANK), _first_number(environ, _RANK))
 
 
+def is_launched(environ: Mapping[str, str]) -> bool:
+    """Tell whether a launcher started this process, perhaps with others of the job beside it."""
+    return any(environ.get(name) for name in (*_LOCAL_RANK, *_RANK))
+
+
 def _first_number(environ: Mapping[str, str], names: tuple[str, ...]) -> int:
     for name in names:
         value = environ.get(name, "").strip()

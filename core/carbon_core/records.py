@@ -27,6 +27,9 @@ class Device:
         wrap_j: Range of a counter that wraps, in joules; None for one that never does.
         max_power_w: No real device of this kind draws more; a faster rise is refused.
         max_gap_s: Longest time between two power readings that may be bridged by a straight line.
+        least_share: Share of the energy (0 to 1) that is surely the run's own; less than 1 where others
+            use the device, too, and no meter tells the users apart.
+        note: What a reader must know about the device, or an empty string.
     """
 
     id: str
@@ -37,6 +40,8 @@ class Device:
     wrap_j: float | None = None
     max_power_w: float = 5000.0
     max_gap_s: float = 5.0
+    least_share: float = 1.0
+    note: str = ""
 
 
 class Reading(NamedTuple):
@@ -228,9 +233,15 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Utilization:
-    """Mean load over a run, in percent, and memory used; None where it is not known."""
+    """Mean load over a run, in percent, and memory used; None where it is not known.
+
+    Attributes:
+        gpu_least_share: Least share (0 to 1) of each GPU's work that is the run's own, by `Device.id`,
+            for those on which processes of others were seen.
+    """
 
     cpu_percent: float | None = None
     gpu_percent: float | None = None
     ram_percent: float | None = None
     ram_used_gb: float | None = None
+    gpu_least_share: Mapping[str, float] = field(default_factory=dict)

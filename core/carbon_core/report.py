@@ -89,6 +89,8 @@ class Provenance:
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
         missing_s: Longest time, over all devices, that was carried over instead of measured.
+        shared: What a reader must know of devices that others use, too, or that are counted whole, in
+            words; the low ends of the intervals leave out what may be others'.
         not_metered: What no figure contains, in words.
     """
 
@@ -97,6 +99,7 @@ class Provenance:
     share_by_grade: Mapping[str, float]
     is_estimate: bool
     missing_s: float
+    shared: tuple[str, ...] = ()
     not_metered: str = NOT_METERED
 
 
@@ -140,7 +143,7 @@ class Report:
     def energy_kwh(self) -> Estimate:
         """Energy in kWh with its 95 % interval, times PUE."""
         value = units.kwh(self.window.joules) * self.run.pue
-        return uncertainty.interval(value, self._energy_sigma_ln)
+        return uncertainty.interval(value, self._energy_sigma_ln, self._foreign_share)
 
     @property
     def hardware_kwh(self) -> float:
@@ -172,6 +175,7 @@ class Report:
             self.shares_by_grade,
             self.is_estimate,
             self.missing_s,
+            self.shared,
         )
 
     @property
@@ -179,7 +183,7 @@ class Report:
         """Emissions in kg CO2e with their 95 % interval: energy and intensity together."""
         grams = sum(share.grams for share in self.prices)
         sigma_ln = math.hypot(self._energy_sigma_ln, self._intensity_sigma_ln(grams))
-        return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln)
+        return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln, self._foreign_share)
 
     @property
     def intensity_g_per_kwh(self) -> float:
@@ -235,12 +239,40 @@ class Report:
         """The longest time, over all devices, for which energy was carried over, not measured."""
         return max((energy.missing_s for energy in self.window.by_device().values()), default=0.0)
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What a reader must know of devices that others use, too, or that are counted whole."""
+        devices = self.window.end.devices
+        others = self.utilization.gpu_least_share
+        notes = [f"{device.name}: {device.note}" for device in devices if device.note]
+        notes += [
+            f"{device.name}: processes of others ran on it; at least {others[device.id]:.0%} of its "
+            "work was this run's"
+            for device in devices
+            if device.id in others
+        ]
+        return tuple(notes)
+
+    @property
+    def _foreign_share(self) -> float:
+        """Share of the joules (0 to 1) that may be other users'."""
+        total_j = self.window.joules
+        if total_j <= 0:
+            return 0.0
+        others = self.utilization.gpu_least_share
+        foreign_j = sum(
+            energy.joules * (1.0 - min(device.least_share, others.get(device.id, 1.0)))
+            for device, energy in self.window.by_device().items()
+        )
+        return foreign_j / total_j
+
     def summary(self) -> str:
         """Return the run in one line for people."""
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
         kind = "estimate" if self.is_estimate else "measured"
         net = f" ({figure(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
         grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
+        kind += "; shared devices" if self._foreign_share else ""
         return (
             f"{self.status} after {self.duration_s:.1f} s: "
             f"{figure(energy.value)} kWh{net}, {figure(emissions.value)} gCO2e "

@@ -61,10 +61,16 @@ def _edge(method: Method, duration_s: float) -> float:
     return min(1.0, method.edge_s / duration_s) if duration_s > 0 else 0.0
 
 
-def interval(value: float, sigma_ln: float) -> Estimate:
-    """Return a value with its 95 % interval: value x exp(± 1.96 sigma)."""
+def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estimate:
+    """Return a value with its 95 % interval: value x exp(± 1.96 sigma).
+
+    Args:
+        value: The figure.
+        sigma_ln: One standard deviation of ln(reported / true).
+        foreign_share: Share of the value (0 to 1) that may be other users'; only the low end knows.
+    """
     factor = math.exp(Z_95 * sigma_ln)
-    return Estimate(value, value / factor, value * factor)
+    return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("nvml.c")
 SONAME = "libnvidia-ml.so.1"
-READINGS = ("energy", "power", "utilization")
+READINGS = ("energy", "power", "average", "utilization")
 _PREFIX = "NVML_STANDIN_"
 _NS_PER_S = 1_000_000_000
 
@@ -141,6 +141,12 @@ def environment(
     reset_at_ns: int | None = None,
     names: Sequence[str] = (),
     limit_w: float = 700.0,
+    reload_at_ns: int | None = None,
+    stuck_at_ns: int | None = None,
+    refusal: int | None = None,
+    capability: float | None = None,
+    processes: Mapping[int, int] | None = None,
+    mig: Sequence[int] = (),
 ) -> dict[str, str]:
     """Return the variables of a child process that shall see the stand-in.
 
@@ -157,6 +163,12 @@ def environment(
         reset_at_ns: When the energy counters fall to 0, in monotonic nanoseconds.
         names: Names of the GPUs; the last one goes for the rest.
         limit_w: Power limit in watts, which utilisation is a share of.
+        reload_at_ns: When the driver is loaded anew, in monotonic nanoseconds.
+        stuck_at_ns: From when on the energy counters stand still, in monotonic nanoseconds.
+        refusal: NVML error code of readings that are not supported.
+        capability: CUDA compute capability.
+        processes: Processes on every GPU and their utilisation in percent, by process id.
+        mig: Compute slices of each MIG device that every GPU is cut into.
 
     Returns:
         Settings of the stand-in, and an ``LD_LIBRARY_PATH`` that has `lib_dir` first.
@@ -178,8 +190,16 @@ def environment(
         settings |= {"HANG_FROM_NS": hang[0], "HANG_S": hang[1]}
     if lost is not None:
         settings |= {"LOST_FROM_NS": lost[0], "LOST_UNTIL_NS": lost[1]}
-    if reset_at_ns is not None:
-        settings["RESET_AT_NS"] = reset_at_ns
+    choices: dict[str, object] = {
+        "RESET_AT_NS": reset_at_ns,
+        "RELOAD_AT_NS": reload_at_ns,
+        "STUCK_AT_NS": stuck_at_ns,
+        "REFUSAL": refusal,
+        "CAPABILITY": capability,
+        "PROCESSES": ",".join(f"{pid}:{load}" for pid, load in (processes or {}).items()),
+        "MIG": ",".join(map(str, mig)),
+    }
+    settings |= {name: value for name, value in choices.items() if value is not None}
     path = os.pathsep.join(filter(None, [str(lib_dir), os.environ.get("LD_LIBRARY_PATH")]))
     return {"LD_LIBRARY_PATH": path} | {_PREFIX + k: str(v) for k, v in settings.items()}
 

@@ -16,7 +16,7 @@ from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import iso2_of
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output
-from carbon_core.ranks import Rank, rank_of
+from carbon_core.ranks import Rank, is_launched, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.tracker.run import LiveSource, Parts
@@ -72,7 +72,7 @@ def detect(
     settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, notices: Notices
 ) -> Detection:
     """Find the meters that the settings ask for; loads psutil and pynvml."""
-    from carbon_core.hardware.discover import Wanted, discover
+    from carbon_core.hardware.discover import GPU_VARIABLES, Wanted, discover
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
 
@@ -80,11 +80,12 @@ def detect(
     wanted = Wanted(
         period_s=settings.measure_power_secs,
         gpu_ids=settings.gpu_ids,
-        visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
+        gpu_environ={name: environ[name] for name in GPU_VARIABLES if name in environ},
         force_cpu_power_w=settings.force_cpu_power,
         force_ram_power_w=settings.force_ram_power,
         force_cpu_load=settings.force_mode_cpu_load,
         only_job=settings.tracking_mode == "process",
+        launched=is_launched(environ),
         idle_file=idle_file(home) if home else None,
     )
     return discover(Host(root), clock, wanted, notices.warn)

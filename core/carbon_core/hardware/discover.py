@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from carbon_core.clock import Clock
@@ -12,10 +12,12 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
-from carbon_core.hardware.host import Host
+from carbon_core.hardware.host import Host, JobProcesses
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
-from carbon_core.hardware.nvml import NvmlMeter, open_nvml
+from carbon_core.hardware.nvml.meter import NvmlMeter
+from carbon_core.hardware.nvml.search import open_nvml
+from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
@@ -27,6 +29,12 @@ from carbon_core.threads import LazyThread
 
 # A healthy driver answers within a second, also after a cold start of eight boards.
 _GPU_SEARCH_S = 5.0
+GPU_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "ROCR_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+)
 
 
 @dataclass(frozen=True)
@@ -36,21 +44,23 @@ class Wanted:
     Attributes:
         period_s: Time between two reads of a counter in seconds.
         gpu_ids: The user's choice of GPUs, or None.
-        visible_devices: Value of ``CUDA_VISIBLE_DEVICES``, or None when it is unset.
+        gpu_environ: The variables of the environment that choose GPUs (`GPU_VARIABLES`).
         force_cpu_power_w: Rated CPU power for the load model, in place of any counter, or None.
         force_ram_power_w: Constant RAM power in watts, or None.
         force_cpu_load: Use the load model even where a counter can be read.
         only_job: Count the share of this process and its children, or of its container or batch job.
+        launched: Whether a launcher started this process, with others of the job beside it.
         idle_file: Where the machine's idle draw is kept, or None.
     """
 
     period_s: float = 15.0
     gpu_ids: Sequence[int | str] | None = None
-    visible_devices: str | None = None
+    gpu_environ: Mapping[str, str] = field(default_factory=dict)
     force_cpu_power_w: float | None = None
     force_ram_power_w: float | None = None
     force_cpu_load: bool = False
     only_job: bool = False
+    launched: bool = False
     idle_file: Path | None = None
 
 
@@ -76,7 +86,7 @@ def discover(
     rams = _ram_meters(host, clock, wanted, cpus, refusals)
     gpus = gpu_search.result(refusals)
     meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
-    gauge = LoadGauge(host, _gpu_percent(gpus))
+    gauge = LoadGauge(host, _gpu_percent(gpus), _gpu_sharing(host, gpus, launched=wanted.launched))
     facts = _facts(host, identity, gpus)
     if wanted.idle_file is not None and not wanted.only_job:
         facts = replace(facts, idle_w=read_idle(wanted.idle_file))
@@ -113,6 +123,8 @@ class _GpuSearch:
             self._error = MeterError(f"NVML did not answer within {_GPU_SEARCH_S:g} s")
         if self._error is not None:
             refusals.append(_refusal("nvml", "gpu", self._error))
+        for meter in self._found:
+            refusals += meter.dropped
         return self._found
 
     def _search(self) -> None:
@@ -122,7 +134,7 @@ class _GpuSearch:
                 self._clock,
                 wanted.period_s,
                 wanted.gpu_ids,
-                wanted.visible_devices,
+                wanted.gpu_environ,
                 self._on_problem,
             )
         except MeterError as error:
@@ -229,6 +241,13 @@ def _gpu_percent(gpus: Sequence[NvmlMeter]) -> Callable[[], float | None] | None
         return sum(loads) / len(loads) if loads else None
 
     return mean_percent
+
+
+def _gpu_sharing(host: Host, gpus: Sequence[NvmlMeter], *, launched: bool) -> GpuSharing | None:
+    if not gpus or not host.sees_all_processes():
+        return None
+    boards = [board for meter in gpus for board in meter.boards]
+    return GpuSharing(gpus[0].nvml, boards, JobProcesses(launched=launched).__contains__)
 
 
 def _refusal(meter: str, component: Component, error: MeterError) -> Refusal:

@@ -7,8 +7,10 @@ first invalid entry ends the list.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+_NO_SLICES: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,20 @@ class Selection:
     Attributes:
         indices: Positions in the driver's own order, no position twice.
         problem: What could not be resolved, in words, or an empty string.
+        slices: Names of the MIG slices that were chosen, by the position of their board; a board
+            that was chosen whole has none.
     """
 
     indices: tuple[int, ...]
     problem: str = ""
+    slices: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def select(
-    uuids: Sequence[str], gpu_ids: Sequence[int | str] | None, visible_devices: str | None
+    uuids: Sequence[str],
+    gpu_ids: Sequence[int | str] | None,
+    visible_devices: str | None,
+    slices: Mapping[str, int] = _NO_SLICES,
 ) -> Selection:
     """Choose among GPUs.
 
@@ -33,53 +41,72 @@ def select(
         uuids: UUIDs of all GPUs in the driver's order (``GPU-…``).
         gpu_ids: The user's own choice (indices, UUIDs or their prefixes, MIG names), or None.
         visible_devices: Value of ``CUDA_VISIBLE_DEVICES``, or None when it is unset.
+        slices: Names of the MIG slices (``MIG-…``), each with the position of its board.
     """
+    names = {name.lower(): _Place(i) for i, name in enumerate(uuids) if name}
+    names |= {name.lower(): _Place(i, name) for name, i in slices.items()}
     if gpu_ids is not None:
-        return _from_settings(uuids, gpu_ids)
+        return _from_settings(uuids, names, gpu_ids)
     if visible_devices is not None:
-        return _from_environment(uuids, visible_devices)
+        return _selection(_from_environment(len(uuids), names, visible_devices))
     return Selection(tuple(range(len(uuids))))
 
 
-def _from_settings(uuids: Sequence[str], gpu_ids: Sequence[int | str]) -> Selection:
-    found = {gpu_id: _position(uuids, _full_name(gpu_id)) for gpu_id in gpu_ids}
-    unknown = [str(gpu_id) for gpu_id, position in found.items() if position is None]
-    known = (position for position in found.values() if position is not None)
+@dataclass(frozen=True)
+class _Place:
+    """A board, or a slice of it by name."""
+
+    index: int
+    slice: str = ""
+
+
+def _from_settings(
+    uuids: Sequence[str], names: Mapping[str, _Place], gpu_ids: Sequence[int | str]
+) -> Selection:
+    found = {gpu_id: _place(len(uuids), names, _full_name(gpu_id)) for gpu_id in gpu_ids}
+    unknown = [str(gpu_id) for gpu_id, place in found.items() if place is None]
     problem = ""
     if unknown:
-        problem = (
-            f"gpu_ids: no GPU is called {', '.join(unknown)}; this machine has {_names(uuids)}"
-        )
-    return Selection(tuple(dict.fromkeys(known)), problem)
+        listed = ", ".join(f"{i} ({uuid})" for i, uuid in enumerate(uuids)) or "none"
+        problem = f"gpu_ids: no GPU is called {', '.join(unknown)}; this machine has {listed}"
+    return _selection((place for place in found.values() if place is not None), problem)
 
 
-def _full_name(gpu_id: int | str) -> int | str:
+def _full_name(gpu_id: int | str) -> str:
     """Return an index or a name with its kind, which people may leave out, unlike CUDA."""
     text = str(gpu_id)
-    return (
-        gpu_id if text.isdecimal() or text.upper().startswith(("GPU-", "MIG-")) else f"GPU-{text}"
-    )
+    named = text.isdecimal() or text.upper().startswith(("GPU-", "MIG-"))
+    return text if named else f"GPU-{text}"
 
 
-def _from_environment(uuids: Sequence[str], visible_devices: str) -> Selection:
-    indices: list[int] = []
+def _from_environment(
+    count: int, names: Mapping[str, _Place], visible_devices: str
+) -> Iterable[_Place]:
     for entry in visible_devices.split(",") if visible_devices.strip() else ():
-        position = _position(uuids, entry.strip())
-        if position is None:
-            break
-        indices.append(position)
-    return Selection(tuple(dict.fromkeys(indices)))
+        place = _place(count, names, entry.strip())
+        if place is None:
+            return
+        yield place
 
 
-def _position(uuids: Sequence[str], gpu_id: int | str) -> int | None:
-    text = str(gpu_id)
+def _place(count: int, names: Mapping[str, _Place], text: str) -> _Place | None:
     if text.isdecimal():
-        return int(text) if int(text) < len(uuids) else None
+        return _Place(int(text)) if int(text) < count else None
     # A slice of the old naming scheme carries its board: MIG-GPU-<uuid>/<instance>/<compute>.
-    prefix = text.removeprefix("MIG-").split("/")[0].lower()
-    matches = [i for i, uuid in enumerate(uuids) if prefix and uuid.lower().startswith(prefix)]
+    board = text.removeprefix("MIG-") if text.upper().startswith("MIG-GPU-") else text
+    prefix = board.split("/")[0].lower()
+    matches = [place for name, place in names.items() if prefix and name.startswith(prefix)]
     return matches[0] if len(matches) == 1 else None
 
 
-def _names(uuids: Sequence[str]) -> str:
-    return ", ".join(f"{i} ({uuid})" for i, uuid in enumerate(uuids)) or "none"
+def _selection(places: Iterable[_Place], problem: str = "") -> Selection:
+    chosen: dict[int, tuple[str, ...]] = {}
+    whole: set[int] = set()
+    for place in places:
+        before = chosen.setdefault(place.index, ())
+        if not place.slice:
+            whole.add(place.index)
+        elif place.slice not in before:
+            chosen[place.index] = (*before, place.slice)
+    slices = {i: names for i, names in chosen.items() if names and i not in whole}
+    return Selection(tuple(chosen), problem, slices)

@@ -5,6 +5,7 @@ The only module that knows psutil.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 import psutil
 
 from carbon_core.units import BYTES_PER_GIB
+
+# PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,13 @@ class Host:
         memory = _told(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
+    def sees_all_processes(self) -> bool:
+        """Tell whether process ids mean here what they mean to a driver: not so in a container."""
+        try:
+            return str((self.root / "proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
+        except OSError:
+            return False
+
     def text(self, path: str) -> str:
         """Return a small system file's text, or an empty string when it cannot be read."""
         try:
@@ -100,6 +111,26 @@ class ProcessTree:
         """
         used = [use for use in map(_use_of, self._members) if use is not None]
         return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
+
+
+class JobProcesses:
+    """Which processes are the job's: this one, its children, and what its launcher started beside it.
+
+    Args:
+        launched: Whether a launcher started this process, with others of the job beside it.
+    """
+
+    def __init__(self, *, launched: bool) -> None:
+        self._eldest = os.getppid() if launched else os.getpid()
+        self._known: dict[int, bool] = {}
+
+    def __contains__(self, pid: int) -> bool:
+        """Tell whether a process is the job's; one that has ended already is not known to be."""
+        if pid not in self._known:
+            process = _told(lambda: psutil.Process(pid))
+            ancestors = _told(process.parents) if process else None
+            self._known[pid] = self._eldest in (pid, *(one.pid for one in ancestors or ()))
+        return self._known[pid]
 
 
 def _use_of(process: psutil.Process) -> tuple[float, float] | None:

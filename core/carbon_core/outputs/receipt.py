@@ -35,6 +35,7 @@ def receipt(report: Report) -> dict[str, Any]:
         "components": {name: _component(report, name) for name in report.components},
         "devices": _devices(report),
         "missing_s": report.missing_s,
+        "shared": report.shared,
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
         "intensities": [_price(share) for share in report.prices],
@@ -74,6 +75,8 @@ def _devices(report: Report) -> list[dict[str, Any]]:
             "component": device.component,
             "method": device.method.name,
             "grade": device.method.grade,
+            "least_share": device.least_share,
+            "note": device.note,
             **energy._asdict(),
         }
         for device, energy in report.window.by_device().items()

@@ -38,7 +38,7 @@ def search(tree: RaplTree, problems: list[str]) -> Iterator[object]:
     found: list[Detection] = []
 
     def search(host: Host | None = None, **wanted: object) -> Detection:
-        asked = Wanted(visible_devices="", **wanted)  # type: ignore[arg-type]
+        asked = Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}, **wanted)  # type: ignore[arg-type]
         found.append(discover(host or Host(tree.root), FakeClock(), asked, problems.append))
         return found[-1]
 
@@ -117,7 +117,12 @@ def test_facts_about_the_machine(search) -> None:
 
 
 def test_a_machine_that_tells_nothing_is_still_modelled(tmp_path: Path, problems) -> None:
-    detection = discover(Host(tmp_path), FakeClock(), Wanted(visible_devices=""), problems.append)
+    detection = discover(
+        Host(tmp_path),
+        FakeClock(),
+        Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}),
+        problems.append,
+    )
     assert methods(detection) == {"cpu": "cpu.load_default", "ram": "ram.model"}
     assert detection.host.cpu_model is None
 

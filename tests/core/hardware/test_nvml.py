@@ -9,17 +9,22 @@ import time
 import pytest
 from nvml_standin.standin import PowerCurve, build, environment, why_not
 
+from carbon_core.hardware.host import Host
+
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
+UUID = "GPU-00000000-0000-0000-0000-00000000000"
 WAVE = PowerCurve(100.0, 400.0, period_s=0.5)
 
 # Measures for a while and prints, for each GPU, its method, joules and missing seconds, with the
 # instants between which they were drawn.
 MEASURE = """
-import json, sys, time
+import json, os, sys, time
 from carbon_callbacks import EmissionsTracker
+processes = os.environ.get("NVML_STANDIN_PROCESSES", "")
+os.environ["NVML_STANDIN_PROCESSES"] = processes.replace("self", str(os.getpid()))
 settings = json.loads(sys.argv[1])
-tracker = EmissionsTracker(save_to_file=False, log_level="error", **settings)
+tracker = EmissionsTracker(save_to_file=False, log_level="warning", **settings)
 tracker.start()
 time.sleep(0.3)
 with tracker.window("all") as window:
@@ -31,8 +36,17 @@ devices = [
     if d.component == "gpu"
 ]
 kg = tracker.stop()
+report = tracker.final_report
+energy = report.energy_kwh
 json.dump(
-    {"devices": devices, "t0_ns": window.start.t_ns, "t1_ns": window.end.t_ns, "kg": kg}, sys.stdout
+    {
+        "devices": devices, "t0_ns": window.start.t_ns, "t1_ns": window.end.t_ns, "kg": kg,
+        "shared": report.shared, "summary": report.summary(),
+        "refused": [f"{r.reason} | {r.remedy}" for r in report.refusals if r.meter == "nvml"],
+        "gpu_share": report.window.component_j("gpu") / report.window.joules,
+        "low": energy.low / energy.value, "high": energy.high / energy.value,
+    },
+    sys.stdout,
 )
 """
 
@@ -44,18 +58,19 @@ def library(tmp_path_factory):
 
 @pytest.fixture
 def measure(library, tmp_path):
-    def run(seconds=1.2, settings=None, visible=None, **standin):
+    def run(seconds=1.2, settings=None, visible=None, environ=None, **standin):
         variables = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
         variables |= environment(library.parent, **{"curve": WAVE, **standin})
         variables |= {"PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path)}
         if visible is not None:
             variables["CUDA_VISIBLE_DEVICES"] = visible
+        variables |= environ or {}
         command = [sys.executable, "-c", MEASURE, json.dumps(settings or {}), str(seconds)]
         done = subprocess.run(
             command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return {**json.loads(done.stdout), "stderr": done.stderr}
 
     return run
 
@@ -77,6 +92,134 @@ def test_without_a_counter_power_is_polled_and_integrated(measure):
     # A step of the wave falls somewhere within 0.1 s between two polls.
     truth_j = curve.energy_j(found["t0_ns"], found["t1_ns"])
     assert device["joules"] == pytest.approx(truth_j, abs=4 * 0.05 * 300)
+
+
+def test_the_drivers_own_average_comes_before_its_instantaneous_power(measure):
+    found = measure(seconds=3.0, supports=("power", "average"))
+    (device,) = found["devices"]
+    assert device["method"] == "nvml.power.average"
+    # The wave's period divides the second that the driver averages over.
+    truth_j = WAVE.energy_j(found["t0_ns"], found["t1_ns"])
+    assert device["joules"] == pytest.approx(truth_j, rel=0.03)
+
+
+def test_a_board_that_looks_a_quarter_of_the_time_is_less_sure(measure):
+    found = measure(seconds=0.3, supports=("power",), capability=8.0)
+    assert found["devices"][0]["method"] == "nvml.power.sampled"
+
+
+def test_a_counter_that_is_not_there_is_told(measure):
+    refused = measure(seconds=0.1, supports=("power",))["refused"]
+    assert refused == ["no energy counter of GPU 0 (" + UUID + "0): Not Supported | "]
+
+
+def test_a_counter_that_may_not_be_read_is_told_with_a_remedy(measure):
+    refused = measure(seconds=0.1, supports=("power",), refusal=4)["refused"]
+    assert len(refused) == 2  # the counter and the average
+    assert refused[0].startswith("no energy counter of GPU 0 (" + UUID + "0): Insufficient Perm")
+    assert "NVIDIA_DRIVER_CAPABILITIES" in refused[0]
+
+
+def test_a_counter_that_stands_still_is_missing_not_zero(measure):
+    found = measure(
+        seconds=4.0,
+        settings={"measure_power_secs": 0.2},
+        stuck_at_ns=time.monotonic_ns() + 2_000_000_000,
+        curve=PowerCurve.constant(200.0),
+    )
+    (device,) = found["devices"]
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    assert device["missing_s"] > 0.5
+    # A second passes before standing still is sure.
+    assert 0.6 * 200.0 * seconds < device["joules"] <= 200.0 * seconds * 1.02
+
+
+def test_power_of_zero_is_no_reading(measure):
+    found = measure(seconds=0.2, supports=("power", "average"), curve=PowerCurve.constant(0.0))
+    assert found["devices"] == []
+    assert any("no power of GPU 0 (" + UUID + "0): it gives 0" in r for r in found["refused"])
+
+
+@pytest.mark.parametrize("power_w", [6000.0, 4.0e6])
+def test_a_power_that_no_board_draws_is_missing(measure, power_w):
+    found = measure(seconds=0.5, supports=("power",), curve=PowerCurve.constant(power_w))
+    (device,) = found["devices"]
+    assert device["joules"] == 0.0
+    assert device["missing_s"] > 0.4
+
+
+def test_a_driver_that_is_loaded_anew_is_found_again(measure):
+    found = measure(
+        seconds=4.0,
+        gpus=2,
+        settings={"measure_power_secs": 0.2},
+        reload_at_ns=time.monotonic_ns() + 2_500_000_000,
+        curve=PowerCurve.constant(200.0),
+    )
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    for device in found["devices"]:
+        assert device["joules"] == pytest.approx(200.0 * seconds, rel=0.05)
+        assert 0.0 < device["missing_s"] < 1.5
+
+
+def test_a_board_that_is_lost_from_the_start_leaves_the_others_their_places(measure):
+    lost = (0, 2**62)
+    found = measure(gpus=3, lost=lost, lost_index=1, seconds=0.2, visible="2,1")
+    assert [device["id"][-1] for device in found["devices"]] == ["2"]
+    assert "GPU 1 (lost) gives neither energy" in found["stderr"]
+
+
+def test_a_slice_counts_its_whole_board_and_says_so(measure):
+    slice_name = "MIG-00000000-0000-0000-0001-000000000000"
+    found = measure(gpus=2, mig=(1, 2, 4), visible=slice_name, seconds=0.5)
+    (device,) = found["devices"]
+    truth_j = WAVE.energy_j(found["t0_ns"], found["t1_ns"])
+    assert device["joules"] == pytest.approx(truth_j, rel=0.02)
+    (note,) = found["shared"]
+    assert note.endswith("the whole board counts; the chosen slices are at least 29% of it")
+    assert "shared devices" in found["summary"]
+    foreign = found["gpu_share"] * (1 - 2 / 7)
+    assert found["low"] == pytest.approx((1 - foreign) / found["high"], rel=1e-6)
+
+
+def test_a_board_that_is_cut_and_chosen_whole_is_noted_and_not_halved(measure):
+    found = measure(mig=(3, 4), seconds=0.2)
+    assert found["shared"] == [
+        "NVML Stand-In: a MIG board: the whole board counts, with all its slices"
+    ]
+    assert found["low"] == pytest.approx(1 / found["high"])
+
+
+@pytest.mark.skipif(
+    not Host().sees_all_processes(), reason="process ids are a container's own here"
+)
+@pytest.mark.parametrize(
+    ("processes", "share"), [("self:60", None), ("self:60,1:20", 0.75), ("1:50", 0.0)]
+)
+def test_processes_of_others_lower_what_is_surely_the_runs_own(measure, processes, share):
+    found = measure(environ={"NVML_STANDIN_PROCESSES": processes}, seconds=0.3)
+    if share is None:
+        assert found["shared"] == []
+        return
+    (note,) = found["shared"]
+    assert note.endswith(f"at least {share:.0%} of its work was this run's")
+    foreign = found["gpu_share"] * (1 - share)
+    assert found["low"] == pytest.approx((1 - foreign) / found["high"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("order", "visible", "told"),
+    [(None, "1", True), ("PCI_BUS_ID", "1", False), (None, UUID + "1", False), (None, None, False)],
+)
+def test_indices_of_cuda_on_a_mixed_machine_are_questioned(measure, order, visible, told):
+    found = measure(
+        gpus=2,
+        names=["NVIDIA A100", "NVIDIA H100"],
+        visible=visible,
+        environ={"CUDA_DEVICE_ORDER": order} if order else {},
+        seconds=0.1,
+    )
+    assert ("CUDA counts the fastest GPU first" in found["stderr"]) is told
 
 
 def test_without_counter_and_power_the_limit_times_utilisation_counts(measure):

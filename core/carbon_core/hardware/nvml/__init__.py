@@ -1,0 +1,1 @@
+"""NVIDIA GPUs through NVML. The only package that knows pynvml."""

@@ -1,0 +1,64 @@
+"""Reads boards that share a period."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from carbon_core.clock import Clock
+from carbon_core.hardware.nvml.board import Board
+from carbon_core.hardware.nvml.session import Session
+from carbon_core.records import Reading, Refusal
+
+
+class NvmlMeter:
+    """Reads a group of boards that share a period.
+
+    Args:
+        session: The library, open.
+        boards: The boards.
+        clock: Source of the readings' times.
+        period_s: Longest time between two reads in seconds.
+    """
+
+    def __init__(
+        self, session: Session, boards: Sequence[Board], clock: Clock, period_s: float
+    ) -> None:
+        self.devices = tuple(board.device for board in boards)
+        self.period_s = period_s
+        self.dropped: tuple[Refusal, ...] = ()
+        self.boards = tuple(boards)
+        self.nvml = session.nvml
+        self._session = session
+        self._clock = clock
+        self._open = True
+        session.hold(boards)
+
+    def read(self) -> list[Reading]:
+        """Read every board, each reading at the middle of its own call."""
+        monotonic_ns = self._clock.monotonic_ns
+        readings: list[Reading] = []
+        failures = 0
+        for board in self.boards:
+            before_ns = monotonic_ns()
+            value = board.read(before_ns)
+            readings.append(Reading(board.device.id, (before_ns + monotonic_ns()) // 2, value))
+            failures += board.failures
+        if failures:
+            self._session.revive(monotonic_ns())
+        return readings
+
+    def utilization_percent(self) -> float | None:
+        """Return the mean utilisation of the boards in percent, or None when none tells."""
+        nvml = self.nvml
+        loads: list[float] = []
+        for board in self.boards:
+            with contextlib.suppress(nvml.NVMLError):
+                loads.append(float(nvml.nvmlDeviceGetUtilizationRates(board.handle).gpu))
+        return sum(loads) / len(loads) if loads else None
+
+    def close(self) -> None:
+        """Release the library, which counts its users."""
+        if self._open:
+            self._open = False
+            self._session.release()
