@@ -12,6 +12,7 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.dimms import read_dimms
 from carbon_core.hardware.host import Host, JobProcesses
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
@@ -24,6 +25,7 @@ from carbon_core.hardware.rapl import open_rapl
 from carbon_core.hardware.rapl_meter import RaplMeter
 from carbon_core.hardware.rapl_perf import open_rapl_perf
 from carbon_core.hardware.rapl_zones import zone_facts
+from carbon_core.methods import RAPL_CORE
 from carbon_core.records import Component, HostFacts, Refusal
 from carbon_core.threads import LazyThread
 
@@ -179,18 +181,28 @@ def _rapl_meter(
     refusals: list[Refusal],
     on_problem: Callable[[str], None],
 ) -> RaplMeter | None:
-    dram = wanted.force_ram_power_w is None
-    for name, opener in (("rapl", open_rapl), ("rapl by perf", open_rapl_perf)):
+    def tried(name: str, opener: Callable[..., RaplMeter]) -> RaplMeter | None:
+        dram = wanted.force_ram_power_w is None
         try:
             meter = opener(
                 host.root, clock, wanted.period_s, cpu_model, dram=dram, on_problem=on_problem
             )
         except MeterError as error:
             refusals.append(_refusal(name, "cpu", error))
-        else:
-            refusals += meter.dropped
-            return meter
-    return None
+            return None
+        refusals.extend(meter.dropped)
+        return meter
+
+    files = tried("rapl", open_rapl)
+    if files is not None and any(device.method is not RAPL_CORE for device in files.devices):
+        return files
+    events = tried("rapl by perf", open_rapl_perf)
+    if files is None or events is None:
+        return files or events
+    files.close()
+    reason = "its files show the cores only, perf events the whole package"
+    refusals.append(Refusal("rapl", "cpu", reason))
+    return events
 
 
 def _ram_meters(
@@ -200,7 +212,9 @@ def _ram_meters(
     if metered:
         return []
     try:
-        return [RamMeter(clock, host.ram_total_gb(), wanted.period_s, wanted.force_ram_power_w)]
+        dimms = read_dimms(host.root)
+        size_gb, forced_w = host.ram_total_gb(), wanted.force_ram_power_w
+        return [RamMeter(clock, size_gb, wanted.period_s, forced_w, dimms)]
     except MeterError as error:
         refusals.append(_refusal("ram model", "ram", error))
         return []

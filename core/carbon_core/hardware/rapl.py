@@ -5,6 +5,7 @@ Which zones count is decided in `rapl_zones`; here their counters are opened.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -77,13 +78,18 @@ def open_rapl(
 
 def _open(zone: Zone, cpu_model: str) -> Counter:
     """Open a zone's counter and prove that it can be read."""
-    descriptor = os.open(zone.path / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = _descriptor(zone.path)
     try:
         _read_joules(descriptor)
     except (OSError, ValueError):
         os.close(descriptor)
         raise
-    return Counter(_device(zone, cpu_model), _place(zone), descriptor, _read_joules)
+    again = functools.partial(_descriptor, zone.path)
+    return Counter(_device(zone, cpu_model), _place(zone), descriptor, _read_joules, again)
+
+
+def _descriptor(zone: Path) -> int:
+    return os.open(zone / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _device(zone: Zone, cpu_model: str) -> Device:

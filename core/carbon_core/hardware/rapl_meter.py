@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Counter:
     """An open counter.
 
@@ -30,12 +31,27 @@ class Counter:
         place: Where it was found, for people.
         descriptor: The open file; closed by the meter.
         joules: Reads the descriptor; raises OSError or ValueError when that does not work.
+        opened_again: Opens the place anew, for a socket that was taken out and put back; None where
+            there is no such thing.
     """
 
     device: Device
     place: str
     descriptor: int
     joules: Callable[[int], float]
+    opened_again: Callable[[], int] | None = None
+
+    def reopen(self) -> bool:
+        """Open the place anew; tell whether that worked."""
+        if self.opened_again is None:
+            return False
+        try:
+            descriptor = self.opened_again()
+        except OSError:
+            return False
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+        return True
 
 
 class RaplMeter:
@@ -79,12 +95,20 @@ class RaplMeter:
     def _joules(self, counter: Counter) -> float | None:
         try:
             return counter.joules(counter.descriptor)
-        except (OSError, ValueError) as error:
-            # Permission withdrawn, zone unplugged, or garbage: a missing value, not an end.
-            if counter.place not in self._failed:
-                self._failed.add(counter.place)
-                self._on_problem(_lost(counter, error))
-            return None
+        except OSError as error:
+            if counter.reopen():
+                with contextlib.suppress(OSError, ValueError):
+                    return counter.joules(counter.descriptor)
+            self._missing(counter, error)
+        except ValueError as error:
+            self._missing(counter, error)
+        return None
+
+    def _missing(self, counter: Counter, error: OSError | ValueError) -> None:
+        """Say once that permission was withdrawn, a zone unplugged or garbage shown; it is no end."""
+        if counter.place not in self._failed:
+            self._failed.add(counter.place)
+            self._on_problem(_lost(counter, error))
 
 
 def close_all(counters: list[Counter]) -> None:

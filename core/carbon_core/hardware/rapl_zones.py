@@ -48,6 +48,13 @@ class Zone:
         """Whether this is a whole processor package, or a die of one."""
         return self.name.startswith("package")
 
+    def is_readable(self) -> bool:
+        """Tell whether the counter can be read now."""
+        try:
+            return self.joules() >= 0.0
+        except (OSError, ValueError):
+            return False
+
     def joules(self) -> float:
         """Read the counter.
 
@@ -125,16 +132,27 @@ def _order(directory: str) -> tuple[bool, list[int], str]:
 
 
 def _without_twins(zones: Sequence[Zone], choice: Choice) -> list[Zone]:
-    first: dict[str, Zone] = {}
+    twins: dict[str, list[Zone]] = {}
     for zone in zones:
-        if zone.is_package and first.setdefault(zone.name, zone) is not zone:
-            choice.drop(zone, f"{first[zone.name].path.name} is the same package")
-    return list(first.values())
+        if zone.is_package:
+            twins.setdefault(zone.name, []).append(zone)
+    kept = [_readable(group) for group in twins.values()]
+    for zone in kept:
+        for twin in twins[zone.name]:
+            if twin is not zone:
+                choice.drop(twin, f"{zone.path.name} is the same package")
+    return kept
 
 
 def _dram(zones: Sequence[Zone], package: Zone) -> list[Zone]:
     """Return a package's DRAM, which either of its twins may show."""
-    return [zone for zone in zones if zone.name == "dram" and zone.parent == package.name][:1]
+    drams = [zone for zone in zones if zone.name == "dram" and zone.parent == package.name]
+    return [_readable(drams)] if drams else []
+
+
+def _readable(twins: Sequence[Zone]) -> Zone:
+    """Return the first of several views of one counter that can be read, else the first."""
+    return next((zone for zone in twins if zone.is_readable()), twins[0])
 
 
 # --- dies that show one counter -------------------------------------------------------------------

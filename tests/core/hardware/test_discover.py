@@ -79,6 +79,36 @@ def test_without_counters_everything_is_modelled_and_the_refusal_says_why(search
     assert refusals["nvml"].reason
 
 
+def test_zones_left_out_are_told_with_their_reasons(search, tree: RaplTree) -> None:
+    for view in ("intel-rapl", "intel-rapl-mmio"):
+        tree.zone(f"{view}:0", "package-0")
+    tree.zone("intel-rapl:1", "psys")
+    detection = search()
+    assert methods(detection)["cpu"] == "rapl.package"
+    reasons = [refusal.reason for refusal in detection.refusals if refusal.meter == "rapl"]
+    assert [reason.split(" is not counted: ")[0] for reason in reasons] == [
+        "intel-rapl:1 (psys)",
+        "intel-rapl-mmio:0 (package-0)",
+    ]
+    assert detection.host.facts["rapl_psys"] == "present (intel-rapl:1), not counted"
+
+
+def test_cores_without_a_package_are_counted_and_graded_lower(search, tree: RaplTree) -> None:
+    tree.zone("intel-rapl:0", "core")
+    (meter, _) = search().meters
+    (device,) = meter.devices
+    assert (device.method.name, device.method.grade, device.component) == ("rapl.core", "C", "cpu")
+
+
+def test_where_neither_files_nor_events_can_be_used_both_say_why(search, tree: RaplTree) -> None:
+    tree.zone("intel-rapl:0", "psys")
+    detection = search()
+    assert methods(detection)["cpu"] == "cpu.load_tdp"
+    refusals = {refusal.meter: refusal.reason for refusal in detection.refusals}
+    assert "only a psys zone" in refusals["rapl"]
+    assert "no perf event power/energy-pkg" in refusals["rapl by perf"]
+
+
 def test_the_load_model_can_be_forced(search, tree: RaplTree) -> None:
     tree.zone("intel-rapl:0", "package-0")
     assert methods(search(force_cpu_load=True))["cpu"] == "cpu.load_tdp"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from faults.lab import JOULES_PER_KWH, LabTracker, said
+from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said
 
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.report import Report
@@ -26,14 +26,22 @@ class Machine:
             self.tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J) for i in (0, 1)
         ]
         self.joules = [1_000.0, 2_000.0]
-        self.broken = False
+        self.broken = self.opened = False
         self.run_s = 0.0
         self._show()
         self.tracker = LabTracker(self.clock, lambda: [self._meter()])
 
     def _meter(self):
         tell = self.tracker.notices.warn
-        return open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
+        meter = open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
+        self.opened = True
+        return meter
+
+    def start(self) -> None:
+        """Start, and wait for the first reading: the fake clock would not."""
+        self.tracker.start()
+        assert eventually(lambda: self.opened)
+        self.tracker.flush()
 
     def work(self, seconds: float) -> None:
         """Let time pass at full load, and have every counter read."""
@@ -67,7 +75,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
-    machine.tracker.start()
+    machine.start()
     machine.work(10.0)
     return machine
 
@@ -130,14 +138,33 @@ def test_garbage_to_the_end_is_carried_over_and_graded_so(machine: Machine) -> N
     assert report.shares_by_grade["E"] == pytest.approx(100.0 * 30.0 / (150.0 * 40.0))
 
 
+def unplug(machine: Machine) -> None:
+    """Take the first socket away: its open file can no longer be read, and its place is empty."""
+    counter = machine.zones[0] / "energy_uj"
+    refused = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(refused, descriptor_of(counter))
+    os.close(refused)
+    machine.broken = True
+    counter.rename(counter.with_name("unplugged"))
+
+
+def test_a_socket_that_is_plugged_in_again_is_read_again(machine: Machine) -> None:
+    unplug(machine)
+    for _ in range(3):
+        machine.work(10.0)
+    (machine.zones[0] / "unplugged").rename(machine.zones[0] / "energy_uj")
+    machine.repair()
+    machine.work(10.0)
+    report = machine.stop()
+    assert report.missing_s == pytest.approx(30.0)
+    assert joules(report) == pytest.approx(150.0 * machine.run_s)
+    assert len(lines_about_the_counter(machine)) == 1
+
+
 def test_a_right_withdrawn_or_a_zone_unplugged_fails_alone_and_is_said_once(
     machine: Machine,
 ) -> None:
-    """What was a counter is now a descriptor that the system refuses to read."""
-    open_file = descriptor_of(machine.zones[0] / "energy_uj")
-    refused = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(refused, open_file)
-    os.close(refused)
+    unplug(machine)
     for _ in range(3):
         machine.work(10.0)
     report = machine.stop()
@@ -171,7 +198,7 @@ def test_without_a_range_a_fall_is_a_reset_and_nothing_is_guessed(tmp_path: Path
     machine.joules[0] = RANGE_J - 2_000.0
     machine._show()
     (machine.zones[0] / "max_energy_range_uj").rename(tmp_path / "hidden")
-    machine.tracker.start()
+    machine.start()
     (tmp_path / "hidden").rename(machine.zones[0] / "max_energy_range_uj")
     for _ in range(4):
         machine.work(10.0)

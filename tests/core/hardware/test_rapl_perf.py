@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from carbon_core.errors import MeterError
+from carbon_core.hardware.discover import Wanted, discover
+from carbon_core.hardware.host import Host
 from carbon_core.hardware.rapl_perf import open_rapl_perf, perf_event_open
 from carbon_core.ledger import Ledger
 from carbon_core.records import Energy
-from carbon_core.testing import FakeClock
+from carbon_core.testing import FakeClock, RaplTree
 
 POWER = "sys/bus/event_source/devices/power"
 JOULES_PER_COUNT = 2.0**-32
@@ -155,6 +157,25 @@ def test_an_event_that_fails_is_missing_said_once_and_the_others_go_on(
     (line,) = problems
     assert line.startswith("cannot read power/energy-pkg of package-0 any more: ")
     meter.close()
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_events_of_the_package_come_before_files_of_its_cores(
+    tree: PerfTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, *, permitted: bool
+) -> None:
+    RaplTree(tree.root).zone("intel-rapl:0", "core")
+    monkeypatch.setitem(open_rapl_perf.__kwdefaults__, "perf_open", kernel.open)
+    if not permitted:
+        kernel.refuse[PACKAGE] = errno.EACCES
+    wanted = Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
+    detection = discover(Host(tree.root), FakeClock(), wanted, lambda line: None)
+    methods = {d.method.name for m in detection.meters for d in m.devices if d.component == "cpu"}
+    reasons = {refusal.meter: refusal.reason for refusal in detection.refusals}
+    assert methods == ({"rapl.package"} if permitted else {"rapl.core"})
+    assert ("rapl" in reasons) is permitted
+    assert ("rapl by perf" in reasons) is not permitted
+    for meter in detection.meters:
+        meter.close()
 
 
 def test_memory_is_left_out_where_it_is_not_wanted_or_not_shown(

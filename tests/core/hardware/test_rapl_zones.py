@@ -98,6 +98,22 @@ def test_the_second_view_of_a_package_is_dropped_and_said(tree: RaplTree) -> Non
     ]
 
 
+def test_the_second_view_counts_where_the_first_cannot_be_read(tree: RaplTree) -> None:
+    for view in ("intel-rapl", "intel-rapl-mmio"):
+        tree.zone(f"{view}:0", "package-0")
+        tree.zone(f"{view}:0:0", "dram")
+    for hidden in tree.root.rglob("intel-rapl:0*/energy_uj"):
+        hidden.unlink()
+    choice = chosen(tree)
+    assert [zone.path.name for zone in choice.counted] == [
+        "intel-rapl-mmio:0",
+        "intel-rapl-mmio:0:0",
+    ]
+    assert dropped(choice) == [
+        "intel-rapl:0 (package-0) is not counted: intel-rapl-mmio:0 is the same package"
+    ]
+
+
 def test_memory_that_both_views_show_counts_once(tree: RaplTree) -> None:
     for view in ("intel-rapl", "intel-rapl-mmio"):
         tree.zone(f"{view}:0", "package-0")

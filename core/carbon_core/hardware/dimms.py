@@ -1,0 +1,98 @@
+"""How many memory modules there are, where the firmware or the memory controller tells.
+
+SMBIOS type 17 (DMTF DSP0134, "Memory Device") holds one structure for each slot; its table is usually
+for the administrator alone. EDAC, the kernel's memory controller drivers, tells everyone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MEMORY_DEVICE = 17
+_END_OF_TABLE = 127
+_MOST_MODULES = 1024
+_KIB_FLAG = 0x8000
+_UNKNOWN = 0xFFFF
+_SEE_EXTENDED = 0x7FFF
+_MIB_PER_GIB = 1024.0
+
+
+@dataclass(frozen=True)
+class Dimms:
+    """The modules that are plugged in.
+
+    Attributes:
+        count: How many.
+        size_gb: Their size together in GiB.
+        source: Who says so: ``SMBIOS`` or ``EDAC``.
+    """
+
+    count: int
+    size_gb: float
+    source: str
+
+
+def read_dimms(root: Path) -> Dimms | None:
+    """Return the modules of a machine, or None where nothing tells.
+
+    Args:
+        root: Directory that holds ``sys``.
+    """
+    return _told(_smbios_gb(root), "SMBIOS") or _told(_edac_gb(root), "EDAC")
+
+
+def _told(sizes_gb: list[float], source: str) -> Dimms | None:
+    if not 0 < len(sizes_gb) <= _MOST_MODULES:
+        return None
+    return Dimms(len(sizes_gb), sum(sizes_gb), source)
+
+
+def _smbios_gb(root: Path) -> list[float]:
+    try:
+        table = (root / "sys/firmware/dmi/tables/DMI").read_bytes()
+    except OSError:
+        return []
+    sizes_gb = [_size_gb(part) for kind, part in _structures(table) if kind == _MEMORY_DEVICE]
+    return [size_gb for size_gb in sizes_gb if size_gb]
+
+
+def _structures(table: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield each structure's kind and its formatted part, as far as the table makes sense."""
+    at = 0
+    while at + 4 <= len(table):
+        kind, length = table[at], table[at + 1]
+        end_of_strings = table.find(b"\0\0", at + length)
+        if kind == _END_OF_TABLE or length < 4 or end_of_strings < 0:
+            return
+        yield kind, table[at : at + length]
+        at = end_of_strings + 2
+
+
+def _size_gb(part: bytes) -> float:
+    """Return the size that a memory device's structure gives, or 0 for an empty or unknown slot."""
+    if len(part) < 0x0E:
+        return 0.0
+    (size,) = struct.unpack_from("<H", part, 0x0C)
+    if size in (0, _UNKNOWN):
+        return 0.0
+    if size == _SEE_EXTENDED and len(part) >= 0x20:
+        (extended_mib,) = struct.unpack_from("<I", part, 0x1C)
+        return float(extended_mib & 0x7FFF_FFFF) / _MIB_PER_GIB
+    mib = (size & ~_KIB_FLAG) / 1024.0 if size & _KIB_FLAG else float(size)
+    return mib / _MIB_PER_GIB
+
+
+def _edac_gb(root: Path) -> list[float]:
+    controllers = root / "sys/devices/system/edac/mc"
+    sizes_mib = [_number(path) for path in sorted(controllers.glob("mc*/dimm*/size"))]
+    return [mib / _MIB_PER_GIB for mib in sizes_mib if mib > 0]
+
+
+def _number(path: Path) -> float:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return 0.0
