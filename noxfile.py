@@ -125,6 +125,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def accuracy(session: nox.Session) -> None:
+    """Compare with CodeCarbon on a machine whose every joule is known, and print the errors."""
+    session.install(*GROUPS["bench"], "-e", ".")
+    session.run("python", "benchmarks/accuracy.py", *session.posargs)
+
+
+@nox.session
 def compat(session: nox.Session) -> None:
     """Resolve generated configurations with CodeCarbon, too; every difference is in the docs."""
     session.install(*GROUPS["compat"], *GROUPS["test"], "-e", ".")

@@ -125,13 +125,32 @@ def run_energy(arguments: argparse.Namespace) -> Figures:
     return {"error_pct": probes.error_pct(gpu_j, t0_ns, t1_ns)}
 
 
-def windows(_: argparse.Namespace) -> Figures:
+def windows(arguments: argparse.Namespace) -> Figures:
     running = started()
     running.start_task("warm")
     running.stop_task()
     return probes.window_errors(
-        running.start_task, lambda: running.stop_task().gpu_energy * J_PER_KWH
+        running.start_task,
+        lambda: running.stop_task().gpu_energy * J_PER_KWH,
+        arguments.windows or 30,
+        at_random=bool(arguments.windows),
     )
+
+
+def components(arguments: argparse.Namespace) -> Figures:
+    """Errors of processors, memory and GPUs over one run."""
+    running = started()
+    t0_ns = round(running._start_time * 1e9)
+    time.sleep(arguments.seconds)
+    running.stop()
+    t1_ns = round(running._last_measured_time * 1e9)
+    data = running.final_emissions_data
+    cpu_j, ram_j = data.cpu_energy * J_PER_KWH, data.ram_energy * J_PER_KWH
+    return {
+        "gpu_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, t0_ns, t1_ns),
+        "cpu_pct": probes.off_pct(cpu_j, probes.zones_j("package", t0_ns, t1_ns)),
+        "ram_pct": probes.off_pct(ram_j, probes.zones_j("dram", t0_ns, t1_ns)),
+    }
 
 
 def hf(arguments: argparse.Namespace) -> Figures:
@@ -158,6 +177,8 @@ ROWS = {
     "run-energy": run_energy,
     "windows": windows,
     "polled": run_energy,
+    "components": components,
+    "lost": run_energy,
     "hf": hf,
 }
 

@@ -66,6 +66,9 @@ def fake_machine(
     curve: PowerCurve = WAVE,
     supports: Iterable[str] = standin.READINGS,
     counter_ms: float = 0.0,
+    latency_ms: float = 0.0,
+    capability: float | None = None,
+    tick_s: float = _TICK_S,
 ) -> Iterator[FakeMachine]:
     """Make a machine, keep its processor counters running, and take it down again.
 
@@ -74,17 +77,26 @@ def fake_machine(
         curve: What each GPU draws.
         supports: Readings that its GPUs support: energy, power, utilization.
         counter_ms: Update interval of the GPUs' energy counters in milliseconds; 0 is exact.
+        latency_ms: How long each call of the GPUs' driver takes, in milliseconds.
+        capability: CUDA compute capability of the GPUs; that of Hopper when None.
+        tick_s: Update interval of the processors' counters in seconds.
     """
     with tempfile.TemporaryDirectory(prefix="fake-machine-") as name:
         root = Path(name)
         library = standin.build(root / "lib")
         variables = standin.environment(
-            library.parent, gpus=gpus, curve=curve, supports=supports, counter_ms=counter_ms
+            library.parent,
+            gpus=gpus,
+            curve=curve,
+            supports=supports,
+            counter_ms=counter_ms,
+            latency_ms=latency_ms,
+            capability=capability,
         )
         counters = _make_powercap(root)
         _make_nvidia_smi(root / "bin")
         (root / "home").mkdir()
-        with _running(counters):
+        with _running(counters, tick_s):
             yield FakeMachine(root, _environ(root) | variables, curve)
 
 
@@ -140,10 +152,10 @@ def _borrow(root: Path) -> None:
 
 
 @contextmanager
-def _running(counters: Mapping[Path, float]) -> Iterator[None]:
+def _running(counters: Mapping[Path, float], tick_s: float) -> Iterator[None]:
     stop = threading.Event()
     _write(counters, 0.0)
-    thread = threading.Thread(target=_run_counters, args=(counters, stop), daemon=True)
+    thread = threading.Thread(target=_run_counters, args=(counters, stop, tick_s), daemon=True)
     thread.start()
     try:
         yield
@@ -152,9 +164,9 @@ def _running(counters: Mapping[Path, float]) -> Iterator[None]:
         thread.join()
 
 
-def _run_counters(counters: Mapping[Path, float], stop: threading.Event) -> None:
+def _run_counters(counters: Mapping[Path, float], stop: threading.Event, tick_s: float) -> None:
     begun_s = time.monotonic()
-    while not stop.wait(_TICK_S):
+    while not stop.wait(tick_s):
         _write(counters, time.monotonic() - begun_s)
 
 

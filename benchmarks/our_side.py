@@ -184,13 +184,50 @@ def run_energy(arguments: argparse.Namespace) -> Figures:
     return {"error_pct": error_pct, "missing_s": running.final_report.missing_s}
 
 
-def windows(_: argparse.Namespace) -> Figures:
+def windows(arguments: argparse.Namespace) -> Figures:
     running = started()
     opened: list[Any] = []
     return probes.window_errors(
         lambda name: opened.append(running.window(name)),
         lambda: opened.pop().close().component_j("gpu"),
+        arguments.windows or 30,
+        at_random=bool(arguments.windows),
     )
+
+
+def components(arguments: argparse.Namespace) -> Figures:
+    """Errors of processors, memory and GPUs over one run."""
+    running = started()
+    time.sleep(arguments.seconds)
+    running.stop()
+    window = running.final_report.window
+    span_ns = window.start.t_ns, window.end.t_ns
+    return {
+        "gpu_pct": probes.error_pct(window.component_j("gpu"), *span_ns),
+        "cpu_pct": probes.off_pct(window.component_j("cpu"), probes.zones_j("package", *span_ns)),
+        "ram_pct": probes.off_pct(window.component_j("ram"), probes.zones_j("dram", *span_ns)),
+    }
+
+
+def lost(arguments: argparse.Namespace) -> Figures:
+    """Errors of the GPU that was lost for good: what was measured of it, and what was carried over."""
+    running = tracker()
+    running.start()
+    time.sleep(arguments.seconds)
+    running.stop()
+    window = running.final_report.window
+    t0_ns, t1_ns = window.start.t_ns, window.end.t_ns
+    energies = [e for d, e in window.by_device().items() if d.component == "gpu"]
+    energy = max(energies, key=lambda one: one.missing_s)
+    last_ns = t1_ns - round(energy.missing_s * 1e9)
+    measured_j = probes.wave_j(t0_ns, last_ns) / len(energies)
+    carried_j = probes.wave_j(last_ns, t1_ns) / len(energies)
+    return {
+        "error_pct": probes.error_pct(window.component_j("gpu"), t0_ns, t1_ns),
+        "measured_pct": probes.off_pct(energy.measured_j, measured_j),
+        "carried_pct": probes.off_pct(energy.extrapolated_j, carried_j),
+        "missing_s": energy.missing_s,
+    }
 
 
 def hf(arguments: argparse.Namespace) -> Figures:
@@ -218,6 +255,8 @@ ROWS = {
     "run-energy": run_energy,
     "windows": windows,
     "polled": run_energy,
+    "components": components,
+    "lost": lost,
     "hf": hf,
 }
 

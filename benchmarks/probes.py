@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def _parser(rows: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("row", choices=sorted(rows))
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a timed run")
     parser.add_argument("--repeats", type=int, default=200, help="repetitions of a timed call")
+    parser.add_argument("--windows", type=int, default=0, help="windows of random length")
     parser.add_argument("--callback", choices=("none", "codecarbon", "ours"), default="none")
     return parser
 
@@ -73,8 +75,20 @@ def wave_j(t0_ns: int, t1_ns: int) -> float:
 
 def error_pct(measured_j: float, t0_ns: int, t1_ns: int) -> float:
     """Return how far a measured GPU energy is from the truth, in percent, without its sign."""
-    truth_j = wave_j(t0_ns, t1_ns)
+    return off_pct(measured_j, wave_j(t0_ns, t1_ns))
+
+
+def off_pct(measured_j: float, truth_j: float) -> float:
+    """Return how far a measured energy is from the truth, in percent, without its sign."""
     return 100.0 * abs(measured_j - truth_j) / truth_j
+
+
+def zones_j(name: str, t0_ns: int, t1_ns: int) -> float:
+    """Return the joules of all processor zones whose name begins so: the truth."""
+    from fake_machine import ZONES_W
+
+    power_w = sum(power_w for zone, power_w in ZONES_W.values() if zone.startswith(name))
+    return power_w * (t1_ns - t0_ns) / 1e9
 
 
 def import_ms(module: str, repeats: int = 3) -> Figures:
@@ -206,7 +220,11 @@ def _work() -> None:
 
 
 def window_errors(
-    opening: Callable[[str], object], closing: Callable[[], float], n: int = 30
+    opening: Callable[[str], object],
+    closing: Callable[[], float],
+    n: int = 30,
+    *,
+    at_random: bool = False,
 ) -> Figures:
     """Compare windows of 0.1 to 0.8 s with the truth of the work that they enclose.
 
@@ -214,12 +232,17 @@ def window_errors(
         opening: Begins a window of a name; the work begins when it returns.
         closing: Ends it after the work; returns the GPU energy in joules.
         n: Windows.
+        at_random: Whether their lengths are random, the same for both sides; else they rise evenly.
     """
+    lengths_s = [0.1 + 0.7 * number / (n - 1) for number in range(n)]
+    if at_random:
+        lengths = random.Random(n)
+        lengths_s = [lengths.uniform(0.1, 0.8) for _ in range(n)]
     errors = []
-    for number in range(n):
+    for number, length_s in enumerate(lengths_s):
         opening(f"window-{number}")
         t0_ns = time.monotonic_ns()
-        time.sleep(0.1 + 0.7 * number / (n - 1))
+        time.sleep(length_s)
         t1_ns = time.monotonic_ns()
         errors.append(error_pct(closing(), t0_ns, t1_ns))
     return {"worst_pct": max(errors), "median_pct": median(errors)}

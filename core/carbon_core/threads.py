@@ -1,10 +1,10 @@
-"""A daemon thread that is started at most once, whoever needs it first."""
+"""Daemon threads: one that is started at most once, whoever needs it first; several for slow calls."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class LazyThread:
@@ -17,7 +17,7 @@ class LazyThread:
         name: Its name, begun with ``carbon-`` like those of all threads of this package.
     """
 
-    def __init__(self, run: Callable[[], None], name: str) -> None:
+    def __init__(self, run: Callable[[], object], name: str) -> None:
         self._run = run
         self._name = name
         # Re-entrant: a signal's handler runs on the very thread that may be starting this one.
@@ -48,8 +48,8 @@ class LazyThread:
                     self._thread = None
             return self._thread is not None
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s` seconds for its end; tell whether it has ended."""
+    def join(self, timeout_s: float | None) -> bool:
+        """Wait at most `timeout_s` seconds for its end, None for ever; tell whether it has ended."""
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return False
@@ -63,3 +63,19 @@ class LazyThread:
             self._run()
         finally:
             self._ended = True
+
+
+def in_parallel(calls: Sequence[Callable[[], object]], name: str) -> None:
+    """Make calls at once, each on a thread of its own, and wait for all of them.
+
+    Args:
+        calls: What to call; must not raise.
+        name: The threads' name.
+    """
+    *others, own = calls
+    threads = [LazyThread(call, name) for call in others]
+    waiting = [call for call, thread in zip(others, threads) if not thread.start()]
+    for call in (*waiting, own):
+        call()
+    for thread in threads:
+        thread.join(None)

@@ -24,6 +24,7 @@ from carbon_core.sampler.phases import Phases, PhaseTotal
 from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
+_PATIENCE = 3
 _NEVER_NS = 2**63
 
 
@@ -63,6 +64,7 @@ class Sampler:
         self._ledger = Ledger(opened_ns)
         self._meters: Sequence[Meter] | None = None
         self._due_ns: list[int] = []
+        self._began_ns = opened_ns
         # Guards who reads: the number of the thread whose turn it is, and what it is reading since.
         self._turn = threading.Lock()
         self._reader = 0
@@ -143,18 +145,14 @@ class Sampler:
         """Find the meters and read them for the first time."""
         self._reader = threading.get_ident()
         if self._meters is None:
+            self._began_ns = self._clock.monotonic_ns()
             self._meters = self._detect()
             for meter in self._meters:
                 self._ledger.add_devices(meter.devices)
             # Every meter is due at once; any moment that has passed will do.
             self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
         self.step(self._pending)
-        if not self.started.is_set():
-            # Once more quite soon, whatever the period: what was drawn before the first reading is
-            # reckoned from the power right after it, not from the mean of a long interval.
-            soon_ns = self._clock.monotonic_ns() + _SECOND_READING_NS
-            self._due_ns = [min(due_ns, soon_ns) for due_ns in self._due_ns]
-            self.started.set()
+        self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
         """Read what is due, book it and resolve the marks; for marks and heartbeats, read all."""
@@ -221,7 +219,18 @@ class Sampler:
             self._ledger.update(readings)
         except Exception as error:  # noqa: BLE001 - nor must a reading that nobody announced
             self._tell_fault(i, meter, error)
-        self._due_ns[i] = self._clock.monotonic_ns() + units.nanoseconds(meter.period_s)
+        self._due_ns[i] = self._next_due_ns(meter)
+
+    def _next_due_ns(self, meter: Meter) -> int:
+        """Return when to read a meter again: after its period, at first sooner.
+
+        Once more quite soon, whatever the period: what was drawn before the first reading is reckoned
+        from the power right after it. Then no later than three times what the run has lasted, so that
+        a counter that is lost early has told a power to go on with.
+        """
+        now_ns = self._clock.monotonic_ns()
+        soon_ns = max(_SECOND_READING_NS, _PATIENCE * (now_ns - self._began_ns))
+        return now_ns + min(units.nanoseconds(meter.period_s), soon_ns)
 
     def _tell_fault(self, i: int, meter: Meter, fault: Exception) -> None:
         if i not in self._faulty:

@@ -86,7 +86,8 @@ def test_the_energy_counter_gives_the_truth_of_a_window(measure):
 
 def test_without_a_counter_power_is_polled_and_integrated(measure):
     curve = PowerCurve(100.0, 400.0, period_s=2.0)
-    found = measure(seconds=4.0, supports=("power", "utilization"), curve=curve)
+    supports = ("power", "utilization")
+    found = measure(seconds=4.0, supports=supports, curve=curve, capability=7.5)
     (device,) = found["devices"]
     assert device["method"] == "nvml.power"
     # A step of the wave falls somewhere within 0.1 s between two polls.
@@ -103,9 +104,27 @@ def test_the_drivers_own_average_comes_before_its_instantaneous_power(measure):
     assert device["joules"] == pytest.approx(truth_j, rel=0.03)
 
 
-def test_a_board_that_looks_a_quarter_of_the_time_is_less_sure(measure):
-    found = measure(seconds=0.3, supports=("power",), capability=8.0)
-    assert found["devices"][0]["method"] == "nvml.power.sampled"
+@pytest.mark.parametrize(
+    ("capability", "supports", "method"),
+    [
+        (7.0, ("power",), "nvml.power"),
+        (8.0, ("power",), "nvml.power.sampled"),  # GA100: a quarter of the time
+        (8.6, ("power", "average"), "nvml.power"),  # GA10x: its field of the instant is whole
+        (9.0, ("power",), "nvml.power.average"),
+        (9.0, ("power", "average"), "nvml.power.average"),
+    ],
+)
+def test_what_a_power_reading_is_worth_depends_on_the_board(measure, capability, supports, method):
+    found = measure(seconds=0.1, supports=supports, capability=capability)
+    assert found["devices"][0]["method"] == method
+
+
+def test_boards_of_a_slow_driver_are_read_at_the_same_time(measure):
+    found = measure(gpus=8, latency_ms=20.0, seconds=1.0, curve=PowerCurve.constant(200.0))
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    for device in found["devices"]:
+        assert device["joules"] == pytest.approx(200.0 * seconds, rel=0.001)
+        assert device["missing_s"] == 0.0
 
 
 def test_a_counter_that_is_not_there_is_told(measure):

@@ -24,8 +24,10 @@ MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
 # A counter advances every 100 ms; even an idle board draws watts, so one that rests is stuck.
 _STUCK_NS = units.nanoseconds(0.5)
-# Compute capability of GA100, whose power reading covers 25 of every 100 ms (Yang et al., SC'24).
+# By compute capability (Yang et al., SC'24): GA100's reading covers 25 of every 100 ms. GA10x and Ada
+# have a field that covers all of them, while their plain reading is the mean of a second.
 _GA100 = (8, 0)
+_INSTANT_IS_WHOLE = ((8, 6), (8, 9))
 Call = Callable[[Any], float]
 
 
@@ -58,6 +60,18 @@ class Refused(NamedTuple):
 
     way: Way
     error: Any
+
+
+class Trial(NamedTuple):
+    """What came of trying a board.
+
+    Attributes:
+        way: The first way that works, or None.
+        refused: The ways that were refused before it.
+    """
+
+    way: Way | None
+    refused: list[Refused]
 
 
 class Board:
@@ -103,7 +117,13 @@ def ways(nvml: Any, handle: Any) -> list[Way]:
     power_mw = nvml.nvmlDeviceGetPowerUsage
     limit_mw = nvml.nvmlDeviceGetEnforcedPowerLimit
     utilization = nvml.nvmlDeviceGetUtilizationRates
-    power = NVML_POWER_SAMPLED if _is_ga100(nvml, handle) else NVML_POWER
+    capability = _capability(nvml, handle)
+    averaged = Way(
+        NVML_POWER_AVERAGE, "power", _field_w(nvml, nvml.NVML_FI_DEV_POWER_AVERAGE), "average power"
+    )
+    instant = Way(
+        NVML_POWER, "power", _field_w(nvml, nvml.NVML_FI_DEV_POWER_INSTANT), "instant power"
+    )
     return [
         Way(
             NVML_ENERGY,
@@ -111,8 +131,13 @@ def ways(nvml: Any, handle: Any) -> list[Way]:
             lambda handle: total_energy_mj(handle) / MILLI_PER_UNIT,
             "energy counter",
         ),
-        Way(NVML_POWER_AVERAGE, "power", _average_power(nvml), "average power"),
-        Way(power, "power", lambda handle: power_mw(handle) / MILLI_PER_UNIT, "power"),
+        instant if capability in _INSTANT_IS_WHOLE else averaged,
+        Way(
+            _plain_method(capability),
+            "power",
+            lambda handle: power_mw(handle) / MILLI_PER_UNIT,
+            "power",
+        ),
         Way(
             GPU_LIMIT_UTILIZATION,
             "power",
@@ -123,8 +148,8 @@ def ways(nvml: Any, handle: Any) -> list[Way]:
     ]
 
 
-def best_way(nvml: Any, handle: Any) -> tuple[Way | None, list[Refused]]:
-    """Try the ways and return the first that works, with those that were refused before it."""
+def trial(nvml: Any, handle: Any) -> Trial:
+    """Try the ways to read a board until one works."""
     refused: list[Refused] = []
     for way in ways(nvml, handle):
         try:
@@ -133,9 +158,9 @@ def best_way(nvml: Any, handle: Any) -> tuple[Way | None, list[Refused]]:
             refused.append(Refused(way, error))
             continue
         if value or way.zero:
-            return way, refused
+            return Trial(way, refused)
         refused.append(Refused(way, "it gives 0"))
-    return None, refused
+    return Trial(None, refused)
 
 
 def device_of(nvml: Any, handle: Any, uuid: str, way: Way) -> Device:
@@ -144,24 +169,28 @@ def device_of(nvml: Any, handle: Any, uuid: str, way: Way) -> Device:
     return Device(f"gpu:{uuid}", "gpu", name, way.method, kind=way.kind, max_power_w=_MAX_GPU_W)
 
 
-def _average_power(nvml: Any) -> Call:
-    """Return the call for the mean power of the last second, which nothing escapes."""
-    field = nvml.NVML_FI_DEV_POWER_AVERAGE
-    unknown = nvml.NVMLError(nvml.NVML_ERROR_NOT_SUPPORTED)
+def _field_w(nvml: Any, field: int) -> Call:
+    """Return the call for a field that holds milliwatts."""
 
     def read_w(handle: Any) -> float:
         answer = nvml.nvmlDeviceGetFieldValues(handle, [field])[0]
         if answer.nvmlReturn != nvml.NVML_SUCCESS:
             raise nvml.NVMLError(answer.nvmlReturn)
-        if answer.valueType != nvml.NVML_VALUE_TYPE_UNSIGNED_INT:
-            raise unknown
         return float(answer.value.uiVal) / MILLI_PER_UNIT
 
     return read_w
 
 
-def _is_ga100(nvml: Any, handle: Any) -> bool:
+def _plain_method(capability: tuple[int, ...]) -> Method:
+    """Return what the plain power reading is worth (NVML, ``nvmlDeviceGetPowerUsage``)."""
+    if capability == _GA100:
+        return NVML_POWER_SAMPLED
+    # Newer than GA100: averaged over a second.
+    return NVML_POWER_AVERAGE if capability > _GA100 else NVML_POWER
+
+
+def _capability(nvml: Any, handle: Any) -> tuple[int, ...]:
     try:
-        return tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)) == _GA100
+        return tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
     except nvml.NVMLError:
-        return False
+        return ()

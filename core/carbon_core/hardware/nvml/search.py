@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.gpu_selection import select
 from carbon_core.hardware.nvml import mig
-from carbon_core.hardware.nvml.board import Board, Refused, best_way, device_of
-from carbon_core.hardware.nvml.meter import NvmlMeter
+from carbon_core.hardware.nvml.board import Board, Refused, Trial, Way, device_of, trial
+from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.records import Refusal
+from carbon_core.threads import in_parallel
 
 # Boards refresh their power reading every 20 to 100 ms (Yang et al., SC'24).
 _POLL_PERIOD_S = 0.1
@@ -44,48 +47,104 @@ def open_nvml(
         session = Session(nvml)
     except nvml.NVMLError as error:
         raise MeterError(f"NVML cannot be used: {error}", remedy=_remedy(error, nvml)) from error
-    dropped: list[Refusal] = []
     try:
-        boards = _chosen(nvml, gpu_ids, environ, on_problem, dropped)
+        candidates = _candidates(nvml, gpu_ids, environ, on_problem)
+        trials, is_slow = _tried(nvml, candidates, clock)
     except nvml.NVMLError as error:
         session.shut_down()
         raise MeterError(f"NVML lists no GPU: {error}") from error
-    return _meters(session, boards, clock, period_s, dropped)
+    dropped: list[Refusal] = []
+    boards: list[Board] = []
+    for candidate, tried in zip(candidates, trials):
+        refused = [one for one in tried.refused if _matters(nvml, one)]
+        dropped += [_refusal(nvml, candidate.label, one) for one in refused]
+        if tried.way is None:
+            on_problem(
+                f"{candidate.label} gives neither energy, power nor utilisation; "
+                "its energy is unknown and not counted"
+            )
+        else:
+            boards.append(_board(nvml, candidate, tried.way))
+    return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
 
 
-def _chosen(
+@dataclass(frozen=True)
+class _Candidate:
+    """A board that shall count.
+
+    Attributes:
+        index: Its position in the driver's order.
+        uuid: The driver's name for it; empty when it is lost.
+        handle: NVML's handle; None when it is lost.
+        slices: Its slices that were chosen; none when the whole board was.
+        is_cut: Whether it is cut into slices at all.
+    """
+
+    index: int
+    uuid: str
+    handle: Any
+    slices: tuple[mig.Slice, ...]
+    is_cut: bool
+
+    @property
+    def label(self) -> str:
+        return f"GPU {self.index} ({self.uuid or 'lost'})"
+
+
+def _candidates(
     nvml: Any,
     gpu_ids: Sequence[int | str] | None,
     environ: Mapping[str, str],
     on_problem: _Problems,
-    dropped: list[Refusal],
-) -> list[Board]:
+) -> list[_Candidate]:
     handles = [_handle(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
     uuids = [nvml.nvmlDeviceGetUUID(handle) if handle else "" for handle in handles]
     slices = mig.slices_of(nvml, handles)
+    boards = {name: one.board for name, one in slices.items()}
     visible = environ.get("CUDA_VISIBLE_DEVICES")
-    positions = {name: one.board for name, one in slices.items()}
-    selection = select(uuids, gpu_ids, visible, positions)
+    selection = select(uuids, gpu_ids, visible, boards)
     problems = [selection.problem]
     if gpu_ids is None and visible is not None:
         problems.append(_order_problem(nvml, handles, visible, environ))
     for problem in filter(None, problems):
         on_problem(problem)
-    boards: list[Board] = []
-    for i in selection.indices:
-        label = f"GPU {i} ({uuids[i] or 'lost'})"
-        board = _board(nvml, handles[i], uuids[i], label, dropped) if handles[i] else None
-        if board is None:
-            on_problem(
-                f"{label} gives neither energy, power nor utilisation; "
-                "its energy is unknown and not counted"
-            )
-            continue
-        chosen = [slices[name] for name in selection.slices.get(i, ())]
-        on_board = any(one.board == i for one in slices.values())
-        board.device = mig.flagged(board.device, chosen, on_board=on_board)
-        boards.append(board)
-    return boards
+    return [
+        _Candidate(
+            i,
+            uuids[i],
+            handles[i],
+            tuple(slices[name] for name in selection.slices.get(i, ())),
+            i in boards.values(),
+        )
+        for i in selection.indices
+    ]
+
+
+def _tried(nvml: Any, candidates: Sequence[_Candidate], clock: Clock) -> tuple[list[Trial], bool]:
+    """Try every board, those of a slow driver at the same time; tell also whether it is slow."""
+    trials: dict[int, Trial] = {}
+
+    def attempt(candidate: _Candidate) -> None:
+        handle = candidate.handle
+        trials[candidate.index] = Trial(None, []) if handle is None else trial(nvml, handle)
+
+    began_ns = clock.monotonic_ns()
+    for candidate in candidates[:1]:
+        attempt(candidate)
+    is_slow = len(candidates) * (clock.monotonic_ns() - began_ns) > SLOW_NS
+    rest = [partial(attempt, candidate) for candidate in candidates[1:]]
+    if is_slow and rest:
+        in_parallel(rest, "carbon-gpu")
+    else:
+        for call in rest:
+            call()
+    return [trials[candidate.index] for candidate in candidates], is_slow and bool(rest)
+
+
+def _board(nvml: Any, candidate: _Candidate, way: Way) -> Board:
+    device = device_of(nvml, candidate.handle, candidate.uuid, way)
+    device = mig.flagged(device, candidate.slices, on_board=candidate.is_cut)
+    return Board(device, candidate.uuid, candidate.handle, way, nvml.NVMLError)
 
 
 def _handle(nvml: Any, index: int) -> Any:
@@ -112,15 +171,6 @@ def _order_problem(
     )
 
 
-def _board(nvml: Any, handle: Any, uuid: str, label: str, dropped: list[Refusal]) -> Board | None:
-    way, refused = best_way(nvml, handle)
-    dropped += [_refusal(nvml, label, one) for one in refused if _matters(nvml, one)]
-    if way is None:
-        return None
-    device = device_of(nvml, handle, uuid, way)
-    return Board(device, uuid, handle, way, nvml.NVMLError)
-
-
 def _matters(nvml: Any, refused: Refused) -> bool:
     """Tell whether a reader should know: most drivers lack the averaged power, which is no loss."""
     not_there = (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound)
@@ -143,14 +193,18 @@ def _meters(
     clock: Clock,
     period_s: float,
     dropped: Sequence[Refusal],
+    *,
+    is_slow: bool,
 ) -> list[NvmlMeter]:
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
     meters: list[NvmlMeter] = []
     if counters:
-        meters.append(NvmlMeter(session, counters, clock, period_s))
+        meters.append(NvmlMeter(session, counters, clock, period_s, is_slow=is_slow))
     if polled:
-        meters.append(NvmlMeter(session, polled, clock, min(period_s, _POLL_PERIOD_S)))
+        meters.append(
+            NvmlMeter(session, polled, clock, min(period_s, _POLL_PERIOD_S), is_slow=is_slow)
+        )
     if not meters:
         session.shut_down()
         told = "".join(f"; {refusal.reason}" for refusal in dropped)

@@ -1,0 +1,189 @@
+"""How exact both programs are, on a machine whose every joule is known.
+
+::
+
+    python benchmarks/accuracy.py                  # every case, and accuracy.json beside this file
+    python benchmarks/accuracy.py --only windows   # one case
+    python benchmarks/accuracy.py --rounds 1       # a quick look
+
+Needs Linux, a C compiler and ``codecarbon``. Energies only: nothing here is a time, so that other work
+on the machine does not matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from bench import OURS, THEIRS, Row, line, results, table  # noqa: E402
+from fake_machine import fake_machine  # noqa: E402
+from pairs import Figures, Measurement, Pair, alternate, command  # noqa: E402
+
+RESULTS = HERE / "accuracy.json"
+TIMEOUT_S = 300.0
+# Read soon after it was written, a processor's counter is at most so old.
+TICK_S = 0.002
+
+
+@dataclass(frozen=True)
+class Case:
+    """One situation that both programs are put into.
+
+    Attributes:
+        name: What it is called on the command line.
+        side: The sides' subcommand.
+        options: Options of the subcommand.
+        machine: Options of `fake_machine`.
+        instants: Variables of the driver's stand-in that are instants, in seconds after the start.
+        rows: What is held against which target.
+        rounds: How often each side is measured.
+    """
+
+    name: str
+    side: str
+    rows: tuple[Row, ...]
+    options: tuple[str, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    instants: Mapping[str, float] = field(default_factory=dict)
+    rounds: int = 3
+
+
+def _row(what: str, take: str, ours: str, at_most: float | None, theirs: str | None = None) -> Row:
+    return Row(what, take, "%", theirs, ours, at_most=at_most, worst=True)
+
+
+CASES = (
+    Case(
+        "run",
+        "run-energy",
+        (_row("run of 10 s by counters", "run", "error_pct", 0.05, "error_pct"),),
+        ("--seconds", "10"),
+    ),
+    Case(
+        "windows",
+        "windows",
+        (_row("worst of 50 windows of 0.1-0.8 s", "windows", "worst_pct", 0.5, "worst_pct"),),
+        ("--windows", "50"),
+    ),
+    Case(
+        "polled",
+        "polled",
+        (_row("run of 25 s by polled power", "polled", "error_pct", 1.0, "error_pct"),),
+        ("--seconds", "25"),
+        # Turing: its power reading is of the instant.
+        {"supports": ("power", "utilization"), "capability": 7.5},
+        rounds=5,
+    ),
+    Case(
+        "averaged",
+        "polled",
+        (_row("the same, averaged over a second", "averaged", "error_pct", None, "error_pct"),),
+        ("--seconds", "25"),
+        {"supports": ("power", "average", "utilization")},
+    ),
+    Case(
+        "lost",
+        "lost",
+        (
+            _row("one of two GPUs lost: both, to the end", "lost", "error_pct", 10, "error_pct"),
+            _row("of the lost one: what was measured", "lost", "measured_pct", 0.05),
+            _row("of the lost one: what was carried over", "lost", "carried_pct", 10),
+        ),
+        ("--seconds", "45"),
+        {"gpus": 2},
+        {"NVML_STANDIN_LOST_FROM_NS": 25.0},
+    ),
+    Case(
+        "reset",
+        "run-energy",
+        (_row("counters fall to zero in a run of 60 s", "reset", "error_pct", 1.0, "error_pct"),),
+        ("--seconds", "60"),
+        {},
+        {"NVML_STANDIN_RESET_AT_NS": 35.0},
+    ),
+    Case(
+        "everything",
+        "components",
+        (
+            _row("everything, 20 s: eight GPUs", "everything", "gpu_pct", 0.05, "gpu_pct"),
+            _row("everything, 20 s: two sockets", "everything", "cpu_pct", 0.05, "cpu_pct"),
+            _row("everything, 20 s: their memory", "everything", "ram_pct", 0.05, "ram_pct"),
+        ),
+        ("--seconds", "20"),
+        {"tick_s": TICK_S},
+    ),
+    Case(
+        "slow-run",
+        "run-energy",
+        (_row("a driver of 20 ms a call: run", "slow-run", "error_pct", 0.5, "error_pct"),),
+        ("--seconds", "10"),
+        {"latency_ms": 20.0},
+    ),
+    Case(
+        "slow-windows",
+        "windows",
+        (
+            _row(
+                "a driver of 20 ms a call: windows", "slow-windows", "worst_pct", None, "worst_pct"
+            ),
+            _row("the median of these windows", "slow-windows", "median_pct", 0.5, "median_pct"),
+        ),
+        ("--windows", "50"),
+        {"latency_ms": 20.0},
+    ),
+)
+
+
+def measure(case: Case, rounds: int | None) -> Pair:
+    """Put both sides into a case, in turn."""
+    with fake_machine(**case.machine) as machine:
+        sides = [_measurement(script, case, machine.environ) for script in (THEIRS, OURS)]
+        return alternate(sides[0], sides[1], rounds or case.rounds)
+
+
+def _measurement(script: str, case: Case, environ: Mapping[str, str]) -> Measurement:
+    def measured() -> Figures:
+        now_ns = time.monotonic_ns()
+        instants = {
+            name: str(now_ns + round(after_s * 1e9)) for name, after_s in case.instants.items()
+        }
+        argv = [sys.executable, script, case.side, *case.options]
+        return command(argv, {**environ, **instants}, TIMEOUT_S)()
+
+    return measured
+
+
+def main() -> int:
+    """Measure, print the table, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES])
+    parser.add_argument("--rounds", type=int, help="rounds of every case")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    pairs: dict[str, Pair] = {}
+    for case in CASES:
+        if arguments.only and case.name not in arguments.only:
+            continue
+        print(f"{case.name} …", file=sys.stderr, flush=True)
+        pairs[case.name] = measure(case, arguments.rounds)
+        for error in dict.fromkeys(pairs[case.name].errors):
+            print(f"  {error}", file=sys.stderr, flush=True)
+    lines = [
+        line(row, pairs[case.name]) for case in CASES if case.name in pairs for row in case.rows
+    ]
+    print(table(lines))
+    arguments.output.write_text(json.dumps(results(lines, pairs), indent=1, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
