@@ -56,6 +56,15 @@ NVML_POWER_SAMPLED = Method(
     "nvml.power.sampled", "B", 0.08, "NVML power, a quarter of the time", edge_s=0.1
 )
 NVML_POWER = Method("nvml.power", "B", 0.055, "NVML power, polled and integrated", edge_s=0.1)
+# Nobody has published a comparison with a meter: assumptions, wider than NVML's.
+AMDSMI_ENERGY = Method("amdsmi.energy", "B", 0.08, "AMD SMI energy counter", edge_s=0.1)
+AMDSMI_POWER = Method(
+    "amdsmi.power", "B", 0.085, "AMD SMI power, polled and integrated", edge_s=0.1
+)
+HWMON_ENERGY = Method("hwmon.energy", "B", 0.08, "energy sensor of the board (hwmon)")
+HWMON_POWER = Method("hwmon.power", "B", 0.085, "power sensor of the board (hwmon)", edge_s=0.1)
+# A model of the maker's that reads low: parts of the draw at the plug belong to no part of the chip.
+APPLE = Method("apple.energy", "C", 0.20, "Apple's energy model of the chip")
 GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.30, "GPU power limit x utilisation")
 # The load model on processors it was not fitted on has a log rms of 0.49 (tools/fit_load_model.py);
 # a wider collection of RAPL profiles (96 points, four processors) has 0.44. The larger counts.

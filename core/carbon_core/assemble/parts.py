@@ -72,7 +72,8 @@ def detect(
     settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, notices: Notices
 ) -> Detection:
     """Find the meters that the settings ask for; loads psutil and pynvml."""
-    from carbon_core.hardware.discover import GPU_VARIABLES, Wanted, discover
+    from carbon_core.hardware.discover import Wanted, discover
+    from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
 

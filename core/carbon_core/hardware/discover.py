@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
+from carbon_core.hardware.apple import open_apple
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
 from carbon_core.hardware.dimms import read_dimms
+from carbon_core.hardware.gpu_search import GpuMeter, GpuSearch
 from carbon_core.hardware.host import Host, JobProcesses
+from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.nvml.meter import NvmlMeter
-from carbon_core.hardware.nvml.search import open_nvml
 from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.ram import RamMeter
@@ -26,17 +28,7 @@ from carbon_core.hardware.rapl_meter import RaplMeter
 from carbon_core.hardware.rapl_perf import open_rapl_perf
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import RAPL_CORE
-from carbon_core.records import Component, HostFacts, Refusal
-from carbon_core.threads import LazyThread
-
-# A healthy driver answers within a second, also after a cold start of eight boards.
-_GPU_SEARCH_S = 5.0
-GPU_VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-)
+from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 
 
 @dataclass(frozen=True)
@@ -77,176 +69,156 @@ def discover(
         wanted: What the settings ask for.
         on_problem: Told in words what the user should know.
     """
-    refusals: list[Refusal] = []
-    identity = identify(
-        host.text("proc/cpuinfo"),
-        sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
-        logical_cpus=host.logical_cpus(),
-    )
-    gpu_search = _GpuSearch(clock, wanted, on_problem)
-    cpus = _cpu_meters(host, clock, wanted, identity, refusals, on_problem)
-    rams = _ram_meters(host, clock, wanted, cpus, refusals)
-    gpus = gpu_search.result(refusals)
-    meters = (*_of_job([*cpus, *rams], host, clock, wanted, refusals), *gpus)
-    gauge = LoadGauge(host, _gpu_percent(gpus), _gpu_sharing(host, gpus, launched=wanted.launched))
-    facts = _facts(host, identity, gpus)
-    if wanted.idle_file is not None and not wanted.only_job:
-        facts = replace(facts, idle_w=read_idle(wanted.idle_file))
-    return Detection(meters, tuple(refusals), facts, gauge)
+    return _Search(host, clock, wanted, on_problem).detection()
 
 
-class _GpuSearch:
-    """Looks for GPUs on a thread of its own: a driver that hangs must not hold up the rest.
+class _Search:
+    """One search: what was found so far, and what was refused."""
 
-    Args:
-        clock: Source of the readings' times.
-        wanted: What the settings ask for.
-        on_problem: Told in words what the user should know.
-    """
-
-    def __init__(self, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]) -> None:
+    def __init__(
+        self, host: Host, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]
+    ) -> None:
+        self._host = host
         self._clock = clock
         self._wanted = wanted
         self._on_problem = on_problem
-        self._found: list[NvmlMeter] = []
-        self._error: MeterError | None = None
-        self._given_up = False
-        self._turn = threading.Lock()
-        self._thread = LazyThread(self._search, "carbon-gpus")
-        if not self._thread.start():
-            self._search()
+        self._meters: list[Meter] = []
+        self._refusals: list[Refusal] = []
 
-    def result(self, refusals: list[Refusal]) -> list[NvmlMeter]:
-        """Return the meters that were found in time; note why there are none."""
-        if self._thread.exists and not self._thread.join(_GPU_SEARCH_S):
-            with self._turn:
-                self._given_up = not (self._found or self._error)
-        if self._given_up:
-            self._error = MeterError(f"NVML did not answer within {_GPU_SEARCH_S:g} s")
-        if self._error is not None:
-            refusals.append(_refusal("nvml", "gpu", self._error))
-        for meter in self._found:
-            refusals += meter.dropped
-        return self._found
+    def detection(self) -> Detection:
+        """Look, from counters to models."""
+        host, wanted = self._host, self._wanted
+        gpu_search = GpuSearch(
+            host.root,
+            self._clock,
+            wanted.period_s,
+            wanted.gpu_ids,
+            wanted.gpu_environ,
+            self._on_problem,
+        )
+        identity = identify(
+            host.text("proc/cpuinfo"),
+            sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
+            logical_cpus=host.logical_cpus(),
+        )
+        if host.is_apple():
+            self._try("apple", "cpu", partial(open_apple, self._clock, wanted.period_s))
+        self._try_rapl(identity.model_name or "")
+        gpus = gpu_search.result(self._refusals)
+        self._meters += gpus
+        self._try_sensors()
+        self._try_models(identity)
+        gauge = LoadGauge(host, _gpu_percent(gpus), _sharing(host, gpus, launched=wanted.launched))
+        facts = self._facts(identity)
+        return Detection(tuple(self._of_job()), tuple(self._refusals), facts, gauge)
 
-    def _search(self) -> None:
-        wanted = self._wanted
+    def _try(self, name: str, component: Component, opener: Callable[[], Meter]) -> Meter | None:
+        """Keep a meter, or the reason why there is none."""
         try:
-            found = open_nvml(
-                self._clock,
-                wanted.period_s,
-                wanted.gpu_ids,
-                wanted.gpu_environ,
-                self._on_problem,
-            )
+            meter = opener()
         except MeterError as error:
-            self._error = error
-            return
-        except Exception as error:  # noqa: BLE001 - the thread's guard: a driver's surprise
-            self._error = MeterError(f"NVML cannot be used: {error!r}")
-            return
-        with self._turn:
-            if not self._given_up:
-                self._found = found
-                return
-        for meter in found:  # nobody waits for them any more
-            meter.close()
-
-
-def _cpu_meters(
-    host: Host,
-    clock: Clock,
-    wanted: Wanted,
-    identity: CpuIdentity,
-    refusals: list[Refusal],
-    on_problem: Callable[[str], None],
-) -> list[Meter]:
-    if wanted.force_cpu_power_w is None and not wanted.force_cpu_load:
-        model = identity.model_name or ""
-        rapl = _rapl_meter(host, clock, wanted, model, refusals, on_problem)
-        if rapl is not None:
-            return [rapl]
-    try:
-        return [CpuLoadMeter(host, clock, identity, wanted.force_cpu_power_w)]
-    except MeterError as error:
-        refusals.append(_refusal("cpu load", "cpu", error))
-        return []
-
-
-def _rapl_meter(
-    host: Host,
-    clock: Clock,
-    wanted: Wanted,
-    cpu_model: str,
-    refusals: list[Refusal],
-    on_problem: Callable[[str], None],
-) -> RaplMeter | None:
-    def tried(name: str, opener: Callable[..., RaplMeter]) -> RaplMeter | None:
-        dram = wanted.force_ram_power_w is None
-        try:
-            meter = opener(
-                host.root, clock, wanted.period_s, cpu_model, dram=dram, on_problem=on_problem
-            )
-        except MeterError as error:
-            refusals.append(_refusal(name, "cpu", error))
+            self._refusals.append(Refusal(name, component, error.reason, error.remedy))
             return None
-        refusals.extend(meter.dropped)
+        self._meters.append(meter)
         return meter
 
-    files = tried("rapl", open_rapl)
-    if files is not None and any(device.method is not RAPL_CORE for device in files.devices):
-        return files
-    events = tried("rapl by perf", open_rapl_perf)
-    if files is None or events is None:
-        return files or events
-    files.close()
-    reason = "its files show the cores only, perf events the whole package"
-    refusals.append(Refusal("rapl", "cpu", reason))
-    return events
+    def _missing(self) -> set[Component]:
+        """Return the components that nothing measures yet and that the settings do not model."""
+        wanted = self._wanted
+        found = {device.component for meter in self._meters for device in meter.devices}
+        if wanted.force_cpu_power_w is not None or wanted.force_cpu_load:
+            found.add("cpu")
+        if wanted.force_ram_power_w is not None:
+            found.add("ram")
+        return set(COMPONENTS) - found
+
+    def _try_rapl(self, cpu_model: str) -> None:
+        """Read the files of powercap; where they show less than packages, perf events."""
+        if "cpu" not in self._missing():
+            return
+        files = self._rapl("rapl", open_rapl, cpu_model)
+        if files is not None and any(d.method is not RAPL_CORE for d in files.devices):
+            return
+        events = self._rapl("rapl by perf", open_rapl_perf, cpu_model)
+        if files is not None and events is not None:
+            self._meters.remove(files)
+            files.close()
+            reason = "its files show the cores only, perf events the whole package"
+            self._refusals.append(Refusal("rapl", "cpu", reason))
+
+    def _rapl(
+        self, name: str, opener: Callable[..., RaplMeter], cpu_model: str
+    ) -> RaplMeter | None:
+        def opened() -> RaplMeter:
+            meter = opener(
+                self._host.root,
+                self._clock,
+                self._wanted.period_s,
+                cpu_model,
+                dram="ram" in self._missing(),
+                on_problem=self._on_problem,
+            )
+            self._refusals.extend(meter.dropped)
+            return meter
+
+        meter = self._try(name, "cpu", opened)
+        return meter if isinstance(meter, RaplMeter) else None
+
+    def _try_sensors(self) -> None:
+        missing = self._missing()
+        if missing:
+            wanted = self._wanted
+            meters, refusals = open_hwmon(
+                self._host.root,
+                self._clock,
+                wanted.period_s,
+                missing,
+                gpu_ids=wanted.gpu_ids,
+                environ=wanted.gpu_environ,
+            )
+            self._meters += meters
+            self._refusals += refusals
+
+    def _try_models(self, identity: CpuIdentity) -> None:
+        host, clock, wanted = self._host, self._clock, self._wanted
+        known = {device.component for meter in self._meters for device in meter.devices}
+        if "cpu" not in known:
+            rated_w = wanted.force_cpu_power_w
+            self._try("cpu load", "cpu", partial(CpuLoadMeter, host, clock, identity, rated_w))
+        if "ram" not in known:
+            forced_w = wanted.force_ram_power_w
+            size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
+            opener = partial(RamMeter, clock, size_gb, wanted.period_s, forced_w, dimms)
+            self._try("ram model", "ram", opener)
+
+    def _of_job(self) -> Sequence[Meter]:
+        if not self._wanted.only_job:
+            return self._meters
+        try:
+            return share_of(self._meters, JobUse(self._host, self._clock), self._clock)
+        except MeterError as error:
+            refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
+            self._refusals.append(refusal)
+            return self._meters
+
+    def _facts(self, identity: CpuIdentity) -> HostFacts:
+        host, idle_file = self._host, self._wanted.idle_file
+        devices = [device for meter in self._meters for device in meter.devices]
+        return HostFacts(
+            cpu_model=identity.model_name,
+            cpu_count=host.logical_cpus(),
+            ram_total_gb=host.ram_total_gb(),
+            gpu_models=tuple(device.name for device in devices if device.component == "gpu"),
+            facts={
+                "cpu_tdp_w": f"{identity.tdp_w:g}",
+                "cpu_tdp_match": identity.match,
+                **zone_facts(host.root),
+            },
+            idle_w=read_idle(idle_file) if idle_file and not self._wanted.only_job else {},
+        )
 
 
-def _ram_meters(
-    host: Host, clock: Clock, wanted: Wanted, cpus: list[Meter], refusals: list[Refusal]
-) -> list[Meter]:
-    metered = any(device.component == "ram" for meter in cpus for device in meter.devices)
-    if metered:
-        return []
-    try:
-        dimms = read_dimms(host.root)
-        size_gb, forced_w = host.ram_total_gb(), wanted.force_ram_power_w
-        return [RamMeter(clock, size_gb, wanted.period_s, forced_w, dimms)]
-    except MeterError as error:
-        refusals.append(_refusal("ram model", "ram", error))
-        return []
-
-
-def _of_job(
-    meters: list[Meter], host: Host, clock: Clock, wanted: Wanted, refusals: list[Refusal]
-) -> list[Meter]:
-    if not wanted.only_job:
-        return meters
-    try:
-        return share_of(meters, JobUse(host, clock), clock)
-    except MeterError as error:
-        refusals.append(_refusal("share of the job", "cpu", error))
-        return meters
-
-
-def _facts(host: Host, identity: CpuIdentity, gpus: Sequence[NvmlMeter]) -> HostFacts:
-    return HostFacts(
-        cpu_model=identity.model_name,
-        cpu_count=host.logical_cpus(),
-        ram_total_gb=host.ram_total_gb(),
-        gpu_models=tuple(device.name for meter in gpus for device in meter.devices),
-        facts={
-            "cpu_tdp_w": f"{identity.tdp_w:g}",
-            "cpu_tdp_match": identity.match,
-            **zone_facts(host.root),
-        },
-    )
-
-
-def _gpu_percent(gpus: Sequence[NvmlMeter]) -> Callable[[], float | None] | None:
+def _gpu_percent(gpus: Sequence[GpuMeter]) -> Callable[[], float | None] | None:
     if not gpus:
         return None
 
@@ -257,12 +229,9 @@ def _gpu_percent(gpus: Sequence[NvmlMeter]) -> Callable[[], float | None] | None
     return mean_percent
 
 
-def _gpu_sharing(host: Host, gpus: Sequence[NvmlMeter], *, launched: bool) -> GpuSharing | None:
-    if not gpus or not host.sees_all_processes():
+def _sharing(host: Host, gpus: Sequence[GpuMeter], *, launched: bool) -> GpuSharing | None:
+    meters = [meter for meter in gpus if isinstance(meter, NvmlMeter)]
+    if not meters or not host.sees_all_processes():
         return None
-    boards = [board for meter in gpus for board in meter.boards]
-    return GpuSharing(gpus[0].nvml, boards, JobProcesses(launched=launched).__contains__)
-
-
-def _refusal(meter: str, component: Component, error: MeterError) -> Refusal:
-    return Refusal(meter, component, error.reason, error.remedy)
+    boards = [board for meter in meters for board in meter.boards]
+    return GpuSharing(meters[0].nvml, boards, JobProcesses(launched=launched).__contains__)

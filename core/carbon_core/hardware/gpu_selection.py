@@ -52,6 +52,28 @@ def select(
     return Selection(tuple(range(len(uuids))))
 
 
+def select_amd(
+    names: Sequence[str], gpu_ids: Sequence[int | str] | None, environ: Mapping[str, str]
+) -> Selection:
+    """Choose among AMD boards by the settings, else by the variables of ROCm, else all.
+
+    ``ROCR_VISIBLE_DEVICES`` hides boards from the runtime; ``HIP_VISIBLE_DEVICES``, or
+    ``CUDA_VISIBLE_DEVICES`` in its place, then counts those that are left (ROCm documentation,
+    "GPU isolation techniques").
+
+    Args:
+        names: ``GPU-`` and the serial of each board, in the driver's order.
+        gpu_ids: The user's choice (indices, names or their prefixes), or None.
+        environ: The variables.
+    """
+    if gpu_ids is not None:
+        return select(names, gpu_ids, None)
+    left = select(names, None, environ.get("ROCR_VISIBLE_DEVICES")).indices
+    hip = environ.get("HIP_VISIBLE_DEVICES", environ.get("CUDA_VISIBLE_DEVICES"))
+    within = select([names[i] for i in left], None, hip).indices
+    return Selection(tuple(left[i] for i in within))
+
+
 @dataclass(frozen=True)
 class _Place:
     """A board, or a slice of it by name."""

@@ -6,6 +6,8 @@ The only module that knows psutil.
 from __future__ import annotations
 
 import os
+import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +70,10 @@ class Host:
         """Return the memory in use, in percent and in GiB."""
         memory = _told(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
+
+    def is_apple(self) -> bool:
+        """Tell whether this is a Mac with a chip of Apple's own."""
+        return sys.platform == "darwin" and platform.machine() == "arm64"
 
     def sees_all_processes(self) -> bool:
         """Tell whether process ids mean here what they mean to a driver: not so in a container."""

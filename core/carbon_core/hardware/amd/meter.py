@@ -1,0 +1,105 @@
+"""Reads AMD boards that share a period."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carbon_core.clock import Clock
+from carbon_core.hardware.amd.answers import joules, watts
+from carbon_core.records import Device, Reading, Refusal
+
+
+@dataclass(frozen=True)
+class AmdBoard:
+    """A board that is read.
+
+    Attributes:
+        device: The board as a device of the ledger.
+        handle: The library's own handle.
+    """
+
+    device: Device
+    handle: Any
+
+
+class AmdMeter:
+    """Reads a group of boards that share a period.
+
+    Args:
+        smi: The amdsmi module, initialised.
+        boards: The boards, all counters or all polled.
+        clock: Source of the readings' times.
+        period_s: Longest time between two reads in seconds.
+        on_close: Lets go of the library.
+        dropped: What was found and is not used, each with the reason.
+    """
+
+    def __init__(
+        self,
+        smi: Any,
+        boards: Sequence[AmdBoard],
+        clock: Clock,
+        period_s: float,
+        on_close: Callable[[], None],
+        dropped: Sequence[Refusal] = (),
+    ) -> None:
+        self.devices = tuple(board.device for board in boards)
+        self.period_s = period_s
+        self.dropped = tuple(dropped)
+        self._smi = smi
+        self._boards = tuple(boards)
+        self._clock = clock
+        self._on_close = on_close
+
+    def read(self) -> list[Reading]:
+        """Read every board, each reading at the middle of its own call."""
+        return [self._reading(board) for board in self._boards]
+
+    def utilization_percent(self) -> float | None:
+        """Return the mean utilisation of the boards in percent, or None when none tells."""
+        loads: list[float] = []
+        for board in self._boards:
+            with contextlib.suppress(self._smi.AmdSmiException):
+                load = self._smi.amdsmi_get_gpu_activity(board.handle).get("gfx_activity")
+                loads += [float(load)] if isinstance(load, (int, float)) else []
+        return sum(loads) / len(loads) if loads else None
+
+    def close(self) -> None:
+        """Let go of the library."""
+        self._on_close()
+
+    def _reading(self, board: AmdBoard) -> Reading:
+        read = joules if board.device.kind == "counter" else watts
+        before_ns = self._clock.monotonic_ns()
+        value = read(self._smi, board.handle)
+        t_ns = (before_ns + self._clock.monotonic_ns()) // 2
+        return Reading(board.device.id, t_ns, value)
+
+
+class Library:
+    """The library, let go of by its last user."""
+
+    def __init__(self, smi: Any) -> None:
+        self._smi = smi
+        self._users = 0
+
+    def held(self) -> Callable[[], None]:
+        """Note one more user and return how it lets go, which may be called twice."""
+        self._users += 1
+        left = [self.release]
+
+        def release() -> None:
+            if left:
+                left.pop()()
+
+        return release
+
+    def release(self) -> None:
+        """Let go of the library once more."""
+        self._users -= 1
+        if self._users <= 0:
+            with contextlib.suppress(self._smi.AmdSmiException):
+                self._smi.amdsmi_shut_down()

@@ -1,0 +1,229 @@
+"""Sensors that a board brings along, through Linux hwmon: GPUs without their library, Arm, Jetson.
+
+What a sensor measures is told by its driver and its label; one that is not in the table here is not
+counted, and said. See https://docs.kernel.org/hwmon/sysfs-interface.html. Tested on trees of files,
+not on silicon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from carbon_core.clock import Clock
+from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.methods import HWMON_ENERGY, HWMON_POWER
+from carbon_core.records import Component, Device, Reading, Refusal
+
+_MICRO_PER_UNIT = 1e6
+_MILLI_PER_UNIT = 1e3
+_POLL_PERIOD_S = 0.1
+_MAX_W = 5000.0
+# A rail that feeds processor and graphics together counts as the processor, once.
+_RAILS: tuple[tuple[str, Component], ...] = (
+    ("cpu", "cpu"),
+    ("gpu", "gpu"),
+    ("ddr", "ram"),
+    ("dram", "ram"),
+    ("mem", "ram"),
+)
+_RAIL_DRIVERS = ("ina3221", "ina2xx", "ina209", "ina219", "ina226", "ina238")
+# Labels, in small letters, of the rail that feeds the whole board.
+_INPUTS = ("vin", "vdd_in", "pom_5v_in")
+# Labels, in small letters, of a whole processor, by driver.
+_SOCKETS = {"amd_energy": "esocket", "xgene_hwmon": "cpu power"}
+_GPU_DRIVERS = ("amdgpu", "i915", "xe")
+_WHOLE = "it measures the whole machine, which contains what is counted already"
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One channel of a hwmon device.
+
+    Attributes:
+        place: Directory of the device, such as ``/sys/class/hwmon/hwmon3``.
+        driver: Contents of its ``name`` file.
+        label: The channel's label, or an empty string.
+        kind: ``counter`` for cumulative joules, ``power`` for watts.
+        files: The files whose product it is, each with its units per joule, watt, volt or ampere.
+    """
+
+    place: Path
+    driver: str
+    label: str
+    kind: Literal["counter", "power"]
+    files: tuple[tuple[str, float], ...]
+
+    @property
+    def board(self) -> str:
+        """The hardware it belongs to, by a name that outlasts a restart."""
+        return (self.place / "device").resolve().name
+
+    @property
+    def title(self) -> str:
+        """The sensor for people."""
+        return f"{self.driver} {self.label}".strip()
+
+    def value(self) -> float | None:
+        """Return joules or watts, or None when the sensor cannot be read or shows no number."""
+        product = 1.0
+        for file, per_unit in self.files:
+            try:
+                product *= int((self.place / file).read_text()) / per_unit
+            except (OSError, ValueError):
+                return None
+        return product if product > 0.0 else None
+
+
+class HwmonMeter:
+    """Reads sensors that share a period.
+
+    Args:
+        sensors: What to read, with the device that each is.
+        clock: Source of the readings' times.
+        period_s: Longest time between two reads in seconds.
+    """
+
+    def __init__(self, sensors: Mapping[Device, Sensor], clock: Clock, period_s: float) -> None:
+        self.devices = tuple(sensors)
+        self.period_s = period_s
+        self._sensors = dict(sensors)
+        self._clock = clock
+
+    def read(self) -> list[Reading]:
+        """Read every sensor; one that fails is missing."""
+        return [
+            Reading(device.id, self._clock.monotonic_ns(), sensor.value())
+            for device, sensor in self._sensors.items()
+        ]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_hwmon(
+    root: Path,
+    clock: Clock,
+    period_s: float,
+    wanted: Collection[Component],
+    *,
+    gpu_ids: Sequence[int | str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[list[HwmonMeter], list[Refusal]]:
+    """Return meters over the sensors of the wanted components, and what is left out and why.
+
+    Args:
+        root: Directory that holds ``sys``.
+        clock: Source of the readings' times.
+        period_s: Wanted time between two reads of a counter, in seconds.
+        wanted: Components that nothing better measures.
+        gpu_ids: The user's choice of GPUs, or None.
+        environ: Variables that choose GPUs.
+    """
+    counted: dict[Device, Sensor] = {}
+    refusals: list[Refusal] = []
+    for sensor in _best(_sensors(root / "sys/class/hwmon")):
+        component, refusal = _component(sensor)
+        if component is None:
+            if refusal:
+                reason = f"the sensor {sensor.title} is not counted: {refusal}"
+                refusals.append(Refusal("hwmon", "cpu", reason))
+        elif component in wanted and sensor.value() is not None:
+            counted[_device(sensor, component)] = sensor
+    hidden = _hidden_gpus(list(counted.values()), gpu_ids, environ or {})
+    counted = {device: one for device, one in counted.items() if one.place not in hidden}
+    meters = [
+        HwmonMeter(group, clock, every_s)
+        for kind, every_s in (("counter", period_s), ("power", min(period_s, _POLL_PERIOD_S)))
+        if (group := {device: one for device, one in counted.items() if device.kind == kind})
+    ]
+    return meters, refusals
+
+
+def _sensors(hwmon: Path) -> Iterator[Sensor]:
+    for place in sorted(hwmon.glob("hwmon*")):
+        driver = _text(place / "name")
+        for file in sorted(place.glob("energy*_input")):
+            label = _text(place / file.name.replace("_input", "_label"))
+            yield Sensor(place, driver, label, "counter", ((file.name, _MICRO_PER_UNIT),))
+        # The mean of a while is worth more than an instant, where a driver offers both.
+        powers = {file.name.partition("_")[0]: file.name for file in place.glob("power*_input")}
+        powers |= {file.name.partition("_")[0]: file.name for file in place.glob("power*_average")}
+        for channel, name in sorted(powers.items()):
+            label = _text(place / f"{channel}_label")
+            yield Sensor(place, driver, label, "power", ((name, _MICRO_PER_UNIT),))
+        if driver in _RAIL_DRIVERS and not powers:
+            yield from _rails(place, driver)
+
+
+def _rails(place: Path, driver: str) -> Iterator[Sensor]:
+    """Yield the channels of a driver that gives volts and amperes and no power."""
+    for current in sorted(place.glob("curr*_input")):
+        volt = current.name.replace("curr", "in")
+        if (place / volt).exists():
+            label = _text(place / volt.replace("_input", "_label"))
+            files = ((volt, _MILLI_PER_UNIT), (current.name, _MILLI_PER_UNIT))
+            yield Sensor(place, driver, label, "power", files)
+
+
+def _best(sensors: Iterator[Sensor]) -> list[Sensor]:
+    """Return one sensor for each label of a device: energy before power."""
+    best: dict[tuple[Path, str], Sensor] = {}
+    for sensor in sensors:
+        best.setdefault((sensor.place, sensor.label), sensor)
+    return list(best.values())
+
+
+def _component(sensor: Sensor) -> tuple[Component | None, str]:
+    """Return what a sensor measures, or why it is not counted."""
+    label = sensor.label.lower()
+    if sensor.driver in _GPU_DRIVERS:
+        return _gpu(sensor)
+    if sensor.driver in _SOCKETS:
+        return ("cpu" if label.startswith(_SOCKETS[sensor.driver]) else None), ""
+    if sensor.driver == "power_meter" or label.startswith(_INPUTS):
+        return None, _WHOLE
+    if sensor.driver in _RAIL_DRIVERS:
+        return next((component for word, component in _RAILS if word in label), None), ""
+    return None, "what it measures is not known"
+
+
+def _gpu(sensor: Sensor) -> tuple[Component | None, str]:
+    if not sensor.files[0][0].startswith(("power1", "energy1")):
+        return None, ""  # a part of the board
+    # The kernel's amdgpu_pm.c hides the limit of a GPU that is part of the processor's package.
+    if sensor.driver == "amdgpu" and not (sensor.place / "power1_cap").exists():
+        return None, "an integrated GPU, whose sensor may be that of the whole processor"
+    return "gpu", ""
+
+
+def _device(sensor: Sensor, component: Component) -> Device:
+    counter = sensor.kind == "counter"
+    name = f"{sensor.title} ({sensor.board})"
+    return Device(
+        f"{component}:{sensor.driver}:{sensor.board}:{sensor.label or sensor.files[0][0]}",
+        component,
+        name,
+        HWMON_ENERGY if counter else HWMON_POWER,
+        kind=sensor.kind,
+        max_power_w=_MAX_W,
+    )
+
+
+def _hidden_gpus(
+    sensors: Sequence[Sensor], gpu_ids: Sequence[int | str] | None, environ: Mapping[str, str]
+) -> set[Path]:
+    """Return the AMD boards that the settings or the variables of ROCm leave out."""
+    boards = [sensor for sensor in sensors if sensor.driver == "amdgpu"]
+    names = [f"GPU-{_text(one.place / 'device/unique_id') or one.board}" for one in boards]
+    shown = set(select_amd(names, gpu_ids, environ).indices)
+    return {one.place for i, one in enumerate(boards) if i not in shown}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
