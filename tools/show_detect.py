@@ -1,8 +1,8 @@
-"""Prints what ``carbon-callbacks detect`` says on three machines: docs/detect.md shows them.
+"""Prints what ``carbon-callbacks detect`` says on four machines: docs/detect.md shows them.
 
-The machines are made of files: nothing to measure with, everything, and counters that only the
-administrator may read. The graphics boards are the tests' stand-in for the driver's library, behind
-the real pynvml.
+The machines are made of files: nothing to measure with, everything, counters that only the
+administrator may read, and a slice of a graphics board. The graphics boards are the tests' stand-in
+for the driver's library, behind the real pynvml.
 
     PYTHONPATH=core:.:tests python tools/show_detect.py
 """
@@ -19,6 +19,7 @@ from nvml_standin.standin import PowerCurve, build, environment
 
 from carbon_core.testing import RaplTree
 
+_NO_PERMISSION = 4
 SHOW = """
 import contextlib, encodings.ascii, io, os, sys
 from pathlib import Path
@@ -91,7 +92,13 @@ def main() -> None:
         closed = with_counters(place / "closed")
         for counter in closed.rglob("energy_uj"):
             counter.chmod(0o400)
-        show("Counters that only the administrator may read", closed, "as nobody")
+        refusing = environment(
+            library.parent, supports=("power",), capability=8.6, refusal=_NO_PERMISSION
+        )
+        show("Counters that only the administrator may read", closed, "as nobody", **refusing)
+        cut = environment(library.parent, mig=(3, 4))
+        chosen = {"CUDA_VISIBLE_DEVICES": "MIG-00000000-0000-0000-0000-000000000000"}
+        show("A slice of a board", machine(place / "cut"), **cut, **chosen)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@
  *                                 before gets DRIVER_NOT_LOADED until its last user has closed it and
  *                                 it is opened again; the energy counters begin at 0         (never)
  *   NVML_STANDIN_CAPABILITY       CUDA compute capability                                    (9.0)
+ *   NVML_STANDIN_MODULE_W         power of the module that a GPU is part of, in watts        (0: none)
  *   NVML_STANDIN_PROCESSES        comma list of PID:UTILISATION: processes on every GPU and their
  *                                 share of its multiprocessors in percent                    (none)
  *   NVML_STANDIN_MIG              comma list of numbers: the compute slices of the MIG devices that
@@ -94,7 +95,7 @@ static struct {
     int users, gpus, supports, lost_index, refusal, slices, slice_sizes[MAX_SLICES], processes;
     int capability_major, capability_minor;
     unsigned pids[MAX_PROCESSES], loads[MAX_PROCESSES];
-    double low_w, high_w, period_s, limit_w, latency_s, hang_s;
+    double low_w, high_w, period_s, limit_w, module_w, latency_s, hang_s;
     int64_t counter_ns, hang_from_ns, lost_from_ns, lost_until_ns, reset_at_ns, stuck_at_ns;
     int64_t reload_at_ns, opened_ns;
     unsigned long long memory;
@@ -139,6 +140,7 @@ static void configure(void) {
     self.supports = (strstr(supports, "energy") ? ENERGY : 0) | (strstr(supports, "power") ? POWER : 0) |
                     (strstr(supports, "average") ? AVERAGE : 0) |
                     (strstr(supports, "utilization") ? UTILIZATION : 0);
+    self.module_w = number("NVML_STANDIN_MODULE_W", 0);
     self.refusal = (int)number("NVML_STANDIN_REFUSAL", NOT_SUPPORTED);
     self.stuck_at_ns = instant("NVML_STANDIN_STUCK_AT_NS", INT64_MAX);
     self.reload_at_ns = instant("NVML_STANDIN_RELOAD_AT_NS", INT64_MAX);
@@ -423,15 +425,18 @@ static void read_field(gpu_t *gpu, field_t *field) {
     int is_energy = field->fieldId == FIELD_ENERGY;
     int is_average = field->fieldId == FIELD_POWER_AVERAGE;
     int is_known = is_energy || is_average || field->fieldId == FIELD_POWER_INSTANT;
+    int is_module = field->scopeId == 1;
     int64_t t_ns = 0;
     field->latencyUsec = 0;
     field->nvmlReturn =
         is_known ? sense(gpu, field, is_energy ? ENERGY : is_average ? AVERAGE : POWER, &t_ns) : NOT_SUPPORTED;
+    if (is_module) field->nvmlReturn = self.module_w > 0 ? SUCCESS : NOT_SUPPORTED;
     field->timestamp = t_ns / 1000;
     field->valueType = is_energy ? TYPE_UNSIGNED_LONG_LONG : TYPE_UNSIGNED_INT;
     field->value.ull = 0;
     if (field->nvmlReturn) return;
-    if (is_energy) field->value.ull = counter_mj(gpu, t_ns);
+    if (is_module) field->value.ui = (unsigned)(self.module_w * 1000);
+    else if (is_energy) field->value.ull = counter_mj(gpu, t_ns);
     else field->value.ui = (unsigned)((is_average ? mean_power_w(t_ns) : power_w(t_ns)) * 1000);
 }
 

@@ -188,6 +188,16 @@ def test_a_board_that_is_lost_from_the_start_leaves_the_others_their_places(meas
     assert "GPU 1 (lost) gives neither energy" in found["stderr"]
 
 
+@pytest.mark.parametrize(("module_w", "told"), [(900.0, 1), (0.0, 0)])
+def test_the_meter_of_a_whole_module_is_told_and_not_counted(measure, module_w, told):
+    environ = {"NVML_STANDIN_MODULE_W": str(module_w)}
+    found = measure(names=["NVIDIA GH200 480GB"], environ=environ, seconds=0.5)
+    (device,) = found["devices"]
+    truth_j = WAVE.energy_j(found["t0_ns"], found["t1_ns"])
+    assert device["joules"] == pytest.approx(truth_j, rel=0.02)
+    assert sum("(900 W now) is not counted" in reason for reason in found["refused"]) == told
+
+
 def test_a_slice_counts_its_whole_board_and_says_so(measure):
     slice_name = "MIG-00000000-0000-0000-0001-000000000000"
     found = measure(gpus=2, mig=(1, 2, 4), visible=slice_name, seconds=0.5)

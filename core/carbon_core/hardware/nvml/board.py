@@ -119,10 +119,10 @@ def ways(nvml: Any, handle: Any) -> list[Way]:
     utilization = nvml.nvmlDeviceGetUtilizationRates
     capability = _capability(nvml, handle)
     averaged = Way(
-        NVML_POWER_AVERAGE, "power", _field_w(nvml, nvml.NVML_FI_DEV_POWER_AVERAGE), "average power"
+        NVML_POWER_AVERAGE, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_AVERAGE), "average power"
     )
     instant = Way(
-        NVML_POWER, "power", _field_w(nvml, nvml.NVML_FI_DEV_POWER_INSTANT), "instant power"
+        NVML_POWER, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_INSTANT), "instant power"
     )
     return [
         Way(
@@ -169,8 +169,8 @@ def device_of(nvml: Any, handle: Any, uuid: str, way: Way) -> Device:
     return Device(f"gpu:{uuid}", "gpu", name, way.method, kind=way.kind, max_power_w=_MAX_GPU_W)
 
 
-def _field_w(nvml: Any, field: int) -> Call:
-    """Return the call for a field that holds milliwatts."""
+def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:
+    """Return the call for a field that holds milliwatts, of a scope where there are several."""
 
     def read_w(handle: Any) -> float:
         answer = nvml.nvmlDeviceGetFieldValues(handle, [field])[0]

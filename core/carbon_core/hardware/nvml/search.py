@@ -11,7 +11,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.gpu_selection import select
 from carbon_core.hardware.nvml import mig
-from carbon_core.hardware.nvml.board import Board, Refused, Trial, Way, device_of, trial
+from carbon_core.hardware.nvml.board import Board, Refused, Trial, Way, device_of, field_w, trial
 from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.records import Refusal
@@ -19,6 +19,8 @@ from carbon_core.threads import in_parallel
 
 # Boards refresh their power reading every 20 to 100 ms (Yang et al., SC'24).
 _POLL_PERIOD_S = 0.1
+# Boards that share a module, and a meter of it, with their processor (NVML_POWER_SCOPE_MODULE).
+_MODULES = ("GH200", "GB200", "GB300")
 _Problems = Callable[[str], None]
 
 
@@ -64,7 +66,9 @@ def open_nvml(
                 "its energy is unknown and not counted"
             )
         else:
-            boards.append(_board(nvml, candidate, tried.way))
+            board = _board(nvml, candidate, tried.way)
+            boards.append(board)
+            dropped += _module(nvml, candidate, board)
     return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
 
 
@@ -145,6 +149,22 @@ def _board(nvml: Any, candidate: _Candidate, way: Way) -> Board:
     device = device_of(nvml, candidate.handle, candidate.uuid, way)
     device = mig.flagged(device, candidate.slices, on_board=candidate.is_cut)
     return Board(device, candidate.uuid, candidate.handle, way, nvml.NVMLError)
+
+
+def _module(nvml: Any, candidate: _Candidate, board: Board) -> list[Refusal]:
+    """Tell of the meter of a Grace Hopper module, which holds processor, memory and GPU."""
+    if not any(kind in board.device.name for kind in _MODULES):
+        return []
+    field = (nvml.NVML_FI_DEV_POWER_INSTANT, nvml.NVML_POWER_SCOPE_MODULE)
+    try:
+        module_w = field_w(nvml, field)(candidate.handle)
+    except nvml.NVMLError:
+        return []
+    reason = (
+        f"the meter of the module of {candidate.label} ({module_w:.0f} W now) is not counted: it "
+        "holds the processor, its memory and the GPU, which is counted already"
+    )
+    return [Refusal("nvml", "gpu", reason)]
 
 
 def _handle(nvml: Any, index: int) -> Any:
