@@ -206,9 +206,12 @@ class Account:
 
     def _learn_power(self, power_w: float, span_s: float) -> None:
         """Take a span into the power that missing time is given."""
+        before_w = self._power_w
+        if before_w is None or span_s >= _POWER_MEMORY_S:
+            self._power_w, self._power_s = power_w, min(_POWER_MEMORY_S, span_s)
+            return
         self._power_s = min(_POWER_MEMORY_S, self._power_s + span_s)
-        before_w = power_w if self._power_w is None else self._power_w
-        self._power_w = before_w + (power_w - before_w) * min(1.0, span_s / self._power_s)
+        self._power_w = before_w + (power_w - before_w) * span_s / self._power_s
 
     def _fill_in(self, power_w: float) -> None:
         """Give the time before any power was known the first one that is."""

@@ -67,6 +67,8 @@ def test_each_device_with_its_joules(path: Path, make_report: MakeReport) -> Non
         "component": "gpu",
         "method": "nvml.power",
         "grade": "B",
+        "least_share": 1.0,
+        "note": "",
         "measured_j": pytest.approx(2.4 * 3.6e6),
         "extrapolated_j": pytest.approx(0.4 * 3.6e6),
         "missing_s": 12.5,

@@ -90,8 +90,9 @@ class Board:
         self.uuid = uuid
         self.handle = handle
         self.failures = 0
-        self._way = way
         self._call = way.call
+        self._is_counter = way.kind == "counter"
+        self._may_be_zero = way.zero
         self._error = error
         self._last = 0.0
         self._moved_ns = 0
@@ -106,9 +107,9 @@ class Board:
         self.failures = 0
         if value != self._last:
             self._last, self._moved_ns = value, now_ns
-        elif self._way.kind == "counter" and now_ns - self._moved_ns > _STUCK_NS:
+        elif self._is_counter and now_ns - self._moved_ns > _STUCK_NS:
             return None
-        return value if value or self._way.zero else None
+        return value if value or self._may_be_zero else None
 
 
 def ways(nvml: Any, handle: Any) -> list[Way]:

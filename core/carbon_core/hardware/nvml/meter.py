@@ -52,26 +52,25 @@ class NvmlMeter:
         """Read every board, each reading at the middle of its own call."""
         monotonic_ns = self._clock.monotonic_ns
         readings: list[Reading] = []
-        failures = 0
+        began_ns = monotonic_ns()
+        if self._is_slow:
+            calls = [partial(self._read_into, readings, (board,)) for board in self.boards]
+            in_parallel(calls, "carbon-gpu")
+        else:
+            self._read_into(readings, self.boards)
+        ended_ns = monotonic_ns()
+        if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
+            self._is_slow = True
+        if any([reading.value is None for reading in readings]):
+            self._session.revive(ended_ns)
+        return readings
 
-        def read(board: Board) -> None:
-            nonlocal failures
+    def _read_into(self, readings: list[Reading], boards: Sequence[Board]) -> None:
+        monotonic_ns = self._clock.monotonic_ns
+        for board in boards:
             before_ns = monotonic_ns()
             value = board.read(before_ns)
             readings.append(Reading(board.device.id, (before_ns + monotonic_ns()) // 2, value))
-            failures += board.failures
-
-        began_ns = monotonic_ns()
-        if self._is_slow:
-            in_parallel([partial(read, board) for board in self.boards], "carbon-gpu")
-        else:
-            for board in self.boards:
-                read(board)
-        ended_ns = monotonic_ns()
-        self._is_slow |= ended_ns - began_ns > SLOW_NS and len(self.boards) > 1
-        if failures:
-            self._session.revive(ended_ns)
-        return readings
 
     def utilization_percent(self) -> float | None:
         """Return the mean utilisation of the boards in percent, or None when none tells."""
