@@ -136,7 +136,8 @@ def _boards(
         if owner + 1 < len(found) and _metered_with(found, owner + 1) == owner:
             note = "two dies share its meter: both are counted"
         if not one.has_true_counter:
-            reason = f"the energy counter of AMD GPU {owner} ({one.serial}) is absent or contradicts its power"
+            label = f"AMD GPU {owner} ({one.serial})"
+            reason = f"the energy counter of {label} is absent or contradicts its power"
             dropped.append(Refusal("amdsmi", "gpu", reason))
         boards.setdefault(owner, AmdBoard(_device(one, note), one.handle))
     return list(boards.values()), dropped

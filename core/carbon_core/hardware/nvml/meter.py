@@ -61,7 +61,7 @@ class NvmlMeter:
         ended_ns = monotonic_ns()
         if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
             self._is_slow = True
-        if any([reading.value is None for reading in readings]):
+        if any(reading.value is None for reading in readings):
             self._session.revive(ended_ns)
         return readings
 
