@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect
+from carbon_callbacks.cli import baseline, config, detect, reprice
 
 app = typer.Typer(
     name="carbon-callbacks",
@@ -35,6 +36,23 @@ def baseline_command(
 ) -> None:
     """Measure the idle machine once; results then show energy above idle, too."""
     baseline.run(seconds=seconds)
+
+
+@app.command("reprice")
+def reprice_command(
+    path: Annotated[
+        Path, typer.Argument(help="A receipt or a journal.", exists=True, dir_okay=False)
+    ],
+    country: Annotated[str | None, typer.Option(help="Code of another country: FRA.")] = None,
+    region: Annotated[str | None, typer.Option(help="State or province of that country.")] = None,
+    intensity: Annotated[
+        str | None,
+        typer.Option(help="Grams of CO2e per kWh, or a CSV file: datetime, g_per_kwh."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show what a finished run would have emitted elsewhere, or with figures that came later."""
+    reprice.run(path, country=country, region=region, intensity=intensity, as_json=json)
 
 
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]

@@ -193,6 +193,20 @@ class PriceShare(NamedTuple):
     grams: float
 
 
+class HourEnergy(NamedTuple):
+    """The part of a run that was drawn within one hour of the wall clock.
+
+    Attributes:
+        start: Beginning of the hour, ISO time in UTC.
+        joules: Energy of the hardware.
+        grams: CO2e that it was priced at, with the facility's overhead.
+    """
+
+    start: str
+    joules: float
+    grams: float
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A meter that was tried and is not used.

@@ -14,6 +14,7 @@ from carbon_core.records import (
     Component,
     Estimate,
     HostFacts,
+    HourEnergy,
     PriceShare,
     Refusal,
     Utilization,
@@ -114,6 +115,7 @@ class Report:
         window: The whole run; energy of the hardware, without the facility's overhead.
         prices: Which intensities priced which part.
         phases: The parts that the run was marked into; they add up to the window.
+        hours: The hours of the wall clock that the run went through; they add up to it, too.
         host: The machine.
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
@@ -125,6 +127,7 @@ class Report:
     window: Window
     prices: tuple[PriceShare, ...] = ()
     phases: tuple[Phase, ...] = ()
+    hours: tuple[HourEnergy, ...] = ()
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)

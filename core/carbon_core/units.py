@@ -13,6 +13,11 @@ def kwh(joules: float) -> float:
     return joules / JOULES_PER_KWH
 
 
+def joules(kwh: float) -> float:
+    """Convert kilowatt-hours to joules."""
+    return kwh * JOULES_PER_KWH
+
+
 def seconds(nanoseconds: int) -> float:
     """Convert integer nanoseconds to seconds."""
     return nanoseconds / NANOSECONDS_PER_SECOND

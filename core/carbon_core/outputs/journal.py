@@ -26,6 +26,7 @@ from carbon_core.records import (
     Device,
     Energy,
     HostFacts,
+    HourEnergy,
     Intensity,
     PriceShare,
     Refusal,
@@ -53,6 +54,7 @@ class Journal:
         self._descriptor = -1
         self._devices = report.window.end.devices
         self._torn = False
+        self._settled_hours = 0
         try:
             self._descriptor = open_for_append(path, 0o600)
             self._write({"type": "run", **_fixed(report)})
@@ -65,7 +67,9 @@ class Journal:
         if report.window.end.devices != self._devices:
             self._devices = report.window.end.devices
             self._write({"type": "run", **_fixed(report)})
-        self._write({"type": "totals", **_totals(report)})
+        self._write({"type": "totals", **_totals(report, self._settled_hours)})
+        # The last hour goes on, and the one before may still get its price.
+        self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
 
     def close(self, *, saved: bool = True) -> None:
         """Close the file.
@@ -99,13 +103,15 @@ def read(path: Path) -> Report:
     """
     fixed: dict[str, Any] = {}
     totals: dict[str, Any] = {}
-    for record in _records(path):
-        if record.get("type") == "run":
-            fixed = record
-        elif record.get("type") == "totals":
-            totals = record
+    hours: dict[str, HourEnergy] = {}
     try:
-        return _rebuilt(fixed, totals)
+        for record in _records(path):
+            if record.get("type") == "run":
+                fixed = record
+            elif record.get("type") == "totals":
+                totals = record
+                hours |= {hour[0]: HourEnergy(*hour) for hour in record.get("hours", ())}
+        return _rebuilt(fixed, totals, tuple(hours.values()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{path} holds no usable record of a run") from error
 
@@ -151,7 +157,7 @@ def _fixed(report: Report) -> dict[str, Any]:
     }
 
 
-def _totals(report: Report) -> dict[str, Any]:
+def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
     return {
         "status": report.status,
         "ended_at": report.ended_at,
@@ -162,11 +168,14 @@ def _totals(report: Report) -> dict[str, Any]:
             for share in report.prices
         ],
         "phases": [asdict(phase) for phase in report.phases],
+        "hours": report.hours[settled_hours:],
         "utilization": asdict(report.utilization),
     }
 
 
-def _rebuilt(fixed: Mapping[str, Any], totals: Mapping[str, Any]) -> Report:
+def _rebuilt(
+    fixed: Mapping[str, Any], totals: Mapping[str, Any], hours: tuple[HourEnergy, ...]
+) -> Report:
     devices = tuple(
         Device(**{**device, "method": Method(**device["method"])}) for device in fixed["devices"]
     )
@@ -186,6 +195,7 @@ def _rebuilt(fixed: Mapping[str, Any], totals: Mapping[str, Any]) -> Report:
             for share in totals["prices"]
         ),
         phases=tuple(Phase(**phase) for phase in totals["phases"]),
+        hours=hours,
         host=HostFacts(**{**host, "gpu_models": tuple(host["gpu_models"])}),
         refusals=tuple(Refusal(**refusal) for refusal in fixed["refusals"]),
         utilization=Utilization(**totals["utilization"]),

@@ -10,7 +10,7 @@ from typing import Any
 from carbon_core.outputs.base import replace
 from carbon_core.records import Estimate, PriceShare
 from carbon_core.report import NOT_METERED, Report
-from carbon_core.units import kwh
+from carbon_core.units import GRAMS_PER_KG, kwh
 
 SCHEMA_VERSION = 1
 
@@ -42,6 +42,14 @@ def receipt(report: Report) -> dict[str, Any]:
         "phases": [
             {**asdict(phase), "energy_kwh": kwh(phase.joules) * report.run.pue}
             for phase in report.phases
+        ],
+        "hours": [
+            {
+                "start": hour.start,
+                "hardware_energy_kwh": kwh(hour.joules),
+                "emissions_kg": hour.grams / GRAMS_PER_KG,
+            }
+            for hour in report.hours
         ],
         "host": asdict(report.host),
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
@@ -87,5 +95,5 @@ def _price(share: PriceShare) -> dict[str, Any]:
     return {
         **asdict(share.intensity),
         "energy_kwh": kwh(share.joules),
-        "emissions_kg": share.grams / 1000.0,
+        "emissions_kg": share.grams / GRAMS_PER_KG,
     }

@@ -20,6 +20,7 @@ from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import CarbonError, IntensityError
 from carbon_core.hardware.base import Detection, Meter
+from carbon_core.hours import HourlyJoules
 from carbon_core.ledger import PriceCurve
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output, occupy_standard_descriptors
@@ -92,6 +93,7 @@ class Run:
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._curve = PriceCurve(parts.assumed, pue=parts.facts.pue)
+        self._hours = HourlyJoules(parts.clock.now())
         self._detection = Detection(())
         self._outputs: Sequence[Output] = ()
         self._beats = 0
@@ -154,6 +156,7 @@ class Run:
                 Phase(total.name, total.duration_s, total.joules, total.count)
                 for total in list(self._sampler.phases.values())
             ),
+            hours=self._hours.hours(end.joules, self._curve.grams),
             host=self._detection.host,
             refusals=self._detection.refusals,
             utilization=gauge.means() if gauge else Utilization(),
@@ -164,7 +167,7 @@ class Run:
         whole = self.report(window.end)
         joules, grams = window.joules, self.grams(window)
         prices = tuple(share._replace(joules=joules, grams=grams) for share in whole.prices[-1:])
-        return replace(whole, window=window, prices=prices, phases=())
+        return replace(whole, window=window, prices=prices, phases=(), hours=())
 
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
@@ -212,6 +215,7 @@ class Run:
         )
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
+        self._hours.note(self._parts.clock.now(), snapshot.joules)
         self._look_at_loads()
         report = self.report(snapshot)
         self._submit(*(functools.partial(output.update, report) for output in self._outputs))
@@ -269,6 +273,7 @@ class Run:
             if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
                 self._tell_no_price("no answer in time")
             self._curve.price(end.joules, self._curve.assumed)
+        self._hours.note(self._parts.clock.now(), end.joules)
         report = self.report(end, status)
         self._submit(*(functools.partial(output.close, report) for output in self._outputs))
         self._sampler.stop(self._left_s(deadline_ns))

@@ -240,3 +240,44 @@ def test_baseline_measures_and_the_next_run_shows_net(command, tmp_path):
     written = json.loads(receipt.read_text())
     assert 0 <= written["net_energy_kwh"] < written["energy_kwh"]["value"]
     assert written["energy_sigma_ln"]["systematic"] > 0
+
+
+RECEIPT = """
+import time
+from carbon_callbacks import OfflineEmissionsTracker
+tracker = OfflineEmissionsTracker(country_iso_code="FRA", log_level="error")
+tracker.start(); time.sleep(0.3); tracker.stop()
+"""
+
+
+def test_reprice_shows_a_run_at_another_price(command, tmp_path):
+    assert command(code=RECEIPT).returncode == 0
+    (receipt,) = tmp_path.rglob("*.json")
+    (journal,) = tmp_path.rglob("*.journal.jsonl")
+    kept = json.loads(receipt.read_text())
+    for path in (receipt, journal):
+        done = command("reprice", str(path), "--intensity", "1000", "--json")
+        told = json.loads(done.stdout)
+        assert told["emissions_kg"]["value"] == pytest.approx(kept["emissions_kg"]["value"])
+        assert told["repriced_emissions_kg"]["value"] == pytest.approx(kept["energy_kwh"]["value"])
+    table = command("reprice", str(receipt), "--country", "POL").stdout
+    assert "France" in table
+    assert "Poland (Ember via Our World in Data" in table
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "say at what price"),
+        (["--country", "POL", "--intensity", "5"], "say either"),
+        (["--country", "XXX"], "country_iso_code 'XXX' is in no table"),
+        (["--intensity", "-5"], "must not be below 0"),
+        (["--intensity", "none.csv"], "none.csv cannot be read"),
+    ],
+)
+def test_reprice_names_what_is_wrong(command, tmp_path, options, message):
+    assert command(code=RECEIPT).returncode == 0
+    (receipt,) = tmp_path.rglob("*.json")
+    done = command("reprice", str(receipt), *options)
+    assert done.returncode == 2
+    assert message in done.stderr

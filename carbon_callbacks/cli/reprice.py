@@ -1,0 +1,112 @@
+"""``carbon-callbacks reprice``: the joules of a finished run at other prices."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from carbon_core import repricing
+from carbon_core.errors import CarbonError
+from carbon_core.intensity.location import Place, locate
+from carbon_core.outputs import journal
+from carbon_core.records import Estimate, Intensity
+from carbon_core.report import figure
+from carbon_core.repricing import Finished, IntensityOf
+
+
+def run(
+    path: Path, *, country: str | None, region: str | None, intensity: str | None, as_json: bool
+) -> None:
+    """Price a run anew and print both figures.
+
+    Args:
+        path: A receipt or a journal.
+        country: ISO 3166-1 code of another country, or None.
+        region: State or province of it, or None.
+        intensity: Grams per kWh, or a CSV file with the columns ``datetime`` and ``g_per_kwh``.
+        as_json: Print JSON instead of a table.
+    """
+    try:
+        finished = _read(path)
+        repriced = repricing.reprice(finished, _intensity_of(country, region, intensity))
+    except CarbonError as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(_data(finished, repriced), indent=2))
+    else:
+        _print_table(finished, repriced)
+
+
+def _read(path: Path) -> Finished:
+    if path.suffix == ".jsonl":
+        return repricing.finished(journal.read(path))
+    return repricing.read_receipt(path)
+
+
+def _intensity_of(country: str | None, region: str | None, intensity: str | None) -> IntensityOf:
+    if intensity is not None and (country or region):
+        _fail("say either --intensity or --country and --region")
+    if intensity is None:
+        if country is None:
+            _fail("say at what price: --country FRA, --intensity 50 or --intensity FILE.csv")
+        found = locate(Place(country, region))
+        if found.problem:
+            _fail(found.problem)
+        return lambda hour: found.intensity
+    try:
+        own = locate(Place(own_g_per_kwh=float(intensity))).intensity
+    except ValueError:
+        return repricing.read_intensities(Path(intensity))
+    if not own.g_per_kwh >= 0:
+        _fail(f"--intensity must not be below 0, got {intensity}")
+    return lambda hour: own
+
+
+def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "energy_kwh": _estimate(run.energy_kwh),
+        "emissions_kg": _estimate(run.emissions_kg),
+        "repriced_emissions_kg": _estimate(repriced.emissions_kg),
+        "intensities": [asdict(one) for one in repriced.intensities],
+        "hours": [hour._asdict() for hour in repriced.hours],
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low_95": estimate.low, "high_95": estimate.high}
+
+
+def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
+    energy = figure(run.energy_kwh.value)
+    table = Table(
+        "price", "g/kWh", "gCO2e", "95 %", title=f"{run.project_name}, {energy} kWh: {run.run_id}"
+    )
+    table.add_row(run.place, *_figures(run, run.emissions_kg))
+    table.add_row(_names(repriced.intensities), *_figures(run, repriced.emissions_kg))
+    Console().print(table)
+
+
+def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
+    grams = emissions_kg.scaled(1000.0)
+    kwh = run.energy_kwh.value
+    mean = figure(grams.value / kwh) if kwh else "-"
+    return mean, figure(grams.value), f"{figure(grams.low)} to {figure(grams.high)}"
+
+
+def _names(intensities: tuple[Intensity, ...]) -> str:
+    years = {one.year for one in intensities if one.year}
+    names = repricing.places(intensities)
+    return f"{names}, {min(years)}" if years else names
+
+
+def _fail(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)
+    raise typer.Exit(2)

@@ -1,0 +1,70 @@
+"""Energy by the hour of the day it was drawn in: what a price that is known later needs.
+
+One entry an hour, however often the totals are looked at, so that a run of weeks stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from carbon_core.records import HourEnergy
+
+_HOUR = timedelta(hours=1)
+# A longer step is the wall clock being set, not time that passed.
+_LONGEST_STEP = timedelta(days=7)
+
+
+class HourlyJoules:
+    """Cumulative joules at the ends of the hours so far.
+
+    Args:
+        started: Wall-clock time at which the run began, in UTC.
+    """
+
+    def __init__(self, started: datetime) -> None:
+        self._ends: list[tuple[datetime, float]] = []
+        self._last = (started, 0.0)
+
+    def note(self, now: datetime, joules: float) -> None:
+        """Note the run's joules so far; between two looks, energy is spread evenly over time.
+
+        Args:
+            now: Wall-clock time in UTC; one that went back counts as the hour that it left.
+            joules: Cumulative joules.
+        """
+        then, before_j = self._last
+        if now - then > _LONGEST_STEP:
+            self._ends.append((_hour_of(then), before_j))
+            then = _hour_of(now)
+        while _hour_of(then) + _HOUR <= now:
+            boundary = _hour_of(then) + _HOUR
+            at_j = before_j + (joules - before_j) * ((boundary - then) / (now - then))
+            self._ends.append((_hour_of(then), at_j))
+            then, before_j = boundary, at_j
+        self._last = (max(now, then), joules)
+
+    def hours(self, total_j: float, grams: Callable[[float], float]) -> tuple[HourEnergy, ...]:
+        """Return each hour with its energy and what it was priced at.
+
+        Args:
+            total_j: Cumulative joules, up to which the last hour goes.
+            grams: Gives the grams of CO2e that the first so many joules of the run stand for.
+        """
+        ends = [*self._ends, (_hour_of(self._last[0]), total_j)]
+        hours: list[HourEnergy] = []
+        before_j = before_g = 0.0
+        for start, noted_j in ends:
+            end_j = min(noted_j, total_j)
+            end_g = grams(end_j)
+            hours.append(HourEnergy(_iso(start), end_j - before_j, end_g - before_g))
+            before_j, before_g = end_j, end_g
+        return tuple(hours)
+
+
+def _hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _iso(hour: datetime) -> str:
+    return hour.strftime("%Y-%m-%dT%H:00Z")

@@ -1,0 +1,211 @@
+"""The same joules at other prices: a finished run in another place, or with figures that came later."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from carbon_core import uncertainty, units
+from carbon_core.errors import IntensityError, OutputError
+from carbon_core.records import Estimate, HourEnergy, Intensity
+from carbon_core.report import Report
+
+_TIME, _VALUE = "datetime", "g_per_kwh"
+_MAX_G_PER_KWH = 3000.0
+IntensityOf = Callable[[str], Intensity]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a price needs to know of a run.
+
+    Attributes:
+        run_id: The run.
+        project_name: Its project.
+        place: The place that priced most of it.
+        pue: Power usage effectiveness.
+        hours: Its energy by the hour.
+        energy_kwh: Its energy with the 95 % interval, times PUE.
+        emissions_kg: Its emissions in kg CO2e with their 95 % interval.
+    """
+
+    run_id: str
+    project_name: str
+    place: str
+    pue: float
+    hours: tuple[HourEnergy, ...]
+    energy_kwh: Estimate
+    emissions_kg: Estimate
+
+
+@dataclass(frozen=True)
+class Repriced:
+    """A run at other prices.
+
+    Attributes:
+        emissions_kg: Emissions in kg CO2e with their 95 % interval.
+        hours: Its energy by the hour, at the new price.
+        intensities: The intensities that priced it, each once.
+    """
+
+    emissions_kg: Estimate
+    hours: tuple[HourEnergy, ...]
+    intensities: tuple[Intensity, ...]
+
+
+def finished(report: Report) -> Finished:
+    """Return what a price needs to know of a run."""
+    hours = report.hours or _one_hour(
+        report.run.started_at, report.window.joules, sum(share.grams for share in report.prices)
+    )
+    return Finished(
+        report.run.run_id,
+        report.run.project_name,
+        report.place,
+        report.run.pue,
+        hours,
+        report.energy_kwh,
+        report.emissions_kg,
+    )
+
+
+def read_receipt(path: Path) -> Finished:
+    """Return what a price needs to know of the run that a receipt tells of.
+
+    Raises:
+        OutputError: The file cannot be read, or is no receipt.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        hours = tuple(
+            HourEnergy(
+                hour["start"],
+                units.joules(hour["hardware_energy_kwh"]),
+                hour["emissions_kg"] * units.GRAMS_PER_KG,
+            )
+            for hour in told.get("hours", ())
+        )
+        emissions = _estimate(told["emissions_kg"])
+        total_j = units.joules(told["hardware_energy_kwh"])
+        run = told["run"]
+        hours = hours or _one_hour(run["started_at"], total_j, emissions.value * units.GRAMS_PER_KG)
+        place = max(told["intensities"], key=lambda one: float(one["energy_kwh"]))["place"]
+        energy = _estimate(told["energy_kwh"])
+        return Finished(
+            str(run["run_id"]),
+            str(run["project_name"]),
+            str(place),
+            float(run["pue"]),
+            hours,
+            energy,
+            emissions,
+        )
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutputError(f"{path} is no receipt of a run: {error!r}") from error
+
+
+def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
+    """Price every hour of a run anew.
+
+    Args:
+        run: The run.
+        intensity_of: Gives the intensity of an hour (ISO time in UTC, as `HourEnergy.start`).
+
+    Raises:
+        IntensityError: There is none for an hour of the run.
+    """
+    intensities = [intensity_of(hour.start) for hour in run.hours]
+    hours = tuple(
+        hour._replace(grams=units.kwh(hour.joules) * run.pue * intensity.g_per_kwh)
+        for hour, intensity in zip(run.hours, intensities)
+    )
+    total_g = sum(hour.grams for hour in hours)
+    shares = [hour.grams / total_g if total_g else 0.0 for hour in hours]
+    sigma_ln = sum(share * one.sigma_ln for share, one in zip(shares, intensities))
+    return Repriced(
+        _with_interval(total_g / units.GRAMS_PER_KG, run.energy_kwh, sigma_ln),
+        hours,
+        tuple(dict.fromkeys(intensities)),
+    )
+
+
+def read_intensities(path: Path) -> IntensityOf:
+    """Return the intensities of a CSV file with the columns ``datetime`` and ``g_per_kwh``.
+
+    A value holds for the hour that its time lies in; several within an hour are averaged. Times
+    without a zone are UTC.
+
+    Raises:
+        IntensityError: The file cannot be read or understood; the message names the line.
+    """
+    values: dict[str, list[float]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            missing = {_TIME, _VALUE} - set(table.fieldnames or ())
+            if missing:
+                raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
+            for row in table:
+                hour, value = _row(row, f"{path}, line {table.line_num}")
+                values.setdefault(hour, []).append(value)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise IntensityError(f"{path} cannot be read: {error}") from error
+    means = {hour: sum(listed) / len(listed) for hour, listed in values.items()}
+
+    def intensity_of(hour: str) -> Intensity:
+        if hour not in means:
+            raise IntensityError(f"{path} has no value for the hour {hour}")
+        return Intensity(means[hour], "as in the file", path.name, "user", None, 0.0, time=hour)
+
+    return intensity_of
+
+
+def _row(row: Mapping[str, Any], where: str) -> tuple[str, float]:
+    try:
+        # Python 3.10 knows no `Z`.
+        moment = datetime.fromisoformat(str(row[_TIME]).strip().replace("Z", "+00:00"))
+        value = float(row[_VALUE])
+    except (TypeError, ValueError) as error:
+        raise IntensityError(f"{where}: {error}") from error
+    if not (math.isfinite(value) and 0.0 <= value <= _MAX_G_PER_KWH):
+        raise IntensityError(f"{where}: {_VALUE} must be from 0 to {_MAX_G_PER_KWH:g}, not {value}")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return hour_start(moment), value
+
+
+def hour_start(moment: datetime) -> str:
+    """Return the beginning of an hour as `HourEnergy.start` has it."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:00Z")
+
+
+def _one_hour(started_at: str, joules: float, grams: float) -> tuple[HourEnergy, ...]:
+    """Return a run that was stored without hours as if it had lain within its first."""
+    moment = datetime.fromisoformat(started_at.replace("Z", "+00:00"))
+    return (HourEnergy(hour_start(moment), joules, grams),)
+
+
+def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) -> Estimate:
+    """Return a figure with the interval that the energy brings along and the price's own."""
+    if energy.value <= 0:
+        return Estimate(value, value, value)
+    energy_ln = math.log(energy.high / energy.value)
+    foreign = 1.0 - energy.low * energy.high / energy.value**2
+    sigma_ln = math.hypot(energy_ln / uncertainty.Z_95, intensity_sigma_ln)
+    return uncertainty.interval(value, sigma_ln, max(0.0, foreign))
+
+
+def _estimate(told: Mapping[str, Any]) -> Estimate:
+    return Estimate(float(told["value"]), float(told["low_95"]), float(told["high_95"]))
+
+
+def places(intensities: Sequence[Intensity]) -> str:
+    """Return the places and sources of intensities in words, each once."""
+    return "; ".join(dict.fromkeys(f"{one.place} ({one.source})" for one in intensities))
