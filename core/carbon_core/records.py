@@ -166,6 +166,9 @@ class Intensity:
         year: The year of an annual average.
         time: ISO time of a live value.
         note: What a reader must know, such as why this place was taken.
+        accounting: Whether what is generated (``production``) or what is used (``consumption``) at the
+            place is averaged; None when nobody says.
+        licence: Licence of the figure, or an empty string.
     """
 
     g_per_kwh: float
@@ -177,6 +180,8 @@ class Intensity:
     year: int | None = None
     time: str | None = None
     note: str = ""
+    accounting: Literal["production", "consumption"] | None = None
+    licence: str = ""
 
 
 class PriceShare(NamedTuple):

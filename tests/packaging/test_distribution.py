@@ -41,7 +41,14 @@ def test_both_packages_are_typed(package):
 
 def test_the_tables_and_their_sources_are_shipped():
     data = resources.files("carbon_core.data")
-    for name in ("grid_country.csv", "cpu_tdp.csv", "gpu_tdp.csv", "SOURCES.md"):
+    for name in (
+        "grid_country.csv",
+        "cpu_tdp.csv",
+        "gpu_tdp.csv",
+        "odbl/em_zone_yearly.csv",
+        "odbl/NOTICE.md",
+        "SOURCES.md",
+    ):
         assert data.joinpath(name).is_file()
 
 

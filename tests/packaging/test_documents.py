@@ -62,11 +62,12 @@ def test_links_to_files_lead_somewhere(document):
             assert (document.parent / link).exists(), link
 
 
-def test_the_page_of_settings_is_the_one_that_the_schema_gives():
+@pytest.mark.parametrize("name", ["write_settings.py", "write_intensities.py"])
+def test_a_generated_page_is_the_one_that_its_tool_writes(name):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    tool = ROOT / "tools" / "write_settings.py"
+    tool = ROOT / "tools" / name
     done = subprocess.run([sys.executable, tool, "--check"], env=environment, timeout=60)
-    assert done.returncode == 0, "run `python tools/write_settings.py`"
+    assert done.returncode == 0, f"run `python tools/{name}`"
 
 
 def test_the_table_of_differences_is_the_one_that_the_comparison_uses():

@@ -13,7 +13,6 @@ from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Place, locate
-from carbon_core.intensity.tables import iso2_of
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output
 from carbon_core.ranks import Rank, is_launched, rank_of
@@ -122,6 +121,11 @@ def _place(settings: Settings) -> Place:
         settings.country_iso_code or settings.country_2letter_iso_code,
         settings.region,
         settings.force_carbon_intensity_g_co2e_kwh,
+        settings.electricitymaps_zone,
+        settings.cloud_provider,
+        settings.cloud_region,
+        "direct" if settings.intensity_scope == "direct" else "lifecycle",
+        settings.intensity_year,
     )
 
 
@@ -182,15 +186,8 @@ def _live(settings: Settings, clock: Clock) -> LiveSource | None:
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
-    zone = settings.electricitymaps_zone or _two_letters(settings)
+    zone = _place(settings).live_zone
     return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone)
-
-
-def _two_letters(settings: Settings) -> str | None:
-    code = settings.country_2letter_iso_code or settings.country_iso_code
-    if code is None or len(code) == 2:
-        return code
-    return iso2_of(code)
 
 
 def _stand_by(parts: Parts) -> Parts:

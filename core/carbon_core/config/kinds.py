@@ -19,6 +19,9 @@ _FALSE = {"false", "no", "off", "0"}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
+
+
 @dataclass(frozen=True)
 class Kind:
     """A type with a range.
@@ -71,6 +74,18 @@ def number(
         return result
 
     return Kind("number", words + bound, parse)
+
+
+def year() -> Kind:
+    """A calendar year of this century."""
+
+    def parse(value: Any) -> int:
+        result = _finite(value)
+        if result != int(result) or not _FIRST_YEAR <= result <= _LAST_YEAR:
+            raise ValueError(value)
+        return int(result)
+
+    return Kind("integer", f"a year from {_FIRST_YEAR} to {_LAST_YEAR}", parse)
 
 
 def interval_count() -> Kind:

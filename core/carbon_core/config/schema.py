@@ -132,6 +132,20 @@ class Settings:
     region: str | None = _key(
         None, kinds.text(), "State or province within the country, by name or code.", common=True
     )
+    cloud_provider: str | None = _key(
+        None, kinds.text(), "Cloud provider (`aws`, `azure`, `gcp`), together with its region."
+    )
+    cloud_region: str | None = _key(
+        None, kinds.text(), "Region of the cloud provider, such as `eu-west-3`."
+    )
+    intensity_scope: str = _key(
+        "lifecycle",
+        kinds.choice("lifecycle", "direct"),
+        "Whether annual averages count the whole life cycle, or direct emissions only (Scope 2).",
+    )
+    intensity_year: int | None = _key(
+        None, kinds.year(), "Year of annual averages; else the newest."
+    )
     force_carbon_intensity_g_co2e_kwh: float | None = _key(
         None, kinds.number(least=0, unit="gCO2e/kWh"), "Your own grid intensity."
     )
@@ -214,8 +228,6 @@ class Settings:
     save_to_prometheus: bool = _later(False, kinds.boolean(), "Push to Prometheus.")
     prometheus_url: str = _later("localhost:9091", kinds.url(), "Address of the Pushgateway.")
     save_to_logfire: bool = _later(False, kinds.boolean(), "Send to Logfire.")
-    cloud_provider: str | None = _later(None, kinds.text(), "Cloud provider.")
-    cloud_region: str | None = _later(None, kinds.text(), "Region of the cloud provider.")
     allow_multiple_runs: bool = _later(
         True, kinds.boolean(), "Runs side by side never disturb each other here."
     )

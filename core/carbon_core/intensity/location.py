@@ -1,15 +1,19 @@
 """From what the user said about the place to the intensity that holds without a network.
 
-The order is: the user's own value, an exact state or province, the country, the world. What was
-asked for and not found is said; a place is never invented.
+The order is: the user's own value, an exact zone, a state or province, the cloud region, the country,
+the world. What was asked for and not found is said; a place is never invented.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from carbon_core.intensity import tables
+from carbon_core.intensity import cloud, tables, zones
 from carbon_core.records import Intensity
+
+Scope = Literal["lifecycle", "direct"]
 
 
 @dataclass(frozen=True)
@@ -20,18 +24,50 @@ class Place:
         country: ISO 3166-1 code of two or three letters, or None.
         region: State or province, or None.
         own_g_per_kwh: The user's own intensity, or None.
+        zone: Zone key of Electricity Maps, or None.
+        cloud_provider: Name of a cloud provider, or None.
+        cloud_region: Its region, or None.
+        scope: Whether life-cycle or direct emissions are wanted.
+        year: Year of the annual averages; None for the newest.
     """
 
     country: str | None = None
     region: str | None = None
     own_g_per_kwh: float | None = None
+    zone: str | None = None
+    cloud_provider: str | None = None
+    cloud_region: str | None = None
+    scope: Scope = "lifecycle"
+    year: int | None = None
+
+    @property
+    def cloud(self) -> cloud.CloudRegion | None:
+        """The cloud region, where the tables have it."""
+        if not self.cloud_provider or not self.cloud_region:
+            return None
+        return cloud.cloud_region(self.cloud_provider, self.cloud_region)
 
     @property
     def iso3(self) -> str | None:
-        """Three-letter code of the country, or None."""
-        if self.country is None or len(self.country) == 3:
-            return self.country
-        return tables.iso3_of(self.country)
+        """Three-letter code of the country, by the cloud region where no setting says it, or None."""
+        country = self.country
+        if country is None:
+            found = self.cloud
+            country = found.iso2 if found else None
+        if country is None or len(country) == 3:
+            return country
+        return tables.iso3_of(country)
+
+    @property
+    def live_zone(self) -> str | None:
+        """The zone to ask a live source for: as set, of the state, of the cloud, or the country."""
+        if self.zone:
+            return self.zone
+        code = tables.region_code(self.iso3 or "", self.region) if self.region else None
+        found = zones.zone_of(code) if code else None
+        if found is None and not self.region and (region := self.cloud):
+            found = region.zone
+        return found or tables.iso2_of(self.iso3 or "") or self.country
 
 
 @dataclass(frozen=True)
@@ -52,16 +88,96 @@ def locate(place: Place) -> Located:
     if place.own_g_per_kwh is not None:
         own = Intensity(place.own_g_per_kwh, "as set", "your own value", "user", None, 0.0)
         return Located(own)
+    problems: list[str] = []
+    for find in (_by_zone, _by_region, _by_cloud, _by_country):
+        found = find(place, problems.append)
+        if found is not None:
+            break
+    else:
+        found = tables.world()
+    if place.scope == "direct" and found.scope == "lifecycle":
+        problems.append(
+            f"no figure of direct emissions for {found.place}: life-cycle ones are used"
+        )
+    if place.year is not None and found.year is not None and found.year != place.year:
+        problems.append(
+            f"no figure of {place.year} for {found.place}: that of {found.year} is used"
+        )
+    return Located(found, "; ".join(problems))
+
+
+_Tell = Callable[[str], None]
+
+
+def _by_zone(place: Place, tell: _Tell) -> Intensity | None:
+    if not place.zone or place.scope == "direct":
+        return None
+    found = _of_zone(place.zone, place.year)
+    if found is None:
+        tell(f"electricitymaps_zone {place.zone!r} has no annual average")
+    return found
+
+
+def _by_region(place: Place, tell: _Tell) -> Intensity | None:
+    if not place.region:
+        return None
+    if place.iso3 is None:
+        tell("region is not used without country_iso_code")
+        return None
+    code = tables.region_code(place.iso3, place.region)
+    if code is None:
+        if tables.country(place.iso3) is not None:
+            tell(_unknown_region(place))
+        return None
+    if place.scope == "lifecycle":
+        key = zones.zone_of(code)
+        found = _of_zone(key, place.year) if key else None
+        if found is not None:
+            return found
+    return tables.region(place.iso3, place.region)
+
+
+def _by_cloud(place: Place, tell: _Tell) -> Intensity | None:
+    if not place.cloud_provider and not place.cloud_region:
+        return None
+    region = place.cloud
+    if region is None:
+        tell(_unknown_cloud(place))
+        return None
+    if place.country is not None and place.iso3 != tables.iso3_of(region.iso2):
+        tell(f"{region.provider} {region.name} is not in {place.country}: the cloud region counts")
+    return next(_of_cloud(region, place), None)
+
+
+def _of_cloud(region: cloud.CloudRegion, place: Place) -> Iterator[Intensity]:
+    """Yield what is known of a cloud region, best first."""
+    note = f"{region.provider} {region.name}, {region.location}"
+    iso3 = tables.iso3_of(region.iso2) or ""
+    if place.scope == "lifecycle":
+        found = _of_zone(region.zone, place.year)
+        if found is not None:
+            yield replace(found, note=note)
+    else:
+        subregion = f"EGRID-{region.egrid_subregion}" if region.egrid_subregion else ""
+        figures = [tables.region(iso3, code) for code in (region.subdivision, subregion) if code]
+        yield from filter(None, (region.own, *figures))
+    country = tables.country(iso3, place.year)
+    if country is not None:
+        yield replace(country, note=note)
+
+
+def _by_country(place: Place, tell: _Tell) -> Intensity | None:
     if place.country is None:
-        problem = "region is not used without country_iso_code" if place.region else ""
-        return Located(tables.world(), problem)
-    country = tables.country(place.iso3 or "")
-    if country is None:
-        return Located(tables.world(), _unknown_country(place.country))
-    if place.region:
-        region = tables.region(place.iso3 or "", place.region)
-        return Located(region) if region else Located(country, _unknown_region(place))
-    return Located(country)
+        return None
+    found = tables.country(place.iso3 or "", place.year)
+    if found is None:
+        tell(_unknown_country(place.country))
+    return found
+
+
+def _of_zone(key: str, year: int | None) -> Intensity | None:
+    """Return a zone's figure of a year, or its newest where the tables lack that year."""
+    return zones.zone(key, year) or zones.zone(key)
 
 
 def _unknown_country(country: str) -> str:
@@ -77,3 +193,11 @@ def _unknown_region(place: Place) -> str:
         f"region {place.region!r} of {place.country} is in no table: "
         f"the country's average is used{hint}"
     )
+
+
+def _unknown_cloud(place: Place) -> str:
+    if not place.cloud_provider or not place.cloud_region:
+        return "cloud_provider and cloud_region are of use only together"
+    near = ", ".join(cloud.near_regions(place.cloud_provider, place.cloud_region))
+    hint = f"; did you mean {near}?" if near else ""
+    return f"{place.cloud_provider} {place.cloud_region} is no cloud region in the tables{hint}"

@@ -35,6 +35,8 @@ _REGION_SOURCES = {
     "eccc": "Environment and Climate Change Canada, Emission Factors v4.0",
     "nga": "DCCEEW Australian National Greenhouse Accounts Factors",
 }
+_REGION_LICENCES = {"egrid": "US public domain", "eccc": "Crown copyright", "nga": "CC BY 4.0"}
+_EMBER_LICENCE = "CC BY 4.0"
 # What location services say where the tables have the official name.
 _OTHER_NAMES = {
     "washingtondc": "districtofcolumbia",
@@ -49,7 +51,7 @@ def world() -> Intensity:
     return replace(_annual(row, _EMBER, WORLD_SIGMA_LN), kind="world", place=WORLD_PLACE)
 
 
-def country(iso3: str) -> Intensity | None:
+def country(iso3: str, year: int | None = None) -> Intensity | None:
     """Return the annual average of a country.
 
     A country without a usable figure gets that of the neighbour it is supplied from, or else the
@@ -57,6 +59,7 @@ def country(iso3: str) -> Intensity | None:
 
     Args:
         iso3: ISO 3166-1 alpha-3 code, in any case.
+        year: A year from 2015 on; None, or one without a figure, for the newest.
 
     Returns:
         The intensity, or None when there is no such code.
@@ -69,8 +72,18 @@ def country(iso3: str) -> Intensity | None:
         return _absent(code)
     if row["quality"] == "low":
         return _world_instead_of(row["name"], "the published figure is doubtful")
+    earlier = _of_year(code, year)
+    if earlier is not None:
+        return _annual({**row, **earlier}, _EMBER, COUNTRY_SIGMA_LN)
     note = f"no figure newer than {row['year']}" if row["quality"] == "old" else ""
     return replace(_annual(row, _EMBER, COUNTRY_SIGMA_LN), note=note)
+
+
+def _of_year(iso3: str, year: int | None) -> dict[str, str] | None:
+    if year is None:
+        return None
+    table = rows("grid_country_yearly")
+    return next((row for row in table if row["iso3"] == iso3 and row["year"] == str(year)), None)
 
 
 def region(iso3: str, region: str) -> Intensity | None:
@@ -84,13 +97,25 @@ def region(iso3: str, region: str) -> Intensity | None:
     Returns:
         The intensity, of scope ``direct``, or None when the region is not in the tables.
     """
+    row = _region(iso3, region)
+    if row is None:
+        return None
+    intensity = _annual(row, _REGION_SOURCES[row["source"]], REGION_SIGMA_LN)
+    licence = _REGION_LICENCES[row["source"]]
+    return replace(intensity, note=_region_note(row), licence=licence)
+
+
+def region_code(iso3: str, region: str) -> str | None:
+    """Return the code of a region as `region` finds it (ISO 3166-2, or eGRID's), or None."""
+    row = _region(iso3, region)
+    return row["code"] if row else None
+
+
+def _region(iso3: str, region: str) -> dict[str, str] | None:
     wanted = _OTHER_NAMES.get(_fold(region), _fold(region))
     code = iso3.strip().upper()
-    for row in _regions():
-        if row["iso3"] == code and wanted in _spellings(row):
-            intensity = _annual(row, _REGION_SOURCES[row["source"]], REGION_SIGMA_LN)
-            return replace(intensity, note=_region_note(row))
-    return None
+    found = (row for row in _regions() if row["iso3"] == code and wanted in _spellings(row))
+    return next(found, None)
 
 
 def known_countries() -> dict[str, str]:
@@ -162,6 +187,8 @@ def _annual(row: dict[str, str], source: str, sigma_ln: float) -> Intensity:
         scope="direct" if row["scope"] == "direct" else "lifecycle",
         sigma_ln=sigma_ln,
         year=int(row["year"]),
+        accounting="consumption" if row["accounting"] == "consumption" else "production",
+        licence=_EMBER_LICENCE,
     )
 
 

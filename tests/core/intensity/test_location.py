@@ -32,7 +32,8 @@ def test_a_region_beats_its_country() -> None:
 
 
 def test_a_two_letter_country_has_its_regions_too() -> None:
-    assert locate(Place("CA", "Québec")).intensity.place == "Quebec"
+    assert locate(Place("CA", "quebec")).intensity.place == "Québec (CA-QC)"
+    assert locate(Place("CA", "Québec", scope="direct")).intensity.place == "Quebec"
 
 
 @pytest.mark.parametrize("code", ["XXX", "XX", "QQQ"])
@@ -72,3 +73,49 @@ def test_a_region_without_its_country_is_said() -> None:
 def test_three_letter_code_of_a_place() -> None:
     codes = [Place(code).iso3 for code in (None, "FR", "FRA", "XX", "XXX")]
     assert codes == [None, "FRA", "FRA", None, "XXX"]
+
+
+def test_a_zone_beats_everything_but_the_users_own_value() -> None:
+    found = locate(Place("FRA", "nowhere", zone="DK-DK1"))
+    assert (found.intensity.place, found.problem) == ("West Denmark (DK-DK1)", "")
+    assert locate(Place(zone="DK-DK1", own_g_per_kwh=5.0)).intensity.kind == "user"
+
+
+def test_a_zone_without_an_average_is_said_and_the_country_counts() -> None:
+    found = locate(Place("FRA", zone="FR-XYZ"))
+    assert found.intensity == tables.country("FRA")
+    assert found.problem == "electricitymaps_zone 'FR-XYZ' has no annual average"
+
+
+@pytest.mark.parametrize(
+    ("place", "year", "problem"),
+    [
+        (Place("FRA", year=2019), 2019, ""),
+        (Place("FRA", year=2001), 2025, "no figure of 2001 for France: that of 2025 is used"),
+        (Place(zone="FR", year=2022), 2022, ""),
+        (Place("CAN", "Quebec", year=2023), 2023, ""),
+        (
+            Place(zone="FR", year=2010),
+            2025,
+            "no figure of 2010 for France (FR): that of 2025 is used",
+        ),
+    ],
+)
+def test_a_year_that_was_asked_for(place: Place, year: int, problem: str) -> None:
+    found = locate(place)
+    assert (found.intensity.year, found.problem) == (year, problem)
+
+
+def test_direct_emissions_of_a_country_are_not_known_and_it_is_said() -> None:
+    found = locate(Place("FRA", scope="direct"))
+    assert found.intensity.scope == "lifecycle"
+    assert found.problem == "no figure of direct emissions for France: life-cycle ones are used"
+
+
+@pytest.mark.parametrize(
+    "place", [Place(), Place("FRA"), Place("USA", "Texas"), Place(zone="FR"), Place("MCO")]
+)
+def test_every_figure_names_its_licence_and_accounting(place: Place) -> None:
+    found = locate(place).intensity
+    assert found.licence
+    assert found.accounting in ("production", "consumption")

@@ -1,0 +1,68 @@
+"""Annual grid intensity of Electricity Maps' zones: life-cycle, of what is consumed there.
+
+From its yearly data under the ODbL, which is why these tables lie in a folder of their own and no
+value of theirs is merged into another table. Consumption counts imports, so that the figures differ
+from a country's production in `tables`, by more than a quarter for many; `Intensity.accounting` tells
+them apart.
+"""
+
+from __future__ import annotations
+
+from carbon_core.data import rows
+from carbon_core.records import Intensity
+
+ZONE_SIGMA_LN = 0.15
+_SOURCE = "Electricity Maps yearly data"
+_LICENCE = "ODbL 1.0"
+
+
+def zone(key: str, year: int | None = None) -> Intensity | None:
+    """Return a zone's annual average.
+
+    Args:
+        key: Zone key such as ``FR`` or ``US-CAL-CISO``, in any case.
+        year: A year from 2021 on; None for the newest.
+
+    Returns:
+        The intensity, or None when the tables have no such zone or year.
+    """
+    wanted = key.strip().upper()
+    found = [
+        row
+        for row in rows("odbl/em_zone_yearly")
+        if row["zone_key"] == wanted and (year is None or int(row["year"]) == year)
+    ]
+    if not found:
+        return None
+    newest = max(found, key=lambda row: int(row["year"]))
+    return Intensity(
+        float(newest["g_per_kwh"]),
+        place=_name(wanted),
+        source=_SOURCE,
+        kind="annual",
+        scope="lifecycle",
+        sigma_ln=ZONE_SIGMA_LN,
+        year=int(newest["year"]),
+        accounting="consumption",
+        licence=_LICENCE,
+    )
+
+
+def zone_of(subdivision: str) -> str | None:
+    """Return the key of the zone that is a state or province (ISO 3166-2), or None."""
+    if not subdivision:
+        return None
+    for row in rows("odbl/em_zone"):
+        if row["iso3166_2"] == subdivision:
+            return row["zone_key"]
+    return None
+
+
+def known_zones() -> set[str]:
+    """Return the keys of all zones that have a figure."""
+    return {row["zone_key"] for row in rows("odbl/em_zone")}
+
+
+def _name(key: str) -> str:
+    name = next((row["name"] for row in rows("odbl/em_zone") if row["zone_key"] == key), key)
+    return f"{name} ({key})"
