@@ -65,7 +65,9 @@ The first of these that is known counts, and the result names it:
 4. the state or province `region` of `country_iso_code`;
 5. the cloud region, `cloud_provider` and `cloud_region`;
 6. the country;
-7. the world's average, which says so and has an interval of a factor of four.
+7. the country of this machine's time zone, marked as a guess and as uncertain as a neighbour's grid,
+   unless `geolocation` is `off`;
+8. the world's average, which says so and has an interval of a factor of four.
 
 What was asked for and is in no table is said, with near matches; a place is never invented.
 `intensity_scope` chooses between the whole life cycle (the default) and direct emissions only, as
@@ -97,6 +99,7 @@ def page() -> str:
         ("gcp europe-west1, direct", direct),
         ("FRA, 2019", Place("FRA", year=2019)),
         ("electricitymaps_zone DK-DK1", Place(zone="DK-DK1")),
+        ("(nothing, in the time zone Europe/Paris)", Place(time_zone="Europe/Paris")),
         ("(nothing)", Place()),
     ]
     return HEAD + "".join(_row(name, place) for name, place in places)

@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.parts import contradictions, without_effect
-from carbon_core.config import edit
+from carbon_core.assemble.parts import contradictions, place_of, without_effect
+from carbon_core.config import edit, sources
 from carbon_core.config.resolve import check, resolve
 from carbon_core.config.schema import KEYS, Settings, hidden
 from carbon_core.errors import ConfigError
+from carbon_core.intensity.location import locate
 
 _WRONG = 2
 
@@ -71,7 +72,8 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
 def check_all() -> None:
     """Print every mistake in files and variables at once; exit with 2 if there is one."""
     settings = resolve({}).settings
-    problems = [*check(), *contradictions(settings)]
+    located = locate(place_of(settings, sources.process_environment()))
+    problems = [*check(), *contradictions(settings, located)]
     for text in problems:
         print(text)
     for text in without_effect(settings):

@@ -12,7 +12,9 @@ from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
-from carbon_core.intensity.location import Place, locate
+from carbon_core.intensity.location import Located, Place, locate
+from carbon_core.intensity.tables import iso3_of
+from carbon_core.intensity.time_zone import machine_time_zone
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output
 from carbon_core.ranks import Rank, is_launched, rank_of
@@ -46,19 +48,20 @@ def make_parts(
     """
     clock = clock or SystemClock()
     notices = notices_for(settings)
-    for text in [*without_effect(settings), *contradictions(settings)]:
+    place = place_of(settings, environ, root)
+    located = locate(place)
+    for text in [*without_effect(settings), *contradictions(settings, located)]:
         notices.warn(text)
     rank = rank_of(environ)
-    intensity = locate(_place(settings)).intensity
     parts = Parts(
         clock=clock,
-        facts=_facts(settings, run_id, rank, clock, intensity),
+        facts=_facts(settings, run_id, rank, clock, place, located.intensity),
         detect=lambda: detect(settings, environ, root, clock, notices),
-        assumed=intensity,
+        assumed=located.intensity,
         heartbeat_s=settings.measure_power_secs,
         # Made absolute now: the program may change its directory while the run goes on.
         make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
-        live=_live(settings, clock),
+        live=_live(settings, clock, place.live_zone),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
@@ -104,9 +107,11 @@ def without_effect(settings: Settings) -> list[str]:
     return [f"these settings have no effect in this version: {', '.join(asked)}"] if asked else []
 
 
-def contradictions(settings: Settings) -> list[str]:
+def contradictions(settings: Settings, located: Located) -> list[str]:
     """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [locate(_place(settings)).problem]
+    texts = [located.problem]
+    if settings.geolocation == "ip":
+        texts.append("geolocation=ip has no effect in this version: it is as `local`")
     if settings.electricitymaps_api_token and not settings.may_send(*_TOKEN_AND_ADDRESS):
         token, address = map(settings.origin, _TOKEN_AND_ADDRESS)
         texts.append(
@@ -116,7 +121,9 @@ def contradictions(settings: Settings) -> list[str]:
     return [text for text in texts if text]
 
 
-def _place(settings: Settings) -> Place:
+def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("/")) -> Place:
+    """Return what the settings, and the machine where they allow it, say about where it is."""
+    known = settings.geolocation != "off"
     return Place(
         settings.country_iso_code or settings.country_2letter_iso_code,
         settings.region,
@@ -126,11 +133,17 @@ def _place(settings: Settings) -> Place:
         settings.cloud_region,
         "direct" if settings.intensity_scope == "direct" else "lifecycle",
         settings.intensity_year,
+        machine_time_zone(root, environ.get("TZ")) if known else None,
     )
 
 
 def _facts(
-    settings: Settings, run_id: str, rank: Rank, clock: Clock, intensity: Intensity
+    settings: Settings,
+    run_id: str,
+    rank: Rank,
+    clock: Clock,
+    place: Place,
+    intensity: Intensity,
 ) -> RunFacts:
     return RunFacts(
         run_id=run_id,
@@ -141,7 +154,7 @@ def _facts(
         os=f"{platform.system()} {platform.release()}",
         rank=rank.world,
         country_name=intensity.place,
-        country_iso_code=_place(settings).iso3 or "",
+        country_iso_code=place.iso3 or iso3_of(place.guessed_country or "") or "",
         region=settings.region or "",
         tracking_mode=settings.tracking_mode,
         experiment_id=settings.experiment_id,
@@ -178,7 +191,7 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
     return [files]
 
 
-def _live(settings: Settings, clock: Clock) -> LiveSource | None:
+def _live(settings: Settings, clock: Clock, zone: str | None) -> LiveSource | None:
     token = settings.electricitymaps_api_token
     own_value = settings.force_carbon_intensity_g_co2e_kwh
     if not token or own_value is not None or not settings.may_send(*_TOKEN_AND_ADDRESS):
@@ -186,7 +199,6 @@ def _live(settings: Settings, clock: Clock) -> LiveSource | None:
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
-    zone = _place(settings).live_zone
     return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone)
 
 

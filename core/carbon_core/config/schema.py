@@ -138,6 +138,12 @@ class Settings:
     cloud_region: str | None = _key(
         None, kinds.text(), "Region of the cloud provider, such as `eu-west-3`."
     )
+    geolocation: str = _key(
+        "local",
+        kinds.choice("local", "ip", "off"),
+        "Where to learn the country when no setting says it: `local`, by this machine's time zone, as a "
+        "guess; `off`, not at all. (`ip` is as `local` in this version.)",
+    )
     intensity_scope: str = _key(
         "lifecycle",
         kinds.choice("lifecycle", "direct"),
@@ -201,11 +207,6 @@ class Settings:
         None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV."
     )
     # Checked, without effect in this version
-    geolocation: str = _later(
-        "local",
-        kinds.choice("local", "ip", "off"),
-        "Where to learn the country when no setting says it: from this machine, by IP address, or not.",
-    )
     budget_kwh: float | None = _later(
         None, kinds.number(above=0, unit="kWh"), "Energy that a training may draw."
     )

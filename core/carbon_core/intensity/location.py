@@ -1,7 +1,8 @@
 """From what the user said about the place to the intensity that holds without a network.
 
 The order is: the user's own value, an exact zone, a state or province, the cloud region, the country,
-the world. What was asked for and not found is said; a place is never invented.
+the country that the machine's time zone suggests, the world. What was asked for and not found is said;
+a place is never invented.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from carbon_core.intensity import cloud, tables, zones
+from carbon_core.intensity import cloud, tables, time_zone, zones
 from carbon_core.records import Intensity
 
 Scope = Literal["lifecycle", "direct"]
@@ -29,6 +30,7 @@ class Place:
         cloud_region: Its region, or None.
         scope: Whether life-cycle or direct emissions are wanted.
         year: Year of the annual averages; None for the newest.
+        time_zone: Name of the machine's time zone, from which the country may be guessed, or None.
     """
 
     country: str | None = None
@@ -39,6 +41,7 @@ class Place:
     cloud_region: str | None = None
     scope: Scope = "lifecycle"
     year: int | None = None
+    time_zone: str | None = None
 
     @property
     def cloud(self) -> cloud.CloudRegion | None:
@@ -46,6 +49,13 @@ class Place:
         if not self.cloud_provider or not self.cloud_region:
             return None
         return cloud.cloud_region(self.cloud_provider, self.cloud_region)
+
+    @property
+    def guessed_country(self) -> str | None:
+        """Two-letter code of the country that the time zone suggests where nothing else says it."""
+        if self.iso3 is not None or self.country is not None or self.time_zone is None:
+            return None
+        return time_zone.country_of(self.time_zone)
 
     @property
     def iso3(self) -> str | None:
@@ -67,7 +77,7 @@ class Place:
         found = zones.zone_of(code) if code else None
         if found is None and not self.region and (region := self.cloud):
             found = region.zone
-        return found or tables.iso2_of(self.iso3 or "") or self.country
+        return found or tables.iso2_of(self.iso3 or "") or self.country or self.guessed_country
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ def locate(place: Place) -> Located:
         own = Intensity(place.own_g_per_kwh, "as set", "your own value", "user", None, 0.0)
         return Located(own)
     problems: list[str] = []
-    for find in (_by_zone, _by_region, _by_cloud, _by_country):
+    for find in (_by_zone, _by_region, _by_cloud, _by_country, _by_time_zone):
         found = find(place, problems.append)
         if found is not None:
             break
@@ -173,6 +183,16 @@ def _by_country(place: Place, tell: _Tell) -> Intensity | None:
     if found is None:
         tell(_unknown_country(place.country))
     return found
+
+
+def _by_time_zone(place: Place, _: _Tell) -> Intensity | None:
+    found = tables.country(tables.iso3_of(place.guessed_country or "") or "", place.year)
+    if found is None:
+        return None
+    # A machine may be set to its owner's time: as uncertain as a neighbour's grid.
+    sigma_ln = max(found.sigma_ln, tables.PROXY_SIGMA_LN)
+    note = "; ".join(filter(None, [f"a guess from the time zone {place.time_zone}", found.note]))
+    return replace(found, place=f"{found.place} (guessed)", sigma_ln=sigma_ln, note=note)
 
 
 def _of_zone(key: str, year: int | None) -> Intensity | None:

@@ -1,0 +1,52 @@
+"""The machine's time zone, and the country that it lies in, where that is certain.
+
+A zone of the tz database belongs to one country (its ``zone.tab``); ``UTC``, ``Etc/GMT+5`` or ``CET``
+belong to none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carbon_core.data import rows
+
+_FOLDER = "zoneinfo/"
+
+
+def machine_time_zone(root: Path, variable: str | None) -> str | None:
+    """Return the name of the machine's time zone, or None where nothing tells.
+
+    Args:
+        root: Directory that holds ``etc``.
+        variable: Value of the variable ``TZ``, or None when it is unset.
+    """
+    if variable:
+        return _name(variable.removeprefix(":"))
+    return _from_text(root / "etc/timezone") or _from_link(root / "etc/localtime")
+
+
+def country_of(time_zone: str) -> str | None:
+    """Return the ISO 3166-1 alpha-2 code of a time zone's country, or None."""
+    for row in rows("time_zone"):
+        if row["time_zone"] == time_zone:
+            return row["iso2"]
+    return None
+
+
+def _from_text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _from_link(path: Path) -> str | None:
+    try:
+        return _name(str(path.readlink()))
+    except OSError:
+        return None
+
+
+def _name(path: str) -> str | None:
+    """Return the zone's name within the path of its file."""
+    return path.rpartition(_FOLDER)[2].removeprefix("posix/").removeprefix("right/") or None
