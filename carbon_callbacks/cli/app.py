@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from carbon_callbacks.cli import baseline, config, detect, reprice
+from carbon_core.data import text
 
 app = typer.Typer(
     name="carbon-callbacks",
@@ -36,6 +37,12 @@ def baseline_command(
 ) -> None:
     """Measure the idle machine once; results then show energy above idle, too."""
     baseline.run(seconds=seconds)
+
+
+@app.command("sources")
+def sources_command() -> None:
+    """Print where the shipped tables come from, their years and their licences."""
+    print(text("SOURCES.md"))
 
 
 @app.command("reprice")

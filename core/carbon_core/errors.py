@@ -45,7 +45,15 @@ class MeterError(CarbonError):
 
 
 class IntensityError(CarbonError):
-    """A grid-intensity source gave no usable value."""
+    """A grid-intensity source gave no usable value.
+
+    Attributes:
+        retry_after_s: How long the source asked to be left alone, in seconds; None when it did not.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class OutputError(CarbonError):

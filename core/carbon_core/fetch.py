@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 TOTAL_TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
 _PROXY_AUTHENTICATION_REQUIRED = 407
+_LONGEST_WAIT_S = 86_400.0
 
 
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
@@ -88,12 +90,25 @@ def _proxy_variable(url: str) -> str:
     return f"{urlsplit(url).scheme.upper()}_PROXY"
 
 
+def _retry_after_s(text: str, clock: Clock) -> float | None:
+    """Return what a header ``Retry-After`` asks for: seconds, or a date (RFC 9110, 10.2.3)."""
+    if text.strip().isdecimal():
+        wait_s = float(text)
+    else:
+        try:
+            wait_s = (parsedate_to_datetime(text) - clock.now()).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return min(max(0.0, wait_s), _LONGEST_WAIT_S)
+
+
 def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
     place = redacted(answer.url)
     if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
         raise IntensityError(f"{place}: {_proxy_refused(answer.url)}")
     if answer.status_code != 200:
-        raise IntensityError(f"{place}: HTTP status {answer.status_code}")
+        wait_s = _retry_after_s(answer.headers.get("Retry-After", ""), clock)
+        raise IntensityError(f"{place}: HTTP status {answer.status_code}", wait_s)
     body = b""
     # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
     for chunk in answer.iter_content(1):

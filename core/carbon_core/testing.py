@@ -103,7 +103,8 @@ class FakeFetch:
         self.requests.append((url, params, headers))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
-            raise IntensityError(str(answer)) from answer
+            wait_s = answer.retry_after_s if isinstance(answer, IntensityError) else None
+            raise IntensityError(str(answer), wait_s) from answer
         return answer
 
 

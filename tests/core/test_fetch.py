@@ -257,3 +257,25 @@ def test_an_address_that_is_none_is_an_error_of_ours(server: Server, url: str) -
 )
 def test_an_address_is_shown_without_user_password_query_and_fragment(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        ("999999999", 86_400.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 86_400.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for(
+    server: Server, header: str, seconds: float | None
+) -> None:
+    server.answer = plainly(429, b"", **{"Retry-After": header})
+    with pytest.raises(IntensityError) as caught:
+        fetcher(SystemClock())(f"{server.url}/a", {}, {})
+    assert caught.value.retry_after_s == seconds

@@ -134,7 +134,7 @@ def test_a_bad_answer_leaves_the_static_value(
 
     server.answer = (status, headers, body)
     clock = FakeClock()
-    source = ElectricityMaps(fetcher(SystemClock()), server.url, "sesame", "FR")
+    source = ElectricityMaps(fetcher(SystemClock()), server.url, "sesame", "FR", SystemClock())
     tracker = LabTracker(clock, lambda: [steady(clock)], live=source)
     tracker.start()
     clock.advance(3600)

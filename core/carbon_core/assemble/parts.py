@@ -199,7 +199,7 @@ def _live(settings: Settings, clock: Clock, zone: str | None) -> LiveSource | No
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
-    return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone)
+    return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone, clock)
 
 
 def _stand_by(parts: Parts) -> Parts:

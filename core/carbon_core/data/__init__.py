@@ -22,11 +22,19 @@ def rows(name: str) -> Iterator[dict[str, str]]:
     Raises:
         FileNotFoundError: There is no such table.
     """
-    # Half of the cost of a first look-up is this import: whoever looks nothing up is spared it.
-    from importlib.resources import files
-
-    text = files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
-    lines = csv.reader(io.StringIO(text, newline=""))
+    lines = csv.reader(io.StringIO(text(f"{name}.csv"), newline=""))
     columns = next(lines)
     for line in lines:
         yield dict(zip(columns, line, strict=True))
+
+
+def text(file: str) -> str:
+    """Return the contents of a shipped file, such as ``SOURCES.md``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    # Half of the cost of a first look-up is this import: whoever looks nothing up is spared it.
+    from importlib.resources import files
+
+    return files(__name__).joinpath(file).read_text(encoding="utf-8")

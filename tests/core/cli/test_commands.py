@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import carbon_core.data
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
@@ -281,3 +284,11 @@ def test_reprice_names_what_is_wrong(command, tmp_path, options, message):
     done = command("reprice", str(receipt), *options)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_sources_names_every_shipped_table_and_its_licence(command):
+    done = command("sources")
+    assert done.returncode == 0
+    tables = Path(carbon_core.data.__file__).parent.rglob("*.csv")
+    assert all(table.name in done.stdout for table in tables)
+    assert "ODbL" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from carbon_core.errors import IntensityError
 from carbon_core.intensity.electricity_maps import ElectricityMaps
 from carbon_core.records import Intensity
-from carbon_core.testing import FakeFetch
+from carbon_core.testing import FakeClock, FakeFetch
 
 URL = "https://api.electricitymaps.com/v3"
 TOKEN = "hunter2"
@@ -23,8 +24,10 @@ ANSWER = {
 }
 
 
-def latest(answer: Any, *, zone: str | None = "FR", url: str = URL) -> Intensity:
-    return ElectricityMaps(FakeFetch(answer), url, TOKEN, zone).latest()
+def latest(
+    answer: Any, *, zone: str | None = "FR", url: str = URL, clock: FakeClock | None = None
+) -> Intensity:
+    return ElectricityMaps(FakeFetch(answer), url, TOKEN, zone, clock or FakeClock()).latest()
 
 
 def refusal(answer: Any, **more: Any) -> str:
@@ -101,7 +104,7 @@ def test_an_odd_time_does_no_harm(time: Any) -> None:
 
 def test_the_token_goes_into_its_header_and_nowhere_else() -> None:
     fetch = FakeFetch(ANSWER)
-    ElectricityMaps(fetch, f"{URL}/", TOKEN, "FR").latest()
+    ElectricityMaps(fetch, f"{URL}/", TOKEN, "FR", FakeClock()).latest()
     [(url, params, headers)] = fetch.requests
     assert url == "https://api.electricitymaps.com/v3/carbon-intensity/latest"
     assert params == {"zone": "FR"}
@@ -111,7 +114,7 @@ def test_the_token_goes_into_its_header_and_nowhere_else() -> None:
 def test_without_a_place_nothing_is_asked() -> None:
     fetch = FakeFetch(ANSWER)
     with pytest.raises(IntensityError, match="country_iso_code or electricitymaps_zone"):
-        ElectricityMaps(fetch, URL, TOKEN, None).latest()
+        ElectricityMaps(fetch, URL, TOKEN, None, FakeClock()).latest()
     assert fetch.requests == []
 
 
@@ -121,7 +124,7 @@ def test_without_a_place_nothing_is_asked() -> None:
 def test_no_token_is_sent_without_encryption(url: str) -> None:
     fetch = FakeFetch(ANSWER)
     with pytest.raises(IntensityError, match="electricitymaps_url must be https"):
-        ElectricityMaps(fetch, url, TOKEN, "FR").latest()
+        ElectricityMaps(fetch, url, TOKEN, "FR", FakeClock()).latest()
     assert fetch.requests == []
 
 
@@ -134,7 +137,7 @@ def test_this_machine_may_be_asked_without_encryption(url: str) -> None:
 
 def test_an_address_without_scheme_is_https() -> None:
     fetch = FakeFetch(ANSWER)
-    ElectricityMaps(fetch, "maps.example/v3", TOKEN, "FR").latest()
+    ElectricityMaps(fetch, "maps.example/v3", TOKEN, "FR", FakeClock()).latest()
     assert fetch.requests[0][0] == "https://maps.example/v3/carbon-intensity/latest"
 
 
@@ -156,3 +159,40 @@ def test_a_failure_keeps_its_words_and_gains_a_remedy(status: int, remedy: str |
     text = refusal(IntensityError(f"https://host: HTTP status {status}"))
     assert text.startswith(f"https://host: HTTP status {status}")
     assert (remedy in text) if remedy else text.endswith("500")
+
+
+def at(now: datetime) -> FakeClock:
+    clock = FakeClock()
+    clock.step_wall_clock((now - clock.now()).total_seconds())
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("hours", "note", "sigma_ln"),
+    [(-1, "", 0.05), (2, "", 0.05), (5, "5 h old when it was asked", 0.12)],
+)
+def test_an_old_value_says_its_age(hours: float, note: str, sigma_ln: float) -> None:
+    told = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    found = latest(ANSWER, clock=at(told + timedelta(hours=hours)))
+    assert (found.note, found.sigma_ln) == (note, sigma_ln)
+
+
+def test_a_value_of_another_day_is_refused() -> None:
+    clock = at(datetime(2026, 1, 3, tzinfo=timezone.utc))
+    assert refusal(ANSWER, clock=clock) == "Electricity Maps: the latest value of FR is too old"
+    naive = {**ANSWER, "datetime": "2026-01-01T12:00:00"}
+    assert "too old" in refusal(naive, clock=clock)
+
+
+def test_a_service_that_asks_for_patience_is_left_alone_so_long() -> None:
+    clock = FakeClock()
+    fetch = FakeFetch(IntensityError("https://host: HTTP status 429", 600.0), ANSWER)
+    source = ElectricityMaps(fetch, URL, TOKEN, "FR", clock)
+    with pytest.raises(IntensityError, match="ask less often"):
+        source.latest()
+    clock.advance(599.0)
+    with pytest.raises(IntensityError, match="asked to be left alone for a while"):
+        source.latest()
+    assert len(fetch.requests) == 1
+    clock.advance(1.0)
+    assert source.latest().g_per_kwh == 52.0

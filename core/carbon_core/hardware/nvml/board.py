@@ -1,6 +1,6 @@
 """One board and the best call that works on it.
 
-What a board supports is found by trying the call, never from its name or architecture.
+What a board supports is found by trying the call; its architecture only says what an answer is worth.
 """
 
 from __future__ import annotations
