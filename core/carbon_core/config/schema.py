@@ -123,7 +123,7 @@ class Settings:
     country_iso_code: str | None = _key(
         None,
         kinds.country_code(),
-        "Country of the machine, such as `FRA`; where it is unknown, the world's average counts.",
+        "Country of the machine, such as `FRA`; else its time zone's (a guess) or the world's average.",
         common=True,
     )
     country_2letter_iso_code: str | None = _key(
