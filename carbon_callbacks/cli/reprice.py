@@ -16,9 +16,11 @@ from carbon_core import repricing
 from carbon_core.errors import CarbonError
 from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import journal
+from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate, Intensity
 from carbon_core.report import figure
 from carbon_core.repricing import Finished, IntensityOf
+from carbon_core.units import GRAMS_PER_KG
 
 
 def run(
@@ -72,16 +74,12 @@ def _intensity_of(country: str | None, region: str | None, intensity: str | None
 def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
-        "energy_kwh": _estimate(run.energy_kwh),
-        "emissions_kg": _estimate(run.emissions_kg),
-        "repriced_emissions_kg": _estimate(repriced.emissions_kg),
+        "energy_kwh": estimate_data(run.energy_kwh),
+        "emissions_kg": estimate_data(run.emissions_kg),
+        "repriced_emissions_kg": estimate_data(repriced.emissions_kg),
         "intensities": [asdict(one) for one in repriced.intensities],
         "hours": [hour._asdict() for hour in repriced.hours],
     }
-
-
-def _estimate(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low_95": estimate.low, "high_95": estimate.high}
 
 
 def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
@@ -95,7 +93,7 @@ def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
 
 
 def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
-    grams = emissions_kg.scaled(1000.0)
+    grams = emissions_kg.scaled(GRAMS_PER_KG)
     kwh = run.energy_kwh.value
     mean = figure(grams.value / kwh) if kwh else "-"
     return mean, figure(grams.value), f"{figure(grams.low)} to {figure(grams.high)}"
@@ -103,7 +101,7 @@ def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
 
 def _names(intensities: tuple[Intensity, ...]) -> str:
     years = {one.year for one in intensities if one.year}
-    names = repricing.places(intensities)
+    names = "; ".join(dict.fromkeys(f"{one.place} ({one.source})" for one in intensities))
     return f"{names}, {min(years)}" if years else names
 
 

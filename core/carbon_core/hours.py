@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from carbon_core.records import HourEnergy
 
 _HOUR = timedelta(hours=1)
 # A longer step is the wall clock being set, not time that passed.
 _LONGEST_STEP = timedelta(days=7)
+
+
+class _Noted(NamedTuple):
+    """The cumulative joules at the ends of whole hours, and at the last look."""
+
+    ends: tuple[tuple[datetime, float], ...]
+    at: datetime
+    joules: float
 
 
 class HourlyJoules:
@@ -23,8 +32,8 @@ class HourlyJoules:
     """
 
     def __init__(self, started: datetime) -> None:
-        self._ends: list[tuple[datetime, float]] = []
-        self._last = (started, 0.0)
+        # Whole hours so far and the last look, assigned at once: another thread may read them.
+        self._noted = _Noted((), started, 0.0)
 
     def note(self, now: datetime, joules: float) -> None:
         """Note the run's joules so far; between two looks, energy is spread evenly over time.
@@ -33,16 +42,16 @@ class HourlyJoules:
             now: Wall-clock time in UTC; one that went back counts as the hour that it left.
             joules: Cumulative joules.
         """
-        then, before_j = self._last
+        ends, then, before_j = self._noted
         if now - then > _LONGEST_STEP:
-            self._ends.append((_hour_of(then), before_j))
+            ends = (*ends, (_hour_of(then), before_j))
             then = _hour_of(now)
         while _hour_of(then) + _HOUR <= now:
             boundary = _hour_of(then) + _HOUR
             at_j = before_j + (joules - before_j) * ((boundary - then) / (now - then))
-            self._ends.append((_hour_of(then), at_j))
+            ends = (*ends, (_hour_of(then), at_j))
             then, before_j = boundary, at_j
-        self._last = (max(now, then), joules)
+        self._noted = _Noted(ends, max(now, then), joules)
 
     def hours(self, total_j: float, grams: Callable[[float], float]) -> tuple[HourEnergy, ...]:
         """Return each hour with its energy and what it was priced at.
@@ -51,10 +60,10 @@ class HourlyJoules:
             total_j: Cumulative joules, up to which the last hour goes.
             grams: Gives the grams of CO2e that the first so many joules of the run stand for.
         """
-        ends = [*self._ends, (_hour_of(self._last[0]), total_j)]
+        noted = self._noted
         hours: list[HourEnergy] = []
         before_j = before_g = 0.0
-        for start, noted_j in ends:
+        for start, noted_j in (*noted.ends, (_hour_of(noted.at), total_j)):
             end_j = min(noted_j, total_j)
             end_g = grams(end_j)
             hours.append(HourEnergy(_iso(start), end_j - before_j, end_g - before_g))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -204,8 +204,3 @@ def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) ->
 
 def _estimate(told: Mapping[str, Any]) -> Estimate:
     return Estimate(float(told["value"]), float(told["low_95"]), float(told["high_95"]))
-
-
-def places(intensities: Sequence[Intensity]) -> str:
-    """Return the places and sources of intensities in words, each once."""
-    return "; ".join(dict.fromkeys(f"{one.place} ({one.source})" for one in intensities))

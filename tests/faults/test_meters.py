@@ -65,6 +65,30 @@ def test_a_meter_that_hangs_delays_nobody(stuck: threading.Event, reads: int) ->
     assert report.missing_s > 0.1, "what was not read is missing, not zero"
 
 
+def test_a_window_that_no_reading_falls_into_in_time_is_carried_on_and_then_measured(
+    stuck: threading.Event,
+) -> None:
+    meter = hanging_after(4, stuck)
+    tracker = LabTracker(CLOCK, lambda: [meter], shutdown_timeout_s=0.5)
+    tracker.start()
+    assert eventually(lambda: meter.reads == 5), "control: the read does hang"
+    with tracker.window("w") as window:
+        time.sleep(0.1)
+    carried = window.result
+    assert carried.duration_s >= 0.1
+    assert carried.joules == pytest.approx(100 * carried.duration_s, rel=0.05)
+    told = window.report()
+    assert told is not None
+    assert told.missing_s == pytest.approx(carried.duration_s)
+    stuck.set()
+    assert eventually(lambda: window.result != carried), "read at last"
+    assert window.result.joules == pytest.approx(100 * window.duration_s, rel=0.01)
+    told = window.report()
+    assert told is not None
+    assert told.missing_s == 0.0
+    tracker.stop()
+
+
 def test_what_hangs_is_carried_on_and_graded_so(stuck: threading.Event) -> None:
     meter = hanging_after(4, stuck)
     tracker = LabTracker(CLOCK, lambda: [meter], shutdown_timeout_s=0.5)

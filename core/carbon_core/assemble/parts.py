@@ -61,7 +61,7 @@ def make_parts(
         heartbeat_s=settings.measure_power_secs,
         # Made absolute now: the program may change its directory while the run goes on.
         make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
-        live=_live(settings, clock, place.live_zone),
+        live=_live(settings, clock, place),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
@@ -125,15 +125,15 @@ def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("
     """Return what the settings, and the machine where they allow it, say about where it is."""
     known = settings.geolocation != "off"
     return Place(
-        settings.country_iso_code or settings.country_2letter_iso_code,
-        settings.region,
-        settings.force_carbon_intensity_g_co2e_kwh,
-        settings.electricitymaps_zone,
-        settings.cloud_provider,
-        settings.cloud_region,
-        "direct" if settings.intensity_scope == "direct" else "lifecycle",
-        settings.intensity_year,
-        machine_time_zone(root, environ.get("TZ")) if known else None,
+        country=settings.country_iso_code or settings.country_2letter_iso_code,
+        region=settings.region,
+        own_g_per_kwh=settings.force_carbon_intensity_g_co2e_kwh,
+        zone=settings.electricitymaps_zone,
+        cloud_provider=settings.cloud_provider,
+        cloud_region=settings.cloud_region,
+        scope="direct" if settings.intensity_scope == "direct" else "lifecycle",
+        year=settings.intensity_year,
+        time_zone=machine_time_zone(root, environ.get("TZ")) if known else None,
     )
 
 
@@ -191,7 +191,7 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
     return [files]
 
 
-def _live(settings: Settings, clock: Clock, zone: str | None) -> LiveSource | None:
+def _live(settings: Settings, clock: Clock, place: Place) -> LiveSource | None:
     token = settings.electricitymaps_api_token
     own_value = settings.force_carbon_intensity_g_co2e_kwh
     if not token or own_value is not None or not settings.may_send(*_TOKEN_AND_ADDRESS):
@@ -199,7 +199,9 @@ def _live(settings: Settings, clock: Clock, zone: str | None) -> LiveSource | No
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
-    return ElectricityMaps(fetcher(clock), settings.electricitymaps_url, token, zone, clock)
+    return ElectricityMaps(
+        fetcher(clock), settings.electricitymaps_url, token, place.live_zone, clock
+    )
 
 
 def _stand_by(parts: Parts) -> Parts:

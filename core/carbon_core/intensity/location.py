@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from carbon_core.intensity import cloud, tables, time_zone, zones
@@ -43,21 +44,21 @@ class Place:
     year: int | None = None
     time_zone: str | None = None
 
-    @property
+    @cached_property
     def cloud(self) -> cloud.CloudRegion | None:
         """The cloud region, where the tables have it."""
         if not self.cloud_provider or not self.cloud_region:
             return None
         return cloud.cloud_region(self.cloud_provider, self.cloud_region)
 
-    @property
+    @cached_property
     def guessed_country(self) -> str | None:
         """Two-letter code of the country that the time zone suggests where nothing else says it."""
         if self.iso3 is not None or self.country is not None or self.time_zone is None:
             return None
         return time_zone.country_of(self.time_zone)
 
-    @property
+    @cached_property
     def iso3(self) -> str | None:
         """Three-letter code of the country, by the cloud region where no setting says it, or None."""
         country = self.country
@@ -68,7 +69,7 @@ class Place:
             return country
         return tables.iso3_of(country)
 
-    @property
+    @cached_property
     def live_zone(self) -> str | None:
         """The zone to ask a live source for: as set, of the state, of the cloud, or the country."""
         if self.zone:

@@ -23,11 +23,11 @@ def receipt(report: Report) -> dict[str, Any]:
         "status": report.status,
         "ended_at": report.ended_at,
         "duration_s": report.duration_s,
-        "energy_kwh": _estimate(report.energy_kwh),
+        "energy_kwh": estimate_data(report.energy_kwh),
         "energy_sigma_ln": report.energy_sigmas_ln._asdict(),
         "hardware_energy_kwh": report.hardware_kwh,
         "net_energy_kwh": report.net_kwh,
-        "emissions_kg": _estimate(report.emissions_kg),
+        "emissions_kg": estimate_data(report.emissions_kg),
         "power_w": report.power_w,
         "water_l": report.water_l,
         "is_estimate": report.is_estimate,
@@ -63,7 +63,8 @@ def write(report: Report, path: Path) -> None:
     replace(path, text.encode("utf-8", "replace"))
 
 
-def _estimate(estimate: Estimate) -> dict[str, float]:
+def estimate_data(estimate: Estimate) -> dict[str, float]:
+    """Return a figure with its 95 % interval as JSON-ready data."""
     return {"value": estimate.value, "low_95": estimate.low, "high_95": estimate.high}
 
 

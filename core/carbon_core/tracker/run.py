@@ -136,7 +136,12 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Return the totals now, or the last known ones when no reading comes in time."""
         mark = self.instant()
-        return mark.wait(PATIENCE_S) or self._sampler.carried_to(mark.t_ns)
+        mark.wait(PATIENCE_S)
+        return self.at(mark)
+
+    def at(self, mark: Mark) -> Snapshot:
+        """Return the totals at an instant: read, or carried to it while its reading is on the way."""
+        return mark.snapshot or self._sampler.carried_to(mark.t_ns)
 
     def grams(self, window: Window) -> float:
         """Return the grams of CO2e that a window's energy stands for, as priced so far."""

@@ -230,11 +230,12 @@ class OpenWindow:
         """What the window holds: up to its end, that of its run, or now."""
         if self._run is None or self._start is None:
             return self._kept or Snapshot(0) - Snapshot(0)
-        end = self._end.snapshot if self._end else None
-        if end is None:
+        if self._end is not None:
+            end = self._run.at(self._end)
+        else:
             final = self._run.final
             end = final.window.end if final else self._run.snapshot()
-        return end - (self._start.snapshot or end)
+        return end - self._run.at(self._start)
 
     def report(self) -> Report | None:
         """Return the window's totals in the shape of a whole run; None if nothing was measured."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +28,17 @@ class AmdBoard:
 class AmdMeter:
     """Reads a group of boards that share a period.
 
+    Attributes:
+        devices: The boards as devices of the ledger.
+        period_s: As given.
+        dropped: Boards that were found and are not used, each with the reason.
+
     Args:
         smi: The amdsmi module, initialised.
         boards: The boards, all counters or all polled.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
-        on_close: Lets go of the library.
-        dropped: What was found and is not used, each with the reason.
+        library: Held while the meter is open.
     """
 
     def __init__(
@@ -43,16 +47,17 @@ class AmdMeter:
         boards: Sequence[AmdBoard],
         clock: Clock,
         period_s: float,
-        on_close: Callable[[], None],
-        dropped: Sequence[Refusal] = (),
+        library: Library,
     ) -> None:
         self.devices = tuple(board.device for board in boards)
         self.period_s = period_s
-        self.dropped = tuple(dropped)
+        self.dropped: Sequence[Refusal] = ()
         self._smi = smi
         self._boards = tuple(boards)
         self._clock = clock
-        self._on_close = on_close
+        self._library = library
+        self._open = True
+        library.hold()
 
     def read(self) -> list[Reading]:
         """Read every board, each reading at the middle of its own call."""
@@ -69,7 +74,9 @@ class AmdMeter:
 
     def close(self) -> None:
         """Let go of the library."""
-        self._on_close()
+        if self._open:
+            self._open = False
+            self._library.release()
 
     def _reading(self, board: AmdBoard) -> Reading:
         read = joules if board.device.kind == "counter" else watts
@@ -86,19 +93,12 @@ class Library:
         self._smi = smi
         self._users = 0
 
-    def held(self) -> Callable[[], None]:
-        """Note one more user and return how it lets go, which may be called twice."""
+    def hold(self) -> None:
+        """Note one more user."""
         self._users += 1
-        left = [self.release]
-
-        def release() -> None:
-            if left:
-                left.pop()()
-
-        return release
 
     def release(self) -> None:
-        """Let go of the library once more."""
+        """Note one user less, and let go of the library after the last."""
         self._users -= 1
         if self._users <= 0:
             with contextlib.suppress(self._smi.AmdSmiException):

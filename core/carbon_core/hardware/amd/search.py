@@ -77,9 +77,7 @@ def _meters(
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
     groups = [(counters, period_s), (polled, min(period_s, _POLL_PERIOD_S))]
-    return [
-        AmdMeter(smi, group, clock, every_s, library.held()) for group, every_s in groups if group
-    ]
+    return [AmdMeter(smi, group, clock, every_s, library) for group, every_s in groups if group]
 
 
 # --- which boards, and how ----------------------------------------------------------------------------
