@@ -12,7 +12,6 @@ on the machine does not matter.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -24,14 +23,16 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from bench import OURS, THEIRS, Row, line, results, table  # noqa: E402
-from fake_machine import fake_machine  # noqa: E402
+from bench import OURS, THEIRS, Row, arguments_of, line, results, table  # noqa: E402
+from fake_machine import PowerCurve, fake_machine  # noqa: E402
 from pairs import Figures, Measurement, Pair, alternate, command  # noqa: E402
 
 RESULTS = HERE / "accuracy.json"
 TIMEOUT_S = 300.0
 # Read soon after it was written, a processor's counter is at most so old.
 TICK_S = 0.002
+# Of no whole number of periods in the default interval of 15 s, whose mean would be exact by chance.
+ODD_WAVE = PowerCurve(100.0, 400.0, period_s=3.7)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ CASES = (
             _row("of the lost one: what was carried over", "lost", "carried_pct", 10),
         ),
         ("--seconds", "45"),
-        {"gpus": 2},
+        {"gpus": 2, "curve": ODD_WAVE},
         {"NVML_STANDIN_LOST_FROM_NS": 25.0},
     ),
     Case(
@@ -107,8 +108,16 @@ CASES = (
         "run-energy",
         (_row("counters fall to zero in a run of 60 s", "reset", "error_pct", 1.0, "error_pct"),),
         ("--seconds", "60"),
-        {},
+        {"curve": ODD_WAVE},
         {"NVML_STANDIN_RESET_AT_NS": 35.0},
+    ),
+    Case(
+        "early-reset",
+        "run-energy",
+        (_row("the same, 9 s into a run of 14 s", "early-reset", "error_pct", None, "error_pct"),),
+        ("--seconds", "14"),
+        {"curve": ODD_WAVE},
+        {"NVML_STANDIN_RESET_AT_NS": 9.0},
     ),
     Case(
         "everything",
@@ -164,14 +173,10 @@ def _measurement(script: str, case: Case, environ: Mapping[str, str]) -> Measure
 
 def main() -> int:
     """Measure, print the table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES])
-    parser.add_argument("--rounds", type=int, help="rounds of every case")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+    arguments = arguments_of(__doc__, [case.name for case in CASES], RESULTS)
     pairs: dict[str, Pair] = {}
     for case in CASES:
-        if arguments.only and case.name not in arguments.only:
+        if case.name not in arguments.only:
             continue
         print(f"{case.name} …", file=sys.stderr, flush=True)
         pairs[case.name] = measure(case, arguments.rounds)

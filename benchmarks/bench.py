@@ -285,13 +285,18 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def arguments_of(about: str, names: Sequence[str], output: Path) -> argparse.Namespace:
+    """Parse the command line: what to measure of `names`, how often, and where the results go."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, help="rounds of every measurement")
+    parser.add_argument("--output", type=Path, default=output)
+    return parser.parse_args()
+
+
 def main() -> int:
     """Measure, print the table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=[take.name for take in TAKES])
-    parser.add_argument("--rounds", type=int, help="rounds of every measurement")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
+    arguments = arguments_of(__doc__, [take.name for take in TAKES], RESULTS)
     pairs: dict[str, Pair] = {}
     with ExitStack() as stack:
         whole = stack.enter_context(fake_machine()).environ
@@ -299,7 +304,7 @@ def main() -> int:
         turing = fake_machine(supports=("power", "utilization"), capability=7.5)
         polled = stack.enter_context(turing).environ
         for take in TAKES:
-            if arguments.only and take.name not in arguments.only:
+            if take.name not in arguments.only:
                 continue
             print(f"{take.name} …", file=sys.stderr, flush=True)
             pairs[take.name] = measure(take, arguments.rounds, {False: whole, True: polled})

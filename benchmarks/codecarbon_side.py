@@ -113,16 +113,21 @@ def _look(running: Any, times: int) -> None:
         running._monitor_power()
 
 
-def run_energy(arguments: argparse.Namespace) -> Figures:
-    """Error of a run between the instants of its own first and last reading."""
+def a_run(arguments: argparse.Namespace) -> tuple[Any, int, int]:
+    """Run for the seconds asked for; return the data, and the instants of first and last reading."""
     running = started()
     t0_ns = round(running._start_time * 1e9)
     time.sleep(arguments.seconds)
     running.stop()
     # Its clock is perf_counter, which is the monotonic clock on Linux.
     t1_ns = round(running._last_measured_time * 1e9)
-    gpu_j = running.final_emissions_data.gpu_energy * J_PER_KWH
-    return {"error_pct": probes.error_pct(gpu_j, t0_ns, t1_ns)}
+    return running.final_emissions_data, t0_ns, t1_ns
+
+
+def run_energy(arguments: argparse.Namespace) -> Figures:
+    """Error of a run between the instants of its own first and last reading."""
+    data, *span_ns = a_run(arguments)
+    return {"error_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, *span_ns)}
 
 
 def windows(arguments: argparse.Namespace) -> Figures:
@@ -139,17 +144,12 @@ def windows(arguments: argparse.Namespace) -> Figures:
 
 def components(arguments: argparse.Namespace) -> Figures:
     """Errors of processors, memory and GPUs over one run."""
-    running = started()
-    t0_ns = round(running._start_time * 1e9)
-    time.sleep(arguments.seconds)
-    running.stop()
-    t1_ns = round(running._last_measured_time * 1e9)
-    data = running.final_emissions_data
+    data, *span_ns = a_run(arguments)
     cpu_j, ram_j = data.cpu_energy * J_PER_KWH, data.ram_energy * J_PER_KWH
     return {
-        "gpu_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, t0_ns, t1_ns),
-        "cpu_pct": probes.off_pct(cpu_j, probes.zones_j("package", t0_ns, t1_ns)),
-        "ram_pct": probes.off_pct(ram_j, probes.zones_j("dram", t0_ns, t1_ns)),
+        "gpu_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, *span_ns),
+        "cpu_pct": probes.off_pct(cpu_j, probes.zones_j("package", *span_ns)),
+        "ram_pct": probes.off_pct(ram_j, probes.zones_j("dram", *span_ns)),
     }
 
 

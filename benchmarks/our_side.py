@@ -173,15 +173,21 @@ def _run_ticks(sampler: Any, times: int) -> None:
         _tick(sampler)
 
 
-def run_energy(arguments: argparse.Namespace) -> Figures:
-    """Error of a run between the instants of its own start and end."""
+def a_run(arguments: argparse.Namespace) -> Any:
+    """Run for the seconds that are asked for, and return what was measured."""
     running = tracker()
     running.start()
     time.sleep(arguments.seconds)
     running.stop()
-    window = running.final_report.window
+    return running.final_report
+
+
+def run_energy(arguments: argparse.Namespace) -> Figures:
+    """Error of a run between the instants of its own start and end."""
+    report = a_run(arguments)
+    window = report.window
     error_pct = probes.error_pct(window.component_j("gpu"), window.start.t_ns, window.end.t_ns)
-    return {"error_pct": error_pct, "missing_s": running.final_report.missing_s}
+    return {"error_pct": error_pct, "missing_s": report.missing_s}
 
 
 def windows(arguments: argparse.Namespace) -> Figures:
@@ -197,10 +203,7 @@ def windows(arguments: argparse.Namespace) -> Figures:
 
 def components(arguments: argparse.Namespace) -> Figures:
     """Errors of processors, memory and GPUs over one run."""
-    running = started()
-    time.sleep(arguments.seconds)
-    running.stop()
-    window = running.final_report.window
+    window = a_run(arguments).window
     span_ns = window.start.t_ns, window.end.t_ns
     return {
         "gpu_pct": probes.error_pct(window.component_j("gpu"), *span_ns),
@@ -211,11 +214,7 @@ def components(arguments: argparse.Namespace) -> Figures:
 
 def lost(arguments: argparse.Namespace) -> Figures:
     """Errors of the GPU that was lost for good: what was measured of it, and what was carried over."""
-    running = tracker()
-    running.start()
-    time.sleep(arguments.seconds)
-    running.stop()
-    window = running.final_report.window
+    window = a_run(arguments).window
     t0_ns, t1_ns = window.start.t_ns, window.end.t_ns
     energies = [e for d, e in window.by_device().items() if d.component == "gpu"]
     energy = max(energies, key=lambda one: one.missing_s)

@@ -26,6 +26,8 @@ _GPU_SEARCH_S = 5.0
 # The driver of AMD's compute boards is loaded.
 _KFD = "sys/class/kfd"
 GpuMeter = NvmlMeter | AmdMeter
+_NVML, _AMD = "nvml", "amdsmi"
+_NAMES = {_NVML: "NVML", _AMD: "amdsmi"}
 
 
 class GpuSearch:
@@ -54,6 +56,7 @@ class GpuSearch:
         self._found: Sequence[GpuMeter] = ()
         self._refusals: list[Refusal] = []
         self._given_up = self._done = False
+        self._asked = _NVML
         self._turn = threading.Lock()
         self._thread = LazyThread(self._search, "carbon-gpus")
         if not self._thread.start():
@@ -65,8 +68,8 @@ class GpuSearch:
             with self._turn:
                 self._given_up = not self._done
         if self._given_up:
-            reason = f"NVML did not answer within {_GPU_SEARCH_S:g} s"
-            refusals.append(Refusal("nvml", "gpu", reason))
+            reason = f"{_NAMES[self._asked]} did not answer within {_GPU_SEARCH_S:g} s"
+            refusals.append(Refusal(self._asked, "gpu", reason))
             return ()
         refusals += self._refusals
         for meter in self._found:
@@ -74,9 +77,9 @@ class GpuSearch:
         return self._found
 
     def _search(self) -> None:
-        found: Sequence[GpuMeter] = self._tried("nvml", open_nvml)
+        found: Sequence[GpuMeter] = self._tried(_NVML, open_nvml)
         if not found and self._has_amd:
-            found = self._tried("amdsmi", open_amd)
+            found = self._tried(_AMD, open_amd)
         with self._turn:
             self._done = True
             if not self._given_up:
@@ -86,6 +89,7 @@ class GpuSearch:
             meter.close()
 
     def _tried(self, name: str, opener: Callable[..., Sequence[GpuMeter]]) -> Sequence[GpuMeter]:
+        self._asked = name
         try:
             return opener(*self._how)
         except MeterError as error:
