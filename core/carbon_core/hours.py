@@ -6,7 +6,7 @@ One entry an hour, however often the totals are looked at, so that a run of week
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from carbon_core.records import HourEnergy
@@ -14,6 +14,14 @@ from carbon_core.records import HourEnergy
 _HOUR = timedelta(hours=1)
 # A longer step is the wall clock being set, not time that passed.
 _LONGEST_STEP = timedelta(days=7)
+
+
+class HourSpan(NamedTuple):
+    """An hour of UTC and its energy, from and to which cumulative joules."""
+
+    start: datetime
+    begin_j: float
+    end_j: float
 
 
 class _Noted(NamedTuple):
@@ -53,6 +61,21 @@ class HourlyJoules:
             then, before_j = boundary, at_j
         self._noted = _Noted(ends, max(now, then), joules)
 
+    def spans(self, total_j: float) -> tuple[HourSpan, ...]:
+        """Return where each hour begins and ends on the axis of cumulative joules.
+
+        Args:
+            total_j: Cumulative joules, up to which the last hour goes.
+        """
+        noted = self._noted
+        spans: list[HourSpan] = []
+        before_j = 0.0
+        for start, noted_j in (*noted.ends, (_hour_of(noted.at), total_j)):
+            end_j = min(noted_j, total_j)
+            spans.append(HourSpan(start, before_j, end_j))
+            before_j = end_j
+        return tuple(spans)
+
     def hours(self, total_j: float, grams: Callable[[float], float]) -> tuple[HourEnergy, ...]:
         """Return each hour with its energy and what it was priced at.
 
@@ -60,20 +83,27 @@ class HourlyJoules:
             total_j: Cumulative joules, up to which the last hour goes.
             grams: Gives the grams of CO2e that the first so many joules of the run stand for.
         """
-        noted = self._noted
-        hours: list[HourEnergy] = []
-        before_j = before_g = 0.0
-        for start, noted_j in (*noted.ends, (_hour_of(noted.at), total_j)):
-            end_j = min(noted_j, total_j)
-            end_g = grams(end_j)
-            hours.append(HourEnergy(_iso(start), end_j - before_j, end_g - before_g))
-            before_j, before_g = end_j, end_g
-        return tuple(hours)
+        return tuple(
+            HourEnergy(iso_hour(start), end_j - begin_j, grams(end_j) - grams(begin_j))
+            for start, begin_j, end_j in self.spans(total_j)
+        )
 
 
 def _hour_of(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _iso(hour: datetime) -> str:
-    return hour.strftime("%Y-%m-%dT%H:00Z")
+def iso_hour(moment: datetime) -> str:
+    """Return the beginning of an hour of UTC as `HourEnergy.start` has it."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:00Z")
+
+
+def utc(text: str) -> datetime:
+    """Return a moment written in ISO 8601; without a zone it is UTC.
+
+    Raises:
+        ValueError: It is no moment.
+    """
+    # Python 3.10 knows no `Z`, and no fraction of other than three or six digits.
+    moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -35,10 +35,10 @@ class Worker:
         self._silence_s = silence_s
         self._on_fault = on_fault
         # SimpleQueue, for its `put` may be interrupted by a signal's handler that puts as well.
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = LazyThread(self._run, name)
 
-    def submit(self, job: Callable[[], None]) -> bool:
+    def submit(self, job: Callable[[], object]) -> bool:
         """Queue a job; tell whether there was room. Starts the thread when needed."""
         if self._jobs.qsize() >= _QUEUE_SIZE:
             return False
@@ -62,7 +62,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - one failing job must not stop the others
                 self._on_fault(f"{getattr(job, '__qualname__', job)} failed: {error!r}")
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Callable[[], object] | None:
         while True:
             try:
                 return self._jobs.get(timeout=self._silence_s)

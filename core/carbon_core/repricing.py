@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from carbon_core import uncertainty, units
 from carbon_core.errors import IntensityError, OutputError
+from carbon_core.hours import iso_hour, utc
+from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
 from carbon_core.records import Estimate, HourEnergy, Intensity
 from carbon_core.report import Report
 
 _TIME, _VALUE = "datetime", "g_per_kwh"
-_MAX_G_PER_KWH = 3000.0
 IntensityOf = Callable[[str], Intensity]
 
 
@@ -146,50 +146,50 @@ def read_intensities(path: Path) -> IntensityOf:
     Raises:
         IntensityError: The file cannot be read or understood; the message names the line.
     """
-    values: dict[str, list[float]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             missing = {_TIME, _VALUE} - set(table.fieldnames or ())
             if missing:
                 raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
-            for row in table:
-                hour, value = _row(row, f"{path}, line {table.line_num}")
-                values.setdefault(hour, []).append(value)
+            values = [_row(row, path, table.line_num) for row in table]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise IntensityError(f"{path} cannot be read: {error}") from error
-    means = {hour: sum(listed) / len(listed) for hour, listed in values.items()}
+    return of_hours(values, str(path))
+
+
+def of_hours(values: Iterable[Intensity], whose: str) -> IntensityOf:
+    """Return the means of values by the hour.
+
+    Args:
+        values: The values, each with its time.
+        whose: Names them in the message about an hour that they leave out.
+    """
+    means = by_hour(values)
 
     def intensity_of(hour: str) -> Intensity:
         if hour not in means:
-            raise IntensityError(f"{path} has no value for the hour {hour}")
-        return Intensity(means[hour], "as in the file", path.name, "user", None, 0.0, time=hour)
+            raise IntensityError(f"{whose} has no value for the hour {hour}")
+        return means[hour]
 
     return intensity_of
 
 
-def _row(row: Mapping[str, Any], where: str) -> tuple[str, float]:
+def _row(row: Mapping[str, Any], path: Path, line: int) -> Intensity:
+    where = f"{path}, line {line}"
     try:
-        # Python 3.10 knows no `Z`.
-        moment = datetime.fromisoformat(str(row[_TIME]).strip().replace("Z", "+00:00"))
+        time = utc(str(row[_TIME])).isoformat()
         value = float(row[_VALUE])
     except (TypeError, ValueError) as error:
         raise IntensityError(f"{where}: {error}") from error
-    if not (math.isfinite(value) and 0.0 <= value <= _MAX_G_PER_KWH):
-        raise IntensityError(f"{where}: {_VALUE} must be from 0 to {_MAX_G_PER_KWH:g}, not {value}")
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return hour_start(moment), value
-
-
-def hour_start(moment: datetime) -> str:
-    """Return the beginning of an hour as `HourEnergy.start` has it."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:00Z")
+    if not (math.isfinite(value) and 0.0 <= value <= MAX_G_PER_KWH):
+        raise IntensityError(f"{where}: {_VALUE} must be from 0 to {MAX_G_PER_KWH:g}, not {value}")
+    return Intensity(value, "as in the file", path.name, "user", None, 0.0, time=time)
 
 
 def _one_hour(started_at: str, joules: float, grams: float) -> tuple[HourEnergy, ...]:
     """Return a run that was stored without hours as if it had lain within its first."""
-    moment = datetime.fromisoformat(started_at.replace("Z", "+00:00"))
-    return (HourEnergy(hour_start(moment), joules, grams),)
+    return (HourEnergy(iso_hour(utc(started_at)), joules, grams),)
 
 
 def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) -> Estimate:

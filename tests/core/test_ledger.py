@@ -318,5 +318,39 @@ def test_a_hundred_thousand_prices_keep_to_bounded_memory_and_exact_totals() -> 
     quarters = [curve.grams(n * 25_000.0) for n in range(5)]
     parts = [later - earlier for earlier, later in pairwise(quarters)]
     assert parts == pytest.approx([exact_g / 4] * 4, rel=0.01)
-    points = [value for value in vars(curve).values() if isinstance(value, (list, dict))]
-    assert max(map(len, points)) <= 1_100
+    lengths = [len(value) for value in vars(curve).values() if isinstance(value, tuple)]
+    assert 100 < max(lengths) <= 1_100
+
+
+# --- prices that come later ----------------------------------------------------------------------
+
+
+def test_a_later_price_replaces_what_priced_its_span_and_nothing_else() -> None:
+    curve = PriceCurve(WORLD)
+    curve.price(10.0, intensity(100.0))
+    curve.price(20.0, intensity(200.0))
+    curve.price(30.0, WORLD)
+    before = [curve.grams(joules) for joules in (5.0, 30.0)]
+    curve.revise([(5.0, 15.0, intensity(1000.0))])
+    assert curve.grams(5.0) == pytest.approx(before[0], rel=1e-12)
+    added_g = (5 * (1000 - 100) + 5 * (1000 - 200)) / KWH
+    assert curve.grams(30.0) == pytest.approx(before[1] + added_g, rel=1e-12)
+    assert curve.grams(40.0) - curve.grams(30.0) == pytest.approx(10 * WORLD.g_per_kwh / KWH)
+    shares = {share.intensity.kind: share.joules for share in curve.shares(40.0)}
+    assert shares == {"live": pytest.approx(20.0), "world": pytest.approx(20.0)}
+
+
+def test_a_later_price_for_what_is_not_priced_yet_waits() -> None:
+    curve = PriceCurve(WORLD)
+    curve.revise([(0.0, 10.0, intensity(5.0))])
+    assert curve.grams(10.0) == pytest.approx(10 * WORLD.g_per_kwh / KWH)
+
+
+def test_a_price_that_is_confirmed_changes_nothing_even_where_spans_were_joined() -> None:
+    curve = PriceCurve(WORLD)
+    for i in range(1, 3_000):
+        curve.price(float(i), intensity(100.0 + i % 7))
+    marks = [float(mark) for mark in range(0, 3_000, 250)]
+    before = [curve.grams(mark) for mark in marks]
+    curve.revise([(0.0, 1e-9, intensity(100.0))])
+    assert [curve.grams(mark) for mark in marks] == pytest.approx(before, rel=1e-9)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from faults.children import Ended, receipts, rows
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said, steady
 from faults.server import FRANCE_G, Server
 
+from carbon_core.errors import IntensityError
+from carbon_core.hours import iso_hour
+from carbon_core.records import Intensity
 from carbon_core.testing import FakeClock
 
 Run = Callable[..., Ended]
@@ -131,10 +136,12 @@ def test_a_bad_answer_leaves_the_static_value(
     from carbon_core.clock import SystemClock
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
+    from carbon_core.intensity.live import PatientSource
 
     server.answer = (status, headers, body)
     clock = FakeClock()
-    source = ElectricityMaps(fetcher(SystemClock()), server.url, "sesame", "FR", SystemClock())
+    maps = ElectricityMaps(fetcher(SystemClock()), server.url, "sesame", "FR")
+    source = PatientSource(maps, SystemClock())
     tracker = LabTracker(clock, lambda: [steady(clock)], live=source)
     tracker.start()
     clock.advance(3600)
@@ -208,6 +215,67 @@ def test_a_dead_proxy_keeps_its_password(run: Run, out: Path, silent: str) -> No
     ]
 
 
+# --- sources without a token ---------------------------------------------------------------------
+
+OTHER = """
+t = tracker(
+    force_carbon_intensity_g_co2e_kwh=None, country_iso_code={country!r}, region={region!r},
+    intensity_source={source!r}, intensity_url={url!r}, measure_power_secs=0.1, api_call_interval=-1,
+)
+t.start()
+time.sleep(0.3)
+say(t.stop(), t.final_emissions_data.energy_consumed)
+"""
+SOURCES = [
+    (
+        ("gb_carbon_intensity", "GBR", None),
+        {"data": [{"from": "now", "intensity": {"forecast": 9, "actual": 250}}]},
+        "/intensity",
+    ),
+    (
+        ("gb_carbon_intensity", "GBR", "Scotland"),
+        {"data": [{"regionid": 16, "data": [{"from": "now", "intensity": {"forecast": 250}}]}]},
+        "/regional/regionid/16",
+    ),
+    (
+        ("energi_data_service", "DNK", "DK1"),
+        {"records": [{"Minutes5UTC": "now", "PriceArea": "DK1", "CO2Emission": 250.0}]},
+        "/dataset/CO2Emis?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "answer", "path"), SOURCES)
+def test_a_source_without_a_token_prices_the_run(
+    run: Run, out: Path, server: Server, asked: tuple[str, str, str | None], answer: Any, path: str
+) -> None:
+    source, country, region = asked
+    server.answer = (200, {}, json.dumps(answer).encode())
+    ended = run(OTHER.format(source=source, country=country, region=region, url=server.url))
+    assert ended.status == 0, ended.err
+    kilograms, kwh = map(float, ended.out.split())
+    assert kilograms == pytest.approx(kwh * 0.25)
+    [(asked_for, token)] = server.asked
+    assert asked_for.startswith(path)
+    assert token is None
+    (receipt,) = receipts(out)
+    [price] = receipt["intensities"]
+    assert (price["kind"], price["scope"], price["g_per_kwh"]) == ("live", "direct", 250.0)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"data": 1}', b'{"records": [{}]}'])
+@pytest.mark.parametrize("source", ["gb_carbon_intensity", "energi_data_service"])
+def test_a_bad_answer_of_any_source_leaves_the_static_value(
+    run: Run, out: Path, server: Server, source: str, body: bytes
+) -> None:
+    server.answer = (200, {}, body)
+    ended = run(OTHER.format(source=source, country="DNK", region="DK1", url=server.url))
+    assert ended.status == 0, ended.err
+    assert sum("no live grid intensity" in line for line in ended.own_lines) == 1
+    (receipt,) = receipts(out)
+    assert [price["kind"] for price in receipt["intensities"]] == ["annual"]
+
+
 # --- how often -----------------------------------------------------------------------------------
 
 
@@ -225,17 +293,117 @@ def test_only_at_the_end(run: Run, out: Path, server: Server) -> None:
 
 
 class Scripted:
-    """A live source whose value a test sets."""
+    """A live source whose values a test sets."""
 
     def __init__(self, g_per_kwh: float) -> None:
         self.g_per_kwh = g_per_kwh
         self.asked = 0
+        self.past: list[Intensity] | None = None
+        self.spans: list[tuple[datetime, datetime]] = []
+        self.held: Intensity | None = None
 
-    def latest(self) -> Any:
-        from carbon_core.records import Intensity
-
+    def latest(self, *, insist: bool = False) -> Intensity:
         self.asked += 1
-        return Intensity(self.g_per_kwh, "FR", "a test", "live", "lifecycle", 0.05)
+        return self.of(self.g_per_kwh)
+
+    def between(self, start: datetime, end: datetime) -> list[Intensity]:
+        self.spans.append((start, end))
+        if self.past is None:
+            raise IntensityError("no history")
+        return self.past
+
+    def of(self, g_per_kwh: float, hour: datetime | None = None) -> Intensity:
+        time = hour.isoformat() if hour else None
+        return Intensity(g_per_kwh, "FR", "a test", "live", "lifecycle", 0.05, time=time)
+
+
+def hourly(source: Scripted, **parts: Any) -> tuple[LabTracker, FakeClock]:
+    """Return a tracker of 1 kW that asks a source every hour."""
+    clock = FakeClock()
+    chosen = {"live": source, "live_every": 1, "heartbeat_s": 3600.0, **parts}
+    return LabTracker(clock, lambda: [steady(clock, 1000.0)], **chosen), clock
+
+
+def test_on_a_clock_of_its_own_the_cadence_is_exact() -> None:
+    source = Scripted(100.0)
+    tracker, clock = hourly(source, heartbeat_s=15.0, live_every=8)
+    tracker.start()
+    tracker.report()
+    assert source.asked == 0, "the start asks nobody"
+    for beat in range(1, 33):
+        clock.advance(15.0)
+        tracker.report()
+        assert eventually(lambda: source.asked == beat // 8), f"after {15 * beat} s"  # noqa: B023
+    tracker.stop()
+    assert source.asked == 4 + 1, "every 8 x 15 s, and once at the end"
+
+
+def test_at_the_end_each_hour_gets_the_price_that_is_known_by_then() -> None:
+    source = Scripted(100.0)
+    tracker, clock = hourly(source)
+    tracker.start()
+    began = clock.now().replace(minute=0, second=0, microsecond=0)
+    for _ in range(3):
+        clock.advance(3600)
+        tracker.report()
+    hours = [began + timedelta(hours=n) for n in range(4)]
+    # The first hour twice (its mean counts), nothing of the second, the third, and one of before.
+    source.past = [
+        source.of(10.0, hours[0]),
+        source.of(30.0, hours[0] + timedelta(minutes=30)),
+        source.of(500.0, hours[2]),
+        source.of(9.0, hours[0] - timedelta(hours=1)),
+    ]
+    tracker.stop()
+    assert [start for start, _ in source.spans] == [began]
+    report = tracker.final_report
+    assert report is not None
+    assert [hour.start for hour in report.hours] == [iso_hour(hour) for hour in hours]
+    prices = [3_600_000 * hour.grams / hour.joules for hour in report.hours if hour.joules]
+    assert prices[:3] == pytest.approx([20.0, 100.0, 500.0])
+    grams = sum(hour.grams for hour in report.hours)
+    assert report.emissions_kg.value == pytest.approx(grams / 1000, rel=1e-12)
+    assert sum(share.joules for share in report.prices) == pytest.approx(report.window.joules)
+
+
+def test_within_one_hour_no_past_is_asked_for() -> None:
+    source = Scripted(100.0)
+    tracker, clock = hourly(source, live_every=None)
+    clock.step_wall_clock((10 - clock.now().minute) * 60)
+    tracker.start()
+    clock.advance(60)
+    tracker.stop()
+    assert (source.asked, source.spans) == (1, [])
+
+
+def test_a_past_that_is_not_known_leaves_what_held_at_the_time() -> None:
+    source = Scripted(100.0)
+    tracker, clock = hourly(source)
+    tracker.start()
+    clock.advance(7200)
+    assert tracker.stop() == pytest.approx(0.2, rel=1e-9)
+    assert len(source.spans) == 1
+
+
+def test_a_failing_source_leaves_its_last_answer_and_then_the_average() -> None:
+    class Failing(Scripted):
+        def latest(self, *, insist: bool = False) -> Intensity:
+            super().latest(insist=insist)
+            raise IntensityError("HTTP status 500")
+
+    source = Failing(0.0)
+    source.held = source.of(50.0)
+    tracker, clock = hourly(source)
+    tracker.start()
+    clock.advance(3600)
+    tracker.report()
+    assert eventually(lambda: source.asked == 1)
+    source.held = None
+    clock.advance(3600)
+    # The laboratory's average is 1,000 g/kWh.
+    assert tracker.stop() == pytest.approx(0.05 + 1.0, rel=1e-9)
+    assert any("50 g/kWh (a test) is used" in line for line in said(tracker))
+    assert any("1000 g/kWh" in line for line in said(tracker))
 
 
 def test_each_hour_has_its_own_price() -> None:
@@ -258,12 +426,12 @@ def test_each_hour_has_its_own_price() -> None:
 
 
 def test_a_source_that_breaks_in_a_new_way_is_survived() -> None:
-    class Broken:
-        def latest(self) -> Any:
+    class Broken(Scripted):
+        def latest(self, *, insist: bool = False) -> Intensity:
             raise RuntimeError("surprise")
 
     clock = FakeClock()
-    tracker = LabTracker(clock, lambda: [steady(clock)], live=Broken())
+    tracker = LabTracker(clock, lambda: [steady(clock)], live=Broken(0.0))
     tracker.start()
     clock.advance(3600)
     assert tracker.stop() == pytest.approx(360_000 / JOULES_PER_KWH)

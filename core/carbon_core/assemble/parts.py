@@ -11,7 +11,9 @@ from pathlib import Path
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.config.sources import home_directory
+from carbon_core.fetch import Fetch
 from carbon_core.hardware.base import Detection
+from carbon_core.intensity.live import Source
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.intensity.tables import iso3_of
 from carbon_core.intensity.time_zone import machine_time_zone
@@ -24,6 +26,7 @@ from carbon_core.tracker.run import LiveSource, Parts
 from carbon_core.version import VERSION
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
 _TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
 
 
@@ -112,6 +115,8 @@ def contradictions(settings: Settings, located: Located) -> list[str]:
     texts = [located.problem]
     if settings.geolocation == "ip":
         texts.append("geolocation=ip has no effect in this version: it is as `local`")
+    if settings.intensity_source == ELECTRICITY_MAPS and not settings.electricitymaps_api_token:
+        texts.append("intensity_source=electricitymaps needs electricitymaps_api_token")
     if settings.electricitymaps_api_token and not settings.may_send(*_TOKEN_AND_ADDRESS):
         token, address = map(settings.origin, _TOKEN_AND_ADDRESS)
         texts.append(
@@ -192,16 +197,39 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
 
 
 def _live(settings: Settings, clock: Clock, place: Place) -> LiveSource | None:
+    name = settings.intensity_source
     token = settings.electricitymaps_api_token
-    own_value = settings.force_carbon_intensity_g_co2e_kwh
-    if not token or own_value is not None or not settings.may_send(*_TOKEN_AND_ADDRESS):
+    if settings.force_carbon_intensity_g_co2e_kwh is not None:
+        return None
+    needs_token = name in (None, ELECTRICITY_MAPS)
+    if needs_token and not (token and settings.may_send(*_TOKEN_AND_ADDRESS)):
         return None
     from carbon_core.fetch import fetcher
+    from carbon_core.intensity.live import PatientSource
+
+    return PatientSource(source_of(settings, fetcher(clock), place), clock)
+
+
+def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
+    """Return the live source that the settings name, by default Electricity Maps.
+
+    Args:
+        settings: The effective settings.
+        fetch: The door to the network.
+        place: What is known of the place.
+    """
+    if settings.intensity_source == GB:
+        from carbon_core.intensity.gb_carbon_intensity import URL, GbCarbonIntensity
+
+        return GbCarbonIntensity(fetch, settings.intensity_url or URL, place.region)
+    if settings.intensity_source == DENMARK:
+        from carbon_core.intensity.energi_data_service import URL, EnergiDataService
+
+        return EnergiDataService(fetch, settings.intensity_url or URL, place.region or place.zone)
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
-    return ElectricityMaps(
-        fetcher(clock), settings.electricitymaps_url, token, place.live_zone, clock
-    )
+    token = settings.electricitymaps_api_token or ""
+    return ElectricityMaps(fetch, settings.electricitymaps_url, token, place.live_zone)
 
 
 def _stand_by(parts: Parts) -> Parts:

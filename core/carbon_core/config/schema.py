@@ -169,6 +169,16 @@ class Settings:
     electricitymaps_url: str = _key(
         "https://api.electricitymaps.com/v3", kinds.url(), "Base address of Electricity Maps."
     )
+    intensity_source: str | None = _key(
+        None,
+        kinds.choice("electricitymaps", "gb_carbon_intensity", "energi_data_service"),
+        "Live source to ask: `electricitymaps` (with a token, also without this setting), or without a "
+        "token `gb_carbon_intensity` (Great Britain; `region` England, Scotland, Wales or 1 to 17) or "
+        "`energi_data_service` (Denmark; `region` DK1 or DK2).",
+    )
+    intensity_url: str | None = _key(
+        None, kinds.url(), "Base address of a source without a token, in place of its own."
+    )
     api_call_interval: int = _key(
         8, kinds.interval_count(), "Readings between two live look-ups; -1: only at the end."
     )

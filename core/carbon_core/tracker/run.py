@@ -14,13 +14,15 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import CarbonError, IntensityError
 from carbon_core.hardware.base import Detection, Meter
-from carbon_core.hours import HourlyJoules
+from carbon_core.hours import HourlyJoules, iso_hour
+from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output, occupy_standard_descriptors
@@ -43,8 +45,21 @@ _METER_PATIENCE_S = 2.0
 class LiveSource(Protocol):
     """A source of grid intensity that answers over the network."""
 
-    def latest(self) -> Intensity:
-        """Return the value that holds now, or raise `IntensityError`."""
+    def latest(self, *, insist: bool = False) -> Intensity:
+        """Return the value that holds now, or raise `IntensityError`.
+
+        Args:
+            insist: Ask even where the source would rather be left alone after a failure.
+        """
+        ...
+
+    def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
+        """Return the values of a span, each with its time, or raise `IntensityError`."""
+        ...
+
+    @property
+    def held(self) -> Intensity | None:
+        """Its last answer, as far as that still holds, or None."""
         ...
 
 
@@ -235,22 +250,38 @@ class Run:
 
     # --- called by the reporter's threads -------------------------------------------------------
 
-    def _ask_price(self) -> None:
-        """Price what was drawn since the last look-up, with the value that holds now."""
+    def _ask_price(self, *, insist: bool = False) -> bool:
+        """Price what was drawn since the last look-up; tell whether the source said with what."""
         if self._parts.live is None or self.final is not None:
-            return
+            return False
         up_to_j = self._sampler.latest.joules
         try:
-            intensity = self._parts.live.latest()
+            intensity = self._parts.live.latest(insist=insist)
         except IntensityError as error:
-            intensity = self._curve.assumed
-            self._tell_no_price(str(error))
+            held = self._parts.live.held or self._parts.assumed
+            self._tell_no_price(str(error), held)
+            self._curve.price(up_to_j, held)
+            return False
         self._curve.price(up_to_j, intensity)
+        return True
 
-    def _tell_no_price(self, reason: str) -> None:
-        assumed = self._curve.assumed
-        held = f"{assumed.g_per_kwh:g} g/kWh ({assumed.source})"
+    def _tell_no_price(self, reason: str, instead: Intensity) -> None:
+        held = f"{instead.g_per_kwh:g} g/kWh ({instead.source})"
         self.notices.warn(f"no live grid intensity: {reason}; {held} is used")
+
+    def _ask_last_prices(self, end: Snapshot) -> None:
+        """Ask for the last price, and give the hours that are over their own, where it is known."""
+        live, spans = self._parts.live, self._hours.spans(end.joules)
+        if live is None or not self._ask_price(insist=True) or len(spans) == 1:
+            return
+        try:
+            values = by_hour(live.between(spans[0].start, self._parts.clock.now()))
+        except IntensityError:
+            return  # what held at the time has priced these hours
+        self._curve.price(end.joules, self._curve.assumed)
+        known = [(span, values.get(iso_hour(span.start))) for span in spans]
+        if self.final is None:
+            self._curve.revise([(span.begin_j, span.end_j, one) for span, one in known if one])
 
     def _submit(self, *writes: Callable[[], None]) -> None:
         if not self._reporter.files.submit(lambda: self._write(writes)):
@@ -273,12 +304,12 @@ class Run:
             self._parts.shutdown_timeout_s
         )
         end = self._last_snapshot()
-        if self._parts.live is not None:
-            self._reporter.network.submit(self._ask_price)
-            if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
-                self._tell_no_price("no answer in time")
-            self._curve.price(end.joules, self._curve.assumed)
         self._hours.note(self._parts.clock.now(), end.joules)
+        if self._parts.live is not None:
+            self._reporter.network.submit(lambda: self._ask_last_prices(end))
+            if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
+                self._tell_no_price("no answer in time", self._curve.assumed)
+            self._curve.price(end.joules, self._curve.assumed)
         report = self.report(end, status)
         self._submit(*(functools.partial(output.close, report) for output in self._outputs))
         self._sampler.stop(self._left_s(deadline_ns))

@@ -11,10 +11,12 @@ import pytest
 from carbon_core.errors import IntensityError
 from carbon_core.intensity.electricity_maps import ElectricityMaps
 from carbon_core.records import Intensity
-from carbon_core.testing import FakeClock, FakeFetch
+from carbon_core.testing import FakeFetch
 
 URL = "https://api.electricitymaps.com/v3"
 TOKEN = "hunter2"
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
 ANSWER = {
     "zone": "FR",
     "carbonIntensity": 52,
@@ -24,10 +26,8 @@ ANSWER = {
 }
 
 
-def latest(
-    answer: Any, *, zone: str | None = "FR", url: str = URL, clock: FakeClock | None = None
-) -> Intensity:
-    return ElectricityMaps(FakeFetch(answer), url, TOKEN, zone, clock or FakeClock()).latest()
+def latest(answer: Any, *, url: str = URL) -> Intensity:
+    return ElectricityMaps(FakeFetch(answer), url, TOKEN, "FR").latest()
 
 
 def refusal(answer: Any, **more: Any) -> str:
@@ -104,7 +104,7 @@ def test_an_odd_time_does_no_harm(time: Any) -> None:
 
 def test_the_token_goes_into_its_header_and_nowhere_else() -> None:
     fetch = FakeFetch(ANSWER)
-    ElectricityMaps(fetch, f"{URL}/", TOKEN, "FR", FakeClock()).latest()
+    ElectricityMaps(fetch, f"{URL}/", TOKEN, "FR").latest()
     [(url, params, headers)] = fetch.requests
     assert url == "https://api.electricitymaps.com/v3/carbon-intensity/latest"
     assert params == {"zone": "FR"}
@@ -114,7 +114,7 @@ def test_the_token_goes_into_its_header_and_nowhere_else() -> None:
 def test_without_a_place_nothing_is_asked() -> None:
     fetch = FakeFetch(ANSWER)
     with pytest.raises(IntensityError, match="country_iso_code or electricitymaps_zone"):
-        ElectricityMaps(fetch, URL, TOKEN, None, FakeClock()).latest()
+        ElectricityMaps(fetch, URL, TOKEN, None).latest()
     assert fetch.requests == []
 
 
@@ -124,7 +124,7 @@ def test_without_a_place_nothing_is_asked() -> None:
 def test_no_token_is_sent_without_encryption(url: str) -> None:
     fetch = FakeFetch(ANSWER)
     with pytest.raises(IntensityError, match="electricitymaps_url must be https"):
-        ElectricityMaps(fetch, url, TOKEN, "FR", FakeClock()).latest()
+        ElectricityMaps(fetch, url, TOKEN, "FR").latest()
     assert fetch.requests == []
 
 
@@ -137,7 +137,7 @@ def test_this_machine_may_be_asked_without_encryption(url: str) -> None:
 
 def test_an_address_without_scheme_is_https() -> None:
     fetch = FakeFetch(ANSWER)
-    ElectricityMaps(fetch, "maps.example/v3", TOKEN, "FR", FakeClock()).latest()
+    ElectricityMaps(fetch, "maps.example/v3", TOKEN, "FR").latest()
     assert fetch.requests[0][0] == "https://maps.example/v3/carbon-intensity/latest"
 
 
@@ -161,38 +161,18 @@ def test_a_failure_keeps_its_words_and_gains_a_remedy(status: int, remedy: str |
     assert (remedy in text) if remedy else text.endswith("500")
 
 
-def at(now: datetime) -> FakeClock:
-    clock = FakeClock()
-    clock.step_wall_clock((now - clock.now()).total_seconds())
-    return clock
+def test_the_hours_of_the_last_day_are_asked_at_once() -> None:
+    hours = [{**ANSWER, "datetime": f"2026-01-01T{hour:02}:00:00.000Z"} for hour in (10, 11)]
+    fetch = FakeFetch({"zone": "FR", "history": hours})
+    found = ElectricityMaps(fetch, URL, TOKEN, "FR").between(NOON - DAY, NOON)
+    assert fetch.requests[0][0].endswith("/v3/carbon-intensity/history")
+    assert [(one.g_per_kwh, one.time) for one in found] == [
+        (52.0, "2026-01-01T10:00:00.000Z"),
+        (52.0, "2026-01-01T11:00:00.000Z"),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("hours", "note", "sigma_ln"),
-    [(-1, "", 0.05), (2, "", 0.05), (5, "5 h old when it was asked", 0.12)],
-)
-def test_an_old_value_says_its_age(hours: float, note: str, sigma_ln: float) -> None:
-    told = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
-    found = latest(ANSWER, clock=at(told + timedelta(hours=hours)))
-    assert (found.note, found.sigma_ln) == (note, sigma_ln)
-
-
-def test_a_value_of_another_day_is_refused() -> None:
-    clock = at(datetime(2026, 1, 3, tzinfo=timezone.utc))
-    assert refusal(ANSWER, clock=clock) == "Electricity Maps: the latest value of FR is too old"
-    naive = {**ANSWER, "datetime": "2026-01-01T12:00:00"}
-    assert "too old" in refusal(naive, clock=clock)
-
-
-def test_a_service_that_asks_for_patience_is_left_alone_so_long() -> None:
-    clock = FakeClock()
-    fetch = FakeFetch(IntensityError("https://host: HTTP status 429", 600.0), ANSWER)
-    source = ElectricityMaps(fetch, URL, TOKEN, "FR", clock)
-    with pytest.raises(IntensityError, match="ask less often"):
-        source.latest()
-    clock.advance(599.0)
-    with pytest.raises(IntensityError, match="asked to be left alone for a while"):
-        source.latest()
-    assert len(fetch.requests) == 1
-    clock.advance(1.0)
-    assert source.latest().g_per_kwh == 52.0
+@pytest.mark.parametrize("answer", [None, [], {}, {"history": None}, {"history": [1]}])
+def test_a_history_that_is_none_is_refused(answer: Any) -> None:
+    with pytest.raises(IntensityError, match="no list of objects in 'history'"):
+        ElectricityMaps(FakeFetch(answer), URL, TOKEN, "FR").between(NOON - DAY, NOON)

@@ -1,0 +1,100 @@
+"""Live grid intensity of Great Britain from its system operator (Carbon Intensity API, no key).
+
+https://carbonintensity.org.uk: direct CO2 of what is consumed, every half hour; regional values are
+forecasts. Data under CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from carbon_core.errors import IntensityError
+from carbon_core.fetch import Fetch
+from carbon_core.intensity.live import (
+    SIGMA_ESTIMATED,
+    SIGMA_MEASURED,
+    checked_g_per_kwh,
+    in_steps,
+    listed,
+)
+from carbon_core.records import Intensity
+
+URL = "https://api.carbonintensity.org.uk"
+_REGION_IDS = {"england": "15", "scotland": "16", "wales": "17"}
+_TIME = "%Y-%m-%dT%H:%MZ"
+# The service gives 14 days at once; a week stays well below the largest answer that is read.
+_SPAN = timedelta(days=7)
+
+
+class GbCarbonIntensity:
+    """Asks for the values of Great Britain or one of its regions.
+
+    Attributes:
+        name: The service's name.
+
+    Args:
+        fetch: The door to the network.
+        url: Base address.
+        region: ``England``, ``Scotland``, ``Wales`` or a number of the service's regions (1 to 17);
+            anything else stands for all of Great Britain.
+    """
+
+    name = "GB Carbon Intensity"
+
+    def __init__(self, fetch: Fetch, url: str, region: str | None) -> None:
+        self._fetch = fetch
+        self._url = url.rstrip("/")
+        name = (region or "").strip()
+        number = _REGION_IDS.get(name.lower(), name)
+        self._region_id = number if number.isdecimal() and 1 <= int(number) <= 17 else None
+        self._place = f"Great Britain, {name}" if self._region_id else "Great Britain"
+
+    def latest(self) -> Intensity:
+        """Return the value of this half hour, as `Source.latest`."""
+        region = f"regional/regionid/{self._region_id}"
+        answer = self._fetch(f"{self._url}/{region if self._region_id else 'intensity'}", {}, {})
+        values = self._values(answer)
+        if not values:
+            raise IntensityError(f"{self.name}: no value in the answer")
+        return values[-1]
+
+    def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
+        """Return the half-hourly values of a span, as `Source.between`."""
+        values: list[Intensity] = []
+        for since, until in in_steps(start, end, _SPAN):
+            span = f"intensity/{since.strftime(_TIME)}/{until.strftime(_TIME)}"
+            if self._region_id:
+                span = f"regional/{span}/regionid/{self._region_id}"
+            answer = self._fetch(f"{self._url}/{span}", {}, {})
+            values += self._values(answer)
+        return values
+
+    def _values(self, answer: Any) -> list[Intensity]:
+        """Return the values of half hours, which a region has one or two levels deeper."""
+        data = answer.get("data") if isinstance(answer, Mapping) else None
+        if isinstance(data, Mapping):
+            return self._values(data)
+        items = listed(answer, "data", self.name)
+        if items and "data" in items[0]:
+            return self._values(items[0])
+        return [self._intensity(item) for item in items]
+
+    def _intensity(self, half: Mapping[str, Any]) -> Intensity:
+        told = half.get("intensity")
+        figures = told if isinstance(told, Mapping) else {}
+        measured = figures.get("actual")
+        value = figures.get("forecast") if measured is None else measured
+        return Intensity(
+            checked_g_per_kwh(value, f"{self.name}: intensity of {self._place}"),
+            place=self._place,
+            source=self.name,
+            kind="live",
+            scope="direct",
+            sigma_ln=SIGMA_ESTIMATED if measured is None else SIGMA_MEASURED,
+            time=str(half.get("from", ""))[:40] or None,
+            note="CO2 only" if measured is not None else "CO2 only, forecast",
+            accounting="consumption",
+            licence="CC BY 4.0",
+        )

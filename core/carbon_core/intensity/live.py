@@ -1,0 +1,194 @@
+"""What all live sources of grid intensity have in common: checks, age, patience.
+
+A source is a class with `latest` and `between`; it turns one service's answers into intensities and
+leaves everything else to this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from carbon_core import units
+from carbon_core.clock import Clock
+from carbon_core.errors import IntensityError
+from carbon_core.hours import iso_hour, utc
+from carbon_core.records import Intensity
+
+MAX_G_PER_KWH = 3000.0
+# Standard uncertainties of ln(factor): 5 % where the grid reports, more where it is modelled.
+SIGMA_MEASURED = 0.05
+SIGMA_ESTIMATED = 0.12
+# Values come every hour, and up to two late; one of another day says nothing about this one.
+_OLD = timedelta(hours=3)
+_TOO_OLD = timedelta(hours=24)
+# A service that fails is asked again after a minute, then after two, four, and at most fifteen.
+_FIRST_REST_S = 60.0
+_LONGEST_REST_S = 900.0
+
+
+class Source(Protocol):
+    """A service that tells the intensity of one place."""
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        ...
+
+    def latest(self) -> Intensity:
+        """Return the newest value, with its time.
+
+        Raises:
+            IntensityError: The service cannot be asked, or its answer cannot be used.
+        """
+        ...
+
+    def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
+        """Return the values of a span as far as the service has them, each with its time.
+
+        Raises:
+            IntensityError: The service cannot be asked, or its answer cannot be used.
+        """
+        ...
+
+
+class PatientSource:
+    """A source that is left alone when it fails, and whose last answer holds for a while.
+
+    Args:
+        source: Who is asked.
+        clock: Tells how old a value is, and when the source may be asked again.
+    """
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._last: Intensity | None = None
+        self._failure = ""
+        self._rest_s = _FIRST_REST_S
+        self._rests_until_ns = self._not_before_ns = clock.monotonic_ns()
+
+    def latest(self, *, insist: bool = False) -> Intensity:
+        """Return the newest value.
+
+        Args:
+            insist: Ask even soon after a failure, unless the service itself asked for patience.
+
+        Raises:
+            IntensityError: There is none, it is of another day, or the source is left alone after such a
+                failure, which is named.
+        """
+        until_ns = self._not_before_ns if insist else self._rests_until_ns
+        if self._clock.monotonic_ns() < until_ns:
+            raise IntensityError(self._failure)
+        try:
+            found = self._source.latest()
+            told = aged(found, self._clock.now())
+        except IntensityError as error:
+            self._back_off(error)
+            raise
+        self._last, self._rest_s = found, _FIRST_REST_S
+        return told
+
+    def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
+        """Return the values of a span, as `Source.between`."""
+        return self._source.between(start, end)
+
+    @property
+    def held(self) -> Intensity | None:
+        """The last good answer with its age, or None when there is none of this day."""
+        if self._last is None:
+            return None
+        try:
+            return aged(self._last, self._clock.now())
+        except IntensityError:
+            return None
+
+    def _back_off(self, error: IntensityError) -> None:
+        now_ns = self._clock.monotonic_ns()
+        asked_s = error.retry_after_s or 0.0
+        self._failure = str(error)
+        self._not_before_ns = now_ns + units.nanoseconds(asked_s)
+        self._rests_until_ns = now_ns + units.nanoseconds(max(asked_s, self._rest_s))
+        self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
+
+
+def aged(intensity: Intensity, now: datetime) -> Intensity:
+    """Return a value with its age, and less certain, where it is not of this hour.
+
+    Raises:
+        IntensityError: It is of another day.
+    """
+    try:
+        age = now - utc(intensity.time or "")
+    except ValueError:
+        return intensity  # of an hour that nobody tells
+    if age > _TOO_OLD:
+        raise IntensityError(
+            f"{intensity.source}: the latest value of {intensity.place} is too old"
+        )
+    if age < _OLD:
+        return intensity
+    hours = round(age.total_seconds() / 3600)
+    note = "; ".join(filter(None, [intensity.note, f"{hours} h old when it was asked"]))
+    return replace(intensity, note=note, sigma_ln=max(intensity.sigma_ln, SIGMA_ESTIMATED))
+
+
+def checked_g_per_kwh(value: Any, what: str) -> float:
+    """Return a figure of a service if it can be one.
+
+    Args:
+        value: What the service told, in gCO2e/kWh.
+        what: Names the service, field and place in the message.
+
+    Raises:
+        IntensityError: It is no number, or none that a grid can have.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise IntensityError(f"{what} is {value!r:.100}")
+    if not 0 <= value <= MAX_G_PER_KWH:
+        raise IntensityError(f"{what} is out of range: {value}")
+    return float(value)
+
+
+def listed(answer: Any, key: str, name: str) -> list[Mapping[str, Any]]:
+    """Return the objects that an answer lists under a key.
+
+    Raises:
+        IntensityError: The answer has another shape.
+    """
+    items = answer.get(key) if isinstance(answer, Mapping) else None
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise IntensityError(f"{name}: the answer has no list of objects in {key!r}")
+    return items
+
+
+def in_steps(
+    start: datetime, end: datetime, step: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts of a span, none longer than a step."""
+    while start < end:
+        yield start, min(start + step, end)
+        start += step
+
+
+def by_hour(values: Iterable[Intensity]) -> dict[str, Intensity]:
+    """Return the mean of each hour's values, by the hour as `HourEnergy.start` has it."""
+    hours: dict[str, list[Intensity]] = {}
+    for value in values:
+        try:
+            hour = iso_hour(utc(value.time or ""))
+        except ValueError:
+            continue  # of an hour that nobody tells
+        hours.setdefault(hour, []).append(value)
+    return {
+        hour: replace(
+            within[-1],
+            g_per_kwh=sum(value.g_per_kwh for value in within) / len(within),
+            sigma_ln=max(value.sigma_ln for value in within),
+            time=hour,
+        )
+        for hour, within in hours.items()
+    }
