@@ -56,10 +56,22 @@ def reprice_command(
         str | None,
         typer.Option(help="Grams of CO2e per kWh, or a CSV file: datetime, g_per_kwh."),
     ] = None,
+    zone: Annotated[str | None, typer.Option(help="Zone of Electricity Maps: US-CAL-CISO.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Ask a live source for these hours, named as in intensity_source."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show what a finished run would have emitted elsewhere, or with figures that came later."""
-    reprice.run(path, country=country, region=region, intensity=intensity, as_json=json)
+    where = {
+        "country_iso_code": country,
+        "region": region,
+        "electricitymaps_zone": zone,
+        "intensity_source": source,
+    }
+    asked = {key: value for key, value in where.items() if value is not None}
+    reprice.run(path, where=asked, intensity=intensity, as_json=json)
 
 
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_core import repricing
+from carbon_core.assemble.parts import place_of, source_of, token_problems
+from carbon_core.clock import SystemClock
+from carbon_core.config.resolve import resolve
+from carbon_core.config.sources import process_environment
 from carbon_core.errors import CarbonError
+from carbon_core.fetch import fetcher
+from carbon_core.hours import utc
 from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import journal
 from carbon_core.outputs.receipt import estimate_data
@@ -23,21 +31,18 @@ from carbon_core.repricing import Finished, IntensityOf
 from carbon_core.units import GRAMS_PER_KG
 
 
-def run(
-    path: Path, *, country: str | None, region: str | None, intensity: str | None, as_json: bool
-) -> None:
+def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json: bool) -> None:
     """Price a run anew and print both figures.
 
     Args:
         path: A receipt or a journal.
-        country: ISO 3166-1 code of another country, or None.
-        region: State or province of it, or None.
+        where: Settings that say where, and whether to ask a live source.
         intensity: Grams per kWh, or a CSV file with the columns ``datetime`` and ``g_per_kwh``.
         as_json: Print JSON instead of a table.
     """
     try:
         finished = _read(path)
-        repriced = repricing.reprice(finished, _intensity_of(country, region, intensity))
+        repriced = repricing.reprice(finished, _intensity_of(finished, where, intensity))
     except CarbonError as error:
         _fail(str(error))
     if as_json:
@@ -52,16 +57,28 @@ def _read(path: Path) -> Finished:
     return repricing.read_receipt(path)
 
 
-def _intensity_of(country: str | None, region: str | None, intensity: str | None) -> IntensityOf:
-    if intensity is not None and (country or region):
-        _fail("say either --intensity or --country and --region")
-    if intensity is None:
-        if country is None:
-            _fail("say at what price: --country FRA, --intensity 50 or --intensity FILE.csv")
-        found = locate(Place(country, region))
-        if found.problem:
-            _fail(found.problem)
-        return lambda hour: found.intensity
+def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None) -> IntensityOf:
+    if intensity is not None:
+        if where:
+            _fail("say either --intensity or a place")
+        return _own(intensity)
+    if not where:
+        _fail("say at what price: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv")
+    if "intensity_source" in where:
+        return _asked(run, where)
+    found = locate(
+        Place(
+            country=where.get("country_iso_code"),
+            region=where.get("region"),
+            zone=where.get("electricitymaps_zone"),
+        )
+    )
+    if found.problem:
+        _fail(found.problem)
+    return lambda hour: found.intensity
+
+
+def _own(intensity: str) -> IntensityOf:
     try:
         own = locate(Place(own_g_per_kwh=float(intensity))).intensity
     except ValueError:
@@ -69,6 +86,18 @@ def _intensity_of(country: str | None, region: str | None, intensity: str | None
     if not own.g_per_kwh >= 0:
         _fail(f"--intensity must not be below 0, got {intensity}")
     return lambda hour: own
+
+
+def _asked(run: Finished, where: Mapping[str, str]) -> IntensityOf:
+    """Ask a live source for the hours of a run, by the settings and what the command line says."""
+    settings = resolve(where).settings
+    for problem in token_problems(settings):
+        _fail(problem)
+    clock = SystemClock()
+    source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
+    hours = [utc(hour.start) for hour in run.hours]
+    values = source.between(min(hours), max(hours) + timedelta(hours=1))
+    return repricing.of_hours(values, source.name)
 
 
 def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:

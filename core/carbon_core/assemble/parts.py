@@ -112,18 +112,24 @@ def without_effect(settings: Settings) -> list[str]:
 
 def contradictions(settings: Settings, located: Located) -> list[str]:
     """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [located.problem]
+    texts = [located.problem, *token_problems(settings)]
     if settings.geolocation == "ip":
         texts.append("geolocation=ip has no effect in this version: it is as `local`")
-    if settings.intensity_source == ELECTRICITY_MAPS and not settings.electricitymaps_api_token:
-        texts.append("intensity_source=electricitymaps needs electricitymaps_api_token")
-    if settings.electricitymaps_api_token and not settings.may_send(*_TOKEN_AND_ADDRESS):
-        token, address = map(settings.origin, _TOKEN_AND_ADDRESS)
-        texts.append(
-            f"no live grid intensity: the token is not sent where electricitymaps_url says ({address}), "
-            f"for the token comes from a source that is trusted more ({token})"
-        )
     return [text for text in texts if text]
+
+
+def token_problems(settings: Settings) -> list[str]:
+    """Say why Electricity Maps, which the settings ask for, gets no token."""
+    token = settings.electricitymaps_api_token
+    if settings.intensity_source == ELECTRICITY_MAPS and not token:
+        return ["intensity_source=electricitymaps needs electricitymaps_api_token"]
+    if not token or settings.may_send(*_TOKEN_AND_ADDRESS):
+        return []
+    origin, address = map(settings.origin, _TOKEN_AND_ADDRESS)
+    return [
+        f"no live grid intensity: the token is not sent where electricitymaps_url says ({address}), "
+        f"for the token comes from a source that is trusted more ({origin})"
+    ]
 
 
 def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("/")) -> Place:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from faults.server import Server
 
 import carbon_core.data
 
@@ -268,10 +269,47 @@ def test_reprice_shows_a_run_at_another_price(command, tmp_path):
     assert "Poland (Ember via Our World in Data" in table
 
 
+def test_reprice_takes_a_zone(command, tmp_path):
+    assert command(code=RECEIPT).returncode == 0
+    (receipt,) = tmp_path.rglob("*.json")
+    told = json.loads(command("reprice", str(receipt), "--zone", "FR", "--json").stdout)
+    assert [one["place"] for one in told["intensities"]] == ["France (FR)"]
+
+
+def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
+    assert command(code=RECEIPT).returncode == 0
+    (receipt,) = tmp_path.rglob("*.json")
+    [hour] = json.loads(receipt.read_text())["hours"]
+    item = {"zone": "DE", "carbonIntensity": 400, "datetime": hour["start"]}
+    server = Server()
+    server.answer = (200, {}, json.dumps({"history": [item]}).encode())
+    environ = {
+        "CODECARBON_ELECTRICITYMAPS_API_TOKEN": "sesame",
+        "CODECARBON_ELECTRICITYMAPS_URL": server.url,
+    }
+    options = ("--source", "electricitymaps", "--country", "DEU")
+    try:
+        done = command("reprice", str(receipt), *options, "--json", **environ)
+        server.answer = (200, {}, b'{"history": []}')
+        nothing = command("reprice", str(receipt), *options, **environ)
+    finally:
+        server.close()
+    told = json.loads(done.stdout)
+    kwh = told["energy_kwh"]["value"]
+    assert told["repriced_emissions_kg"]["value"] == pytest.approx(kwh * 0.4)
+    assert server.asked[0] == ("/carbon-intensity/history?zone=DE", "sesame")
+    assert nothing.returncode == 2
+    assert f"Electricity Maps has no value for the hour {hour['start']}" in nothing.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "say at what price"),
+        (["--source", "electricitymaps"], "needs electricitymaps_api_token"),
+        (["--source", "energi_data_service"], "set region to DK1"),
+        (["--source", "oracle"], "intensity_source"),
+        (["--zone", "XX-9"], "electricitymaps_zone 'XX-9' has no annual average"),
         (["--country", "POL", "--intensity", "5"], "say either"),
         (["--country", "XXX"], "country_iso_code 'XXX' is in no table"),
         (["--intensity", "-5"], "must not be below 0"),
