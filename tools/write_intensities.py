@@ -78,6 +78,13 @@ fifteen, or when it asks to be; until then its last answer holds, with its age t
 and for a day at most, and then what follows in the list. `carbon-callbacks reprice RECEIPT.json
 --source electricitymaps` asks once more when the run is over.
 
+Nothing is asked over the network about the place unless you say so. `geolocation=cloud` asks the
+metadata services of AWS (version 2), Azure and Google Cloud, all at once, for at most a second each,
+once in a process and beside the training, where no setting says the place; the region that one of them
+tells counts as if you had set it. With `cloud_pue` its published PUE counts too, unless `pue` is set.
+`geolocation=ip` asks, after these, a third party (`geolocation_url`) which country this machine's public
+address is in. Of the answers, region and country are kept: no coordinates, addresses or account numbers.
+
 What was asked for and is in no table is said, with near matches; a place is never invented.
 `intensity_scope` chooses between the whole life cycle (the default) and direct emissions only, as
 Scope 2 is reported; where only the other kind is published, that is used and said. `intensity_year`

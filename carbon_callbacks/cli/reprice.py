@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_core import repricing
-from carbon_core.assemble.parts import place_of, source_of, token_problems
+from carbon_core.assemble.grid import place_of, source_of, token_problems
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment

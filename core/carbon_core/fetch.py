@@ -121,3 +121,36 @@ def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise IntensityError(f"{place}: the answer is not JSON") from error
+
+
+def ask_link_local(method: str, url: str, headers: Mapping[str, str], timeout_s: float) -> str:
+    """Ask a service of this machine's own network, past every proxy; return its short text.
+
+    Args:
+        method: ``GET`` or ``PUT``.
+        url: Address of the service.
+        headers: Headers to send.
+        timeout_s: Longest time to wait for a connection, and for each part of the answer.
+
+    Raises:
+        IntensityError: There is no such service, or it answers anything but a short 200.
+    """
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy would answer for another machine
+        try:
+            answer = session.request(
+                method,
+                url,
+                headers=dict(headers),
+                timeout=timeout_s,
+                allow_redirects=False,
+                stream=True,
+            )
+            text = answer.raw.read(_MAX_BYTES, decode_content=True).decode()
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
+    if answer.status_code != 200:
+        raise IntensityError(f"{redacted(url)}: HTTP status {answer.status_code}")
+    return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -30,15 +31,15 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.asked.append((self.path, self.headers.get("auth-token")))
-                server.via.append(self.headers.get("via"))
-                status, headers, body = server.answer
+                status, headers, body = server.respond(self.command, self.path, self.headers)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
                 with contextlib.suppress(OSError):  # who asked may have heard enough
                     self.wfile.write(body)
+
+            do_PUT = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -47,6 +48,14 @@ class Server:
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
         self._thread.start()
+
+    def respond(
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Note a request and return its answer."""
+        self.asked.append((path, headers.get("auth-token")))
+        self.via.append(headers.get("via"))
+        return self.answer
 
     def close(self) -> None:
         """End it."""

@@ -8,26 +8,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from carbon_core.assemble.grid import (
+    learned,
+    live_source,
+    may_learn,
+    place_of,
+    pue_of,
+    token_problems,
+)
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.config.sources import home_directory
-from carbon_core.fetch import Fetch
 from carbon_core.hardware.base import Detection
-from carbon_core.intensity.live import Source
 from carbon_core.intensity.location import Located, Place, locate
-from carbon_core.intensity.tables import iso3_of
-from carbon_core.intensity.time_zone import machine_time_zone
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output
 from carbon_core.ranks import Rank, is_launched, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
-from carbon_core.tracker.run import LiveSource, Parts
+from carbon_core.tracker.run import Parts
 from carbon_core.version import VERSION
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
-ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
-_TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
 
 
 def make_parts(
@@ -64,11 +66,12 @@ def make_parts(
         heartbeat_s=settings.measure_power_secs,
         # Made absolute now: the program may change its directory while the run goes on.
         make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
-        live=_live(settings, clock, place),
+        live=live_source(settings, clock, place),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
         first_phase=first_phase,
+        learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
     return parts if rank.measures_node else _stand_by(parts)
 
@@ -113,39 +116,7 @@ def without_effect(settings: Settings) -> list[str]:
 def contradictions(settings: Settings, located: Located) -> list[str]:
     """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
     texts = [located.problem, *token_problems(settings)]
-    if settings.geolocation == "ip":
-        texts.append("geolocation=ip has no effect in this version: it is as `local`")
     return [text for text in texts if text]
-
-
-def token_problems(settings: Settings) -> list[str]:
-    """Say why Electricity Maps, which the settings ask for, gets no token."""
-    token = settings.electricitymaps_api_token
-    if settings.intensity_source == ELECTRICITY_MAPS and not token:
-        return ["intensity_source=electricitymaps needs electricitymaps_api_token"]
-    if not token or settings.may_send(*_TOKEN_AND_ADDRESS):
-        return []
-    origin, address = map(settings.origin, _TOKEN_AND_ADDRESS)
-    return [
-        f"no live grid intensity: the token is not sent where electricitymaps_url says ({address}), "
-        f"for the token comes from a source that is trusted more ({origin})"
-    ]
-
-
-def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("/")) -> Place:
-    """Return what the settings, and the machine where they allow it, say about where it is."""
-    known = settings.geolocation != "off"
-    return Place(
-        country=settings.country_iso_code or settings.country_2letter_iso_code,
-        region=settings.region,
-        own_g_per_kwh=settings.force_carbon_intensity_g_co2e_kwh,
-        zone=settings.electricitymaps_zone,
-        cloud_provider=settings.cloud_provider,
-        cloud_region=settings.cloud_region,
-        scope="direct" if settings.intensity_scope == "direct" else "lifecycle",
-        year=settings.intensity_year,
-        time_zone=machine_time_zone(root, environ.get("TZ")) if known else None,
-    )
 
 
 def _facts(
@@ -165,11 +136,11 @@ def _facts(
         os=f"{platform.system()} {platform.release()}",
         rank=rank.world,
         country_name=intensity.place,
-        country_iso_code=place.iso3 or iso3_of(place.guessed_country or "") or "",
-        region=settings.region or "",
+        country_iso_code=place.likely_iso3,
+        region=place.region or "",
         tracking_mode=settings.tracking_mode,
         experiment_id=settings.experiment_id,
-        pue=settings.pue,
+        pue=pue_of(settings, place),
         wue=settings.wue,
         settings={key: str(value) for key, value in settings.shown().items()},
         origins={key: str(origin) for key, origin in settings.origins.items()},
@@ -202,42 +173,6 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
     return [files]
 
 
-def _live(settings: Settings, clock: Clock, place: Place) -> LiveSource | None:
-    name = settings.intensity_source
-    token = settings.electricitymaps_api_token
-    if settings.force_carbon_intensity_g_co2e_kwh is not None:
-        return None
-    needs_token = name in (None, ELECTRICITY_MAPS)
-    if needs_token and not (token and settings.may_send(*_TOKEN_AND_ADDRESS)):
-        return None
-    from carbon_core.fetch import fetcher
-    from carbon_core.intensity.live import PatientSource
-
-    return PatientSource(source_of(settings, fetcher(clock), place), clock)
-
-
-def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
-    """Return the live source that the settings name, by default Electricity Maps.
-
-    Args:
-        settings: The effective settings.
-        fetch: The door to the network.
-        place: What is known of the place.
-    """
-    if settings.intensity_source == GB:
-        from carbon_core.intensity.gb_carbon_intensity import URL, GbCarbonIntensity
-
-        return GbCarbonIntensity(fetch, settings.intensity_url or URL, place.region)
-    if settings.intensity_source == DENMARK:
-        from carbon_core.intensity.energi_data_service import URL, EnergiDataService
-
-        return EnergiDataService(fetch, settings.intensity_url or URL, place.region or place.zone)
-    from carbon_core.intensity.electricity_maps import ElectricityMaps
-
-    token = settings.electricitymaps_api_token or ""
-    return ElectricityMaps(fetch, settings.electricitymaps_url, token, place.live_zone)
-
-
 def _stand_by(parts: Parts) -> Parts:
     """Return the parts of a rank whose node is measured by another one."""
     return replace(
@@ -245,5 +180,6 @@ def _stand_by(parts: Parts) -> Parts:
         detect=lambda: Detection(()),
         make_outputs=tuple,
         live=None,
+        learn_place=None,
         notices=Notices(_LEVELS["ERROR"]),
     )

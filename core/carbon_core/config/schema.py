@@ -116,6 +116,11 @@ class Settings:
         "Power usage effectiveness of the site; multiplies energy and power.",
         common=True,
     )
+    cloud_pue: bool = _key(
+        False,
+        kinds.boolean(),
+        "Where `pue` is not set, use the one that the cloud publishes for its region.",
+    )
     wue: float = _key(
         0.0, kinds.number(least=0), "Water usage effectiveness in litres per kWh of the hardware."
     )
@@ -140,9 +145,15 @@ class Settings:
     )
     geolocation: str = _key(
         "local",
-        kinds.choice("local", "ip", "off"),
-        "Where to learn the country when no setting says it: `local`, by this machine's time zone, as a "
-        "guess; `off`, not at all. (`ip` is as `local` in this version.)",
+        kinds.choice("local", "cloud", "ip", "off"),
+        "Where to learn the place when no setting says it: `local`, by this machine's time zone, as a "
+        "guess; `cloud`, of the cloud's metadata service first; `ip`, then also of the service at "
+        "`geolocation_url`, by this machine's public address; `off`, not at all.",
+    )
+    geolocation_url: str = _key(
+        "https://get.geojs.io/v1/ip/geo.json",
+        kinds.url(),
+        "Whom `geolocation=ip` asks; must answer as GeoJS does.",
     )
     intensity_scope: str = _key(
         "lifecycle",

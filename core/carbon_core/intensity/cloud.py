@@ -25,6 +25,7 @@ class CloudRegion:
         egrid_subregion: eGRID subregion, or an empty string.
         zone: Zone key of Electricity Maps.
         own: The provider's own figure of its grid, direct emissions, or None.
+        pue: Power usage effectiveness that the provider publishes for it, or None.
     """
 
     provider: str
@@ -35,6 +36,7 @@ class CloudRegion:
     egrid_subregion: str
     zone: str
     own: Intensity | None
+    pue: float | None
 
 
 def cloud_region(provider: str, name: str) -> CloudRegion | None:
@@ -56,6 +58,7 @@ def cloud_region(provider: str, name: str) -> CloudRegion | None:
                 row["egrid_subregion"],
                 row["em_zone"],
                 _own(row),
+                float(row["pue"]) if row["pue"] else None,
             )
     return None
 

@@ -69,6 +69,11 @@ class Place:
             return country
         return tables.iso3_of(country)
 
+    @property
+    def likely_iso3(self) -> str:
+        """Three-letter code of the country, even if only guessed, or an empty string."""
+        return self.iso3 or tables.iso3_of(self.guessed_country or "") or ""
+
     @cached_property
     def live_zone(self) -> str | None:
         """The zone to ask a live source for: as set, of the state, of the cloud, or the country."""

@@ -79,6 +79,8 @@ class Parts:
         shutdown_timeout_s: Longest time that closing may take.
         notices: Lines for people.
         first_phase: The phase that the run begins with.
+        learn_place: Finds out over the network where the machine is; returns the parts with that place's
+            facts, intensity and live source. None where the settings say it, or forbid to ask.
     """
 
     clock: Clock
@@ -92,6 +94,7 @@ class Parts:
     shutdown_timeout_s: float = 2.0
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"
+    learn_place: Callable[[Parts], Parts] | None = None
 
 
 class Run:
@@ -137,6 +140,8 @@ class Run:
             self._sampler.started.wait(_START_PATIENCE_S)
         else:
             self._sampler.begin()
+        if self._parts.learn_place is not None:
+            self._reporter.network.submit(self._learn_place)
 
     def mark(self, phase: str) -> None:
         """Note that a phase begins now. Costs about a microsecond."""
@@ -228,11 +233,8 @@ class Run:
             f"{device.component} by {device.method.summary} (grade {device.method.grade})"
             for device in devices
         )
-        assumed = self._parts.assumed
-        return (
-            f"measuring {', '.join(meters) or 'nothing: no meter was found'}; "
-            f"{assumed.g_per_kwh:.0f} gCO2e/kWh ({assumed.place})"
-        )
+        measuring = ", ".join(meters) or "nothing: no meter was found"
+        return f"measuring {measuring}; {_priced_at(self._parts.assumed)}"
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._hours.note(self._parts.clock.now(), snapshot.joules)
@@ -249,6 +251,16 @@ class Run:
             self._detection.gauge.sample()
 
     # --- called by the reporter's threads -------------------------------------------------------
+
+    def _learn_place(self) -> None:
+        """Learn where the machine is, and price the run so far with what holds there."""
+        learn = self._parts.learn_place
+        learned = learn(self._parts) if learn and self.final is None else self._parts
+        if learned is not self._parts:
+            self._parts = learned
+            # Nothing is priced yet: this is the first thing that the network's thread does.
+            self._curve = PriceCurve(learned.assumed, pue=learned.facts.pue)
+            self.notices.tell(f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
 
     def _ask_price(self, *, insist: bool = False) -> bool:
         """Price what was drawn since the last look-up; tell whether the source said with what."""
@@ -305,7 +317,7 @@ class Run:
         )
         end = self._last_snapshot()
         self._hours.note(self._parts.clock.now(), end.joules)
-        if self._parts.live is not None:
+        if self._parts.live is not None or self._parts.learn_place is not None:
             self._reporter.network.submit(lambda: self._ask_last_prices(end))
             if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
                 self._tell_no_price("no answer in time", self._curve.assumed)
@@ -340,3 +352,7 @@ class Run:
 
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, units.seconds(deadline_ns - self._parts.clock.monotonic_ns()))
+
+
+def _priced_at(intensity: Intensity) -> str:
+    return f"{intensity.g_per_kwh:.0f} gCO2e/kWh ({intensity.place})"

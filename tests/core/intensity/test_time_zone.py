@@ -103,13 +103,12 @@ def test_a_live_source_is_asked_for_the_guessed_country() -> None:
 
 @pytest.mark.parametrize(
     ("geolocation", "place"),
-    [("local", "Japan (guessed)"), ("off", "world"), ("ip", "Japan (guessed)")],
+    [("local", "Japan (guessed)"), ("off", "world"), ("cloud", "Japan (guessed)")],
 )
 def test_the_setting_decides_whether_to_guess(tmp_path: Path, geolocation: str, place: str) -> None:
-    from carbon_core.assemble.parts import contradictions, place_of
+    from carbon_core.assemble.grid import place_of
 
     settings = Settings(geolocation=geolocation)
     root = machine(tmp_path, text="Asia/Tokyo")
     located = locate(place_of(settings, {}, root))
     assert located.intensity.place == place
-    assert bool(contradictions(settings, located)) is (geolocation == "ip")

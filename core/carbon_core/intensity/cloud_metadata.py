@@ -1,0 +1,77 @@
+"""Which cloud region this machine runs in, as the clouds' own metadata services tell it.
+
+All three listen on the same link-local address, which leads nowhere outside a cloud. Account numbers and
+the like, which some of them tell as well, are not kept.
+
+Sources: AWS, Instance Metadata Service v2; Azure Instance Metadata Service, 2021-02-01; Google Compute
+Engine, metadata server v1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from carbon_core.errors import IntensityError
+from carbon_core.threads import in_parallel
+
+BASE = "http://169.254.169.254"
+_REGION = re.compile(r"[a-z]+[a-z0-9-]{2,40}")
+_ZONE_LETTER = re.compile(r"-[a-z]$")
+_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
+
+Ask = Callable[[str, str, Mapping[str, str]], str]
+
+
+class CloudPlace(NamedTuple):
+    """A provider (``aws``, ``azure``, ``gcp``) and its name of a region."""
+
+    provider: str
+    region: str
+
+
+def cloud_place(ask: Ask) -> CloudPlace | None:
+    """Ask the three services at once; return what one of them tells, or None outside these clouds.
+
+    Args:
+        ask: Makes a request (method, path, headers) to the link-local address and returns the answer's
+            text; raises `IntensityError`.
+    """
+    found: dict[str, str] = {}
+
+    def asking(provider: str, region_of: Callable[[Ask], str]) -> Callable[[], None]:
+        def call() -> None:
+            try:
+                region = region_of(ask).lower()
+            except (IntensityError, ValueError, KeyError, TypeError, AttributeError):
+                return  # not this cloud, or nothing that can be understood
+            if _REGION.fullmatch(region):
+                found[provider] = region
+
+        return call
+
+    calls = [asking(provider, region_of) for provider, region_of in _REGION_OF.items()]
+    in_parallel(calls, "carbon-cloud")
+    return next((CloudPlace(name, found[name]) for name in _REGION_OF if name in found), None)
+
+
+def _aws(ask: Ask) -> str:
+    token = ask("PUT", "/latest/api/token", {f"{_TOKEN_HEADER}-ttl-seconds": "60"})
+    told = ask("GET", "/latest/dynamic/instance-identity/document", {_TOKEN_HEADER: token})
+    return str(json.loads(told)["region"])
+
+
+def _azure(ask: Ask) -> str:
+    told = ask("GET", "/metadata/instance/compute?api-version=2021-02-01", {"Metadata": "true"})
+    return str(json.loads(told)["location"])
+
+
+def _gcp(ask: Ask) -> str:
+    told = ask("GET", "/computeMetadata/v1/instance/zone", {"Metadata-Flavor": "Google"})
+    _, _, zone = told.strip().rpartition("/zones/")
+    return _ZONE_LETTER.sub("", zone)
+
+
+_REGION_OF: dict[str, Callable[[Ask], str]] = {"aws": _aws, "azure": _azure, "gcp": _gcp}

@@ -1,0 +1,40 @@
+"""The country of the address that this machine has on the internet, from a third party.
+
+Only where the user asks for it. Of the answer, country and region are kept; coordinates, address and
+provider are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from carbon_core.errors import IntensityError
+from carbon_core.fetch import Fetch
+
+URL = "https://get.geojs.io/v1/ip/geo.json"
+
+
+class IpPlace(NamedTuple):
+    """Two-letter code of a country, and the name of a region or an empty string."""
+
+    country: str
+    region: str
+
+
+def ip_place(fetch: Fetch, url: str) -> IpPlace:
+    """Return where the service sees this machine.
+
+    Args:
+        fetch: The door to the network.
+        url: Address that answers as GeoJS does.
+
+    Raises:
+        IntensityError: The service cannot be asked, or does not tell a country.
+    """
+    told = fetch(url, {}, {})
+    country = told.get("country_code") if isinstance(told, Mapping) else None
+    if not isinstance(country, str) or len(country) != 2 or not country.isalpha():
+        raise IntensityError(f"{url}: no country in the answer")
+    region = told.get("region")
+    return IpPlace(country.upper(), region[:80] if isinstance(region, str) else "")
