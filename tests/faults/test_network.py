@@ -17,6 +17,8 @@ from faults.server import FRANCE_G, Server
 
 from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour
+from carbon_core.outputs import journal
+from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Intensity
 from carbon_core.testing import FakeClock
 
@@ -364,6 +366,28 @@ def test_at_the_end_each_hour_gets_the_price_that_is_known_by_then() -> None:
     grams = sum(hour.grams for hour in report.hours)
     assert report.emissions_kg.value == pytest.approx(grams / 1000, rel=1e-12)
     assert sum(share.joules for share in report.prices) == pytest.approx(report.window.joules)
+
+
+def test_a_later_price_reaches_the_journal_too(tmp_path: Path) -> None:
+    source = Scripted(100.0)
+    tracker, clock = hourly(
+        source,
+        make_outputs=lambda: [
+            RunDirectory(tmp_path, "emissions.csv", always_update=False, keep_journal=True)
+        ],
+    )
+    tracker.start()
+    began = clock.now()
+    for _ in range(4):
+        clock.advance(3600)
+        tracker.report()
+    source.past = [source.of(500.0, began)]
+    tracker.stop()
+    report = tracker.final_report
+    assert report is not None
+    (kept,) = tmp_path.rglob("*.jsonl")
+    assert journal.read(kept).hours == report.hours
+    assert 3_600_000 * report.hours[0].grams / report.hours[0].joules == pytest.approx(500.0)
 
 
 def test_within_one_hour_no_past_is_asked_for() -> None:

@@ -27,6 +27,7 @@ _METADATA_TIMEOUT_S = 1.0
 def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("/")) -> Place:
     """Return what the settings, and the machine where they allow it, say about where it is."""
     known = settings.geolocation != "off"
+    latitude, longitude = settings.latitude, settings.longitude
     return Place(
         country=settings.country_iso_code or settings.country_2letter_iso_code,
         region=settings.region,
@@ -37,6 +38,9 @@ def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("
         scope="direct" if settings.intensity_scope == "direct" else "lifecycle",
         year=settings.intensity_year,
         time_zone=machine_time_zone(root, environ.get("TZ")) if known else None,
+        coordinates=(latitude, longitude)
+        if latitude is not None and longitude is not None
+        else None,
     )
 
 
@@ -164,4 +168,6 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
     from carbon_core.intensity.electricity_maps import ElectricityMaps
 
     token = settings.electricitymaps_api_token or ""
-    return ElectricityMaps(fetch, settings.electricitymaps_url, token, place.live_zone)
+    return ElectricityMaps(
+        fetch, settings.electricitymaps_url, token, place.live_zone, place.coordinates
+    )

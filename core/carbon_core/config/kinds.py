@@ -100,6 +100,12 @@ def interval_count() -> Kind:
     return Kind("integer", "a whole number of at least 1, or -1 for never", parse)
 
 
+def coordinate(most: float) -> Kind:
+    """Degrees of latitude or longitude, kept to a tenth: a place, but no address."""
+    exact = number(least=-most, most=most, unit="degrees")
+    return Kind("number", exact.allowed, lambda value: round(exact.parse(value), 1))
+
+
 def choice(*options: str) -> Kind:
     """One of some words, in any case."""
 

@@ -177,6 +177,13 @@ class Settings:
     electricitymaps_zone: str | None = _key(
         None, kinds.text(), "Zone to ask for, such as `DE` or `US-CAL-CISO`; else the country."
     )
+    latitude: float | None = _key(
+        None,
+        kinds.coordinate(90),
+        "With `longitude`, where to ask Electricity Maps when no setting names zone or country; kept to "
+        "a tenth of a degree.",
+    )
+    longitude: float | None = _key(None, kinds.coordinate(180), "See `latitude`.")
     electricitymaps_url: str = _key(
         "https://api.electricitymaps.com/v3", kinds.url(), "Base address of Electricity Maps."
     )

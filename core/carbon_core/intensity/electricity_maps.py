@@ -32,15 +32,26 @@ class ElectricityMaps:
         url: Base address, with or without scheme.
         token: Sent in the header ``auth-token``, over HTTPS or to this machine only.
         zone: Zone key such as ``FR``; None when no place is known.
+        coordinates: Latitude and longitude in degrees, for where no zone is known.
     """
 
     name = "Electricity Maps"
 
-    def __init__(self, fetch: Fetch, url: str, token: str, zone: str | None) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        url: str,
+        token: str,
+        zone: str | None,
+        coordinates: tuple[float, float] | None = None,
+    ) -> None:
         self._fetch = fetch
         self._url = url if "://" in url else f"https://{url}"
         self._token = token
         self._zone = zone
+        self._where = {"zone": zone} if zone else {}
+        if coordinates and not zone:
+            self._where = {"lat": f"{coordinates[0]:.1f}", "lon": f"{coordinates[1]:.1f}"}
 
     def latest(self) -> Intensity:
         """Return the zone's latest value, as `Source.latest`."""
@@ -53,7 +64,7 @@ class ElectricityMaps:
         ]
 
     def _ask(self, what: str) -> Any:
-        if self._zone is None:
+        if not self._where:
             raise IntensityError(
                 f"{self.name} cannot be asked without a place: set country_iso_code or "
                 "electricitymaps_zone"
@@ -66,14 +77,14 @@ class ElectricityMaps:
             raise IntensityError("electricitymaps_url must be https: a token is sent to it")
         address = f"{self._url.rstrip('/')}/carbon-intensity/{what}"
         try:
-            return self._fetch(address, {"zone": self._zone}, {"auth-token": self._token})
+            return self._fetch(address, self._where, {"auth-token": self._token})
         except IntensityError as error:
             raise IntensityError(_with_remedy(str(error)), error.retry_after_s) from error
 
     def _intensity(self, told: Any) -> Intensity:
         if not isinstance(told, Mapping):
             raise IntensityError(f"{self.name}: no object but {type(told).__name__}")
-        zone = self._zone or ""
+        zone = self._zone or str(told.get("zone", "at the coordinates"))[:40]
         if told.get("zone", zone) != zone:
             raise IntensityError(f"{self.name}: asked for {zone}, got {told['zone']!r:.100}")
         estimated = bool(told.get("isEstimated"))

@@ -32,6 +32,7 @@ class Place:
         scope: Whether life-cycle or direct emissions are wanted.
         year: Year of the annual averages; None for the newest.
         time_zone: Name of the machine's time zone, from which the country may be guessed, or None.
+        coordinates: Latitude and longitude in degrees, or None; for live sources only.
     """
 
     country: str | None = None
@@ -43,6 +44,7 @@ class Place:
     scope: Scope = "lifecycle"
     year: int | None = None
     time_zone: str | None = None
+    coordinates: tuple[float, float] | None = None
 
     @cached_property
     def cloud(self) -> cloud.CloudRegion | None:
@@ -76,14 +78,18 @@ class Place:
 
     @cached_property
     def live_zone(self) -> str | None:
-        """The zone to ask a live source for: as set, of the state, of the cloud, or the country."""
+        """The zone to ask a live source for: as set, of the state, of the cloud, or the country.
+
+        A country that is only guessed gives way to coordinates.
+        """
         if self.zone:
             return self.zone
         code = tables.region_code(self.iso3 or "", self.region) if self.region else None
         found = zones.zone_of(code) if code else None
+        guess = None if self.coordinates else self.guessed_country
         if found is None and not self.region and (region := self.cloud):
             found = region.zone
-        return found or tables.iso2_of(self.iso3 or "") or self.country or self.guessed_country
+        return found or tables.iso2_of(self.iso3 or "") or self.country or guess
 
 
 @dataclass(frozen=True)

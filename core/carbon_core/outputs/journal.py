@@ -52,7 +52,7 @@ class Journal:
         self._lock = FileLock(f"{path}{_LOCK_SUFFIX}", timeout=0, thread_local=False)
         self._lock.acquire()
         self._descriptor = -1
-        self._devices = report.window.end.devices
+        self._written = _what_stays(report)
         self._torn = False
         self._settled_hours = 0
         try:
@@ -64,10 +64,12 @@ class Journal:
 
     def append(self, report: Report) -> None:
         """Add the totals so far."""
-        if report.window.end.devices != self._devices:
-            self._devices = report.window.end.devices
+        if _what_stays(report) != self._written:
+            self._written = _what_stays(report)
             self._write({"type": "run", **_fixed(report)})
-        self._write({"type": "totals", **_totals(report, self._settled_hours)})
+        # At the end every hour may have got another price.
+        settled = self._settled_hours if report.status == "running" else 0
+        self._write({"type": "totals", **_totals(report, settled)})
         # The last hour goes on, and the one before may still get its price.
         self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
 
@@ -93,6 +95,11 @@ class Journal:
             raise OutputError("cannot write the journal: the disk is full")
         self._torn = False
         os.fsync(self._descriptor)
+
+
+def _what_stays(report: Report) -> tuple[RunFacts, tuple[Device, ...]]:
+    """Return what mostly holds for a whole run; devices may come, and the place may be learned."""
+    return report.run, report.window.end.devices
 
 
 def read(path: Path) -> Report:

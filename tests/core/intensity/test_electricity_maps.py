@@ -10,6 +10,7 @@ import pytest
 
 from carbon_core.errors import IntensityError
 from carbon_core.intensity.electricity_maps import ElectricityMaps
+from carbon_core.intensity.location import Place
 from carbon_core.records import Intensity
 from carbon_core.testing import FakeFetch
 
@@ -176,3 +177,20 @@ def test_the_hours_of_the_last_day_are_asked_at_once() -> None:
 def test_a_history_that_is_none_is_refused(answer: Any) -> None:
     with pytest.raises(IntensityError, match="no list of objects in 'history'"):
         ElectricityMaps(FakeFetch(answer), URL, TOKEN, "FR").between(NOON - DAY, NOON)
+
+
+def test_coordinates_are_asked_for_to_a_tenth_of_a_degree_where_no_zone_is_known() -> None:
+    fetch = FakeFetch({**ANSWER, "zone": "CA-QC"})
+    place = (45.50884, -73.58781)
+    found = ElectricityMaps(fetch, URL, TOKEN, None, place).latest()
+    assert fetch.requests[0][1] == {"lat": "45.5", "lon": "-73.6"}
+    assert found.place == "CA-QC"
+    zone = FakeFetch(ANSWER)
+    ElectricityMaps(zone, URL, TOKEN, "FR", place).latest()
+    assert zone.requests[0][1] == {"zone": "FR"}
+
+
+def test_coordinates_outweigh_a_country_that_is_only_guessed() -> None:
+    guess = Place(time_zone="Europe/Paris", coordinates=(45.5, -73.6))
+    assert guess.live_zone is None
+    assert Place(country="FRA", coordinates=(45.5, -73.6)).live_zone == "FR"
