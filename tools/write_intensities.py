@@ -78,6 +78,11 @@ fifteen, or when it asks to be; until then its last answer holds, with its age t
 and for a day at most, and then what follows in the list. `carbon-callbacks reprice RECEIPT.json
 --source electricitymaps` asks once more when the run is over.
 
+WattTime's **marginal** intensity (`watttime_username`, `watttime_password`, `watttime_region`), what one
+more kilowatt-hour would have caused, is asked at the end and stands in the receipt as
+`marginal_intensity`. It helps to choose when and where to run; it is no footprint, and is never
+multiplied into `emissions`.
+
 Nothing is asked over the network about the place unless you say so. `geolocation=cloud` asks the
 metadata services of AWS (version 2), Azure and Google Cloud, all at once, for at most a second each,
 once in a process and beside the training, where no setting says the place; the region that one of them

@@ -198,6 +198,20 @@ class PriceShare(NamedTuple):
     grams: float
 
 
+class Marginal(NamedTuple):
+    """What one more kilowatt-hour would have caused during a run; no part of its emissions.
+
+    Attributes:
+        g_per_kwh: Mean over the run in gCO2/kWh; may be below zero.
+        place: The source's name of the region.
+        source: Who says so.
+    """
+
+    g_per_kwh: float
+    place: str
+    source: str
+
+
 class HourEnergy(NamedTuple):
     """The part of a run that was drawn within one hour of the wall clock.
 

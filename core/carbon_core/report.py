@@ -15,6 +15,7 @@ from carbon_core.records import (
     Estimate,
     HostFacts,
     HourEnergy,
+    Marginal,
     PriceShare,
     Refusal,
     Utilization,
@@ -115,6 +116,7 @@ class Report:
         window: The whole run; energy of the hardware, without the facility's overhead.
         prices: Which intensities priced which part.
         phases: The parts that the run was marked into; they add up to the window.
+        marginal: The marginal intensity during the run, beside its emissions, if it was asked for.
         hours: The hours of the wall clock that the run went through; they add up to it, too.
         host: The machine.
         refusals: Meters that were tried and not used.
@@ -128,6 +130,7 @@ class Report:
     prices: tuple[PriceShare, ...] = ()
     phases: tuple[Phase, ...] = ()
     hours: tuple[HourEnergy, ...] = ()
+    marginal: Marginal | None = None
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)

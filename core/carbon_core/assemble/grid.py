@@ -16,10 +16,11 @@ from carbon_core.intensity import cloud_metadata, ip_place
 from carbon_core.intensity.live import Source
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.time_zone import machine_time_zone
-from carbon_core.tracker.run import LiveSource, Parts
+from carbon_core.tracker.run import LiveSource, MarginalSource, Parts
 
 ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
 _TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
+_PASSWORD_AND_ADDRESS = ("watttime_password", "watttime_url")
 # A metadata service is on the same machine, or there is none.
 _METADATA_TIMEOUT_S = 1.0
 
@@ -127,11 +128,25 @@ def token_problems(settings: Settings) -> list[str]:
         return ["intensity_source=electricitymaps needs electricitymaps_api_token"]
     if not token or settings.may_send(*_TOKEN_AND_ADDRESS):
         return []
-    origin, address = map(settings.origin, _TOKEN_AND_ADDRESS)
-    return [
-        f"no live grid intensity: the token is not sent where electricitymaps_url says ({address}), "
-        f"for the token comes from a source that is trusted more ({origin})"
-    ]
+    return [f"no live grid intensity: {_not_sent(settings, *_TOKEN_AND_ADDRESS)}"]
+
+
+def account_problems(settings: Settings) -> list[str]:
+    """Say why WattTime, which the settings ask for, is not asked."""
+    password = settings.watttime_password
+    if settings.watttime_username and not (password and settings.watttime_region):
+        return ["watttime_username needs watttime_password and watttime_region"]
+    if not password or settings.may_send(*_PASSWORD_AND_ADDRESS):
+        return []
+    return [f"no marginal intensity: {_not_sent(settings, *_PASSWORD_AND_ADDRESS)}"]
+
+
+def _not_sent(settings: Settings, secret: str, address: str) -> str:
+    what = secret.rpartition("_")[2]
+    return (
+        f"the {what} is not sent where {address} says ({settings.origin(address)}), "
+        f"for the {what} comes from a source that is trusted more ({settings.origin(secret)})"
+    )
 
 
 def live_source(settings: Settings, clock: Clock, place: Place) -> LiveSource | None:
@@ -171,3 +186,14 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
     return ElectricityMaps(
         fetch, settings.electricitymaps_url, token, place.live_zone, place.coordinates
     )
+
+
+def marginal_source(settings: Settings, clock: Clock) -> MarginalSource | None:
+    """Return the source of marginal intensity that the settings ask for, or None."""
+    account = settings.watttime_username, settings.watttime_password, settings.watttime_region
+    username, password, region = account
+    if not (username and password and region and settings.may_send(*_PASSWORD_AND_ADDRESS)):
+        return None
+    from carbon_core.intensity.watttime import WattTime
+
+    return WattTime(fetcher(clock), settings.watttime_url, username, password, region)

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.assemble.grid import (
+    account_problems,
     learned,
     live_source,
+    marginal_source,
     may_learn,
     place_of,
     pue_of,
@@ -67,6 +69,7 @@ def make_parts(
         # Made absolute now: the program may change its directory while the run goes on.
         make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
         live=live_source(settings, clock, place),
+        marginal=marginal_source(settings, clock),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
@@ -115,7 +118,7 @@ def without_effect(settings: Settings) -> list[str]:
 
 def contradictions(settings: Settings, located: Located) -> list[str]:
     """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [located.problem, *token_problems(settings)]
+    texts = [located.problem, *token_problems(settings), *account_problems(settings)]
     return [text for text in texts if text]
 
 
@@ -180,6 +183,7 @@ def _stand_by(parts: Parts) -> Parts:
         detect=lambda: Detection(()),
         make_outputs=tuple,
         live=None,
+        marginal=None,
         learn_place=None,
         notices=Notices(_LEVELS["ERROR"]),
     )

@@ -197,6 +197,17 @@ class Settings:
     intensity_url: str | None = _key(
         None, kinds.url(), "Base address of a source without a token, in place of its own."
     )
+    watttime_username: str | None = _key(
+        None,
+        kinds.text(),
+        "Account of WattTime; with it, the receipt tells the marginal intensity of `watttime_region` "
+        "during the run, beside the emissions and never within.",
+    )
+    watttime_password: str | None = _key(None, kinds.text(), "Its password.", secret=True)
+    watttime_region: str | None = _key(
+        None, kinds.text(), "WattTime's name of the region, such as `CAISO_NORTH`."
+    )
+    watttime_url: str = _key("https://api.watttime.org", kinds.url(), "Base address of WattTime.")
     api_call_interval: int = _key(
         8, kinds.interval_count(), "Readings between two live look-ups; -1: only at the end."
     )

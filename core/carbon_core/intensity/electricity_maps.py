@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch
-from carbon_core.intensity.live import SIGMA_ESTIMATED, SIGMA_MEASURED, checked_g_per_kwh, listed
+from carbon_core.intensity.live import (
+    SIGMA_ESTIMATED,
+    SIGMA_MEASURED,
+    checked_g_per_kwh,
+    listed,
+    secure,
+)
 from carbon_core.records import Intensity
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _REMEDIES = {
     "HTTP status 401": "check electricitymaps_api_token",
     "HTTP status 403": "check that the plan of electricitymaps_api_token covers this zone",
@@ -46,7 +50,7 @@ class ElectricityMaps:
         coordinates: tuple[float, float] | None = None,
     ) -> None:
         self._fetch = fetch
-        self._url = url if "://" in url else f"https://{url}"
+        self._url = url
         self._token = token
         self._zone = zone
         self._where = {"zone": zone} if zone else {}
@@ -69,13 +73,7 @@ class ElectricityMaps:
                 f"{self.name} cannot be asked without a place: set country_iso_code or "
                 "electricitymaps_zone"
             )
-        try:
-            parts = urlsplit(self._url)
-        except ValueError as error:
-            raise IntensityError("electricitymaps_url is no address") from error
-        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-            raise IntensityError("electricitymaps_url must be https: a token is sent to it")
-        address = f"{self._url.rstrip('/')}/carbon-intensity/{what}"
+        address = f"{secure(self._url, 'electricitymaps_url')}/carbon-intensity/{what}"
         try:
             return self._fetch(address, self._where, {"auth-token": self._token})
         except IntensityError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from carbon_core import units
 from carbon_core.clock import Clock
@@ -18,6 +19,7 @@ from carbon_core.hours import iso_hour, utc
 from carbon_core.records import Intensity
 
 MAX_G_PER_KWH = 3000.0
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Standard uncertainties of ln(factor): 5 % where the grid reports, more where it is modelled.
 SIGMA_MEASURED = 0.05
 SIGMA_ESTIMATED = 0.12
@@ -151,6 +153,26 @@ def checked_g_per_kwh(value: Any, what: str) -> float:
     if not 0 <= value <= MAX_G_PER_KWH:
         raise IntensityError(f"{what} is out of range: {value}")
     return float(value)
+
+
+def secure(url: str, key: str) -> str:
+    """Return the address of a service that gets a secret, with its scheme and no slash at the end.
+
+    Args:
+        url: Address, with or without scheme.
+        key: The setting that it comes from.
+
+    Raises:
+        IntensityError: It is no address, or neither HTTPS nor on this machine.
+    """
+    address = url if "://" in url else f"https://{url}"
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise IntensityError(f"{key} is no address") from error
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise IntensityError(f"{key} must be https: a secret is sent to it")
+    return address.rstrip("/")
 
 
 def listed(answer: Any, key: str, name: str) -> list[Mapping[str, Any]]:

@@ -39,6 +39,7 @@ def receipt(report: Report) -> dict[str, Any]:
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
         "intensities": [_price(share) for share in report.prices],
+        "marginal_intensity": report.marginal._asdict() if report.marginal else None,
         "phases": [
             {**asdict(phase), "energy_kwh": kwh(phase.joules) * report.run.pue}
             for phase in report.phases

@@ -26,7 +26,7 @@ from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Output, occupy_standard_descriptors
-from carbon_core.records import Intensity, Snapshot, Utilization, Window
+from carbon_core.records import Intensity, Marginal, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, RunFacts
 from carbon_core.reporter import Reporter
 from carbon_core.sampler import Mark, Sampler
@@ -63,6 +63,14 @@ class LiveSource(Protocol):
         ...
 
 
+class MarginalSource(Protocol):
+    """A source of marginal intensity that answers over the network."""
+
+    def marginal(self, start: datetime, end: datetime) -> Marginal:
+        """Return the mean over a span, or raise `IntensityError`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """Everything a run is made of; `carbon_core.assemble` fills it in, tests put fakes.
@@ -75,6 +83,7 @@ class Parts:
         heartbeat_s: Seconds between two journal records.
         make_outputs: Gives where the results go; on the sampler's thread, for it may be slow.
         live: A live source of intensity, if the settings ask for one.
+        marginal: A source of marginal intensity, if the settings ask for one; asked at the end.
         live_every: Heartbeats between two live look-ups; None for only at the end.
         shutdown_timeout_s: Longest time that closing may take.
         notices: Lines for people.
@@ -90,6 +99,7 @@ class Parts:
     heartbeat_s: float = 15.0
     make_outputs: Callable[[], Sequence[Output]] = tuple
     live: LiveSource | None = None
+    marginal: MarginalSource | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
     notices: Notices = field(default_factory=Notices)
@@ -115,6 +125,8 @@ class Run:
         self._detection = Detection(())
         self._outputs: Sequence[Output] = ()
         self._beats = 0
+        self._opened_at = parts.clock.now()
+        self._marginal: Marginal | None = None
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
         self._closed = False
@@ -182,6 +194,7 @@ class Run:
                 for total in list(self._sampler.phases.values())
             ),
             hours=self._hours.hours(end.joules, self._curve.grams),
+            marginal=self._marginal,
             host=self._detection.host,
             refusals=self._detection.refusals,
             utilization=gauge.means() if gauge else Utilization(),
@@ -295,6 +308,16 @@ class Run:
         if self.final is None:
             self._curve.revise([(span.begin_j, span.end_j, one) for span, one in known if one])
 
+    def _ask_marginal(self) -> None:
+        """Ask what one more kilowatt-hour would have caused meanwhile: told, and counted nowhere."""
+        if self._parts.marginal is None or self.final is not None:
+            return
+        try:
+            span = self._opened_at, self._parts.clock.now()
+            self._marginal = self._parts.marginal.marginal(*span)
+        except IntensityError as error:
+            self.notices.warn(f"no marginal intensity: {error}")
+
     def _submit(self, *writes: Callable[[], None]) -> None:
         if not self._reporter.files.submit(lambda: self._write(writes)):
             self.notices.warn("files are too slow: some journal records were left out")
@@ -317,9 +340,11 @@ class Run:
         )
         end = self._last_snapshot()
         self._hours.note(self._parts.clock.now(), end.joules)
-        if self._parts.live is not None or self._parts.learn_place is not None:
-            self._reporter.network.submit(lambda: self._ask_last_prices(end))
-            if not self._reporter.network.close(self._left_s(deadline_ns) * _SHARE):
+        network, parts = self._reporter.network, self._parts
+        if any((parts.live, parts.learn_place, parts.marginal)):
+            network.submit(lambda: self._ask_last_prices(end))
+            network.submit(self._ask_marginal)
+            if not network.close(self._left_s(deadline_ns) * _SHARE):
                 self._tell_no_price("no answer in time", self._curve.assumed)
             self._curve.price(end.joules, self._curve.assumed)
         report = self.report(end, status)
