@@ -44,6 +44,10 @@ class LightningHooks(Watching):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         metrics = self._training.epoch_end()
+        if self._training.has_budget:
+            # Every rank is here, and all must stop together.
+            stop = trainer.strategy.reduce_boolean_decision(self._training.should_stop, all=False)
+            trainer.should_stop = trainer.should_stop or stop
         with self._training.guard():
             for name, value in metrics.items():
                 pl_module.log(PREFIX + name, value)
@@ -77,6 +81,8 @@ class LightningHooks(Watching):
         if self._saving:
             self._saving = False
             self._training.phase("train")
+        if self._training.should_stop and trainer.world_size == 1:
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("end")

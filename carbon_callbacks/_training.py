@@ -104,6 +104,18 @@ class Training:
             return metrics_of(self.tracker.report())
         return {}
 
+    @property
+    def should_stop(self) -> bool:
+        """Whether the training has used up its budget and is to stop; cheap at every step."""
+        return self.tracker.over_budget and self.tracker.settings.on_budget == "stop"
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the settings say that the training may have to stop."""
+        settings = self.tracker.settings
+        is_limited = bool(settings.budget_kwh or settings.budget_kg_co2e)
+        return is_limited and settings.on_budget == "stop"
+
     def end(self, status: str = "completed") -> None:
         """The training ended; nothing happens when none was going on."""
         if self.running:

@@ -58,6 +58,8 @@ class EmissionsCallback(Watching, Callback):
         metrics = self._training.epoch_end()
         if logs is not None:
             logs.update(metrics)
+        if self._training.should_stop:
+            self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._fitting = False

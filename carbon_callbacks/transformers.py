@@ -50,11 +50,15 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
         self._training.epoch_begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._training.should_stop and args.world_size == 1:
+            _stop(args, control)
         if control.should_evaluate or control.should_save:
             self._before_pause(control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._epoch_metrics = self._training.epoch_end()
+        if self._training.has_budget and _any_rank(args, self._training.should_stop):
+            _stop(args, control)
         self._before_pause(control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -82,6 +86,23 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
             self._training.phase("validate")
         elif control.should_save:
             self._training.phase("checkpoint")
+
+
+def _stop(args: Any, control: Any) -> None:
+    """Have the Trainer stop after this step, with the checkpoint that it would write at the end."""
+    control.should_training_stop = True
+    control.should_save = control.should_save or args.save_strategy != "no"
+
+
+def _any_rank(args: Any, decision: bool) -> bool:
+    """Return a decision that every rank comes to; each of them must ask."""
+    if args.world_size == 1:
+        return decision
+    import torch
+
+    votes = torch.tensor(int(decision), device=args.device)
+    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+    return bool(votes.item())
 
 
 def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:

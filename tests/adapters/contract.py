@@ -39,6 +39,9 @@ TRAIN_BATCH_S = 1.0
 VALIDATE_BATCH_S = 10.0
 WATTS = 100.0
 JOULES_PER_KWH = 3.6e6
+WHOLE_EPOCH_KWH = (
+    WATTS * (TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S) / JOULES_PER_KWH
+)
 TOTALS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh", "cpu_energy_kwh"}
 PER_EPOCH = {"epoch_energy_kwh", "epoch_emissions_kg"}
 
@@ -225,6 +228,33 @@ class Contract:
         assert measured.same_as(self.world.train(epochs=3))
         assert phase_joules(callback.report) == pytest.approx(callback.report.window.joules)
         assert "energy_kwh" in measured.epochs[-1]
+
+    # --- budget --------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("unit", ["budget_kwh", "budget_kg_co2e"])
+    def test_a_training_that_used_up_its_budget_stops_as_the_framework_would(self, unit, machine):
+        callback = self.world.callback(
+            **{unit: 1.1 * WHOLE_EPOCH_KWH}, force_carbon_intensity_g_co2e_kwh=1000
+        )
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock), epochs=6)
+        assert len(outcome.epochs) == 2
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+        assert 1.1 < callback.report.energy_kwh.value / WHOLE_EPOCH_KWH <= 2.01
+
+    def test_a_budget_may_only_warn(self, machine, caplog):
+        callback = self.world.callback(budget_kwh=1.1 * WHOLE_EPOCH_KWH, on_budget="warn")
+        with caplog.at_level(logging.WARNING, "carbon_callbacks"):
+            outcome = self.world.train(callback, on_batch=clockwork(machine.clock), epochs=4)
+        assert len(outcome.epochs) == 4
+        told = [text for text in caplog.messages if "of budget_kwh=" in text]
+        assert "100% of budget_kwh=" in told[-1]
+        assert len(told) == len(set(told)) <= 3
+
+    def test_a_budget_that_is_kept_changes_nothing(self, machine, caplog):
+        bare = self.world.train()
+        callback = self.world.callback(budget_kwh=100 * WHOLE_EPOCH_KWH)
+        assert self.world.train(callback, on_batch=clockwork(machine.clock)).same_as(bare)
+        assert not [text for text in caplog.messages if "budget" in text]
 
     # --- what is measured ----------------------------------------------------------------------
 

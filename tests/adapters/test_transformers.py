@@ -17,10 +17,12 @@ from adapters.contract import (
     VALIDATE_BATCH_S,
     VALIDATE_BATCHES,
     WATTS,
+    WHOLE_EPOCH_KWH,
     Boom,
     Fault,
     Outcome,
     World,
+    both,
     clockwork,
     nothing,
     receipts,
@@ -334,6 +336,28 @@ class TestTransformers(ContractWithoutEnd):
         assert tries
         assert [receipt["status"] for receipt in receipts()] == ["interrupted", "completed"]
         assert not threads_of_ours()
+
+    def test_a_budget_that_is_used_up_within_an_epoch_stops_it_there(self, machine):
+        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
+        look = self.world.in_hook(lambda: callback._training.tracker.report())
+        batches: list[str] = []
+        on_batch = both(clockwork(machine.clock), batches.append)
+        self.world.train(callback, look, on_batch=on_batch, epochs=3, batches=8)
+        assert batches.count("train") < 8
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    @pytest.mark.parametrize(("strategy", "written"), [("epoch", True), ("no", False)])
+    def test_a_budget_that_is_used_up_leaves_a_checkpoint_where_the_trainer_writes_any(
+        self, strategy, written, machine
+    ):
+        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
+        look = self.world.in_hook(lambda: callback._training.tracker.report())
+        on_batch = clockwork(machine.clock)
+        trainer = self.world.trainer(callback, look, on_batch=on_batch, save_strategy=strategy)
+        trainer.train()
+        assert trainer.state.global_step < TRAIN_BATCHES
+        checkpoint = Path("trainer") / f"checkpoint-{trainer.state.global_step}"
+        assert checkpoint.exists() is written
 
     def test_stop_by_another_callback_ends_a_completed_run(self):
         class Stop(transformers.TrainerCallback):

@@ -18,6 +18,7 @@ from carbon_core.assemble.grid import (
     pue_of,
     token_problems,
 )
+from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.schema import OutputMethod, Settings, default_of
 from carbon_core.config.sources import home_directory
@@ -74,6 +75,7 @@ def make_parts(
         shutdown_timeout_s=settings.shutdown_timeout_s,
         notices=notices,
         first_phase=first_phase,
+        budget=_budget(settings, notices),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
     return parts if rank.measures_node else _stand_by(parts)
@@ -149,6 +151,11 @@ def _facts(
         origins={key: str(origin) for key, origin in settings.origins.items()},
         settings_not_used=tuple(settings.unused()),
     )
+
+
+def _budget(settings: Settings, notices: Notices) -> Budget | None:
+    limits = settings.budget_kwh, settings.budget_kg_co2e
+    return Budget(*limits, notices.warn) if any(limits) else None
 
 
 def _absolute(directory: str) -> Path:

@@ -70,11 +70,12 @@ class EmissionsTracker(Tracker):
 
 
 class OfflineEmissionsTracker(EmissionsTracker):
-    """The tracker that never asks a live source, whatever the settings say."""
+    """The tracker that asks nobody over the network, whatever the settings say."""
 
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of, without anything that uses the network."""
-        return replace(super().make_parts(run_id), live=None)
+        parts = super().make_parts(run_id)
+        return replace(parts, live=None, marginal=None, learn_place=None)
 
 
 def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,6 +124,19 @@ class Settings:
     wue: float = _key(
         0.0, kinds.number(least=0), "Water usage effectiveness in litres per kWh of the hardware."
     )
+    budget_kwh: float | None = _key(
+        None,
+        kinds.number(above=0, unit="kWh"),
+        "What a run may use: a warning tells when half, four fifths and all of it are used up.",
+    )
+    budget_kg_co2e: float | None = _key(
+        None, kinds.number(above=0, unit="kg CO2e"), "The same for emissions."
+    )
+    on_budget: str = _key(
+        "stop",
+        kinds.choice("stop", "warn"),
+        "What a callback does then: `stop` the training as the framework itself would, or only `warn`.",
+    )
     # Grams
     country_iso_code: str | None = _key(
         None,
@@ -246,15 +259,6 @@ class Settings:
         None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV."
     )
     # Checked, without effect in this version
-    budget_kwh: float | None = _later(
-        None, kinds.number(above=0, unit="kWh"), "Energy that a training may draw."
-    )
-    budget_kg_co2e: float | None = _later(
-        None, kinds.number(above=0, unit="kg CO2e"), "Emissions that a training may cause."
-    )
-    on_budget: str = _later(
-        "stop", kinds.choice("stop", "warn"), "What to do when a budget is used up."
-    )
     experiment_name: str = _later("base", kinds.text(), "Name of the experiment.")
     output_handlers: Any = _later(None, kinds.anything(), "Outputs of your own.")
     emissions_endpoint: str | None = _later(None, kinds.url(), "Address that gets the results.")

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol
 
 from carbon_core import units
+from carbon_core.budget import Budget
 from carbon_core.clock import Clock
 from carbon_core.errors import CarbonError, IntensityError
 from carbon_core.hardware.base import Detection, Meter
@@ -88,6 +89,7 @@ class Parts:
         shutdown_timeout_s: Longest time that closing may take.
         notices: Lines for people.
         first_phase: The phase that the run begins with.
+        budget: What the run may use, if the settings limit it.
         learn_place: Finds out over the network where the machine is; returns the parts with that place's
             facts, intensity and live source. None where the settings say it, or forbid to ask.
     """
@@ -104,6 +106,7 @@ class Parts:
     shutdown_timeout_s: float = 2.0
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"
+    budget: Budget | None = None
     learn_place: Callable[[Parts], Parts] | None = None
 
 
@@ -200,6 +203,16 @@ class Run:
             utilization=gauge.means() if gauge else Utilization(),
         )
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether the run has used up what it may use, as far as was looked."""
+        return self._parts.budget is not None and self._parts.budget.is_spent
+
+    def look_at_budget(self, report: Report) -> None:
+        """Compare totals with what the run may use."""
+        if self._parts.budget is not None:
+            self._parts.budget.look(report)
+
     def part_report(self, window: Window) -> Report:
         """Return a window's own totals in the shape of a whole run."""
         whole = self.report(window.end)
@@ -253,6 +266,7 @@ class Run:
         self._hours.note(self._parts.clock.now(), snapshot.joules)
         self._look_at_loads()
         report = self.report(snapshot)
+        self.look_at_budget(report)
         self._submit(*(functools.partial(output.update, report) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:

@@ -163,8 +163,17 @@ class Tracker:
         if self._run is None or not self.running:
             return self._last
         report = self._run.report(at or self._run.snapshot())
+        self._run.look_at_budget(report)
         self._run.notices.deliver()
         return report
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the run has used up ``budget_kwh`` or ``budget_kg_co2e``; cheap at every step.
+
+        Looked at with every reading (``measure_power_secs``), and by `report`.
+        """
+        return self._run is not None and self._run.over_budget
 
     @property
     def final_report(self) -> Report | None:

@@ -14,7 +14,7 @@ import pytest
 from faults.children import receipts
 from faults.server import Server
 
-from carbon_callbacks import OfflineEmissionsTracker
+from carbon_callbacks import EmissionsTracker
 from carbon_core.errors import IntensityError
 from carbon_core.intensity.watttime import WattTime
 from carbon_core.testing import FakeFetch
@@ -113,7 +113,7 @@ def service() -> Iterator[Service]:
 def run(out: Path, **settings: Any) -> dict[str, Any]:
     account = {"watttime_username": "ada", "watttime_password": "sesame"}
     defaults = {"watttime_region": "CAISO_NORTH", "log_level": "error"}
-    tracker = OfflineEmissionsTracker(
+    tracker = EmissionsTracker(
         country_iso_code="USA", output_dir=str(out), **account, **{**defaults, **settings}
     )
     tracker.start()
