@@ -44,10 +44,8 @@ class LightningHooks(Watching):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         metrics = self._training.epoch_end()
-        if self._training.has_budget:
-            # Every rank is here, and all must stop together.
-            stop = trainer.strategy.reduce_boolean_decision(self._training.should_stop, all=False)
-            trainer.should_stop = trainer.should_stop or stop
+        if self._training.may_stop:
+            self._stop_if_spent(trainer)
         with self._training.guard():
             for name, value in metrics.items():
                 pl_module.log(PREFIX + name, value)
@@ -81,8 +79,10 @@ class LightningHooks(Watching):
         if self._saving:
             self._saving = False
             self._training.phase("train")
-        if self._training.should_stop and trainer.world_size == 1:
-            trainer.should_stop = True
+        # Several ranks agree on it now and then, for that costs more than a look; 0 stands for never.
+        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
+        if self._training.may_stop and every and batch_idx % every == 0:
+            self._stop_if_spent(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("end")
@@ -103,6 +103,12 @@ class LightningHooks(Watching):
         if not self._training.running and trainer.state.fn != "fit":
             self._training.begin()
         self._training.phase(phase)
+
+    def _stop_if_spent(self, trainer: Any) -> None:
+        """Have the Trainer stop after this batch; with several ranks, each of them must come here."""
+        with self._training.guard():
+            stop = trainer.strategy.reduce_boolean_decision(self._training.should_stop, all=False)
+            trainer.should_stop = trainer.should_stop or stop
 
     def _close(self, trainer: Any, exception: BaseException | None) -> None:
         if not self._training.running:

@@ -33,6 +33,10 @@ class _TrainingTracker(EmissionsTracker):
 class Training:
     """One callback's view of the training that it watches.
 
+    Attributes:
+        tracker: What measures.
+        may_stop: Whether the settings have a budget that ends the training.
+
     Args:
         **overrides: Settings of the tracker.
 
@@ -44,6 +48,9 @@ class Training:
         self.tracker = _TrainingTracker(**overrides)
         self._epoch: OpenWindow | None = None
         self._phase = ""
+        settings = self.tracker.settings
+        limits = settings.budget_kwh, settings.budget_kg_co2e
+        self.may_stop = any(limits) and settings.on_budget == "stop"
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -107,14 +114,7 @@ class Training:
     @property
     def should_stop(self) -> bool:
         """Whether the training has used up its budget and is to stop; cheap at every step."""
-        return self.tracker.over_budget and self.tracker.settings.on_budget == "stop"
-
-    @property
-    def has_budget(self) -> bool:
-        """Whether the settings say that the training may have to stop."""
-        settings = self.tracker.settings
-        is_limited = bool(settings.budget_kwh or settings.budget_kg_co2e)
-        return is_limited and settings.on_budget == "stop"
+        return self.may_stop and self.tracker.over_budget
 
     def end(self, status: str = "completed") -> None:
         """The training ended; nothing happens when none was going on."""

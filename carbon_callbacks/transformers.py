@@ -50,15 +50,15 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
         self._training.epoch_begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._training.should_stop and args.world_size == 1:
-            _stop(args, control)
+        if self._training.may_stop and (args.world_size == 1 or control.should_log):
+            self._stop_if_spent(args, control)
         if control.should_evaluate or control.should_save:
             self._before_pause(control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._epoch_metrics = self._training.epoch_end()
-        if self._training.has_budget and _any_rank(args, self._training.should_stop):
-            _stop(args, control)
+        if self._training.may_stop:
+            self._stop_if_spent(args, control)
         self._before_pause(control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -80,6 +80,16 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
 
+    def _stop_if_spent(self, args: Any, control: Any) -> None:
+        """Have the Trainer stop after this step, with the checkpoint that it would write at its end.
+
+        With several ranks each of them must come here at the same step.
+        """
+        with self._training.guard():
+            if _any_rank(args, self._training.should_stop):
+                control.should_training_stop = True
+                control.should_save = control.should_save or args.save_strategy != "no"
+
     def _before_pause(self, control: Any) -> None:
         """Enter the phase that the Trainer will do next, which has no hook of its own."""
         if control.should_evaluate:
@@ -88,18 +98,11 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
             self._training.phase("checkpoint")
 
 
-def _stop(args: Any, control: Any) -> None:
-    """Have the Trainer stop after this step, with the checkpoint that it would write at the end."""
-    control.should_training_stop = True
-    control.should_save = control.should_save or args.save_strategy != "no"
-
-
 def _any_rank(args: Any, decision: bool) -> bool:
     """Return a decision that every rank comes to; each of them must ask."""
-    if args.world_size == 1:
+    torch = sys.modules["torch"]
+    if args.world_size == 1 or not torch.distributed.is_initialized():
         return decision
-    import torch
-
     votes = torch.tensor(int(decision), device=args.device)
     torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
     return bool(votes.item())

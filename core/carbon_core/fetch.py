@@ -1,4 +1,4 @@
-"""The one door to the network: HTTPS GET of a small JSON document, within a total time.
+"""The one door to the network: a small document over HTTP, within a total time.
 
 Nothing else of the core imports `requests`. Policy (when to ask, what to believe) is elsewhere.
 """
@@ -15,6 +15,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
 from carbon_core.units import seconds
 
+Ask = Callable[[str, str, Mapping[str, str]], str]
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 TOTAL_TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
@@ -31,26 +32,60 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
     """
 
     def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
-        import requests  # imported where used: it costs more than the rest of the package
-
-        deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
+        body = _body("GET", url, clock, timeout_s, params=params, headers=headers)
         try:
-            with requests.get(
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise IntensityError(f"{redacted(url)}: the answer is not JSON") from error
+
+    return fetch
+
+
+def link_local(clock: Clock, timeout_s: float) -> Ask:
+    """Return a function ``ask(method, url, headers)`` that gives an answer's text, past every proxy.
+
+    A proxy would answer for another machine. Otherwise as strict as `fetcher`.
+    """
+
+    def ask(method: str, url: str, headers: Mapping[str, str]) -> str:
+        body = _body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
+        return body.decode("utf-8", "replace")
+
+    return ask
+
+
+def _body(
+    method: str,
+    url: str,
+    clock: Clock,
+    timeout_s: float,
+    *,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str],
+    past_proxies: bool = False,
+) -> bytes:
+    """Return the body of a prompt, small 200; raise `IntensityError` for anything else."""
+    import requests  # imported where used: it costs more than the rest of the package
+
+    deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
+    try:
+        with requests.Session() as session:
+            session.trust_env = not past_proxies
+            with session.request(
+                method,
                 url,
-                params=dict(params),
+                params=dict(params or {}),
                 headers=dict(headers),
                 auth=_no_netrc,
                 timeout=timeout_s,
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return _decoded(answer, clock, deadline_ns)
-        except (requests.RequestException, ValueError) as error:
-            # The library's own text may hold the token, the proxy's password or the query: only its
-            # kind goes on. A ValueError is an address or a token that cannot be sent at all.
-            raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
-
-    return fetch
+                return _read(answer, clock, deadline_ns)
+    except (requests.RequestException, ValueError) as error:
+        # The library's own text may hold the token, the proxy's password or the query: only its
+        # kind goes on. A ValueError is an address or a token that cannot be sent at all.
+        raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
 
 
 def redacted(url: str) -> str:
@@ -102,7 +137,7 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
     return min(max(0.0, wait_s), _LONGEST_WAIT_S)
 
 
-def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
+def _read(answer: Any, clock: Clock, deadline_ns: int) -> bytes:
     place = redacted(answer.url)
     if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
         raise IntensityError(f"{place}: {_proxy_refused(answer.url)}")
@@ -117,40 +152,4 @@ def _decoded(answer: Any, clock: Clock, deadline_ns: int) -> Any:
         if late_ns > 0 or len(body) > _MAX_BYTES:
             excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "answer too large"
             raise IntensityError(f"{place}: {excess}")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise IntensityError(f"{place}: the answer is not JSON") from error
-
-
-def ask_link_local(method: str, url: str, headers: Mapping[str, str], timeout_s: float) -> str:
-    """Ask a service of this machine's own network, past every proxy; return its short text.
-
-    Args:
-        method: ``GET`` or ``PUT``.
-        url: Address of the service.
-        headers: Headers to send.
-        timeout_s: Longest time to wait for a connection, and for each part of the answer.
-
-    Raises:
-        IntensityError: There is no such service, or it answers anything but a short 200.
-    """
-    import requests
-
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy would answer for another machine
-        try:
-            answer = session.request(
-                method,
-                url,
-                headers=dict(headers),
-                timeout=timeout_s,
-                allow_redirects=False,
-                stream=True,
-            )
-            text = answer.raw.read(_MAX_BYTES, decode_content=True).decode()
-        except (requests.RequestException, OSError, ValueError) as error:
-            raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
-    if answer.status_code != 200:
-        raise IntensityError(f"{redacted(url)}: HTTP status {answer.status_code}")
-    return text
+    return body

@@ -83,10 +83,13 @@ class HourlyJoules:
             total_j: Cumulative joules, up to which the last hour goes.
             grams: Gives the grams of CO2e that the first so many joules of the run stand for.
         """
-        return tuple(
-            HourEnergy(iso_hour(start), end_j - begin_j, grams(end_j) - grams(begin_j))
-            for start, begin_j, end_j in self.spans(total_j)
-        )
+        hours: list[HourEnergy] = []
+        before_g = 0.0
+        for start, begin_j, end_j in self.spans(total_j):
+            end_g = grams(end_j)
+            hours.append(HourEnergy(iso_hour(start), end_j - begin_j, end_g - before_g))
+            before_g = end_g
+        return tuple(hours)
 
 
 def _hour_of(moment: datetime) -> datetime:

@@ -312,15 +312,18 @@ class PriceCurve:
         edges = {edge for begin_j, end_j, _ in spans for edge in (begin_j, end_j)}
         edges |= {one.end_j for one in self._priced}
         revised = [_NOTHING]
+        coming = deque(spans)
         for end_j in sorted(edge for edge in edges if 0.0 < edge <= self._last.end_j):
             begin_j = revised[-1].end_j
-            new = next((one for b_j, e_j, one in spans if b_j <= begin_j and end_j <= e_j), None)
-            if new is not None:
-                grams = self._grams_of(end_j - begin_j, new)
+            while coming and coming[0][1] <= begin_j:
+                coming.popleft()
+            if coming and coming[0][0] <= begin_j:
+                intensity = coming[0][2]
+                grams = self._grams_of(end_j - begin_j, intensity)
             else:
-                new = self._priced[bisect_left(self._priced, end_j, key=_end_of)].intensity
+                intensity = self._priced[bisect_left(self._priced, end_j, key=_end_of)].intensity
                 grams = self.grams(end_j) - self.grams(begin_j)
-            revised.append(_Priced(end_j, revised[-1].end_g + grams, new))
+            revised.append(_Priced(end_j, revised[-1].end_g + grams, intensity))
         self._priced = tuple(revised[1:])
 
     def grams(self, joules: float) -> float:
@@ -367,11 +370,11 @@ def _thinned(priced: tuple[_Priced, ...]) -> tuple[_Priced, ...]:
     """Return fewer spans where there are too many: every second joins the next of its kind."""
     if len(priced) <= _MAX_PRICES:
         return priced
-    pairs = zip(priced, (*priced[1:-1], None, None))
+    newest = len(priced) - 1
     return tuple(
         one
-        for i, (one, following) in enumerate(pairs)
-        if i % 2 or following is None or _kind(one.intensity) != _kind(following.intensity)
+        for i, one in enumerate(priced)
+        if i % 2 or i >= newest - 1 or _kind(one.intensity) != _kind(priced[i + 1].intensity)
     )
 
 

@@ -92,6 +92,7 @@ class World:
         package: The name that is imported.
         extra: What pip installs with it.
         tells_of_exceptions: Whether the framework has a hook for them.
+        stops_at_steps: Whether it looks at a budget at every step, or at the ends of epochs only.
         interrupt: What a KeyboardInterrupt arrives as.
         epoch_s: Seconds of an epoch's window when batches take their nominal time.
     """
@@ -100,6 +101,7 @@ class World:
     package: str
     extra: str
     tells_of_exceptions = False
+    stops_at_steps = True
     interrupt: type[BaseException] = KeyboardInterrupt
     epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S
 
@@ -240,6 +242,16 @@ class Contract:
         assert len(outcome.epochs) == 2
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
         assert 1.1 < callback.report.energy_kwh.value / WHOLE_EPOCH_KWH <= 2.01
+
+    def test_a_budget_that_is_used_up_within_an_epoch_stops_it_as_soon_as_may_be(self, machine):
+        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
+        look = self.world.in_hook(lambda: callback._training.tracker.report())
+        batches: list[str] = []
+        on_batch = both(clockwork(machine.clock), batches.append)
+        self.world.train(callback, look, on_batch=on_batch, epochs=3, batches=8)
+        trained = batches.count("train")
+        assert trained < 8 if self.world.stops_at_steps else trained == 8
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_a_budget_may_only_warn(self, machine, caplog):
         callback = self.world.callback(budget_kwh=1.1 * WHOLE_EPOCH_KWH, on_budget="warn")

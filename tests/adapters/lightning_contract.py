@@ -13,12 +13,10 @@ from adapters.contract import (
     VALIDATE_BATCH_S,
     VALIDATE_BATCHES,
     WATTS,
-    WHOLE_EPOCH_KWH,
     Boom,
     Contract,
     Outcome,
     World,
-    both,
     change_parts,
     clockwork,
     nothing,
@@ -363,15 +361,6 @@ class LightningContract(Contract):
             self.world.fit(self.world.trainer(self.world.callback()), model)
         assert not Path("emissions.csv").exists()
         assert not threads_of_ours()
-
-    def test_a_budget_that_is_used_up_within_an_epoch_stops_it_there(self, machine):
-        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
-        look = self.world.in_hook(lambda: callback._training.tracker.report())
-        batches: list[str] = []
-        on_batch = both(clockwork(machine.clock), batches.append)
-        self.world.train(callback, look, on_batch=on_batch, epochs=3, batches=8)
-        assert batches.count("train") < 8
-        assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_stop_within_an_epoch_ends_a_completed_run(self):
         class Stop(self.world.pl.Callback):

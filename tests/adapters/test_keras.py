@@ -97,6 +97,7 @@ class KerasWorld(World):
     module = "carbon_callbacks.keras"
     package = "keras"
     extra = "keras"
+    stops_at_steps = False
 
     def model(self, on_batch: Any = nothing) -> Any:
         keras.utils.set_random_seed(7)

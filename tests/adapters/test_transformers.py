@@ -22,7 +22,6 @@ from adapters.contract import (
     Fault,
     Outcome,
     World,
-    both,
     clockwork,
     nothing,
     receipts,
@@ -336,15 +335,6 @@ class TestTransformers(ContractWithoutEnd):
         assert tries
         assert [receipt["status"] for receipt in receipts()] == ["interrupted", "completed"]
         assert not threads_of_ours()
-
-    def test_a_budget_that_is_used_up_within_an_epoch_stops_it_there(self, machine):
-        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
-        look = self.world.in_hook(lambda: callback._training.tracker.report())
-        batches: list[str] = []
-        on_batch = both(clockwork(machine.clock), batches.append)
-        self.world.train(callback, look, on_batch=on_batch, epochs=3, batches=8)
-        assert batches.count("train") < 8
-        assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     @pytest.mark.parametrize(("strategy", "written"), [("epoch", True), ("no", False)])
     def test_a_budget_that_is_used_up_leaves_a_checkpoint_where_the_trainer_writes_any(

@@ -16,40 +16,46 @@ from adapters.contract import receipts, rows
 TIMEOUT_S = 180.0
 
 LIGHTNING = """
-import json, os, sys
+import json, sys, time
 import lightning as pl, torch
 from carbon_callbacks.lightning import EmissionsCallback
+
+EPOCHS, PAUSE_S, SETTINGS = json.loads(sys.argv[1])
 
 class Model(pl.LightningModule):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(4, 1)
     def training_step(self, batch, index):
+        time.sleep(PAUSE_S)
         return self.layer(batch).square().mean()
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
-callback = EmissionsCallback(**json.loads(sys.argv[1]))
+callback = EmissionsCallback(**SETTINGS)
 data = torch.utils.data.DataLoader(torch.randn(64, 4), batch_size=4, num_workers=0)
 trainer = pl.Trainer(
-    max_epochs=4, accelerator="cpu", devices=2, strategy="ddp", callbacks=[callback],
-    logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    max_epochs=EPOCHS, accelerator="cpu", devices=2, strategy="ddp", callbacks=[callback],
+    log_every_n_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+    enable_model_summary=False,
 )
 trainer.fit(Model(), data)
-epochs = trainer.global_step // len(trainer.train_dataloader)
-print(f"rank {trainer.global_rank}: {epochs} epochs", flush=True)
+print(f"rank {trainer.global_rank}: {trainer.global_step} steps", flush=True)
 """
 
 TRANSFORMERS = """
-import json, os, sys
+import json, sys, time
 import torch, transformers
 from carbon_callbacks.transformers import EmissionsCallback
+
+EPOCHS, PAUSE_S, SETTINGS = json.loads(sys.argv[1])
 
 class Model(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(4, 1)
     def forward(self, x, labels=None):
+        time.sleep(PAUSE_S)
         return {"loss": self.layer(x).square().mean()}
 
 class Data(torch.utils.data.Dataset):
@@ -59,13 +65,13 @@ class Data(torch.utils.data.Dataset):
         return {"x": torch.ones(4) * index / 64}
 
 arguments = transformers.TrainingArguments(
-    output_dir="trainer", num_train_epochs=4, per_device_train_batch_size=4, use_cpu=True,
-    ddp_backend="gloo", report_to=[], save_strategy="no", logging_strategy="epoch", disable_tqdm=True,
+    output_dir="trainer", num_train_epochs=EPOCHS, per_device_train_batch_size=4, use_cpu=True,
+    ddp_backend="gloo", report_to=[], save_strategy="no", logging_steps=2, disable_tqdm=True,
 )
-callback = EmissionsCallback(**json.loads(sys.argv[1]))
+callback = EmissionsCallback(**SETTINGS)
 trainer = transformers.Trainer(Model(), arguments, train_dataset=Data(), callbacks=[callback])
 trainer.train()
-print(f"rank {arguments.process_index}: {round(trainer.state.epoch)} epochs", flush=True)
+print(f"rank {arguments.process_index}: {trainer.state.global_step} steps", flush=True)
 torch.distributed.destroy_process_group()
 """
 
@@ -75,11 +81,13 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def launched(framework: str, **settings: object) -> list[str]:
-    """Train on two ranks and return the line of each."""
+def launched(
+    framework: str, epochs: int = 4, pause_s: float = 0.0, **settings: object
+) -> list[str]:
+    """Train on two ranks, eight steps an epoch; return how many steps each says it took."""
     script = Path("train.py")
     script.write_text(LIGHTNING if framework == "lightning" else TRANSFORMERS)
-    argv = [sys.executable, str(script), json.dumps(settings)]
+    argv = [sys.executable, str(script), json.dumps([epochs, pause_s, settings])]
     port = str(free_port())
     if framework == "transformers":
         run = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
@@ -103,20 +111,26 @@ def framework(request: pytest.FixtureRequest) -> str:
 
 
 def test_one_rank_of_a_machine_measures_it_once(framework):
-    assert launched(framework) == ["rank 0: 4 epochs", "rank 1: 4 epochs"]
+    assert launched(framework) == ["rank 0: 32 steps", "rank 1: 32 steps"]
     (row,) = rows()
     (receipt,) = receipts()
     assert float(row["energy_consumed"]) > 0
     assert (receipt["status"], receipt["run"]["rank"]) == ("completed", 0)
 
 
-def test_all_ranks_stop_together_when_the_one_that_measures_finds_the_budget_used_up(framework):
-    lines = launched(framework, budget_kwh=1e-12)
-    assert lines == ["rank 0: 1 epochs", "rank 1: 1 epochs"]
-    (receipt,) = receipts()
-    assert receipt["status"] == "completed"
+@pytest.mark.parametrize(
+    ("epochs", "pause_s", "at_most"), [(4, 0.0, 8), (1, 0.25, 7)], ids=["epochs", "one long epoch"]
+)
+def test_all_ranks_stop_at_the_same_step_when_the_one_that_measures_finds_the_budget_used_up(
+    framework, epochs, pause_s, at_most
+):
+    lines = launched(framework, epochs, pause_s, budget_kwh=1e-12, measure_power_secs=0.1)
+    steps = [int(line.split()[2]) for line in lines]
+    assert len(steps) == 2
+    assert steps[0] == steps[1] <= at_most
+    assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
 
 def test_a_budget_that_is_kept_holds_up_no_rank(framework):
     lines = launched(framework, budget_kwh=1e6)
-    assert lines == ["rank 0: 4 epochs", "rank 1: 4 epochs"]
+    assert lines == ["rank 0: 32 steps", "rank 1: 32 steps"]

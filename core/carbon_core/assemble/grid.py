@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from carbon_core.clock import Clock
+from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.origin import DEFAULT
 from carbon_core.config.schema import Settings
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import Fetch, ask_link_local, fetcher
+from carbon_core.fetch import Fetch, fetcher, link_local
 from carbon_core.intensity import cloud_metadata, ip_place
-from carbon_core.intensity.live import Source
+from carbon_core.intensity.live import PatientSource, Source
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.time_zone import machine_time_zone
 from carbon_core.tracker.run import LiveSource, MarginalSource, Parts
@@ -110,12 +110,7 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
 @functools.cache
 def _cloud_place() -> cloud_metadata.CloudPlace | None:
     """Return the cloud region of this machine, asked for once in a process."""
-
-    def ask(method: str, path: str, headers: Mapping[str, str]) -> str:
-        url = f"{cloud_metadata.BASE}{path}"
-        return ask_link_local(method, url, headers, _METADATA_TIMEOUT_S)
-
-    return cloud_metadata.cloud_place(ask)
+    return cloud_metadata.cloud_place(link_local(SystemClock(), _METADATA_TIMEOUT_S))
 
 
 # --- over the network: the intensity -----------------------------------------------------------------
@@ -133,12 +128,16 @@ def token_problems(settings: Settings) -> list[str]:
 
 def account_problems(settings: Settings) -> list[str]:
     """Say why WattTime, which the settings ask for, is not asked."""
-    password = settings.watttime_password
-    if settings.watttime_username and not (password and settings.watttime_region):
-        return ["watttime_username needs watttime_password and watttime_region"]
-    if not password or settings.may_send(*_PASSWORD_AND_ADDRESS):
+    account = _account(settings)
+    if any(account) and not all(account):
+        return ["WattTime needs watttime_username, watttime_password and watttime_region"]
+    if not any(account) or settings.may_send(*_PASSWORD_AND_ADDRESS):
         return []
     return [f"no marginal intensity: {_not_sent(settings, *_PASSWORD_AND_ADDRESS)}"]
+
+
+def _account(settings: Settings) -> tuple[str | None, str | None, str | None]:
+    return settings.watttime_username, settings.watttime_password, settings.watttime_region
 
 
 def _not_sent(settings: Settings, secret: str, address: str) -> str:
@@ -158,9 +157,6 @@ def live_source(settings: Settings, clock: Clock, place: Place) -> LiveSource | 
     needs_token = name in (None, ELECTRICITY_MAPS)
     if needs_token and not (token and settings.may_send(*_TOKEN_AND_ADDRESS)):
         return None
-    from carbon_core.fetch import fetcher
-    from carbon_core.intensity.live import PatientSource
-
     return PatientSource(source_of(settings, fetcher(clock), place), clock)
 
 
@@ -190,8 +186,7 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
 
 def marginal_source(settings: Settings, clock: Clock) -> MarginalSource | None:
     """Return the source of marginal intensity that the settings ask for, or None."""
-    account = settings.watttime_username, settings.watttime_password, settings.watttime_region
-    username, password, region = account
+    username, password, region = _account(settings)
     if not (username and password and region and settings.may_send(*_PASSWORD_AND_ADDRESS)):
         return None
     from carbon_core.intensity.watttime import WattTime

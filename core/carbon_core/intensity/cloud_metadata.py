@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from carbon_core.errors import IntensityError
+from carbon_core.fetch import Ask
 from carbon_core.threads import in_parallel
 
 BASE = "http://169.254.169.254"
 _REGION = re.compile(r"[a-z]+[a-z0-9-]{2,40}")
 _ZONE_LETTER = re.compile(r"-[a-z]$")
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
-
-Ask = Callable[[str, str, Mapping[str, str]], str]
 
 
 class CloudPlace(NamedTuple):
@@ -36,8 +35,7 @@ def cloud_place(ask: Ask) -> CloudPlace | None:
     """Ask the three services at once; return what one of them tells, or None outside these clouds.
 
     Args:
-        ask: Makes a request (method, path, headers) to the link-local address and returns the answer's
-            text; raises `IntensityError`.
+        ask: Makes a request and returns the answer's text, as `carbon_core.fetch.link_local` does.
     """
     found: dict[str, str] = {}
 
@@ -58,18 +56,20 @@ def cloud_place(ask: Ask) -> CloudPlace | None:
 
 
 def _aws(ask: Ask) -> str:
-    token = ask("PUT", "/latest/api/token", {f"{_TOKEN_HEADER}-ttl-seconds": "60"})
-    told = ask("GET", "/latest/dynamic/instance-identity/document", {_TOKEN_HEADER: token})
+    token = ask("PUT", f"{BASE}/latest/api/token", {f"{_TOKEN_HEADER}-ttl-seconds": "60"})
+    told = ask("GET", f"{BASE}/latest/dynamic/instance-identity/document", {_TOKEN_HEADER: token})
     return str(json.loads(told)["region"])
 
 
 def _azure(ask: Ask) -> str:
-    told = ask("GET", "/metadata/instance/compute?api-version=2021-02-01", {"Metadata": "true"})
+    told = ask(
+        "GET", f"{BASE}/metadata/instance/compute?api-version=2021-02-01", {"Metadata": "true"}
+    )
     return str(json.loads(told)["location"])
 
 
 def _gcp(ask: Ask) -> str:
-    told = ask("GET", "/computeMetadata/v1/instance/zone", {"Metadata-Flavor": "Google"})
+    told = ask("GET", f"{BASE}/computeMetadata/v1/instance/zone", {"Metadata-Flavor": "Google"})
     _, _, zone = told.strip().rpartition("/zones/")
     return _ZONE_LETTER.sub("", zone)
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import Fetch
-
-URL = "https://get.geojs.io/v1/ip/geo.json"
+from carbon_core.fetch import Fetch, redacted
 
 
 class IpPlace(NamedTuple):
@@ -35,6 +33,6 @@ def ip_place(fetch: Fetch, url: str) -> IpPlace:
     told = fetch(url, {}, {})
     country = told.get("country_code") if isinstance(told, Mapping) else None
     if not isinstance(country, str) or len(country) != 2 or not country.isalpha():
-        raise IntensityError(f"{url}: no country in the answer")
+        raise IntensityError(f"{redacted(url)}: no country in the answer")
     region = told.get("region")
     return IpPlace(country.upper(), region[:80] if isinstance(region, str) else "")

@@ -124,12 +124,14 @@ class Run:
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._curve = PriceCurve(parts.assumed, pue=parts.facts.pue)
-        self._hours = HourlyJoules(parts.clock.now())
+        self._opened_at = parts.clock.now()
+        self._hours = HourlyJoules(self._opened_at)
         self._detection = Detection(())
         self._outputs: Sequence[Output] = ()
         self._beats = 0
-        self._opened_at = parts.clock.now()
         self._marginal: Marginal | None = None
+        # Once the run is being summed up, an answer that comes late must change nothing any more.
+        self._summing_up = False
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
         self._closed = False
@@ -151,12 +153,13 @@ class Run:
     def open(self) -> None:
         """Start measuring; wait a moment for the first readings, but no longer."""
         occupy_standard_descriptors()
+        if self._parts.learn_place is not None:
+            # Before anything can ask for a price, which depends on the place.
+            self._reporter.network.submit(self._learn_place)
         if self._sampler.start():
             self._sampler.started.wait(_START_PATIENCE_S)
         else:
             self._sampler.begin()
-        if self._parts.learn_place is not None:
-            self._reporter.network.submit(self._learn_place)
 
     def mark(self, phase: str) -> None:
         """Note that a phase begins now. Costs about a microsecond."""
@@ -281,32 +284,35 @@ class Run:
 
     def _learn_place(self) -> None:
         """Learn where the machine is, and price the run so far with what holds there."""
-        learn = self._parts.learn_place
-        learned = learn(self._parts) if learn and self.final is None else self._parts
-        if learned is not self._parts:
-            self._parts = learned
-            # Nothing is priced yet: this is the first thing that the network's thread does.
-            self._curve = PriceCurve(learned.assumed, pue=learned.facts.pue)
-            self.notices.tell(f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
+        if self._parts.learn_place is None:
+            return
+        learned = self._parts.learn_place(self._parts)
+        if learned is self._parts or self._summing_up:
+            return
+        self._parts = learned
+        self._curve = PriceCurve(learned.assumed, pue=learned.facts.pue)
+        self.notices.tell(f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
 
     def _ask_price(self, *, insist: bool = False) -> bool:
         """Price what was drawn since the last look-up; tell whether the source said with what."""
-        if self._parts.live is None or self.final is not None:
+        live = self._parts.live
+        if live is None or self._summing_up:
             return False
         up_to_j = self._sampler.latest.joules
+        answered = False
         try:
-            intensity = self._parts.live.latest(insist=insist)
+            intensity = live.latest(insist=insist)
+            answered = True
         except IntensityError as error:
-            held = self._parts.live.held or self._parts.assumed
-            self._tell_no_price(str(error), held)
-            self._curve.price(up_to_j, held)
-            return False
-        self._curve.price(up_to_j, intensity)
-        return True
+            intensity = live.held or self._parts.assumed
+            self._tell(f"no live grid intensity: {error}", intensity)
+        if not self._summing_up:
+            self._curve.price(up_to_j, intensity)
+        return answered
 
-    def _tell_no_price(self, reason: str, instead: Intensity) -> None:
+    def _tell(self, problem: str, instead: Intensity) -> None:
         held = f"{instead.g_per_kwh:g} g/kWh ({instead.source})"
-        self.notices.warn(f"no live grid intensity: {reason}; {held} is used")
+        self.notices.warn(f"{problem}; {held} is used")
 
     def _ask_last_prices(self, end: Snapshot) -> None:
         """Ask for the last price, and give the hours that are over their own, where it is known."""
@@ -317,14 +323,14 @@ class Run:
             values = by_hour(live.between(spans[0].start, self._parts.clock.now()))
         except IntensityError:
             return  # what held at the time has priced these hours
-        self._curve.price(end.joules, self._curve.assumed)
         known = [(span, values.get(iso_hour(span.start))) for span in spans]
-        if self.final is None:
+        if not self._summing_up:
+            self._curve.price(end.joules, self._curve.assumed)
             self._curve.revise([(span.begin_j, span.end_j, one) for span, one in known if one])
 
     def _ask_marginal(self) -> None:
         """Ask what one more kilowatt-hour would have caused meanwhile: told, and counted nowhere."""
-        if self._parts.marginal is None or self.final is not None:
+        if self._parts.marginal is None or self._summing_up:
             return
         try:
             span = self._opened_at, self._parts.clock.now()
@@ -359,7 +365,9 @@ class Run:
             network.submit(lambda: self._ask_last_prices(end))
             network.submit(self._ask_marginal)
             if not network.close(self._left_s(deadline_ns) * _SHARE):
-                self._tell_no_price("no answer in time", self._curve.assumed)
+                what = "live grid intensity" if parts.live else "place or marginal intensity"
+                self._tell(f"no {what}: no answer in time", self._curve.assumed)
+            self._summing_up = True
             self._curve.price(end.joules, self._curve.assumed)
         report = self.report(end, status)
         self._submit(*(functools.partial(output.close, report) for output in self._outputs))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults.children import receipts
+from faults.lab import eventually, lab, said
 from faults.server import Server
 
-from carbon_callbacks import EmissionsTracker
+from carbon_callbacks import EmissionsTracker, OfflineEmissionsTracker
 from carbon_core.assemble import grid
 from carbon_core.intensity import cloud_metadata
+from carbon_core.outputs import journal
+from carbon_core.tracker.run import Parts
 
 Answer = Callable[[str, str, Any], "tuple[int, str]"]
 
@@ -123,6 +129,83 @@ def test_the_clouds_published_pue_counts_where_the_user_allows_it_and_sets_none(
         [price] = receipt["intensities"]
         grams = kwh * price["g_per_kwh"]
         assert receipt["emissions_kg"]["value"] == pytest.approx(grams / 1000)
+
+
+def test_the_journal_knows_the_place_that_was_learned(metadata: Metadata, tmp_path: Path) -> None:
+    metadata.answers = gcp
+    measured(tmp_path, geolocation="cloud")
+    (kept,) = tmp_path.rglob("*.journal.jsonl")
+    assert journal.read(kept).run.country_iso_code == "USA"
+
+
+def test_the_offline_tracker_asks_nobody(metadata: Metadata, tmp_path: Path) -> None:
+    metadata.answers = gcp
+    tracker = OfflineEmissionsTracker(
+        output_dir=str(tmp_path),
+        log_level="error",
+        geolocation="ip",
+        geolocation_url=metadata.url,
+        intensity_source="gb_carbon_intensity",
+        intensity_url=metadata.url,
+        watttime_username="ada",
+        watttime_password="sesame",
+        watttime_region="CAISO_NORTH",
+        watttime_url=metadata.url,
+    )
+    tracker.start()
+    time.sleep(0.2)
+    tracker.stop()
+    assert metadata.asked == []
+
+
+@pytest.mark.parametrize("announced", [1000, 10_000_000])
+def test_a_metadata_service_that_breaks_off_or_goes_on_for_ever_is_survived(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, announced: int
+) -> None:
+    grid._cloud_place.cache_clear()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        monkeypatch.setattr(
+            cloud_metadata, "BASE", f"http://127.0.0.1:{listening.getsockname()[1]}"
+        )
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n".encode()
+
+        def answer() -> None:
+            for _ in range(3):
+                connection, _ = listening.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4096)
+                    connection.sendall(head + b"x" * min(announced // 2, 100_000))
+
+        server = threading.Thread(target=answer)
+        server.start()
+        _, receipt = measured(tmp_path, geolocation="cloud")
+        server.join()
+    assert [price["kind"] for price in receipt["intensities"]] == ["world"]
+    grid._cloud_place.cache_clear()
+
+
+def test_an_answer_that_comes_after_the_end_changes_nothing() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def learn(parts: Parts) -> Parts:
+        asked.set()
+        may_answer.wait(10)
+        return replace(parts, assumed=replace(parts.assumed, g_per_kwh=1.0))
+
+    tracker, clock = lab(1000.0, learn_place=learn, shutdown_timeout_s=0.2)
+    tracker.start()
+    assert asked.wait(5)
+    clock.advance(3600)
+    assert tracker.stop() == pytest.approx(1.0)
+    assert any("no place or marginal intensity: no answer" in line for line in said(tracker))
+    may_answer.set()
+    report = tracker.final_report
+    assert report is not None
+    assert eventually(lambda: not [t for t in threading.enumerate() if "network" in t.name])
+    assert report.intensity_g_per_kwh == 1000.0
+    assert tracker.final_emissions == pytest.approx(1.0)
+    assert not any("1 gCO2e/kWh" in line for line in said(tracker))
 
 
 def test_it_is_asked_once_in_a_process(metadata: Metadata, tmp_path: Path) -> None:

@@ -142,4 +142,4 @@ def test_without_a_region_it_is_not_asked_and_that_is_said(
     receipt = run(tmp_path, watttime_url=service.url, watttime_region=None, log_level="warning")
     assert receipt["marginal_intensity"] is None
     assert service.asked == []
-    assert caplog.text.count("watttime_username needs") == 1
+    assert caplog.text.count("WattTime needs watttime_username") == 1
