@@ -79,10 +79,11 @@ class LightningHooks(Watching):
         if self._saving:
             self._saving = False
             self._training.phase("train")
-        # Several ranks agree on it now and then, for that costs more than a look; 0 stands for never.
-        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
-        if self._training.may_stop and every and batch_idx % every == 0:
-            self._stop_if_spent(trainer)
+        if self._training.may_stop:
+            # Several ranks agree now and then, for that costs more than a look; 0 stands for never.
+            every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
+            if every and batch_idx % every == 0:
+                self._stop_if_spent(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("end")
