@@ -80,11 +80,13 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata]:
     made.close()
 
 
-def measured(out: Path, seconds: float = 0.4, **settings: Any) -> tuple[EmissionsTracker, Any]:
+def measured(out: Path, **settings: Any) -> tuple[EmissionsTracker, Any]:
     """Return the tracker of a short run that ended, and its receipt."""
-    tracker = EmissionsTracker(output_dir=str(out), log_level="error", **settings)
+    # Long enough for any answer, on however busy a machine: the run ends as soon as it has come.
+    patience = {"log_level": "error", "shutdown_timeout_s": 20.0}
+    tracker = EmissionsTracker(output_dir=str(out), **{**patience, **settings})
     tracker.start()
-    time.sleep(seconds)
+    time.sleep(0.1)
     tracker.stop()
     return tracker, receipts(out)[-1]
 
@@ -307,10 +309,7 @@ def test_a_service_that_tells_no_country_is_said_once(
         (200, text) if path == "/geo.json" else (404, "")
     )
     url = f"{metadata.url}/geo.json"
-    tracker = EmissionsTracker(output_dir=str(tmp_path), geolocation="ip", geolocation_url=url)
-    tracker.start()
-    time.sleep(0.3)
-    tracker.stop()
+    tracker, _ = measured(tmp_path, log_level="warning", geolocation="ip", geolocation_url=url)
     assert caplog.text.count("the place is not learned") == 1
     assert tracker.final_emissions_data is not None
     assert tracker.final_emissions_data.country_name == "world"

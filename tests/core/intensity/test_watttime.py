@@ -112,7 +112,11 @@ def service() -> Iterator[Service]:
 
 def run(out: Path, **settings: Any) -> dict[str, Any]:
     account = {"watttime_username": "ada", "watttime_password": "sesame"}
-    defaults = {"watttime_region": "CAISO_NORTH", "log_level": "error"}
+    defaults = {
+        "watttime_region": "CAISO_NORTH",
+        "log_level": "error",
+        "shutdown_timeout_s": 20.0,
+    }
     tracker = EmissionsTracker(
         country_iso_code="USA", output_dir=str(out), **account, **{**defaults, **settings}
     )
