@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
-from carbon_callbacks._training import Watching
+from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.watching import Watching
 from carbon_core import status_of
 
 PREFIX = "carbon/"
@@ -16,22 +18,42 @@ class LightningHooks(Watching):
 
     At the end of each training epoch ``carbon/energy_kwh`` and the like go to ``pl_module.log``, where
     EarlyStopping and ModelCheckpoint can monitor them; at the end the exact totals go to the loggers.
+    Checkpoints hold what the training took so far, so that one that resumes adds up.
 
     Args:
+        name: Tells this callback from others in checkpoints; the project's name by default.
+        forecast: Whether to log what the whole training will take.
+        prog_bar: Whether the progress bar shows the energy.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, **overrides: Any) -> None:
+    def __init__(self, *, prog_bar: bool = False, **overrides: Any) -> None:
         super().__init__(**overrides)
+        self._prog_bar = prog_bar
         self._saving = False
+        self._first_epoch = 0
+
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints: the same in both packages."""
+        return f"EmissionsCallback{{'name': {self._training.name!r}}}"
 
     # hook                        event
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self._training.forget_restored()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._training.restore(state_dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._training.state()
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        self._training.begin()
+        self._training.begin(resumes=True, alone=trainer.world_size == 1)
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("sanity_check")
@@ -39,18 +61,22 @@ class LightningHooks(Watching):
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("setup")
 
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._first_epoch = trainer.current_epoch
+
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._training.epoch_begin()
+        self._training.epoch_begin(_fraction(trainer, trainer.current_epoch))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        metrics = self._training.epoch_end()
+        metrics = self._training.epoch_end(self._progress(trainer))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
         with self._training.guard():
             for name, value in metrics.items():
-                pl_module.log(PREFIX + name, value)
+                shown = self._prog_bar and name == "energy_kwh"
+                pl_module.log(PREFIX + name, value, prog_bar=shown)
             for name in MONITORED if not metrics else ():
-                # Nothing is known (no meter, or another rank measures). A monitor of an absent
+                # Nothing is known: no meter, or another rank measures. A monitor of an absent
                 # metric would end the training; so monitors get a 0, and loggers nothing.
                 pl_module.log(PREFIX + name, 0.0, logger=False)
 
@@ -101,21 +127,53 @@ class LightningHooks(Watching):
 
     def _enter(self, trainer: Any, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""
-        if not self._training.running and trainer.state.fn != "fit":
-            self._training.begin()
+        if not self._training.active and trainer.state.fn != "fit":
+            self._training.begin(alone=trainer.world_size == 1)
         self._training.phase(phase)
 
     def _stop_if_spent(self, trainer: Any) -> None:
         """Have the Trainer stop after this batch; with several ranks, each of them must come here."""
         with self._training.guard():
-            stop = trainer.strategy.reduce_boolean_decision(self._training.should_stop, all=False)
-            trainer.should_stop = trainer.should_stop or stop
+            trainer.should_stop = self._training.should_stop() or trainer.should_stop
+
+    def _progress(self, trainer: Any) -> Progress:
+        epochs = trainer.current_epoch + 1
+        with self._training.guard():
+            samples = samples_of_epoch(trainer)
+            if samples is not None:
+                samples *= epochs - self._first_epoch
+            return Progress(_fraction(trainer, epochs), samples)
+        return Progress()
 
     def _close(self, trainer: Any, exception: BaseException | None) -> None:
-        if not self._training.running:
+        if not self._training.active:
             return
         self._training.end(status_of(exception))
         with self._training.guard():
-            totals = {PREFIX + name: value for name, value in self._training.metrics().items()}
+            totals = {
+                PREFIX + name: value for name, value in self._training.final_metrics().items()
+            }
             for logger in trainer.loggers if totals else ():
                 logger.log_metrics(totals, step=trainer.global_step)
+
+
+def _fraction(trainer: Any, epochs: float) -> float | None:
+    """Return the part of the training (0 to 1) that is done after some epochs, if it has an end."""
+    parts = []
+    if trainer.max_epochs and trainer.max_epochs > 0:
+        parts.append(epochs / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        parts.append(trainer.global_step / trainer.max_steps)
+    return max(parts, default=None)
+
+
+def samples_of_epoch(trainer: Any) -> float | None:
+    """Return how many samples an epoch has, of all ranks together; None where nobody knows."""
+    loader = trainer.train_dataloader
+    batch_size = getattr(loader, "batch_size", None)
+    if batch_size is None:
+        return None
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    seen = float(batches * batch_size * trainer.world_size)
+    dataset = getattr(loader, "dataset", None)
+    return min(seen, float(len(dataset))) if isinstance(dataset, Sized) else seen

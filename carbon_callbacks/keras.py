@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from carbon_callbacks._training import Watching
+from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.watching import Watching
 
 try:
     from keras.callbacks import Callback
@@ -23,18 +24,27 @@ class EmissionsCallback(Watching, Callback):
     TensorBoard see them when they are listed after this callback. Keras tells nobody about an exception;
     the run is then closed by the next training, at exit, or at once in a ``with callback:`` block.
 
+    A fit that begins at a later epoch (`BackupAndRestore`, or ``initial_epoch``) continues the last fit
+    of the same project in the output directory, and adds up with it.
+
     No batch hook is overridden: Keras would call it in step with every batch.
 
     Args:
+        name: Tells this callback from others; the project's name by default.
+        forecast: Whether to log what the whole training will take.
+        samples_per_epoch: Training samples of an epoch, which Keras tells nobody; with it, samples per
+            kWh are logged.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, **overrides: Any) -> None:
+    def __init__(self, *, samples_per_epoch: int | None = None, **overrides: Any) -> None:
         super().__init__(**overrides)
+        self._samples_per_epoch = samples_per_epoch
         self._fitting = False
+        self._first_epoch: int | None = None
 
     def set_model(self, model: Any) -> None:
         """Note that a call of the user's begins: a fit that raised is over."""
@@ -50,15 +60,22 @@ class EmissionsCallback(Watching, Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._training.begin()
         self._fitting = True
+        self._first_epoch = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._training.epoch_begin()
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+            if epoch > 0:
+                self._training.continue_last()
+        self._training.epoch_begin(self._fraction(epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        metrics = self._training.epoch_end()
+        epochs, samples = epoch + 1 - (self._first_epoch or 0), self._samples_per_epoch
+        progress = Progress(self._fraction(epoch + 1), samples and samples * epochs)
+        metrics = self._training.epoch_end(progress)
         if logs is not None:
             logs.update(metrics)
-        if self._training.should_stop:
+        if self._training.should_stop():
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -76,6 +93,11 @@ class EmissionsCallback(Watching, Callback):
 
     def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         self._leave()
+
+    def _fraction(self, epochs: int) -> float | None:
+        """Return the part of the training (0 to 1) that is done after some epochs."""
+        total = (self.params or {}).get("epochs")
+        return epochs / total if total else None
 
     @property
     def _in_fit(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sized
 from typing import Any
 
-from carbon_callbacks._training import Watching
+from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.watching import Watching
 
 try:
     from transformers import TrainerCallback
@@ -22,10 +24,13 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
     """Measures `Trainer.train`, and adds the totals to every log of the training.
 
     ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in
-    ``state.log_history`` and in ``TrainOutput.metrics``. The Trainer tells nobody about an exception;
-    the run is then closed by the next training, at exit, or at once in a ``with callback:`` block.
+    ``state.log_history`` and in ``TrainOutput.metrics``; checkpoints hold what the training took so far,
+    so that one that resumes adds up. The Trainer tells nobody about an exception; the run is then closed
+    by the next training, at exit, or at once in a ``with callback:`` block.
 
     Args:
+        name: Tells this callback from others in checkpoints; the project's name by default.
+        forecast: Whether to log what the whole training will take.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
@@ -34,7 +39,7 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
 
     def __init__(self, **overrides: Any) -> None:
         super().__init__(**overrides)
-        self._epoch_metrics: dict[str, float] = {}
+        self._first = Progress()
 
     # hook                        event
 
@@ -43,26 +48,30 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
             _move_before_reporters(self)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.begin()
-        self._epoch_metrics = {}
+        self._training.forget_restored()
+        if self._key in state.stateful_callbacks:
+            self._training.restore(state.stateful_callbacks[self._key])
+        self._training.begin(resumes=True, alone=args.world_size == 1)
+        self._first = Progress(0.0, state.epoch or 0.0, state.num_input_tokens_seen)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.epoch_begin()
+        self._training.epoch_begin(_fraction(state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._training.may_stop and (args.world_size == 1 or control.should_log):
             self._stop_if_spent(args, control)
         if control.should_evaluate or control.should_save:
-            self._before_pause(control)
+            self._before_pause(state, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._epoch_metrics = self._training.epoch_end()
+        self._training.epoch_end(self._progress(state, kwargs))
         if self._training.may_stop:
             self._stop_if_spent(args, control)
-        self._before_pause(control)
+        self._before_pause(state, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.phase("checkpoint" if control.should_save else "train")
+        if self._training.active:
+            self._before_checkpoint(state) if control.should_save else self._training.phase("train")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.phase("train")
@@ -71,11 +80,12 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         evaluation = logs is None or any(key.startswith("eval_") for key in logs)
-        if logs is not None and not evaluation and self._training.running:
+        if logs is not None and not evaluation and self._training.active:
+            if "train_runtime" in logs:
+                self._training.phase("end")
+            metrics = self._training.metrics(self._progress(state, kwargs, logs))
             with self._training.guard():
-                if "train_runtime" in logs:
-                    self._training.phase("end")
-                _add(logs, state, {**self._epoch_metrics, **self._training.metrics()})
+                _add(logs, state, metrics)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
@@ -86,26 +96,46 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
         With several ranks each of them must come here at the same step.
         """
         with self._training.guard():
-            if _any_rank(args, self._training.should_stop):
+            if self._training.should_stop():
                 control.should_training_stop = True
                 control.should_save = control.should_save or args.save_strategy != "no"
 
-    def _before_pause(self, control: Any) -> None:
+    def _before_pause(self, state: Any, control: Any) -> None:
         """Enter the phase that the Trainer will do next, which has no hook of its own."""
         if control.should_evaluate:
             self._training.phase("validate")
         elif control.should_save:
-            self._training.phase("checkpoint")
+            self._before_checkpoint(state)
+
+    def _before_checkpoint(self, state: Any) -> None:
+        """Put what the training took so far where the checkpoint takes its state from."""
+        self._training.phase("checkpoint")
+        kept = self._training.state()
+        if kept:
+            state.stateful_callbacks[self._key] = kept
+
+    @property
+    def _key(self) -> str:
+        # Not the name of a class: the Trainer would look for an ExportableState to restore.
+        return f"carbon_callbacks:{self._training.name}"
+
+    def _progress(self, state: Any, kwargs: dict[str, Any], logs: Any = None) -> Progress:
+        """Return how far the training has come; samples and tokens since this start."""
+        with self._training.guard():
+            dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
+            samples = None
+            if isinstance(dataset, Sized) and state.epoch is not None:
+                samples = (state.epoch - (self._first.samples or 0.0)) * len(dataset)
+            tokens = state.num_input_tokens_seen - (self._first.tokens or 0) or None
+            if tokens is None and logs and not self._first.samples:
+                tokens = logs.get("num_tokens")  # as TRL's trainers count them
+            return Progress(_fraction(state), samples, tokens)
+        return Progress()
 
 
-def _any_rank(args: Any, decision: bool) -> bool:
-    """Return a decision that every rank comes to; each of them must ask."""
-    torch = sys.modules["torch"]
-    if args.world_size == 1 or not torch.distributed.is_initialized():
-        return decision
-    votes = torch.tensor(int(decision), device=args.device)
-    torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
-    return bool(votes.item())
+def _fraction(state: Any) -> float | None:
+    """Return the part of the training (0 to 1) that is done, if it has an end."""
+    return state.global_step / state.max_steps if state.max_steps > 0 else None
 
 
 def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:

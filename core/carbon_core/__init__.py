@@ -22,8 +22,9 @@ if TYPE_CHECKING:
         MeterError,
         OutputError,
     )
+    from carbon_core.lineage import segments_of, state_of
     from carbon_core.outputs.emissions_data import EmissionsData
-    from carbon_core.records import Window
+    from carbon_core.records import Segment, Window
     from carbon_core.report import Report, figure
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
 
@@ -39,9 +40,12 @@ _HOMES = {
     "OutputError": "errors",
     "OutputMethod": "config.schema",
     "Report": "report",
+    "Segment": "records",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "figure": "report",
+    "segments_of": "lineage",
+    "state_of": "lineage",
     "status_of": "tracker.tracker",
     "track_emissions": "assemble",
 }
@@ -58,9 +62,12 @@ __all__ = [
     "OutputError",
     "OutputMethod",
     "Report",
+    "Segment",
     "Tracker",
     "Window",
     "figure",
+    "segments_of",
+    "state_of",
     "status_of",
     "track_emissions",
 ]

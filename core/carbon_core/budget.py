@@ -31,10 +31,10 @@ class Budget:
         self._told: dict[str, float] = {}
 
     def look(self, report: Report) -> None:
-        """Compare a run's totals with its limits."""
+        """Compare a run's totals, with those of the training's other parts, with its limits."""
         used = {
-            "budget_kwh": report.energy_kwh.value,
-            "budget_kg_co2e": report.emissions_kg.value,
+            "budget_kwh": report.training_kwh,
+            "budget_kg_co2e": report.training_kg,
         }
         for name, limit in self._limits.items():
             if limit is None:

@@ -226,6 +226,24 @@ class HourEnergy(NamedTuple):
     grams: float
 
 
+class Segment(NamedTuple):
+    """One process's part of a training: a restart begins the next, each rank has its own.
+
+    Attributes:
+        run_id: UUID of the run that measured it.
+        started_at: ISO time in UTC.
+        duration_s: Length in seconds.
+        energy_kwh: Energy in kWh, times PUE.
+        emissions_kg: Emissions in kg CO2e.
+    """
+
+    run_id: str
+    started_at: str
+    duration_s: float
+    energy_kwh: float
+    emissions_kg: float
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A meter that was tried and is not used.

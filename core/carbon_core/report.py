@@ -18,6 +18,7 @@ from carbon_core.records import (
     Marginal,
     PriceShare,
     Refusal,
+    Segment,
     Utilization,
     Window,
 )
@@ -118,6 +119,8 @@ class Report:
         phases: The parts that the run was marked into; they add up to the window.
         marginal: The marginal intensity during the run, beside its emissions, if it was asked for.
         hours: The hours of the wall clock that the run went through; they add up to it, too.
+        others: What other ranks of the same training have measured, as far as they have told.
+        earlier: The segments that this run continues: a training that was interrupted and resumed.
         host: The machine.
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
@@ -130,6 +133,8 @@ class Report:
     prices: tuple[PriceShare, ...] = ()
     phases: tuple[Phase, ...] = ()
     hours: tuple[HourEnergy, ...] = ()
+    others: tuple[Segment, ...] = ()
+    earlier: tuple[Segment, ...] = ()
     marginal: Marginal | None = None
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
@@ -190,6 +195,32 @@ class Report:
         grams = sum(share.grams for share in self.prices)
         sigma_ln = math.hypot(self._energy_sigma_ln, self._intensity_sigma_ln(grams))
         return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln, self._foreign_share)
+
+    @property
+    def segment(self) -> Segment:
+        """This run as a part of its training."""
+        return Segment(
+            self.run.run_id,
+            self.run.started_at,
+            self.duration_s,
+            self.energy_kwh.value,
+            self.emissions_kg.value,
+        )
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All parts of the training: what came before, what other ranks measured, and this run."""
+        return (*self.earlier, *self.others, self.segment)
+
+    @property
+    def training_kwh(self) -> float:
+        """Energy in kWh of the whole training, all starts and ranks together, times PUE."""
+        return sum(segment.energy_kwh for segment in self.segments)
+
+    @property
+    def training_kg(self) -> float:
+        """Emissions in kg CO2e of the whole training, all starts and ranks together."""
+        return sum(segment.emissions_kg for segment in self.segments)
 
     @property
     def intensity_g_per_kwh(self) -> float:
@@ -284,7 +315,15 @@ class Report:
             f"{figure(energy.value)} kWh{net}, {figure(emissions.value)} gCO2e "
             f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; {kind}; grades: "
             f"{grades or 'none'}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
+            f"{self._training_summary()}"
         )
+
+    def _training_summary(self) -> str:
+        if not self.earlier and not self.others:
+            return ""
+        kwh, grams = self.training_kwh, self.training_kg * units.GRAMS_PER_KG
+        parts = f"; all {len(self.segments)} parts of the training together"
+        return f"{parts}: {figure(kwh)} kWh, {figure(grams)} gCO2e"
 
     @property
     def place(self) -> str:

@@ -7,6 +7,7 @@ journal. The network's thread exists only when something asks for it.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable
 
 from carbon_core.threads import LazyThread
@@ -45,6 +46,11 @@ class Worker:
         self._jobs.put(job)
         self._thread.start()
         return True
+
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until all that is queued by now is done; tell whether that took at most `timeout_s`."""
+        settled = threading.Event()
+        return self._thread.alive and self.submit(settled.set) and settled.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
         """Finish what is queued and end the thread; tell whether that took at most `timeout_s`."""

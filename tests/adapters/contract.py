@@ -43,6 +43,14 @@ WHOLE_EPOCH_KWH = (
     WATTS * (TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S) / JOULES_PER_KWH
 )
 TOTALS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh", "cpu_energy_kwh"}
+FORECAST = {
+    "forecast_energy_kwh",
+    "forecast_energy_low_kwh",
+    "forecast_energy_high_kwh",
+    "forecast_emissions_kg",
+    "forecast_left_s",
+}
+ALL_STARTS = {"all_starts_energy_kwh", "all_starts_emissions_kg"}
 PER_EPOCH = {"epoch_energy_kwh", "epoch_emissions_kg"}
 
 OnBatch = Callable[[str], None]
@@ -94,6 +102,7 @@ class World:
         tells_of_exceptions: Whether the framework has a hook for them.
         stops_at_steps: Whether it looks at a budget at every step, or at the ends of epochs only.
         interrupt: What a KeyboardInterrupt arrives as.
+        work: Names of what it knows of the work done.
         epoch_s: Seconds of an epoch's window when batches take their nominal time.
     """
 
@@ -103,6 +112,7 @@ class World:
     tells_of_exceptions = False
     stops_at_steps = True
     interrupt: type[BaseException] = KeyboardInterrupt
+    work: frozenset[str] = frozenset({"samples_per_kwh"})
     epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S
 
     def callback(self, **settings: Any) -> Any:
@@ -315,7 +325,7 @@ class Contract:
         )
         assert len(outcome.epochs) == 3
         for metrics in outcome.epochs:
-            assert metrics.keys() == TOTALS | PER_EPOCH
+            assert metrics.keys() == TOTALS | PER_EPOCH | ALL_STARTS | FORECAST | self.world.work
 
     def test_epoch_energies_are_exact(self, machine):
         callback = self.world.callback()

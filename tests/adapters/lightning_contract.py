@@ -1,6 +1,7 @@
 """What both packages of Lightning get: the contract, and Lightning's own loggers and hooks."""
 
 import csv
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from adapters.contract import (
     EPOCHS,
+    TRAIN_BATCH_S,
     TRAIN_BATCHES,
     VALIDATE_BATCH_S,
     VALIDATE_BATCHES,
@@ -17,6 +19,7 @@ from adapters.contract import (
     Contract,
     Outcome,
     World,
+    both,
     change_parts,
     clockwork,
     nothing,
@@ -387,6 +390,119 @@ class LightningContract(Contract):
         trainer.fit(self.world.model(), train, self.world.loader(), ckpt_path="kept/last.ckpt")
         assert trainer.current_epoch == 3
         assert len(rows()) == 2
+
+    def test_a_training_that_failed_and_resumed_adds_up_with_the_tail_after_its_checkpoint(
+        self, machine
+    ):
+        first, second = self.fail_and_resume(machine, self.world.callback(), self.world.callback())
+        assert [one.run_id for one in second.earlier] == [first.run.run_id]
+        assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
+        # The first start drew more than its checkpoint knows: the fourth batch raised in epoch two.
+        (kept,) = self.checkpoint()["segments"]
+        assert 0 < kept["energy_kwh"] < first.energy_kwh.value
+        assert receipts()[-1]["training"]["energy_kwh"] == second.training_kwh
+        assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
+
+    def test_what_all_starts_took_is_logged_beside_what_this_start_took(self, machine):
+        first, second = self.fail_and_resume(machine, self.world.callback(), self.world.callback())
+        last = logged(self.resumed)[-1]
+        assert float(last["carbon/energy_kwh"]) == second.energy_kwh.value
+        assert float(last["carbon/all_starts_energy_kwh"]) == pytest.approx(second.training_kwh)
+        assert float(last["carbon/all_starts_energy_kwh"]) > first.energy_kwh.value
+
+    def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
+        callbacks = [self.world.callback(output_dir=name) for name in ("one", "two")]
+        first, second = self.fail_and_resume(machine, *callbacks)
+        (kept,) = self.checkpoint()["segments"]
+        assert second.training_kwh == kept["energy_kwh"] + second.energy_kwh.value
+        assert second.training_kwh < first.energy_kwh.value + second.energy_kwh.value
+
+    def test_a_state_counts_once_however_often_it_is_loaded(self, machine):
+        callback = self.world.callback()
+        again = self.world.in_hook(
+            lambda: [callback.load_state_dict(self.checkpoint()) for _ in range(3)]
+        )
+        first, second = self.fail_and_resume(machine, self.world.callback(), callback, again)
+        assert [one.run_id for one in second.earlier] == [first.run.run_id]
+
+    def test_a_run_s_own_state_loaded_into_it_changes_nothing(self, machine):
+        callback = self.world.callback()
+        reload = self.world.in_hook(lambda: callback.load_state_dict(callback.state_dict()))
+        self.world.train(callback, reload, on_batch=clockwork(machine.clock))
+        assert callback.report.earlier == ()
+
+    def test_a_training_that_begins_anew_continues_nothing(self, machine):
+        callback = self.world.callback()
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback.load_state_dict(callback.state_dict())
+        self.world.train_again(outcome)
+        assert callback.report.earlier == ()
+
+    def test_a_test_of_the_best_checkpoint_is_no_part_of_the_training(self, machine):
+        callback = self.world.callback()
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        outcome.trainer.test(ckpt_path="best", dataloaders=self.world.loader(), verbose=False)
+        fit, test = receipts()
+        assert test["earlier_starts"] == []
+        assert (fit["status"], test["status"]) == ("completed", "completed")
+
+    def test_a_state_of_no_use_is_told_of_and_trains_on(self, machine, caplog):
+        callback = self.world.callback()
+        spoil = self.world.in_hook(lambda: callback.load_state_dict({"version": 99}))
+        with caplog.at_level(logging.WARNING, "carbon_callbacks"):
+            self.world.train(callback, spoil)
+        assert len([text for text in caplog.messages if "the checkpoint is of no use" in text]) == 1
+        assert callback.report.status == "completed"
+
+    def test_a_checkpoint_loads_with_weights_only(self):
+        self.world.train(self.world.callback(), self.saving())
+        loaded = torch.load("kept/last.ckpt", weights_only=True)
+        assert loaded["callbacks"]["EmissionsCallback{'name': 'codecarbon'}"]["version"] == 1
+
+    def test_the_search_for_a_batch_size_is_no_part_of_the_training(self, machine):
+        callback = self.world.callback()
+        search = self.world.pl.callbacks.BatchSizeFinder(
+            mode="power", steps_per_trial=1, max_trials=2
+        )
+        model = self.world.model(clockwork(machine.clock))
+        model.batch_size = 2
+        model.train_dataloader = lambda: DataLoader(Samples(8), batch_size=model.batch_size)
+        model.val_dataloader = self.world.loader
+        trainer = self.world.trainer(search, callback, max_epochs=1)
+        trainer.fit(model)
+        (receipt,) = receipts()
+        batches_s = 8 / model.batch_size * TRAIN_BATCH_S
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert phases["train"] == pytest.approx(WATTS * batches_s)
+        assert receipt["earlier_starts"] == []
+        assert receipt["status"] == "completed"
+
+    def saving(self) -> Any:
+        return self.world.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)
+
+    def checkpoint(self) -> Any:
+        """Return what the first start kept, as it was when that start failed."""
+        state = torch.load("kept/last.ckpt", weights_only=True)
+        return state["callbacks"]["EmissionsCallback{'name': 'codecarbon'}"]
+
+    def fail_and_resume(self, machine: Any, one: Any, other: Any, *more: Any) -> tuple[Any, Any]:
+        """Train until the second epoch raises, then on from the first one's checkpoint."""
+        turn = clockwork(machine.clock)
+        with pytest.raises(Boom):
+            fault = both(turn, raise_at_second_epoch([]))
+            self.world.train(one, self.saving(), on_batch=fault)
+        trainer = self.world.trainer(other, *more, max_epochs=3, logger=self.world.csv_logger("b"))
+        train = DataLoader(Samples(2 * TRAIN_BATCHES), batch_size=2)
+        model = self.world.model(turn)
+        trainer.fit(model, train, self.world.loader(), ckpt_path="kept/last.ckpt")
+        assert trainer.current_epoch == 3
+        self.resumed = trainer
+        return one.report, other.report
+
+    def test_two_callbacks_with_one_name_are_refused_by_the_trainer(self):
+        callbacks = [self.world.callback(name="mine") for _ in range(2)]
+        with pytest.raises(RuntimeError, match="state_key"):
+            self.world.trainer(*callbacks)
 
     def test_two_callbacks_can_measure_one_training(self):
         callbacks = [self.world.callback(project_name=name) for name in ("one", "two")]

@@ -98,6 +98,7 @@ class KerasWorld(World):
     package = "keras"
     extra = "keras"
     stops_at_steps = False
+    work = frozenset()
 
     def model(self, on_batch: Any = nothing) -> Any:
         keras.utils.set_random_seed(7)
@@ -310,6 +311,47 @@ class TestKeras(ContractWithoutEnd):
         callback = EmissionsCallback()
         history = self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
         assert len(history.history["epoch_energy_kwh"]) == 2
+
+    def test_a_fit_that_failed_and_is_resumed_from_a_backup_adds_up(self, machine):
+        turn = clockwork(machine.clock)
+        seen: list[str] = []
+
+        def fail(what: str) -> None:
+            turn(what)
+            seen.append(what)
+            if seen.count("train") == TRAIN_BATCHES + 2:
+                raise Boom("second epoch")
+
+        one, other = EmissionsCallback(), EmissionsCallback()
+        backup = keras.callbacks.BackupAndRestore("backup")
+        with pytest.raises(Boom), one:
+            self.world.fit(self.world.model(fail), one, backup)
+        backup = keras.callbacks.BackupAndRestore("backup")
+        history = self.world.fit(self.world.model(turn), other, backup, epochs=3)
+        first, second = one.report, other.report
+        assert len(history.history["energy_kwh"]) == 2
+        assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
+        assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
+        last = history.history["all_starts_energy_kwh"][-1]
+        assert last == pytest.approx(second.training_kwh)
+
+    def test_a_fit_from_its_first_epoch_continues_nothing(self, machine):
+        callback = EmissionsCallback()
+        self.world.train(callback)
+        self.world.train(callback)
+        assert callback.report.earlier == ()
+
+    def test_a_later_epoch_continues_the_fit_of_its_own_project_alone(self, machine):
+        self.world.train(EmissionsCallback(project_name="other"))
+        callback = EmissionsCallback(project_name="mine")
+        self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        assert callback.report.earlier == ()
+
+    def test_samples_for_the_energy_where_it_is_told_how_many(self, machine):
+        callback = EmissionsCallback(samples_per_epoch=8)
+        history = self.world.fit(self.world.model(clockwork(machine.clock)), callback)
+        last = {name: values[-1] for name, values in history.history.items()}
+        assert last["samples_per_kwh"] == pytest.approx(EPOCHS * 8 / last["energy_kwh"])
 
     def test_copy_does_not_carry_the_model(self):
         callback = EmissionsCallback()

@@ -123,7 +123,7 @@ class TransformersWorld(World):
 
 def ours_in(entry: dict[str, Any]) -> dict[str, float]:
     """Return the figures of ours in an entry of the history."""
-    names = ("kwh", "_kg", "power_w")
+    names = ("kwh", "_kg", "power_w", "_left_s")
     return {key: value for key, value in entry.items() if key.endswith(names)}
 
 
@@ -300,6 +300,82 @@ class TestTransformers(ContractWithoutEnd):
         trainer.train(resume_from_checkpoint=True)
         assert trainer.state.epoch == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
+
+    def fail_and_resume(self, machine: Any, one: Any, other: Any, **options: Any) -> Any:
+        """Train until the second epoch raises, then on from the first one's checkpoint."""
+        turn = clockwork(machine.clock)
+        seen: list[str] = []
+
+        def fail(what: str) -> None:
+            turn(what)
+            seen.append(what)
+            if seen.count("train") == TRAIN_BATCHES + 2:
+                raise Boom("second epoch")
+
+        options = {"save_strategy": "epoch", "num_train_epochs": 3, **options}
+        with pytest.raises(Boom), one:
+            self.world.trainer(one, on_batch=fail, **options).train()
+        trainer = self.world.trainer(other, on_batch=turn, **options)
+        trainer.train(resume_from_checkpoint=True)
+        assert trainer.state.epoch == 3
+        return trainer
+
+    def test_a_training_that_failed_and_resumed_adds_up_with_the_tail_after_its_checkpoint(
+        self, machine
+    ):
+        one, other = EmissionsCallback(), EmissionsCallback()
+        trainer = self.fail_and_resume(machine, one, other)
+        first, second = one.report, other.report
+        assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
+        assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
+        (last,) = entries_with(trainer, "train_runtime")
+        assert last["all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
+        assert last["energy_kwh"] == pytest.approx(second.energy_kwh.value)
+        assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
+
+    def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
+        one, other = EmissionsCallback(output_dir="one"), EmissionsCallback(output_dir="two")
+        self.fail_and_resume(machine, one, other)
+        (kept,) = other.report.earlier
+        epoch_kwh = WATTS * (TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S)
+        assert kept.energy_kwh == pytest.approx(epoch_kwh / 3.6e6)
+        assert kept.energy_kwh < one.report.energy_kwh.value
+
+    def test_a_training_that_resumes_twice_counts_each_start_once(self, machine):
+        callbacks = [EmissionsCallback() for _ in range(3)]
+        self.fail_and_resume(machine, *callbacks[:2])
+        trainer = self.world.trainer(callbacks[2], save_strategy="epoch", num_train_epochs=4)
+        trainer.train(resume_from_checkpoint=True)
+        ids = [segment.run_id for segment in callbacks[2].report.segments]
+        assert ids == [callback.report.run.run_id for callback in callbacks]
+
+    def test_restoring_the_callbacks_states_finds_nothing_of_ours_to_restore(self, machine):
+        one, other = EmissionsCallback(), EmissionsCallback()
+        self.fail_and_resume(machine, one, other, restore_callback_states_from_checkpoint=True)
+        assert len(other.report.earlier) == 1
+
+    def test_a_training_that_begins_anew_continues_nothing(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, save_strategy="epoch")
+        trainer.train()
+        trainer.train()
+        assert callback.report.earlier == ()
+
+    @pytest.mark.parametrize("include", [True, False])
+    def test_samples_and_tokens_for_the_energy(self, include, machine):
+        callback = EmissionsCallback()
+        options = {"include_num_input_tokens_seen": "all"} if include else {}
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock), **options)
+        trainer.model.main_input_name = "x"
+        output = trainer.train()
+        samples = EPOCHS * TRAIN_BATCHES * 2
+        kwh = callback.report.energy_kwh.value
+        assert output.metrics["samples_per_kwh"] == pytest.approx(samples / kwh)
+        if include:
+            numbers = 4  # of a sample, each of which the Trainer takes for a token
+            assert output.metrics["tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
+        else:
+            assert "tokens_per_kwh" not in output.metrics
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
         self.world.trainer(EmissionsCallback(), save_strategy="epoch").train()

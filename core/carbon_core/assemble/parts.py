@@ -25,6 +25,7 @@ from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.notices import Notices
+from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Output
 from carbon_core.ranks import Rank, is_launched, rank_of
 from carbon_core.records import Intensity
@@ -76,6 +77,7 @@ def make_parts(
         notices=notices,
         first_phase=first_phase,
         budget=_budget(settings, notices),
+        archive=Archive(_absolute(settings.output_dir), settings.project_name),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
     return parts if rank.measures_node else _stand_by(parts)
@@ -192,5 +194,6 @@ def _stand_by(parts: Parts) -> Parts:
         live=None,
         marginal=None,
         learn_place=None,
+        archive=None,
         notices=Notices(_LEVELS["ERROR"]),
     )

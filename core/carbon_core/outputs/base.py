@@ -9,6 +9,9 @@ from typing import Protocol
 
 from carbon_core.report import Report
 
+# Beside the CSV file: receipts, journals, locks.
+RUNS_DIRECTORY = "carbon_runs"
+
 
 class Output(Protocol):
     """Gets the reports of one run, on the reporter's thread, in order.

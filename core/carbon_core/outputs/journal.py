@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from carbon_core import units
 from carbon_core.errors import OutputError
+from carbon_core.lineage import is_safe_id
 from carbon_core.methods import Method
 from carbon_core.outputs.base import open_for_append
 from carbon_core.records import (
@@ -30,6 +30,7 @@ from carbon_core.records import (
     Intensity,
     PriceShare,
     Refusal,
+    Segment,
     Snapshot,
     Utilization,
 )
@@ -37,7 +38,6 @@ from carbon_core.report import Phase, Report, RunFacts
 
 SUFFIX = ".journal.jsonl"
 _LOCK_SUFFIX = ".lock"
-_SAFE_NAME = re.compile("[A-Za-z0-9-]{1,100}")
 
 
 class Journal:
@@ -97,9 +97,9 @@ class Journal:
         os.fsync(self._descriptor)
 
 
-def _what_stays(report: Report) -> tuple[RunFacts, tuple[Device, ...]]:
+def _what_stays(report: Report) -> tuple[Any, ...]:
     """Return what mostly holds for a whole run; devices may come, and the place may be learned."""
-    return report.run, report.window.end.devices
+    return report.run, report.window.end.devices, report.earlier
 
 
 def read(path: Path) -> Report:
@@ -161,6 +161,7 @@ def _fixed(report: Report) -> dict[str, Any]:
         "devices": [asdict(device) for device in report.window.end.devices],
         "host": asdict(report.host),
         "refusals": [asdict(refusal) for refusal in report.refusals],
+        "earlier": report.earlier,
     }
 
 
@@ -177,6 +178,7 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "phases": [asdict(phase) for phase in report.phases],
         "hours": report.hours[settled_hours:],
         "utilization": asdict(report.utilization),
+        "others": report.others,
     }
 
 
@@ -190,7 +192,7 @@ def _rebuilt(
     start = Snapshot(0, devices, (Energy(),) * len(devices))
     end = Snapshot(units.nanoseconds(totals["duration_s"]), devices, energies)
     run, host = fixed["run"], fixed["host"]
-    if not _SAFE_NAME.fullmatch(run["run_id"]):
+    if not is_safe_id(run["run_id"]):
         raise ValueError(run["run_id"])  # it would name the files that are written from it
     return Report(
         run=RunFacts(**{**run, "settings_not_used": tuple(run["settings_not_used"])}),
@@ -203,6 +205,8 @@ def _rebuilt(
         ),
         phases=tuple(Phase(**phase) for phase in totals["phases"]),
         hours=hours,
+        others=tuple(Segment(*one) for one in totals.get("others", ())),
+        earlier=tuple(Segment(*one) for one in fixed.get("earlier", ())),
         host=HostFacts(**{**host, "gpu_models": tuple(host["gpu_models"])}),
         refusals=tuple(Refusal(**refusal) for refusal in fixed["refusals"]),
         utilization=Utilization(**totals["utilization"]),

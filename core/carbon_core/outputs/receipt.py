@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from carbon_core.errors import OutputError
 from carbon_core.outputs.base import replace
-from carbon_core.records import Estimate, PriceShare
+from carbon_core.records import Estimate, PriceShare, Segment
 from carbon_core.report import NOT_METERED, Report
 from carbon_core.units import GRAMS_PER_KG, kwh
 
 SCHEMA_VERSION = 1
+SUFFIX = ".receipt.json"
 
 
 def receipt(report: Report) -> dict[str, Any]:
@@ -39,6 +41,9 @@ def receipt(report: Report) -> dict[str, Any]:
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
         "intensities": [_price(share) for share in report.prices],
+        "earlier_starts": [segment._asdict() for segment in report.earlier],
+        "other_ranks": [segment._asdict() for segment in report.others],
+        "training": {"energy_kwh": report.training_kwh, "emissions_kg": report.training_kg},
         "marginal_intensity": report.marginal._asdict() if report.marginal else None,
         "phases": [
             {**asdict(phase), "energy_kwh": kwh(phase.joules) * report.run.pue}
@@ -56,6 +61,26 @@ def receipt(report: Report) -> dict[str, Any]:
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
     }
+
+
+def segment(path: Path) -> Segment:
+    """Return the segment that a receipt tells of.
+
+    Raises:
+        OutputError: The file is no receipt.
+    """
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        run = data["run"]
+        return Segment(
+            run["run_id"],
+            run["started_at"],
+            float(data["duration_s"]),
+            float(data["energy_kwh"]["value"]),
+            float(data["emissions_kg"]["value"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path} is no receipt of a run: {error!r}") from error
 
 
 def write(report: Report, path: Path) -> None:

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
+from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal
 from carbon_core.report import Report
 
 _R = TypeVar("_R")
-RUNS_DIRECTORY = "carbon_runs"
 
 
 class RunDirectory:
@@ -43,7 +43,7 @@ class RunDirectory:
 
     def receipt_path(self, run_id: str) -> Path:
         """Return where the receipt of a run lies."""
-        return self.runs_path / f"{run_id}.receipt.json"
+        return self.runs_path / f"{run_id}{receipt.SUFFIX}"
 
     def open(self, report: Report) -> None:
         """Start the journal, then recover what killed runs left here."""

@@ -25,9 +25,11 @@ from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
+from carbon_core.lineage import merged
 from carbon_core.notices import Notices
+from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Output, occupy_standard_descriptors
-from carbon_core.records import Intensity, Marginal, Snapshot, Utilization, Window
+from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, RunFacts
 from carbon_core.reporter import Reporter
 from carbon_core.sampler import Mark, Sampler
@@ -90,6 +92,7 @@ class Parts:
         notices: Lines for people.
         first_phase: The phase that the run begins with.
         budget: What the run may use, if the settings limit it.
+        archive: The runs that came before, in the same directory; None where no files are kept.
         learn_place: Finds out over the network where the machine is; returns the parts with that place's
             facts, intensity and live source. None where the settings say it, or forbid to ask.
     """
@@ -107,11 +110,17 @@ class Parts:
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"
     budget: Budget | None = None
+    archive: Archive | None = None
     learn_place: Callable[[Parts], Parts] | None = None
 
 
 class Run:
     """A run that goes on.
+
+    Attributes:
+        final: Its report, once it is closed.
+        others: What other ranks of the same training have told that they measured.
+        pid: The process that it belongs to.
 
     Args:
         parts: What it is made of.
@@ -120,6 +129,7 @@ class Run:
     def __init__(self, parts: Parts) -> None:
         self.notices = parts.notices
         self.final: Report | None = None
+        self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
@@ -130,6 +140,10 @@ class Run:
         self._outputs: Sequence[Output] = ()
         self._beats = 0
         self._marginal: Marginal | None = None
+        # What this run continues, as the user's thread was told and as the files' thread found it.
+        self._continued: tuple[Segment, ...] = ()
+        self._found: tuple[Segment, ...] = ()
+        self._asked_the_past = False
         # Once the run is being summed up, an answer that comes late must change nothing any more.
         self._summing_up = False
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
@@ -181,6 +195,24 @@ class Run:
         """Return the totals at an instant: read, or carried to it while its reading is on the way."""
         return mark.snapshot or self._sampler.carried_to(mark.t_ns)
 
+    def continue_from(self, segments: Sequence[Segment]) -> None:
+        """Note what this run continues; what was measured of it later on is looked up in the files."""
+        self._asked_the_past = True
+        self._continued = merged((*self._continued, *segments))
+        self._submit(self._find_tails)
+
+    def continue_last(self) -> None:
+        """Note that this run continues the training that ended last in its directory."""
+        self._asked_the_past = True
+        self._submit(self._find_last)
+
+    @property
+    def _earlier(self) -> tuple[Segment, ...]:
+        if not self._continued and not self._found:
+            return ()
+        going_on = [self._parts.facts.run_id, *(one.run_id for one in self.others)]
+        return merged((*self._continued, *self._found), without=going_on)
+
     def grams(self, window: Window) -> float:
         """Return the grams of CO2e that a window's energy stands for, as priced so far."""
         return self._curve.grams(window.end.joules) - self._curve.grams(window.start.joules)
@@ -200,6 +232,8 @@ class Run:
                 for total in list(self._sampler.phases.values())
             ),
             hours=self._hours.hours(end.joules, self._curve.grams),
+            others=self.others,
+            earlier=self._earlier,
             marginal=self._marginal,
             host=self._detection.host,
             refusals=self._detection.refusals,
@@ -221,7 +255,9 @@ class Run:
         whole = self.report(window.end)
         joules, grams = window.joules, self.grams(window)
         prices = tuple(share._replace(joules=joules, grams=grams) for share in whole.prices[-1:])
-        return replace(whole, window=window, prices=prices, phases=(), hours=())
+        return replace(
+            whole, window=window, prices=prices, phases=(), hours=(), others=(), earlier=()
+        )
 
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
@@ -254,6 +290,8 @@ class Run:
         self.notices.tell(self._greeting())
         report = self.report()
         self._submit(*(functools.partial(output.open, report) for output in self._outputs))
+        # Opening has recovered what killed runs left.
+        self._submit(self._find_tails)
         return self._detection.meters
 
     def _greeting(self) -> str:
@@ -349,6 +387,16 @@ class Run:
             except CarbonError as error:
                 self.notices.warn(f"{error}; the run is still measured and returned")
 
+    def _find_tails(self) -> None:
+        """Look up how far the segments that this run continues went after their last checkpoint."""
+        if self._parts.archive is not None:
+            found = [self._parts.archive.segment(one.run_id) for one in self._continued]
+            self._found = merged((*self._found, *(one for one in found if one is not None)))
+
+    def _find_last(self) -> None:
+        if self._parts.archive is not None:
+            self._found = merged((*self._found, *self._parts.archive.last()))
+
     def _rescue(self) -> None:
         self._sampler.rescue(_METER_PATIENCE_S)
 
@@ -369,6 +417,8 @@ class Run:
                 self._tell(f"no {what}: no answer in time", self._curve.assumed)
             self._summing_up = True
             self._curve.price(end.joules, self._curve.assumed)
+        if self._asked_the_past and not _on_a_thread_of_ours():
+            self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
         self._submit(*(functools.partial(output.close, report) for output in self._outputs))
         self._sampler.stop(self._left_s(deadline_ns))
@@ -381,7 +431,7 @@ class Run:
         mark = Mark(self._parts.clock.monotonic_ns(), "end", threading.Event(), last=True)
         self._sampler.mark(mark)
         patience_s = self._parts.shutdown_timeout_s * _SHARE
-        if threading.current_thread().name.startswith("carbon-") or not self._sampler.alive:
+        if _on_a_thread_of_ours() or not self._sampler.alive:
             # The collector may end a forgotten run on any thread, even the one that would answer;
             # and without a sampler nobody will.
             self._sampler.stop(0.0)
@@ -399,6 +449,10 @@ class Run:
 
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, units.seconds(deadline_ns - self._parts.clock.monotonic_ns()))
+
+
+def _on_a_thread_of_ours() -> bool:
+    return threading.current_thread().name.startswith("carbon-")
 
 
 def _priced_at(intensity: Intensity) -> str:

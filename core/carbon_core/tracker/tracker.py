@@ -6,14 +6,14 @@ import functools
 import os
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from carbon_core import units
 from carbon_core.notices import Notices
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
-from carbon_core.records import Component, Snapshot, Window
+from carbon_core.records import Component, Segment, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
 from carbon_core.tracker.run import PATIENCE_S, Parts, Run
@@ -166,6 +166,36 @@ class Tracker:
         self._run.look_at_budget(report)
         self._run.notices.deliver()
         return report
+
+    @harmless
+    def continue_from(self, segments: Sequence[Segment]) -> None:
+        """Note which segments of a training the present run continues; does nothing without a run.
+
+        Each counts once, by its id, however often it is told; what was measured of it after it was
+        noted is found in the files of the output directory.
+
+        Args:
+            segments: As `segments` gave them in an earlier process.
+        """
+        if self._run is not None and self.running and segments:
+            self._run.continue_from(segments)
+
+    @harmless
+    def continue_last(self) -> None:
+        """Note that the present run continues the training of its project that ended here last."""
+        if self._run is not None and self.running:
+            self._run.continue_last()
+
+    def note_others(self, segments: Sequence[Segment]) -> None:
+        """Note what other ranks of the same training have measured: for the budget and the receipt."""
+        if self._run is not None and self.running:
+            self._run.others = tuple(segments)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The training so far, to be kept with a checkpoint: all its parts."""
+        report = self.report()
+        return report.segments if report is not None else ()
 
     @property
     def over_budget(self) -> bool:
