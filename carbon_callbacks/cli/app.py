@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect, reprice
+from carbon_callbacks.cli import baseline, config, detect, merge, reprice
 from carbon_core.data import text
 
 app = typer.Typer(
@@ -72,6 +72,17 @@ def reprice_command(
     }
     asked = {key: value for key, value in where.items() if value is not None}
     reprice.run(path, where=asked, intensity=intensity, as_json=json)
+
+
+@app.command("merge")
+def merge_command(
+    directory: Annotated[
+        Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
+    ] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Add up the ranks and the starts of each training, also after a crash, and name what is missing."""
+    merge.run(directory, as_json=json)
 
 
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]

@@ -18,6 +18,16 @@ _LOCAL_RANK = (
     "MV2_COMM_WORLD_LOCAL_RANK",
 )
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+# What the ranks of a job have in common, and those of another one beside it have not.
+_JOB = (
+    "TORCHELASTIC_RUN_ID",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "SLURM_JOB_ID",
+    "SLURM_STEP_ID",
+    "OMPI_MCA_ess_base_jobid",
+    "PMI_JOBID",
+)
 
 
 @dataclass(frozen=True)
@@ -25,22 +35,24 @@ class Rank:
     """A process's place in its job.
 
     Attributes:
-        local: Rank within the node; 0 outside any job.
+        local: Rank within the node; 0 outside any job; None where the launcher does not tell.
         world: Rank within the job; 0 outside any job.
     """
 
-    local: int = 0
+    local: int | None = 0
     world: int = 0
 
     @property
     def measures_node(self) -> bool:
-        """Whether this process is the one that counts the node's hardware."""
-        return self.local == 0
+        """Whether this process is the one that counts the node's hardware, as far as is known."""
+        return not self.local
 
 
 def rank_of(environ: Mapping[str, str]) -> Rank:
     """Read a process's rank from its environment variables."""
-    return Rank(_first_number(environ, _LOCAL_RANK), _first_number(environ, _RANK))
+    world = _first_number(environ, _RANK)
+    local = _first_number(environ, _LOCAL_RANK)
+    return Rank(0 if local is None and world is None else local, world or 0)
 
 
 def is_launched(environ: Mapping[str, str]) -> bool:
@@ -48,9 +60,15 @@ def is_launched(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in (*_LOCAL_RANK, *_RANK))
 
 
-def _first_number(environ: Mapping[str, str], names: tuple[str, ...]) -> int:
+def job_of(environ: Mapping[str, str]) -> str:
+    """Return what tells a process's job from others on its machine; an empty string outside any job."""
+    known = [f"{name}={environ[name]}" for name in _JOB if environ.get(name)]
+    return " ".join(known) if is_launched(environ) else ""
+
+
+def _first_number(environ: Mapping[str, str], names: tuple[str, ...]) -> int | None:
     for name in names:
         value = environ.get(name, "").strip()
         if value.isdecimal():
             return int(value)
-    return 0
+    return None

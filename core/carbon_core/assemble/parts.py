@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from carbon_core.assemble.grid import (
     account_problems,
@@ -27,11 +29,14 @@ from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.notices import Notices
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Output
-from carbon_core.ranks import Rank, is_launched, rank_of
+from carbon_core.ranks import Rank, is_launched, job_of, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.tracker.run import Parts
 from carbon_core.version import VERSION
+
+if TYPE_CHECKING:
+    from carbon_core.hardware.claims import Claims
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
@@ -80,7 +85,9 @@ def make_parts(
         archive=Archive(_absolute(settings.output_dir), settings.project_name),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
-    return parts if rank.measures_node else _stand_by(parts)
+    if rank.local is None:
+        return replace(parts, only_with_meters=True)
+    return parts if rank.measures_node else _second(parts)
 
 
 def detect(
@@ -102,9 +109,29 @@ def detect(
         force_cpu_load=settings.force_mode_cpu_load,
         only_job=settings.tracking_mode == "process",
         launched=is_launched(environ),
+        first=rank_of(environ).measures_node,
+        claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
     )
     return discover(Host(root), clock, wanted, notices.warn)
+
+
+def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
+    """Return how this rank claims devices; None for a process that is on its own, or where none can."""
+    job = job_of(environ)
+    if not job or not hasattr(os, "getuid"):
+        return None
+
+    def claims() -> Claims:
+        import tempfile
+
+        from carbon_core.hardware.claims import Claims
+
+        directory = Path(tempfile.gettempdir()) / f"carbon-callbacks-{os.getuid()}"
+        local = rank_of(environ).local
+        return Claims(directory, job, first=None if local is None else local == 0)
+
+    return claims
 
 
 def notices_for(settings: Settings) -> Notices:
@@ -185,15 +212,11 @@ def _outputs(settings: Settings, directory: Path) -> list[Output]:
     return [files]
 
 
-def _stand_by(parts: Parts) -> Parts:
-    """Return the parts of a rank whose node is measured by another one."""
+def _second(parts: Parts) -> Parts:
+    """Return the parts of a rank whose node is measured by another one, but for GPUs of its own."""
     return replace(
         parts,
-        detect=lambda: Detection(()),
-        make_outputs=tuple,
-        live=None,
-        marginal=None,
-        learn_place=None,
+        only_with_meters=True,
         archive=None,
         notices=Notices(_LEVELS["ERROR"]),
     )

@@ -11,6 +11,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.apple import open_apple
 from carbon_core.hardware.base import Detection, Meter
+from carbon_core.hardware.claims import Claimed, Claims, kept_with
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
 from carbon_core.hardware.dimms import read_dimms
@@ -44,6 +45,9 @@ class Wanted:
         force_cpu_load: Use the load model even where a counter can be read.
         only_job: Count the share of this process and its children, or of its container or batch job.
         launched: Whether a launcher started this process, with others of the job beside it.
+        first: Whether it is the first of its job on this node, as far as is known; another one counts
+            but the GPUs that the first one cannot see.
+        claims: Where the ranks of the job claim GPUs, or None for a process on its own.
         idle_file: Where the machine's idle draw is kept, or None.
     """
 
@@ -55,6 +59,8 @@ class Wanted:
     force_cpu_load: bool = False
     only_job: bool = False
     launched: bool = False
+    first: bool = True
+    claims: Callable[[], Claims] | None = None
     idle_file: Path | None = None
 
 
@@ -84,6 +90,15 @@ class _Search:
         self._on_problem = on_problem
         self._meters: list[Meter] = []
         self._refusals: list[Refusal] = []
+        self._claims = self._claims_of_rank()
+        self._first = self._claims.first if self._claims else wanted.first
+
+    def _claims_of_rank(self) -> Claims | None:
+        try:
+            return self._wanted.claims() if self._wanted.claims else None
+        except OSError as error:
+            self._on_problem(f"devices cannot be shared out among the ranks: {error}")
+            return None
 
     def detection(self) -> Detection:
         """Look, from counters to models."""
@@ -101,16 +116,21 @@ class _Search:
             sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
             logical_cpus=host.logical_cpus(),
         )
-        if host.is_apple():
-            self._try("apple", "cpu", partial(open_apple, self._clock, wanted.period_s))
-        self._try_rapl(identity.model_name or "")
-        gpus = gpu_search.result(self._refusals)
-        self._meters += gpus
-        self._try_sensors()
-        self._try_models(identity)
+        if self._first:
+            if host.is_apple():
+                self._try("apple", "cpu", partial(open_apple, self._clock, wanted.period_s))
+            self._try_rapl(identity.model_name or "")
+        gpus = self._of_rank(gpu_search.result(self._refusals))
+        self._meters += self._claimed(gpus)
+        if self._first:
+            self._try_sensors()
+            self._try_models(identity)
         gauge = LoadGauge(host, _gpu_percent(gpus), _sharing(host, gpus, launched=wanted.launched))
         facts = self._facts(identity)
-        return Detection(tuple(self._of_job()), tuple(self._refusals), facts, gauge)
+        meters = self._of_job()
+        if self._claims is not None:
+            meters = kept_with(meters, self._claims)
+        return Detection(tuple(meters), tuple(self._refusals), facts, gauge)
 
     def _try(self, name: str, component: Component, opener: Callable[[], Meter]) -> Meter | None:
         """Keep a meter, or the reason why there is none."""
@@ -190,6 +210,25 @@ class _Search:
             size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
             opener = partial(RamMeter, clock, size_gb, wanted.period_s, forced_w, dimms)
             self._try("ram model", "ram", opener)
+
+    def _of_rank(self, gpus: Sequence[GpuMeter]) -> Sequence[GpuMeter]:
+        """Return the meters of GPUs that no other rank of the node counts, and close the others."""
+        if self._claims is not None:
+            self._claims.take(device.id for meter in gpus for device in meter.devices)
+        elif self._first:
+            return gpus
+        held = self._claims.held if self._claims else frozenset()
+        kept = [meter for meter in gpus if any(one.id in held for one in meter.devices)]
+        for meter in gpus:
+            if meter not in kept:
+                self._refusals.append(Refusal("nvml", "gpu", "another rank of the node counts it"))
+                meter.close()
+        return kept
+
+    def _claimed(self, gpus: Sequence[GpuMeter]) -> Sequence[Meter]:
+        if self._claims is None:
+            return gpus
+        return [Claimed(meter, self._claims) for meter in gpus]
 
     def _of_job(self) -> Sequence[Meter]:
         if not self._wanted.only_job:

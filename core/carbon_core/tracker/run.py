@@ -92,6 +92,8 @@ class Parts:
         notices: Lines for people.
         first_phase: The phase that the run begins with.
         budget: What the run may use, if the settings limit it.
+        only_with_meters: Whether a run that finds no meter leaves no file and asks nobody: that of a
+            rank whose node another one measures.
         archive: The runs that came before, in the same directory; None where no files are kept.
         learn_place: Finds out over the network where the machine is; returns the parts with that place's
             facts, intensity and live source. None where the settings say it, or forbid to ask.
@@ -110,6 +112,7 @@ class Parts:
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"
     budget: Budget | None = None
+    only_with_meters: bool = False
     archive: Archive | None = None
     learn_place: Callable[[Parts], Parts] | None = None
 
@@ -167,9 +170,8 @@ class Run:
     def open(self) -> None:
         """Start measuring; wait a moment for the first readings, but no longer."""
         occupy_standard_descriptors()
-        if self._parts.learn_place is not None:
-            # Before anything can ask for a price, which depends on the place.
-            self._reporter.network.submit(self._learn_place)
+        if not self._parts.only_with_meters:
+            self._ask_for_the_place()
         if self._sampler.start():
             self._sampler.started.wait(_START_PATIENCE_S)
         else:
@@ -287,6 +289,11 @@ class Run:
     def _detect(self) -> Sequence[Meter]:
         self._outputs = self._parts.make_outputs()
         self._detection = self._parts.detect()
+        if self._parts.only_with_meters:
+            if not self._detection.meters:
+                self._outputs = ()
+                self._parts = replace(self._parts, live=None, marginal=None, learn_place=None)
+            self._ask_for_the_place()
         self.notices.tell(self._greeting())
         report = self.report()
         self._submit(*(functools.partial(output.open, report) for output in self._outputs))
@@ -319,6 +326,11 @@ class Run:
             self._detection.gauge.sample()
 
     # --- called by the reporter's threads -------------------------------------------------------
+
+    def _ask_for_the_place(self) -> None:
+        """Have the place learned before anything asks for a price, which depends on it."""
+        if self._parts.learn_place is not None:
+            self._reporter.network.submit(self._learn_place)
 
     def _learn_place(self) -> None:
         """Learn where the machine is, and price the run so far with what holds there."""

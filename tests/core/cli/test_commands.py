@@ -330,3 +330,25 @@ def test_sources_names_every_shipped_table_and_its_licence(command):
     tables = Path(carbon_core.data.__file__).parent.rglob("*.csv")
     assert all(table.name in done.stdout for table in tables)
     assert "ODbL" in done.stdout
+
+
+def test_merge_adds_up_the_ranks_and_starts_of_a_training(command, tmp_path):
+    measure = (
+        "from carbon_core import EmissionsTracker\n"
+        "first = EmissionsTracker(log_level='ERROR')\nfirst.start()\nfirst.stop()\n"
+        "with EmissionsTracker(log_level='ERROR') as second:\n"
+        "    second.continue_from(first.segments)\n"
+    )
+    command(code=measure)
+    done = command("merge", "--json")
+    (training,) = json.loads(done.stdout)
+    assert [part["status"] for part in training["parts"]] == ["completed", "completed"]
+    figures = [part["segment"]["energy_kwh"] for part in training["parts"]]
+    assert training["energy_kwh"] == pytest.approx(sum(figures))
+    assert "together" in command("merge", str(tmp_path)).stdout
+
+
+def test_merge_of_a_directory_without_runs_says_so(command, tmp_path):
+    done = command("merge", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds no receipt and no journal" in done.stderr

@@ -1,0 +1,62 @@
+"""``carbon-callbacks merge``: what the ranks and starts of a training took together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from carbon_core.outputs.merging import MISSING, Merged, merge
+from carbon_core.report import figure
+from carbon_core.units import GRAMS_PER_KG
+
+
+def run(directory: Path, *, as_json: bool) -> None:
+    """Put the trainings of a directory together and print them.
+
+    Args:
+        directory: An output directory, or its ``carbon_runs``.
+        as_json: Print JSON instead of tables.
+    """
+    trainings = merge(directory)
+    if not trainings:
+        print(f"{directory} holds no receipt and no journal of a run", file=sys.stderr)
+        raise typer.Exit(2)
+    if as_json:
+        print(json.dumps([_data(training) for training in trainings], indent=2))
+        return
+    for training in trainings:
+        _print_table(training)
+
+
+def _data(training: Merged) -> dict[str, Any]:
+    return {
+        "energy_kwh": training.energy_kwh,
+        "emissions_kg": training.emissions_kg,
+        "parts": [{**part._asdict(), "segment": part.segment._asdict()} for part in training.parts],
+    }
+
+
+def _print_table(training: Merged) -> None:
+    projects = ", ".join(
+        dict.fromkeys(part.project_name for part in training.parts if part.project_name)
+    )
+    table = Table("started (UTC)", "rank", "status", "seconds", "kWh", "gCO2e", title=projects)
+    for part in training.parts:
+        segment = part.segment
+        grams = figure(segment.emissions_kg * GRAMS_PER_KG)
+        rank = "-" if part.rank is None else str(part.rank)
+        seconds, kwh = f"{segment.duration_s:.0f}", figure(segment.energy_kwh)
+        table.add_row(segment.started_at[:19], rank, part.status, seconds, kwh, grams)
+    grams = figure(training.emissions_kg * GRAMS_PER_KG)
+    table.add_section()
+    table.add_row("together", "", "", "", figure(training.energy_kwh), grams)
+    Console().print(table)
+    for part in training.parts:
+        if part.status == MISSING:
+            print(f"run {part.segment.run_id} left no file here; counted as it was last heard of")

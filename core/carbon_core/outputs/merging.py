@@ -1,0 +1,115 @@
+"""Trainings put together from the files of their parts: the ranks of one start, and all its starts.
+
+The parts know of each other by their ids: a receipt or a journal names the earlier starts that its run
+continues and the other ranks that it heard of. Whatever is linked so is one training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from carbon_core.errors import OutputError
+from carbon_core.lineage import merged
+from carbon_core.outputs import journal, receipt
+from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.records import Segment
+
+MISSING = "missing"
+
+
+class Part(NamedTuple):
+    """One process's part of a training.
+
+    Attributes:
+        segment: What it took, as far as is known.
+        status: How its run ended; `MISSING` where another part tells of it and it left no file here.
+        rank: Its rank, or None where it is missing.
+        project_name: Its project, or an empty string where it is missing.
+    """
+
+    segment: Segment
+    status: str
+    rank: int | None
+    project_name: str
+
+
+class Merged(NamedTuple):
+    """A training as the sum of its parts, in the order in which they started."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def energy_kwh(self) -> float:
+        """Energy in kWh, times PUE."""
+        return sum(part.segment.energy_kwh for part in self.parts)
+
+    @property
+    def emissions_kg(self) -> float:
+        """Emissions in kg CO2e."""
+        return sum(part.segment.emissions_kg for part in self.parts)
+
+
+class _File(NamedTuple):
+    part: Part
+    told: tuple[Segment, ...]
+
+
+def merge(directory: Path) -> list[Merged]:
+    """Return the trainings whose files lie in a directory, oldest first.
+
+    Args:
+        directory: An output directory, or its ``carbon_runs``.
+    """
+    runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
+    files = {file.part.segment.run_id: file for file in _files(runs)}
+    trainings = [_merged(ids, files) for ids in _linked(files)]
+    return sorted(trainings, key=lambda training: training.parts[0].segment.started_at)
+
+
+def _files(runs: Path) -> Iterable[_File]:
+    receipts = set()
+    for path in runs.glob(f"*{receipt.SUFFIX}"):
+        with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
+            yield _of_receipt(path)
+            receipts.add(path.name.removesuffix(receipt.SUFFIX))
+    for path in runs.glob(f"*{journal.SUFFIX}"):
+        if path.name.removesuffix(journal.SUFFIX) not in receipts:
+            with contextlib.suppress(OutputError, OSError):
+                report = journal.read(path)
+                run = report.run
+                part = Part(report.segment, report.status, run.rank, run.project_name)
+                yield _File(part, (*report.earlier, *report.others))
+
+
+def _of_receipt(path: Path) -> _File:
+    data = json.loads(path.read_text("utf-8"))
+    run = data["run"]
+    part = Part(receipt.segment(path), data["status"], run["rank"], run["project_name"])
+    told = [*data.get("earlier_starts", ()), *data.get("other_ranks", ())]
+    return _File(part, tuple(Segment(**one) for one in told))
+
+
+def _linked(files: dict[str, _File]) -> list[set[str]]:
+    """Return the ids of runs that know of each other, training by training."""
+    groups: list[set[str]] = []
+    for run_id, file in files.items():
+        group = {run_id, *(one.run_id for one in file.told)}
+        groups, met = [one for one in groups if not one & group], [g for g in groups if g & group]
+        groups.append(group.union(*met))
+    return groups
+
+
+def _merged(ids: set[str], files: dict[str, _File]) -> Merged:
+    here = [files[run_id] for run_id in ids if run_id in files]
+    told = [segment for file in here for segment in file.told]
+    latest = merged([*told, *(file.part.segment for file in here)])
+    return Merged(tuple(_part(segment, files) for segment in latest))
+
+
+def _part(segment: Segment, files: dict[str, _File]) -> Part:
+    file = files.get(segment.run_id)
+    return file.part if file else Part(segment, MISSING, None, "")

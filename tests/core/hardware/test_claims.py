@@ -1,0 +1,150 @@
+"""Claims: of the ranks of one job on one machine, exactly one counts each device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import carbon_core
+from carbon_core.clock import SystemClock
+from carbon_core.hardware.claims import Claimed, Claims, kept_with
+from carbon_core.methods import NVML_ENERGY
+from carbon_core.records import Device, Reading
+
+if not hasattr(os, "getuid"):
+    pytest.skip("locks by user are for POSIX systems", allow_module_level=True)
+
+GPUS = ["gpu:a", "gpu:b", "gpu:c"]
+
+
+class Boards:
+    """A meter of several devices."""
+
+    period_s = 1.0
+
+    def __init__(self, *ids: str) -> None:
+        self.devices = [Device(one, "gpu", one, NVML_ENERGY) for one in ids]
+        self.closed = False
+
+    def read(self) -> list[Reading]:
+        return [Reading(device.id, 1, 2.0) for device in self.devices]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "claims"
+
+
+def taken(claims: Claims, ids: list[str]) -> frozenset[str]:
+    claims.take(ids)
+    return claims.held
+
+
+def test_the_first_rank_takes_all_that_it_sees_and_another_one_the_rest(directory):
+    first = Claims(directory, "job", first=True)
+    second = Claims(directory, "job", first=False)
+    assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
+    assert taken(second, GPUS) == {"gpu:c"}
+
+
+def test_the_other_ranks_wait_for_the_first(directory):
+    second = Claims(directory, "job", first=False)
+    thread = threading.Thread(target=lambda: second.take(GPUS))
+    thread.start()
+    first = Claims(directory, "job", first=True)
+    assert taken(first, GPUS) == set(GPUS)
+    thread.join(10)
+    assert second.held == set()
+
+
+def test_where_the_first_rank_never_comes_the_others_take_what_they_see(directory, monkeypatch):
+    monkeypatch.setattr("carbon_core.hardware.claims._PATIENCE_S", 0.1)
+    second, third = (Claims(directory, "job", first=False) for _ in range(2))
+    assert taken(second, GPUS) == set(GPUS)
+    assert taken(third, GPUS) == set()
+
+
+def test_where_no_launcher_tells_the_first_to_come_is_the_first(directory):
+    ranks = [Claims(directory, "job", first=None) for _ in range(3)]
+    assert [rank.first for rank in ranks] == [True, False, False]
+    assert sorted(one for rank in ranks for one in taken(rank, GPUS)) == GPUS
+
+
+def test_jobs_beside_each_other_each_count_the_machine(directory):
+    one, other = (Claims(directory, name, first=True) for name in ("one", "other"))
+    assert taken(one, GPUS) == taken(other, GPUS) == set(GPUS)
+
+
+def test_the_next_run_of_a_job_can_take_what_the_last_one_gave_up(directory):
+    last = Claims(directory, "job", first=True)
+    last.take(GPUS)
+    last.release()
+    assert last.held == set()
+    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+
+
+def test_what_a_killed_rank_held_is_free(directory):
+    program = (
+        "import os, pathlib\nfrom carbon_core.hardware.claims import Claims\n"
+        f"claims = Claims(pathlib.Path({str(directory)!r}), 'job', first=True)\n"
+        "claims.take(['gpu:a'])\nprint(*claims.held)\nos.kill(os.getpid(), 9)"
+    )
+    core = str(Path(carbon_core.__file__).parents[1])
+    environ = {**os.environ, "PYTHONPATH": core}
+    done = subprocess.run([sys.executable, "-u", "-c", program], env=environ, capture_output=True)
+    assert done.stdout == b"gpu:a\n"
+    assert taken(Claims(directory, "job", first=True), ["gpu:a"]) == {"gpu:a"}
+
+
+def test_a_meter_shows_the_devices_that_are_claimed(directory):
+    rival = Claims(directory, "job", first=True)
+    rival.take(["gpu:b", "gpu:c"])
+    mine = Claims(directory, "job", first=False)
+    mine.take(GPUS)
+    meter = Boards("gpu:a", "gpu:b")
+    part = Claimed(meter, mine)
+    assert [device.id for device in part.devices] == ["gpu:a"]
+    assert [reading.device_id for reading in part.read()] == ["gpu:a"]
+    part.close()
+    assert (part.period_s, meter.closed) == (1.0, True)
+
+
+def test_claims_last_as_long_as_the_meters(directory):
+    mine = Claims(directory, "job", first=True)
+    mine.take(GPUS)
+    boards = Boards(*GPUS)
+    (meter,) = kept_with([boards], mine)
+    assert len(meter.read()) == len(meter.devices) == 3
+    assert taken(Claims(directory, "job", first=False), GPUS) == set()
+    meter.close()
+    assert boards.closed
+    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+
+
+def test_a_rank_without_meters_claims_nothing(directory):
+    mine = Claims(directory, "job", first=None)
+    assert kept_with([], mine) == []
+    assert Claims(directory, "job", first=None).first
+
+
+def test_a_directory_of_another_user_or_a_link_is_not_used(tmp_path):
+    link = tmp_path / "link"
+    (tmp_path / "real").mkdir()
+    link.symlink_to(tmp_path / "real")
+    with pytest.raises(OSError, match="not a directory of this user"):
+        Claims(link, "job", first=True)
+
+
+def test_nobody_waits_without_end(directory, monkeypatch):
+    monkeypatch.setattr("carbon_core.hardware.claims._PATIENCE_S", 0.2)
+    before_ns = SystemClock().monotonic_ns()
+    Claims(directory, "job", first=False).take([])
+    assert SystemClock().monotonic_ns() - before_ns < 5e9
