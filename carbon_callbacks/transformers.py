@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Sized
+from pathlib import Path
 from typing import Any
 
+from carbon_callbacks._hf_trainer import add_to_cards, caller_with, put_second
 from carbon_callbacks._training.metrics import Progress
 from carbon_callbacks._training.watching import Watching
+from carbon_callbacks.model_card import write_entry
+from carbon_core import card_entry
 
 try:
     from transformers import TrainerCallback
@@ -45,7 +49,12 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self._training.guard():
-            _move_before_reporters(self)
+            handler = caller_with("callbacks", self)
+            if handler is not None:
+                put_second(handler.callbacks, self)
+            trainer = caller_with("create_model_card")
+            if trainer is not None:
+                add_to_cards(trainer, self.write_model_card)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.forget_restored()
@@ -89,6 +98,20 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
+
+    def write_model_card(self, path: str | os.PathLike[str], training_type: str = "") -> None:
+        """Put the emissions of the training so far into a model card.
+
+        The Trainer's own cards (`create_model_card`, `push_to_hub`) have them already.
+
+        Args:
+            path: A ``README.md``.
+            training_type: ``pre-training`` or ``fine-tuning``.
+        """
+        with self._training.guard():
+            report = self._training.tracker.report()
+            if report is not None and report.components:
+                write_entry(Path(path), card_entry(report, training_type))
 
     def _stop_if_spent(self, args: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end.
@@ -143,22 +166,3 @@ def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:
     logs.update(metrics)
     if state.log_history and state.log_history[-1].get("step") == state.global_step:
         state.log_history[-1].update(metrics)
-
-
-def _move_before_reporters(callback: EmissionsCallback) -> None:
-    """Move a callback ahead of the reporters, which would otherwise log before it has added anything.
-
-    The Trainer puts the user's callbacks last and does not hand its handler to them; the handler is
-    the caller of this hook. Where it cannot be found, everything but the reporters still works.
-    """
-    frame = sys._getframe(2)
-    for _ in range(4):
-        callbacks = getattr(frame.f_locals.get("self"), "callbacks", None)
-        if isinstance(callbacks, list) and callback in callbacks:
-            # Moving up within the list that is being iterated skips nobody: who follows stays put.
-            callbacks.remove(callback)
-            callbacks.insert(1 if callbacks else 0, callback)
-            return
-        if frame.f_back is None:
-            return
-        frame = frame.f_back

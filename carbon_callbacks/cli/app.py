@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect, merge, reprice
+from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice
 from carbon_core.data import text
 
 app = typer.Typer(
@@ -83,6 +83,22 @@ def merge_command(
 ) -> None:
     """Add up the ranks and the starts of each training, also after a crash, and name what is missing."""
     merge.run(directory, as_json=json)
+
+
+@app.command("model-card")
+def model_card_command(
+    directory: Annotated[
+        Path,
+        typer.Argument(help="A model's directory, with README.md.", exists=True, file_okay=False),
+    ],
+    receipt: Annotated[
+        Path | None,
+        typer.Option(help="Receipt of the run; else the latest there or here.", dir_okay=False),
+    ] = None,
+    training_type: Annotated[str, typer.Option(help="pre-training or fine-tuning.")] = "",
+) -> None:
+    """Write the emissions of a finished training into its model card, as the Hub reads them."""
+    model_card.run(directory, receipt_path=receipt, training_type=training_type)
 
 
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]

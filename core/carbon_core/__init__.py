@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         OutputError,
     )
     from carbon_core.lineage import segments_of, state_of
+    from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report, figure
@@ -43,6 +44,7 @@ _HOMES = {
     "Segment": "records",
     "Tracker": "tracker.tracker",
     "Window": "records",
+    "card_entry": "outputs.card_entry",
     "figure": "report",
     "segments_of": "lineage",
     "state_of": "lineage",
@@ -65,6 +67,7 @@ __all__ = [
     "Segment",
     "Tracker",
     "Window",
+    "card_entry",
     "figure",
     "segments_of",
     "state_of",

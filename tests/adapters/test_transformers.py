@@ -1,6 +1,7 @@
 """The callback in the Hugging Face Trainer."""
 # ruff: noqa: E402 - without the framework, nothing below can be imported
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 transformers = pytest.importorskip("transformers")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from adapters.contract import (
     EPOCHS,
@@ -24,6 +26,7 @@ from adapters.contract import (
     World,
     clockwork,
     nothing,
+    raising,
     receipts,
     rows,
     threads_of_ours,
@@ -59,6 +62,7 @@ class Model(torch.nn.Module):
         self.net = torch.nn.Sequential(
             torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
         )
+        self.config = transformers.PretrainedConfig()
         self._on_batch = on_batch
 
     def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
@@ -291,6 +295,76 @@ class TestTransformers(ContractWithoutEnd):
         assert "validate" not in seen
         assert "checkpoint" not in seen
         assert seen.count("train") == EPOCHS
+
+    # --- its model card ------------------------------------------------------------------------
+
+    def card(self) -> Any:
+        return huggingface_hub.ModelCard.load("trainer/README.md").data["co2_eq_emissions"]
+
+    def test_the_card_has_the_emissions_in_grams_and_the_hub_s_library_reads_them(self, machine):
+        callback = EmissionsCallback(country_iso_code="FRA")
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer.train()
+        trainer.create_model_card(model_name="digits")
+        card = self.card()
+        assert card["emissions"] == round(callback.report.emissions_kg.value * 1000, 4) > 0
+        assert card["source"].startswith("carbon-callbacks ")
+        assert card["training_type"] == "pre-training"
+        assert card["geographical_location"] == "France"
+        assert (
+            "e-" not in (Path("trainer") / "README.md").read_text().partition("emissions:")[2][:12]
+        )
+
+    def test_the_card_has_them_again_after_its_rewriting(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer.train()
+        trainer.create_model_card(model_name="digits", tags=["one"])
+        first = self.card()
+        trainer.create_model_card(model_name="digits", tags=["two"])
+        assert self.card() == first
+        text = (Path("trainer") / "README.md").read_text()
+        assert "# digits" in text
+        assert {"one", "two"} <= set(huggingface_hub.ModelCard(text).data.tags)
+
+    def test_a_fine_tuned_model_is_called_so(self, machine):
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        trainer.train()
+        trainer.model.config = transformers.PretrainedConfig(name_or_path="somebody/model")
+        trainer.create_model_card(finetuned_from="somebody/model", tasks=[])
+        assert self.card()["training_type"] == "fine-tuning"
+
+    def test_a_card_before_any_training_is_the_trainer_s_own(self):
+        trainer = self.world.trainer(EmissionsCallback())
+        trainer.create_model_card(model_name="digits")
+        data = huggingface_hub.ModelCard.load("trainer/README.md").data
+        assert "co2_eq_emissions" not in data.to_dict()
+
+    def test_a_copied_trainer_writes_its_own_card(self, machine):
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        other = copy.deepcopy(trainer)
+        assert other.create_model_card.args[0] is other
+        assert other.create_model_card.args[1].__self__ in other.callback_handler.callbacks
+
+    def test_a_card_that_cannot_be_amended_is_told_of(self, machine, monkeypatch, caplog):
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        trainer.train()
+        monkeypatch.setattr(huggingface_hub.ModelCard, "save", raising(OSError("read-only")))
+        trainer.create_model_card()
+        assert (Path("trainer") / "README.md").exists()
+        assert len([text for text in caplog.messages if "read-only" in text]) == 1
+
+    def test_the_command_writes_the_card_later(self, machine, capsys):
+        from carbon_callbacks.cli import model_card
+
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(on_batch=clockwork(machine.clock))
+        trainer.add_callback(callback)  # too late to be asked for a card
+        trainer.train()
+        trainer.create_model_card()
+        model_card.run(Path("trainer"), receipt_path=None, training_type="fine-tuning")
+        assert self.card()["emissions"] == round(callback.report.emissions_kg.value * 1000, 4)
+        assert "trainer/README.md" in capsys.readouterr().out
 
     # --- its ends ------------------------------------------------------------------------------
 

@@ -1,0 +1,57 @@
+"""``carbon-callbacks model-card``: the emissions of a finished training into its model card."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from carbon_callbacks.model_card import write_entry
+from carbon_core.outputs import receipt
+from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.outputs.card_entry import entry_of_receipt
+
+
+def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> None:
+    """Write the emissions of a run into ``README.md`` of a model and print them.
+
+    Args:
+        directory: The model's directory.
+        receipt_path: The receipt; by default the latest in the model's directory or the present one.
+        training_type: ``pre-training`` or ``fine-tuning``, or an empty string.
+    """
+    path = receipt_path or _latest(directory, Path())
+    card = directory / "README.md"
+    if path is None:
+        _fail(f"no receipt in {directory / RUNS_DIRECTORY} nor in {RUNS_DIRECTORY}: use --receipt")
+    if not card.is_file():
+        _fail(f"{card} is not there: create the model card first (Trainer.create_model_card)")
+    try:
+        entry = entry_of_receipt(_read(path), training_type)
+        write_entry(card, entry)
+    except ImportError:
+        _fail("this needs huggingface_hub: pip install 'carbon-callbacks[transformers]'")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _fail(f"{path} could not be put into {card}: {error!r}")
+    print(f"{card}: {json.dumps(entry)}")
+
+
+def _latest(*directories: Path) -> Path | None:
+    found = [
+        path
+        for directory in directories
+        for path in (directory / RUNS_DIRECTORY).glob(f"*{receipt.SUFFIX}")
+    ]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _fail(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)
+    raise typer.Exit(2)

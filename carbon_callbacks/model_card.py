@@ -1,0 +1,28 @@
+"""Emissions in a model card: the metadata at the head of a ``README.md``, as the Hub reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+KEY = "co2_eq_emissions"
+
+
+def write_entry(path: Path, entry: Mapping[str, Any]) -> None:
+    """Put emissions into a model card, in the place of those that it has; nothing else changes.
+
+    Args:
+        path: The ``README.md`` of a model.
+        entry: The value of ``co2_eq_emissions``.
+
+    Raises:
+        ImportError: huggingface_hub is not installed; it comes with transformers.
+        OSError: The file cannot be read or written.
+    """
+    from huggingface_hub import ModelCard
+
+    # The text of a card may not be trusted to be UTF-8 with Unix line ends; the library knows.
+    card = ModelCard.load(path, ignore_metadata_errors=True)
+    card.data[KEY] = dict(entry)
+    card.save(path)

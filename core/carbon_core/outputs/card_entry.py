@@ -1,0 +1,55 @@
+"""What a model card says of a training: the Hub's ``co2_eq_emissions``, in grams.
+
+The keys are those of https://huggingface.co/docs/hub/model-cards-co2. The Hub reads the first number of
+``emissions``, so it is a plain float without an exponent; cards in kilograms are a common mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from carbon_core.outputs.receipt import receipt
+from carbon_core.report import Report
+from carbon_core.units import GRAMS_PER_KG
+
+# Python and YAML write smaller numbers with an exponent.
+_DECIMALS = 4
+
+
+def card_entry(report: Report, training_type: str = "") -> dict[str, Any]:
+    """Return the entry for a run and all that it continues.
+
+    Args:
+        report: The run.
+        training_type: ``pre-training`` or ``fine-tuning``, or an empty string where nobody knows.
+    """
+    return entry_of_receipt(receipt(report), training_type)
+
+
+def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[str, Any]:
+    """Return the entry for the run that a receipt tells of.
+
+    Args:
+        data: The receipt.
+        training_type: As for `card_entry`.
+
+    Raises:
+        KeyError: It is no receipt.
+    """
+    sources = dict.fromkeys(one["source"] for one in data["intensities"])
+    version = data["run"]["package_version"]
+    entry = {
+        "emissions": round(data["training"]["emissions_kg"] * GRAMS_PER_KG, _DECIMALS),
+        "source": "; ".join([f"carbon-callbacks {version}", *sources]),
+        "training_type": training_type,
+        "geographical_location": data["run"]["country_name"],
+        "hardware_used": _hardware(data["host"]),
+    }
+    return {key: value for key, value in entry.items() if value != ""}
+
+
+def _hardware(host: Mapping[str, Any]) -> str:
+    gpus = list(host["gpu_models"])
+    counted = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join(counted or [host["cpu_model"] or ""])
