@@ -8,10 +8,13 @@ rank was given tells, and is told, nothing.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 _PATIENCE = timedelta(seconds=3)
+# How often each name has met in this process. The store outlives callbacks and keeps what was decided.
+_meetings: Counter[str] = Counter()
 
 
 class Ranks:
@@ -19,27 +22,27 @@ class Ranks:
 
     Attributes:
         agreed: Whether all of them do, so that each may wait for all.
+        apart: Whether there are others of which this one knows nothing.
     """
 
     def __init__(self) -> None:
-        self.agreed = False
-        self._meetings = 0
+        self.agreed = self.apart = False
 
     def meet(self, name: str) -> bool:
-        """Find out whether every rank has a callback of this name; tell whether all others do.
+        """Find out whether every rank of several has a callback of this name; tell whether it does.
 
         Takes as long as the ranks are apart, and `_PATIENCE` where one never comes.
 
         Args:
             name: The callback's name: the same on all ranks.
         """
-        self._meetings += 1
-        self.agreed = False
+        _meetings[name] += 1
+        self.agreed, self.apart = False, True
         distributed = _distributed()
         if distributed is None:
-            return True
+            return False
         store = distributed.distributed_c10d._get_default_store()
-        prefix = f"carbon_callbacks/{name}/{self._meetings}"
+        prefix = f"carbon_callbacks/{name}/{_meetings[name]}"
         keys = [f"{prefix}/{rank}" for rank in range(distributed.get_world_size())]
         store.set(keys[distributed.get_rank()], "here")
         try:
@@ -49,6 +52,7 @@ class Ranks:
             vote = b"apart"
         # The first to decide decides for all.
         self.agreed = store.compare_set(f"{prefix}/decision", "", vote.decode()) == b"together"
+        self.apart = not self.agreed
         return self.agreed
 
     def gather(self, share: Any) -> list[Any]:
@@ -64,8 +68,11 @@ class Ranks:
         return shares
 
     def any(self, decision: bool) -> bool:
-        """Return whether any rank decides so; every rank that agreed must come here."""
-        return any(self.gather(decision))
+        """Return whether any rank decides so; every rank that agreed must come here.
+
+        Ranks that are apart decide nothing: one that stopped alone would hang the others.
+        """
+        return not self.apart and any(self.gather(decision))
 
 
 def _distributed() -> Any:

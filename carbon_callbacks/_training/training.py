@@ -135,10 +135,11 @@ class Training:
             self.tracker.start()
             self.tracker.continue_from(restored)
         with self.guard():
-            self._ranks = Ranks() if alone else self._ranks
+            self._ranks = Ranks()
             if not alone and not self._ranks.meet(self.name):
                 self.tracker.complain(
-                    "not every rank has this callback (or one was late); each counts on its own"
+                    "not every rank has this callback (or one was late); each counts on its own, "
+                    "and a budget stops none of them"
                 )
 
     def phase(self, name: str) -> None:
