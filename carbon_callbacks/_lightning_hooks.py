@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from carbon_callbacks._lightning_trainer import fraction_done, progress_of
 from carbon_callbacks._training.metrics import Progress
 from carbon_callbacks._training.watching import Watching
 from carbon_core import status_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PREFIX = "carbon/"
 MONITORED = ("energy_kwh", "emissions_kg", "epoch_energy_kwh", "epoch_emissions_kg")
@@ -23,6 +26,10 @@ class LightningHooks(Watching):
     Args:
         name: Tells this callback from others in checkpoints; the project's name by default.
         forecast: Whether to log what the whole training will take.
+        sync: Whether to wait for the accelerator's queue where a phase ends.
+        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has become
+            better is logged.
+        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         prog_bar: Whether the progress bar shows the energy.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
@@ -35,6 +42,14 @@ class LightningHooks(Watching):
         self._prog_bar = prog_bar
         self._saving = False
         self._first_epoch = 0
+        self._automatic = False
+
+    @classmethod
+    def automatic(cls) -> Self:
+        """Return a callback that leaves a Trainer to those that its user gave it."""
+        callback = cls(name="auto")
+        callback._automatic = True
+        return callback
 
     @property
     def state_key(self) -> str:
@@ -45,6 +60,10 @@ class LightningHooks(Watching):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self._training.forget_restored()
+        if self._automatic:
+            self._training.stands_aside = any(
+                isinstance(other, Watching) and other is not self for other in trainer.callbacks
+            )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._training.restore(state_dict)
@@ -65,9 +84,12 @@ class LightningHooks(Watching):
         self._first_epoch = trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._training.epoch_begin(_fraction(trainer, trainer.current_epoch))
+        self._training.epoch_begin(fraction_done(trainer, trainer.current_epoch))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if not self._training.active:
+            return
+        self._training.improve(trainer.callback_metrics)
         metrics = self._training.epoch_end(self._progress(trainer))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
@@ -120,6 +142,14 @@ class LightningHooks(Watching):
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self._close(trainer, exception)
 
+    def __iter__(self) -> NoReturn:
+        # What a Trainer of the other package asks of a callback that stands alone, not in a list.
+        raise TypeError(
+            f"{type(self).__module__}.EmissionsCallback alone is for Trainers of its own package: "
+            "put it in a list, or import it from the other one of carbon_callbacks.lightning and "
+            "carbon_callbacks.pytorch_lightning"
+        )
+
     def __getstate__(self) -> dict[str, Any]:
         # Lightning puts `log` and `log_dict` on its callbacks: bound methods of the whole module.
         injected = ("log", "log_dict")
@@ -137,12 +167,8 @@ class LightningHooks(Watching):
             trainer.should_stop = self._training.should_stop() or trainer.should_stop
 
     def _progress(self, trainer: Any) -> Progress:
-        epochs = trainer.current_epoch + 1
         with self._training.guard():
-            samples = samples_of_epoch(trainer)
-            if samples is not None:
-                samples *= epochs - self._first_epoch
-            return Progress(_fraction(trainer, epochs), samples)
+            return progress_of(trainer, self._first_epoch)
         return Progress()
 
     def _close(self, trainer: Any, exception: BaseException | None) -> None:
@@ -155,25 +181,3 @@ class LightningHooks(Watching):
             }
             for logger in trainer.loggers if totals else ():
                 logger.log_metrics(totals, step=trainer.global_step)
-
-
-def _fraction(trainer: Any, epochs: float) -> float | None:
-    """Return the part of the training (0 to 1) that is done after some epochs, if it has an end."""
-    parts = []
-    if trainer.max_epochs and trainer.max_epochs > 0:
-        parts.append(epochs / trainer.max_epochs)
-    if trainer.max_steps > 0:
-        parts.append(trainer.global_step / trainer.max_steps)
-    return max(parts, default=None)
-
-
-def samples_of_epoch(trainer: Any) -> float | None:
-    """Return how many samples an epoch has, of all ranks together; None where nobody knows."""
-    loader = trainer.train_dataloader
-    batch_size = getattr(loader, "batch_size", None)
-    if batch_size is None:
-        return None
-    batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-    seen = float(batches * batch_size * trainer.world_size)
-    dataset = getattr(loader, "dataset", None)
-    return min(seen, float(len(dataset))) if isinstance(dataset, Sized) else seen

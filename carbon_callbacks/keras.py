@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NoReturn
 
+from carbon_callbacks._training.improvement import ENERGY_PER_IMPROVEMENT
 from carbon_callbacks._training.metrics import Progress
 from carbon_callbacks._training.watching import Watching
 
@@ -32,6 +34,10 @@ class EmissionsCallback(Watching, Callback):
     Args:
         name: Tells this callback from others; the project's name by default.
         forecast: Whether to log what the whole training will take.
+        sync: Whether to wait for the accelerator's queue where a phase ends.
+        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has become
+            better is logged.
+        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         samples_per_epoch: Training samples of an epoch, which Keras tells nobody; with it, samples per
             kWh are logged.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
@@ -50,6 +56,13 @@ class EmissionsCallback(Watching, Callback):
         """Note that a call of the user's begins: a fit that raised is over."""
         super().set_model(model)
         self._fitting = False
+
+    def _implements_train_batch_hooks(self) -> NoReturn:
+        # What the package tf_keras asks of its callbacks, and Keras 3 does not.
+        raise TypeError(
+            "EmissionsCallback is for models of Keras 3; this one is of the package tf_keras. Unset "
+            "TF_USE_LEGACY_KERAS, or measure with carbon_callbacks.EmissionsTracker around fit()"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # The model is its trainer's, and may be neither small nor picklable.
@@ -72,8 +85,11 @@ class EmissionsCallback(Watching, Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         epochs, samples = epoch + 1 - (self._first_epoch or 0), self._samples_per_epoch
         progress = Progress(self._fraction(epoch + 1), samples and samples * epochs)
+        self._training.improve(logs)
         metrics = self._training.epoch_end(progress)
         if logs is not None:
+            if self._training.improvement_of:
+                logs[ENERGY_PER_IMPROVEMENT] = math.nan  # CSVLogger wants every name at once
             logs.update(metrics)
         if self._training.should_stop():
             self.model.stop_training = True

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sized
-from pathlib import Path
 from typing import Any
 
-from carbon_callbacks._hf_trainer import add_to_cards, caller_with, put_second
+from carbon_callbacks._hf_trainer import TrainerKnown
 from carbon_callbacks._training.metrics import Progress
-from carbon_callbacks._training.watching import Watching
-from carbon_callbacks.model_card import write_entry
-from carbon_core import card_entry
 
 try:
     from transformers import TrainerCallback
@@ -24,17 +19,20 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 
-class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
-    """Measures `Trainer.train`, and adds the totals to every log of the training.
+class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
+    """Measures `Trainer.train`, `evaluate` and `predict`, and adds what they took to their logs.
 
     ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in
-    ``state.log_history`` and in ``TrainOutput.metrics``; checkpoints hold what the training took so far,
-    so that one that resumes adds up. The Trainer tells nobody about an exception; the run is then closed
-    by the next training, at exit, or at once in a ``with callback:`` block.
+    ``state.log_history`` and in ``TrainOutput.metrics``, ``eval_energy_kwh`` in the metrics of an
+    evaluation; checkpoints hold what the training took so far, so that one that resumes adds up.
 
     Args:
         name: Tells this callback from others in checkpoints; the project's name by default.
         forecast: Whether to log what the whole training will take.
+        sync: Whether to wait for the accelerator's queue where a phase ends.
+        improvement_of: A metric, such as ``eval_loss``: the energy for each unit by which it has become
+            better is logged.
+        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
@@ -48,15 +46,10 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
     # hook                        event
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        with self._training.guard():
-            handler = caller_with("callbacks", self)
-            if handler is not None:
-                put_second(handler.callbacks, self)
-            trainer = caller_with("create_model_card")
-            if trainer is not None:
-                add_to_cards(trainer, self.write_model_card)
+        self.meet_trainer()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.meet_trainer()  # it may have been added later
         self._training.forget_restored()
         if self._key in state.stateful_callbacks:
             self._training.restore(state.stateful_callbacks[self._key])
@@ -88,30 +81,26 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        evaluation = logs is None or any(key.startswith("eval_") for key in logs)
-        if logs is not None and not evaluation and self._training.active:
-            if "train_runtime" in logs:
-                self._training.phase("end")
-            metrics = self._training.metrics(self._progress(state, kwargs, logs))
-            with self._training.guard():
-                _add(logs, state, metrics)
+        if logs is None or not self._training.active:
+            return
+        self._training.improve(logs)
+        last = "train_runtime" in logs
+        if last:
+            self._training.phase("end")
+        elif prefix := _evaluated(logs):
+            _add(logs, state, self.evaluation_metrics(prefix))
+            return
+        progress = self._progress(state, kwargs, logs)
+        _add(logs, state, self._training.metrics(progress, phases=last))
+
+    def on_predict(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any
+    ) -> None:
+        if self._training.active and (prefix := _evaluated(metrics)):
+            metrics.update(self.evaluation_metrics(prefix))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
-
-    def write_model_card(self, path: str | os.PathLike[str], training_type: str = "") -> None:
-        """Put the emissions of the training so far into a model card.
-
-        The Trainer's own cards (`create_model_card`, `push_to_hub`) have them already.
-
-        Args:
-            path: A ``README.md``.
-            training_type: ``pre-training`` or ``fine-tuning``.
-        """
-        with self._training.guard():
-            report = self._training.tracker.report()
-            if report is not None and report.components:
-                write_entry(Path(path), card_entry(report, training_type))
 
     def _stop_if_spent(self, args: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end.
@@ -159,6 +148,12 @@ class EmissionsCallback(Watching, TrainerCallback):  # pyright: ignore[reportGen
 def _fraction(state: Any) -> float | None:
     """Return the part of the training (0 to 1) that is done, if it has an end."""
     return state.global_step / state.max_steps if state.max_steps > 0 else None
+
+
+def _evaluated(logs: dict[str, Any]) -> str:
+    """Return the prefix of an evaluation's metrics; an empty string if these are none."""
+    times = [key for key in logs if key.endswith("_runtime") and key != "train_runtime"]
+    return times[0].removesuffix("runtime") if times else ""
 
 
 def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:

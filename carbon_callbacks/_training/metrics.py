@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from carbon_core import Report, Segment
+from carbon_core import Report, Segment, units
 
 Figures = dict[str, float]
 
 EPOCH_PREFIX = "epoch_"
 _INTENSITY = "carbon_intensity_g_per_kwh"
-_PER_EPOCH = ("energy_kwh", "emissions_kg")
-_GRAMS_PER_KG = 1000.0
+_PER_WINDOW = ("energy_kwh", "emissions_kg")
 
 
 class Progress(NamedTuple):
@@ -35,6 +34,7 @@ class Share(NamedTuple):
     Attributes:
         totals: Figures of its run so far; empty where another rank measures its hardware.
         epoch: Figures of the epoch that ended last.
+        phases: Energy of each phase that has ended.
         trained_kwh: Energy since the first epoch of this start began.
         trained_s: Seconds since then.
         own: Its run, as a segment; None where it measures nothing.
@@ -43,6 +43,7 @@ class Share(NamedTuple):
 
     totals: Figures
     epoch: Figures
+    phases: Figures
     trained_kwh: float = 0.0
     trained_s: float = 0.0
     own: Segment | None = None
@@ -72,18 +73,26 @@ def summed(shares: Iterable[Figures]) -> Figures:
         for name, value in share.items():
             total[name] = total.get(name, 0.0) + value if name != _INTENSITY else value
     if total.get("energy_kwh"):
-        total[_INTENSITY] = total["emissions_kg"] * _GRAMS_PER_KG / total["energy_kwh"]
+        total[_INTENSITY] = total["emissions_kg"] * units.GRAMS_PER_KG / total["energy_kwh"]
     return total
 
 
 def kg_per_kwh(totals: Mapping[str, float]) -> float:
     """Return the mean intensity of some totals in kg CO2e per kWh."""
-    return totals.get(_INTENSITY, 0.0) / _GRAMS_PER_KG
+    return totals.get(_INTENSITY, 0.0) / units.GRAMS_PER_KG
 
 
-def of_epoch(epoch: Figures) -> Figures:
-    """Return what is logged of an epoch."""
-    return {EPOCH_PREFIX + name: epoch[name] for name in _PER_EPOCH if name in epoch}
+def of_window(figures: Figures, prefix: str) -> Figures:
+    """Return what is logged of an epoch or an evaluation."""
+    return {prefix + name: figures[name] for name in _PER_WINDOW if name in figures}
+
+
+def of_phases(report: Report | None) -> Figures:
+    """Return what each phase took that has ended."""
+    if report is None or not report.components:
+        return {}
+    factor = report.run.pue
+    return {f"{one.name}_energy_kwh": units.kwh(one.joules) * factor for one in report.phases}
 
 
 def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Figures:
@@ -100,8 +109,10 @@ def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Fi
 
 def of_work(totals: Mapping[str, float], progress: Progress) -> Figures:
     """Return how much was learned from for the energy; nothing where it is not known."""
-    kwh = totals.get("energy_kwh", 0.0)
-    if kwh <= 0:
-        return {}
-    work = {"samples": progress.samples, "tokens": progress.tokens}
-    return {f"{name}_per_kwh": count / kwh for name, count in work.items() if count is not None}
+    energy_kwh = totals.get("energy_kwh", 0.0)
+    figures: Figures = {}
+    for unit, count in (("sample", progress.samples), ("token", progress.tokens)):
+        if energy_kwh > 0 and count:
+            figures[f"{unit}s_per_kwh"] = count / energy_kwh
+            figures[f"j_per_{unit}"] = units.joules(energy_kwh) / count
+    return figures

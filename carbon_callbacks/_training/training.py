@@ -15,56 +15,48 @@ ranks, for as long as they are apart.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from carbon_callbacks._training.course import NOTHING_KNOWN, Course
 from carbon_callbacks._training.devices import drain_devices
-from carbon_callbacks._training.forecast import Laps
+from carbon_callbacks._training.improvement import Improvement
 from carbon_callbacks._training.metrics import (
     Figures,
     Progress,
     Share,
     figures_of,
-    kg_per_kwh,
-    of_all_starts,
-    of_epoch,
-    of_work,
+    of_window,
     summed,
 )
 from carbon_callbacks._training.ranks import Ranks
-from carbon_core import EmissionsTracker, OpenWindow, Report, Segment, segments_of, state_of
-
-_NOTHING_KNOWN = Progress()
+from carbon_core import (
+    ConfigError,
+    EmissionsTracker,
+    OpenWindow,
+    Parts,
+    Report,
+    Segment,
+    segments_of,
+    state_of,
+    status_of,
+)
 
 
 class _TrainingTracker(EmissionsTracker):
-    """A tracker whose runs begin in the phase before the first batch."""
-
-    _first_phase = "setup"
-
-
-@dataclass
-class _Course:
-    """What is known of a training that goes on.
+    """A tracker whose runs begin in the phase before the first batch.
 
     Attributes:
-        phase: The phase that it is in; an empty string outside of any training.
-        others: Totals of the other ranks, as they told them last.
-        epoch: The window of the present epoch.
-        epoch_figures: Figures of the epoch that ended last.
-        trained: The window since the first epoch began.
-        kwh: Energy of `trained` by progress.
-        seconds: Time of `trained` by progress.
+        sync: Whether the devices' queues are waited for where a phase ends.
     """
 
-    phase: str = ""
-    others: list[Figures] = field(default_factory=list)
-    epoch: OpenWindow | None = None
-    epoch_figures: Figures = field(default_factory=dict)
-    trained: OpenWindow | None = None
-    kwh: Laps = field(default_factory=lambda: Laps(0.0))
-    seconds: Laps = field(default_factory=lambda: Laps(0.0))
+    _first_phase = "setup"
+    sync = True
+
+    def make_parts(self, run_id: str) -> Parts:
+        parts = super().make_parts(run_id)
+        return replace(parts, facts=replace(parts.facts, phases_synced=self.sync))
 
 
 class Training:
@@ -74,26 +66,47 @@ class Training:
         tracker: What measures.
         name: Tells this callback from others: in checkpoints, and to the other ranks.
         may_stop: Whether the settings have a budget that ends the training.
+        improvement_of: The metric whose improvement is compared with the energy, or None.
+        stands_aside: Whether another callback measures this training, so that this one does nothing.
 
     Args:
         name: As above; the project's name by default.
         forecast: Whether the metrics hold a forecast.
+        sync: Whether to wait for the devices' queues where a phase ends.
+        improvement_of: The metric whose improvement is compared with the energy.
+        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         **overrides: Settings of the tracker.
 
     Raises:
         ConfigError: An argument is wrong; before training starts.
     """
 
-    def __init__(self, name: str | None = None, *, forecast: bool = True, **overrides: Any) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        forecast: bool = True,
+        sync: bool = True,
+        improvement_of: str | None = None,
+        improvement_mode: str = "min",
+        **overrides: Any,
+    ) -> None:
+        if improvement_mode not in ("min", "max"):
+            raise ConfigError(f"improvement_mode must be 'min' or 'max', got {improvement_mode!r}")
         self.tracker = _TrainingTracker(**overrides)
+        self.tracker.sync = sync
+        self.improvement_of = improvement_of
+        self._upwards = improvement_mode == "max"
         settings = self.tracker.settings
         self.name = name or settings.project_name
         limits = settings.budget_kwh, settings.budget_kg_co2e
         self.may_stop = any(limits) and settings.on_budget == "stop"
+        self.stands_aside = False
         self._forecasts = forecast
+        self._trained: Report | None = None
         self._restored: tuple[Segment, ...] = ()
         self._ranks = Ranks()
-        self._course = _Course()
+        self._course = Course()
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -115,8 +128,14 @@ class Training:
 
     @property
     def report(self) -> Report | None:
-        """The totals of the training that ended last."""
+        """The totals of the run that ended last."""
         return self.tracker.final_report
+
+    def report_of_training(self) -> Report | None:
+        """Return the totals of the training that goes on, or ended last: no evaluation's."""
+        if self.running and not self._course.alone:
+            return self.tracker.report()
+        return self._trained
 
     # --- its life --------------------------------------------------------------------------------
 
@@ -127,10 +146,12 @@ class Training:
             resumes: Whether it continues what was restored; that is forgotten otherwise.
             alone: Whether it asks nothing of other ranks; if not, every rank comes here.
         """
+        if self.stands_aside:
+            return
         with self.guard():
             if self.running:
                 self.end("interrupted")
-            self._course = _Course("setup")
+            self._course = Course("setup", improvement=Improvement(upwards=self._upwards))
             restored, self._restored = self._restored if resumes else (), ()
             self.tracker.start()
             self.tracker.continue_from(restored)
@@ -144,11 +165,39 @@ class Training:
 
     def phase(self, name: str) -> None:
         """Another phase begins: what the devices still have queued belongs to the one before."""
-        if name != self._course.phase and self.running:
+        if name != self._course.phase and self.running and not self._course.alone:
             with self.guard():
-                drain_devices()
+                self._drain()
                 self.tracker.mark(name)
                 self._course.phase = name
+
+    @contextlib.contextmanager
+    def alone(self, phase: str, *, ranks: int = 1) -> Iterator[None]:
+        """Enter a phase for a block; outside of a training, the block is a run of its own.
+
+        Args:
+            phase: Its name outside of a training; within one it is validation.
+            ranks: How many ranks enter the block.
+        """
+        if self.active:
+            self.phase("validate")
+            yield
+            return
+        self.begin(alone=ranks == 1)
+        self.phase(phase)
+        self._course.alone = True
+        with self.closing():
+            yield
+        self.end()
+
+    @contextlib.contextmanager
+    def closing(self) -> Iterator[None]:
+        """End what goes on when the block raises."""
+        try:
+            yield
+        except BaseException as error:
+            self.end(status_of(error))
+            raise
 
     def epoch_begin(self, fraction: float | None = None) -> None:
         """An epoch of training begins.
@@ -158,42 +207,59 @@ class Training:
         """
         self.phase("train")
         with self.guard():
-            course = self._course
-            course.epoch = self.tracker.window("epoch")
-            if course.trained is None:
-                course.trained = self.tracker.window("trained")
-                course.kwh, course.seconds = Laps(fraction or 0.0), Laps(fraction or 0.0)
+            self._course.learn_from(self.tracker, fraction)
 
-    def epoch_end(self, progress: Progress = _NOTHING_KNOWN) -> Figures:
+    def epoch_end(self, progress: Progress = NOTHING_KNOWN) -> Figures:
         """An epoch ended; return the totals so far and the epoch's own, by metric name."""
         with self.guard():
-            drain_devices()
             epoch, self._course.epoch = self._course.epoch, None
-            if epoch is not None:
-                epoch.close()
-                self._course.epoch_figures = figures_of(epoch.report())
+            self._course.epoch_figures = self._closed(epoch)
         return self.metrics(progress)
 
-    def metrics(self, progress: Progress = _NOTHING_KNOWN) -> Figures:
+    def window_metrics(self, window: OpenWindow | None, prefix: str) -> Figures:
+        """Close a window; return what all ranks took within it.
+
+        Every rank comes here; one without a window adds nothing.
+
+        Args:
+            window: A window of the tracker.
+            prefix: Is put before the metrics' names.
+        """
+        own: Figures = {}
+        with self.guard():
+            own = self._closed(window)
+        with self.guard():  # apart, for the other ranks wait for this one
+            return of_window(summed(self._ranks.gather(own)), prefix)
+        return {}
+
+    def improve(self, metrics: Mapping[str, Any] | None) -> None:
+        """Look whether the metric that is asked for is among some, and has become better."""
+        if self.improvement_of and metrics and self.improvement_of in metrics:
+            with self.guard():
+                self._course.improvement.note(float(metrics[self.improvement_of]))
+
+    def metrics(self, progress: Progress = NOTHING_KNOWN, *, phases: bool = False) -> Figures:
         """Return the totals so far, of all ranks together, by metric name.
 
         Args:
             progress: How far the training has come.
+            phases: Whether to add what each phase took, as far as they have ended.
         """
-        share = Share({}, {})
+        self._course.progress = progress
+        share = Share({}, {}, {})
         with self.guard():
-            share = self._share()
+            share = self._course.share(self.tracker)
         with self.guard():  # apart from the share, for the other ranks wait for this one
-            together = self._together(self._ranks.gather(share))
-            return self._metrics_of(together, progress)
+            together = self._course.together(self._ranks.gather(share), self.tracker.run_id)
+            self.tracker.note_others([one.own for one in self._course.others if one.own])
+            figures = self._course.metrics(together, forecast=self._forecasts)
+            return {**figures, **together.phases} if phases else figures
         return {}
 
     def final_metrics(self) -> Figures:
         """Return the totals of the training that ended last, of all ranks together, by metric name."""
         with self.guard():
-            report = self.report
-            totals = summed([figures_of(report), *self._course.others])
-            return {**totals, **of_all_starts(totals, report.earlier if report else ())}
+            return self._course.final_metrics(self.report)
         return {}
 
     def end(self, status: str = "completed") -> None:
@@ -207,8 +273,10 @@ class Training:
         if self.running:
             with self.guard():
                 if status == "completed":
-                    drain_devices()
+                    self._drain()
                 self.tracker.stop(status)
+            if not self._course.alone:
+                self._trained = self.report
         self._ranks.agreed = False
         self._course.phase = ""
 
@@ -251,70 +319,19 @@ class Training:
         """Nothing that was restored before concerns what begins next."""
         self._restored = ()
 
+    # --- within it -------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        if self.tracker.sync:
+            drain_devices()
+
+    def _closed(self, window: OpenWindow | None) -> Figures:
+        """Close a window, once the devices have done what was asked of them; return its figures."""
+        if window is None:
+            return {}
+        self._drain()
+        window.close()
+        return figures_of(window.report())
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_course": _Course(), "_ranks": Ranks(), "_restored": ()}
-
-    # --- its figures -----------------------------------------------------------------------------
-
-    def _share(self) -> Share:
-        report = self.tracker.report()
-        totals = figures_of(report)
-        window = self._course.trained
-        trained = window.report() if window is not None else None
-        return Share(
-            totals,
-            self._course.epoch_figures,
-            trained.energy_kwh.value if trained is not None else 0.0,
-            trained.duration_s if trained is not None else 0.0,
-            report.segment if report is not None and totals else None,
-            report.earlier if report is not None else (),
-        )
-
-    def _together(self, shares: list[Share]) -> Share:
-        """Return what all ranks' shares come to."""
-        own = self.tracker.run_id
-        self._course.others = [
-            share.totals for share in shares if share.own is not None and share.own.run_id != own
-        ]
-        segments = [share.own for share in shares if share.own is not None]
-        self.tracker.note_others([one for one in segments if one.run_id != own])
-        ids: dict[str, Segment] = {one.run_id: one for share in shares for one in share.earlier}
-        for segment in segments:
-            ids.pop(segment.run_id, None)
-        return Share(
-            summed(share.totals for share in shares),
-            summed(share.epoch for share in shares),
-            sum(share.trained_kwh for share in shares),
-            max(share.trained_s for share in shares),
-            earlier=tuple(ids.values()),
-        )
-
-    def _metrics_of(self, share: Share, progress: Progress) -> Figures:
-        all_starts = of_all_starts(share.totals, share.earlier)
-        return {
-            **share.totals,
-            **of_epoch(share.epoch),
-            **all_starts,
-            **of_work(share.totals, progress),
-            **self._forecast(share, all_starts, progress.fraction),
-        }
-
-    def _forecast(self, share: Share, so_far: Figures, fraction: float | None) -> Figures:
-        """Return what the whole training will have taken at its end."""
-        course = self._course
-        if not self._forecasts or fraction is None or not so_far:
-            return {}
-        course.kwh.add(fraction, share.trained_kwh)
-        course.seconds.add(fraction, share.trained_s)
-        kwh, seconds = course.kwh.forecast(), course.seconds.forecast()
-        if kwh is None or seconds is None:
-            return {}
-        done_kwh, done_kg = so_far["all_starts_energy_kwh"], so_far["all_starts_emissions_kg"]
-        value, low, high = (max(0.0, figure - share.trained_kwh) for figure in kwh)
-        return {
-            "forecast_energy_kwh": done_kwh + value,
-            "forecast_energy_low_kwh": done_kwh + low,
-            "forecast_energy_high_kwh": done_kwh + high,
-            "forecast_emissions_kg": done_kg + value * kg_per_kwh(share.totals),
-            "forecast_left_s": max(0.0, seconds.value - share.trained_s),
-        }
+        return {**self.__dict__, "_course": Course(), "_ranks": Ranks(), "_restored": ()}

@@ -15,21 +15,19 @@ if TYPE_CHECKING:
 class Watching:
     """Settings in, a report out, an exact end on request.
 
-    Only Lightning tells its callbacks about an exception. Elsewhere the run is closed by the next
+    Where a framework does not tell its callbacks about an exception, the run is closed by the next
     training or at exit; in a ``with callback:`` block, at once.
 
     Args:
-        name: Tells this callback from others in checkpoints; the project's name by default.
-        forecast: Whether to log what the whole training will take.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **arguments: As for `carbon_callbacks._training.training.Training`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, name: str | None = None, forecast: bool = True, **overrides: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__()
-        self._training = Training(name, forecast=forecast, **overrides)
+        self._training = Training(**arguments)
 
     @property
     def report(self) -> Report | None:

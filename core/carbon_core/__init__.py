@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
     from carbon_core.config.schema import OutputMethod
+    from carbon_core.config.sources import process_environment
     from carbon_core.errors import (
         CarbonError,
         ConfigError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report, figure
+    from carbon_core.tracker.run import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
 
 _HOMES = {
@@ -40,12 +42,14 @@ _HOMES = {
     "OpenWindow": "tracker.tracker",
     "OutputError": "errors",
     "OutputMethod": "config.schema",
+    "Parts": "tracker.run",
     "Report": "report",
     "Segment": "records",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
     "figure": "report",
+    "process_environment": "config.sources",
     "segments_of": "lineage",
     "state_of": "lineage",
     "status_of": "tracker.tracker",
@@ -63,12 +67,14 @@ __all__ = [
     "OpenWindow",
     "OutputError",
     "OutputMethod",
+    "Parts",
     "Report",
     "Segment",
     "Tracker",
     "Window",
     "card_entry",
     "figure",
+    "process_environment",
     "segments_of",
     "state_of",
     "status_of",

@@ -51,6 +51,8 @@ class RunFacts:
         settings: All settings, secrets hidden.
         origins: Where the settings came from that are not defaults.
         settings_not_used: Settings that were given and have no effect yet.
+        phases_synced: Whether the accelerator's queue was waited for where a phase ended; None where
+            nobody said.
     """
 
     run_id: str
@@ -70,6 +72,7 @@ class RunFacts:
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     settings_not_used: tuple[str, ...] = ()
+    phases_synced: bool | None = None
 
 
 @dataclass(frozen=True)

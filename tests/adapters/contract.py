@@ -112,7 +112,7 @@ class World:
     tells_of_exceptions = False
     stops_at_steps = True
     interrupt: type[BaseException] = KeyboardInterrupt
-    work: frozenset[str] = frozenset({"samples_per_kwh"})
+    work: frozenset[str] = frozenset({"samples_per_kwh", "j_per_sample"})
     epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S
 
     def callback(self, **settings: Any) -> Any:
@@ -495,7 +495,9 @@ def assert_two_runs(first: Any, second: Any, first_status: str = "completed") ->
 
 
 def rows(path: Path = Path("emissions.csv")) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
+    """Return the rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

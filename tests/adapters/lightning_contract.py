@@ -2,7 +2,9 @@
 
 import csv
 import logging
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from adapters.contract import (
     VALIDATE_BATCH_S,
     VALIDATE_BATCHES,
     WATTS,
+    WHOLE_EPOCH_KWH,
     Boom,
     Contract,
     Outcome,
@@ -508,6 +511,70 @@ class LightningContract(Contract):
         callbacks = [self.world.callback(project_name=name) for name in ("one", "two")]
         self.world.train(*callbacks)
         assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
+
+    # --- the other package ---------------------------------------------------------------------
+
+    def other_trainer(self, callbacks: Any) -> Any:
+        """Return a Trainer of the other package."""
+        both = {
+            "lightning": pytest.importorskip("pytorch_lightning"),
+            "pytorch_lightning": pytest.importorskip("lightning.pytorch"),
+        }
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+        return both[self.world.package].Trainer(callbacks=callbacks, accelerator="cpu", **quiet)
+
+    def test_alone_in_a_trainer_of_the_other_package_it_says_what_to_import(self):
+        with pytest.raises(TypeError, match=r"import it from .*carbon_callbacks\.lightning"):
+            self.other_trainer(self.world.callback())
+
+    def test_in_a_list_it_measures_a_trainer_of_the_other_package_too(self):
+        trainer = self.other_trainer([self.world.callback()])
+        package = type(trainer).__module__.removesuffix(".trainer.trainer")
+        boring = import_module(f"{package}.demos.boring_classes")
+        trainer.fit_loop.max_epochs = 1
+        trainer.fit(boring.BoringModel())
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    # --- without a line in the program ---------------------------------------------------------
+
+    @pytest.mark.parametrize(("value", "runs"), [(None, 0), ("0", 0), ("1", 1), ("true", 1)])
+    def test_the_environment_may_have_every_trainer_measured(self, value, runs, monkeypatch):
+        if value is not None:
+            monkeypatch.setenv("CARBON_CALLBACKS_AUTO", value)
+        self.world.train()
+        assert len(receipts()) == runs
+
+    def test_an_automatic_callback_leaves_a_trainer_to_the_one_that_it_was_given(self, monkeypatch):
+        monkeypatch.setenv("CARBON_CALLBACKS_AUTO", "1")
+        outcome = self.world.train(self.world.callback(project_name="mine"))
+        assert [row["project_name"] for row in rows()] == ["mine"]
+        assert len(outcome.epochs) == EPOCHS
+
+    def test_a_fault_of_an_automatic_callback_breaks_no_trainer(self, monkeypatch):
+        monkeypatch.setenv("CARBON_CALLBACKS_AUTO", "1")
+        adapter = sys.modules[self.world.module]
+        monkeypatch.setattr(adapter, "EmissionsCallback", raising(OSError("on purpose")))
+        self.world.train()
+        assert not receipts()
+
+    # --- what the energy has bought ------------------------------------------------------------
+
+    def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
+        callback = self.world.callback(improvement_of="val_loss")
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock), epochs=3)
+        losses = [float(row["val_loss"]) for row in logged(outcome.trainer) if row["val_loss"]]
+        assert losses[0] > losses[1] > losses[2]
+        assert "energy_per_improvement_kwh" not in outcome.epochs[0]
+        per_unit = outcome.epochs[2]["energy_per_improvement_kwh"]
+        assert per_unit == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
+
+    def test_the_final_totals_have_the_energy_of_each_phase(self, machine):
+        callback = self.world.callback()
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        last = {key: row[key] for row in logged(outcome.trainer) for key in row if row[key]}
+        for phase in callback.report.phases:
+            logged_kwh = float(last[f"{PREFIX}{phase.name}_energy_kwh"])
+            assert logged_kwh == pytest.approx(phase.joules / 3.6e6)
 
     def test_callback_is_of_its_own_package_alone(self):
         lightning = pytest.importorskip("lightning.pytorch")

@@ -20,6 +20,7 @@ from adapters.contract import (
     VALIDATE_BATCH_S,
     VALIDATE_BATCHES,
     WATTS,
+    WHOLE_EPOCH_KWH,
     Boom,
     Outcome,
     World,
@@ -352,6 +353,25 @@ class TestKeras(ContractWithoutEnd):
         history = self.world.fit(self.world.model(clockwork(machine.clock)), callback)
         last = {name: values[-1] for name, values in history.history.items()}
         assert last["samples_per_kwh"] == pytest.approx(EPOCHS * 8 / last["energy_kwh"])
+
+    def test_a_model_of_tf_keras_is_refused_with_the_reason(self):
+        tf_keras = pytest.importorskip("tf_keras")
+        model = tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(1)])
+        model.compile(loss="mse")
+        with pytest.raises(TypeError, match="Keras 3; this one is of the package tf_keras"):
+            model.fit(np.zeros((4, 4)), np.zeros(4), callbacks=[EmissionsCallback()], verbose=0)
+        assert not receipts()
+
+    def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
+        callback = EmissionsCallback(improvement_of="val_loss")
+        turn = clockwork(machine.clock)
+        model = self.world.model(turn)
+        history = self.world.fit(model, callback, on_batch=turn, epochs=3).history
+        losses = history["val_loss"]
+        assert losses[0] > losses[1] > losses[2]
+        first, _, last = history["energy_per_improvement_kwh"]
+        assert np.isnan(first)  # named from the first epoch on, as CSVLogger wants it
+        assert last == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
     def test_copy_does_not_carry_the_model(self):
         callback = EmissionsCallback()

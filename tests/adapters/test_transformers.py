@@ -21,6 +21,7 @@ from adapters.contract import (
     WATTS,
     WHOLE_EPOCH_KWH,
     Boom,
+    Contract,
     Fault,
     Outcome,
     World,
@@ -77,6 +78,7 @@ class TransformersWorld(World):
     module = "carbon_callbacks.transformers"
     package = "transformers"
     extra = "transformers"
+    tells_of_exceptions = True
     # The Trainer ends an epoch before it evaluates.
     epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S
 
@@ -127,7 +129,7 @@ class TransformersWorld(World):
 
 def ours_in(entry: dict[str, Any]) -> dict[str, float]:
     """Return the figures of ours in an entry of the history."""
-    names = ("kwh", "_kg", "power_w", "_left_s")
+    names = ("kwh", "_kg", "power_w", "_left_s", "j_per_sample")
     return {key: value for key, value in entry.items() if key.endswith(names)}
 
 
@@ -154,7 +156,7 @@ class Recorder(transformers.TrainerCallback):
         self.hooks.append("on_train_begin")
 
 
-class TestTransformers(ContractWithoutEnd):
+class TestTransformers(Contract):
     world = TransformersWorld()
 
     # --- its logs ------------------------------------------------------------------------------
@@ -175,26 +177,60 @@ class TestTransformers(ContractWithoutEnd):
             assert not [key for key in entry if "/" in key]
             assert all(type(value) is float for value in ours_in(entry).values())
 
-    def test_evaluations_are_left_as_they_are(self, machine):
-        trainer = self.world.train(EmissionsCallback()).trainer
+    def test_an_evaluation_has_what_it_took_itself(self, machine):
+        trainer = self.world.train(EmissionsCallback(), on_batch=clockwork(machine.clock)).trainer
         evaluations = entries_with(trainer, "eval_loss")
         assert len(evaluations) == EPOCHS
-        assert not [entry for entry in evaluations if ours_in(entry)]
-        assert not ours_in(trainer.evaluate())
+        took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
+        for entry in evaluations:
+            assert entry["eval_energy_kwh"] == pytest.approx(took_kwh)
+            assert ours_in(entry).keys() == {"eval_energy_kwh", "eval_emissions_kg"}
 
-    def test_evaluation_under_another_name_is_left_as_it_is(self, machine):
-        trainer = self.world.train(EmissionsCallback()).trainer
-        assert not ours_in(trainer.evaluate(metric_key_prefix="test"))
-        assert not [entry for entry in entries_with(trainer, "test_loss") if ours_in(entry)]
+    def test_an_evaluation_alone_is_a_run_of_its_own(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        metrics = trainer.evaluate()
+        took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
+        assert metrics["eval_energy_kwh"] == pytest.approx(took_kwh)
+        assert metrics["eval_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+        assert {phase.name for phase in callback.report.phases} == {"setup", "evaluate"}
 
-    def test_evaluations_of_several_sets_are_left_as_they_are(self, machine):
-        trainer = self.world.trainer(callback := EmissionsCallback())
-        trainer.eval_dataset = {"one": Samples(4), "two": Samples(4)}
+    def test_its_prefix_is_that_of_the_evaluation(self, machine):
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        assert trainer.evaluate(metric_key_prefix="test")["test_energy_kwh"] > 0
+        assert trainer.predict(trainer.eval_dataset).metrics["test_energy_kwh"] > 0
+        assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
+
+    def test_evaluations_of_several_sets_have_a_figure_each(self, machine):
+        on_batch = clockwork(machine.clock)
+        trainer = self.world.trainer(callback := EmissionsCallback(), on_batch=on_batch)
+        trainer.eval_dataset = {"one": Samples(4), "two": Samples(8)}
         trainer.train()
-        entries = entries_with(trainer, "eval_one_loss") + entries_with(trainer, "eval_two_loss")
-        assert len(entries) == 2 * EPOCHS
-        assert not [entry for entry in entries if ours_in(entry)]
+        (one, two) = (
+            entries_with(trainer, f"eval_{name}_loss")[0][f"eval_{name}_energy_kwh"]
+            for name in ("one", "two")
+        )
+        assert two == pytest.approx(2 * one)
         assert callback.report.status == "completed"
+        metrics = trainer.evaluate()
+        assert callback.report.energy_kwh.value == pytest.approx(
+            metrics["eval_one_energy_kwh"] + metrics["eval_two_energy_kwh"]
+        )
+
+    def test_an_evaluation_that_raises_is_closed(self):
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=Fault("validate", Boom()))
+        with pytest.raises(Boom):
+            trainer.evaluate(eval_dataset=Samples(8))
+        assert [receipt["status"] for receipt in receipts()] == ["failed"]
+        assert not threads_of_ours()
+
+    def test_the_last_log_has_the_energy_of_each_phase(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        output = trainer.train()
+        phases = {phase.name: phase.joules / 3.6e6 for phase in callback.report.phases}
+        for name in ("setup", "train", "validate"):
+            assert output.metrics[f"{name}_energy_kwh"] == pytest.approx(phases[name])
 
     def test_log_after_training_is_left_as_it_is(self, machine):
         trainer = self.world.train(EmissionsCallback()).trainer
@@ -214,7 +250,7 @@ class TestTransformers(ContractWithoutEnd):
         accumulator = EventAccumulator(str(events)).Reload()
         tags = set(accumulator.Tags()["scalars"])
         assert {f"train/{name}" for name in OURS | {"epoch_energy_kwh"}} <= tags
-        assert not [tag for tag in tags if tag.startswith("eval/") and tag.endswith("kwh")]
+        assert {"eval/energy_kwh", "eval/emissions_kg"} <= tags
         values = [event.value for event in accumulator.Scalars("train/energy_kwh")]
         assert values == sorted(values)
         assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
@@ -340,11 +376,18 @@ class TestTransformers(ContractWithoutEnd):
         data = huggingface_hub.ModelCard.load("trainer/README.md").data
         assert "co2_eq_emissions" not in data.to_dict()
 
-    def test_a_copied_trainer_writes_its_own_card(self, machine):
-        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+    def test_a_copied_trainer_is_measured_and_writes_a_card_of_its_own(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
         other = copy.deepcopy(trainer)
-        assert other.create_model_card.args[0] is other
-        assert other.create_model_card.args[1].__self__ in other.callback_handler.callbacks
+        other.args.output_dir = "other"
+        other.train()
+        other.evaluate()
+        other.save_model()
+        other.create_model_card(model_name="digits")
+        assert callback.report is None
+        assert len(rows()) == 2
+        assert "co2_eq_emissions" in (Path("other") / "README.md").read_text()
 
     def test_a_card_that_cannot_be_amended_is_told_of(self, machine, monkeypatch, caplog):
         trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
@@ -353,6 +396,27 @@ class TestTransformers(ContractWithoutEnd):
         trainer.create_model_card()
         assert (Path("trainer") / "README.md").exists()
         assert len([text for text in caplog.messages if "read-only" in text]) == 1
+
+    def test_the_card_of_sentence_transformers_trainer_has_them_too(self, machine):
+        st = pytest.importorskip("sentence_transformers")
+        modules = pytest.importorskip("sentence_transformers.models")
+        losses = pytest.importorskip("sentence_transformers.losses")
+        datasets, tokenizers = pytest.importorskip("datasets"), pytest.importorskip("tokenizers")
+        words = {"[UNK]": 0, "cat": 1, "dog": 2}
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
+        embedding = modules.StaticEmbedding(tokenizer, embedding_dim=4)
+        model = st.SentenceTransformer(modules=[embedding], device="cpu")
+        pairs = {"one": ["cat", "dog"] * 9, "other": ["dog", "dog"] * 9, "score": [0.0, 1.0] * 9}
+        trainer = st.SentenceTransformerTrainer(
+            model=model,
+            args=st.SentenceTransformerTrainingArguments("trainer", use_cpu=True, report_to=[]),
+            train_dataset=datasets.Dataset.from_dict(pairs),
+            loss=losses.CosineSimilarityLoss(model),
+            callbacks=[EmissionsCallback(), self.world.in_hook(lambda: machine.clock.advance(60))],
+        )
+        trainer.train()
+        trainer.create_model_card()
+        assert self.card()["emissions"] > 0
 
     def test_the_command_writes_the_card_later(self, machine, capsys):
         from carbon_callbacks.cli import model_card
@@ -445,6 +509,7 @@ class TestTransformers(ContractWithoutEnd):
         samples = EPOCHS * TRAIN_BATCHES * 2
         kwh = callback.report.energy_kwh.value
         assert output.metrics["samples_per_kwh"] == pytest.approx(samples / kwh)
+        assert output.metrics["j_per_sample"] == pytest.approx(kwh * 3.6e6 / samples)
         if include:
             numbers = 4  # of a sample, each of which the Trainer takes for a token
             assert output.metrics["tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
@@ -507,19 +572,43 @@ class TestTransformers(ContractWithoutEnd):
         self.world.train(EmissionsCallback(), Stop())
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
-    def test_evaluation_and_prediction_alone_are_left_alone(self):
-        trainer = self.world.trainer(EmissionsCallback())
-        metrics = trainer.evaluate()
-        trainer.predict(Samples(4))
-        assert metrics["eval_loss"] > 0
-        assert not ours_in(metrics)
-        assert not Path("emissions.csv").exists()
-        assert not threads_of_ours()
-
-    def test_evaluation_after_a_training_that_raised_is_not_measured(self):
+    def test_the_card_after_an_evaluation_is_the_training_s(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=Fault("train", Boom()))
-        with callback, pytest.raises(Boom):
-            trainer.train()
+        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer.train()
+        trained_kg = callback.report.emissions_kg.value
         trainer.evaluate()
-        assert len(rows()) == 1
+        assert callback.report.emissions_kg.value < trained_kg
+        trainer.create_model_card(model_name="digits")
+        assert self.card()["emissions"] == round(trained_kg * 1000, 4)
+
+    def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
+        callback = EmissionsCallback(improvement_of="eval_loss")
+        on_batch = clockwork(machine.clock)
+        trainer = self.world.trainer(callback, on_batch=on_batch, learning_rate=0.05)
+        trainer.train()
+        first, second = (entry["eval_loss"] for entry in entries_with(trainer, "eval_loss"))
+        assert second < first
+        (last,) = entries_with(trainer, "train_runtime")
+        per_unit = last["energy_per_improvement_kwh"]
+        assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second), rel=0.5)
+
+
+class AddedLaterWorld(TransformersWorld):
+    """A callback that the Trainer gets when it is there: nobody tells it that `train` is called."""
+
+    tells_of_exceptions = False
+
+    def trainer(self, *callbacks, **options):
+        trainer = super().trainer(**options)
+        for callback in callbacks:
+            trainer.add_callback(callback)
+        return trainer
+
+
+class TestTransformersAddedLater(ContractWithoutEnd):
+    world = AddedLaterWorld()
+
+    def test_its_evaluations_have_their_figures_all_the_same(self, machine):
+        trainer = self.world.train(EmissionsCallback(), on_batch=clockwork(machine.clock)).trainer
+        assert all(entry["eval_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss"))

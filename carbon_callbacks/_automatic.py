@@ -1,0 +1,39 @@
+"""Callbacks that Lightning adds to every Trainer by itself, where the environment asks for it.
+
+The entry points ``lightning.pytorch.callbacks_factory`` and ``pytorch_lightning.callbacks_factory`` are
+called whenever a Trainer is made, so that whatever was raised here would break all of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+VARIABLE = "CARBON_CALLBACKS_AUTO"
+
+
+def for_lightning() -> list[Any]:
+    """Return the callbacks for a Trainer of the package ``lightning``."""
+    return _made_for("lightning")
+
+
+def for_pytorch_lightning() -> list[Any]:
+    """Return the callbacks for a Trainer of the package ``pytorch-lightning``."""
+    return _made_for("pytorch_lightning")
+
+
+def _made_for(package: str) -> list[Any]:
+    try:
+        from carbon_core import process_environment
+
+        if process_environment().get(VARIABLE, "").strip().lower() not in (
+            "1",
+            "true",
+            "yes",
+            "on",
+        ):
+            return []
+        adapter = import_module(f"carbon_callbacks.{package}")
+        return [adapter.EmissionsCallback.automatic()]
+    except Exception:  # noqa: BLE001 - nobody asked for this callback in the program itself
+        return []

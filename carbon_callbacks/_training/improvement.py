@@ -1,0 +1,42 @@
+"""What energy buys: how much of it each unit took by which a metric has become better."""
+
+from __future__ import annotations
+
+from carbon_callbacks._training.metrics import Figures
+
+ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
+
+
+class Improvement:
+    """The best value of a metric so far, and the energy up to it.
+
+    The first value is where improvement is counted from.
+
+    Args:
+        upwards: Whether the metric becomes better as it rises.
+    """
+
+    def __init__(self, *, upwards: bool = False) -> None:
+        self._sign = 1.0 if upwards else -1.0
+        self._new: float | None = None
+        self._first: tuple[float, float] | None = None
+        self._best: tuple[float, float] | None = None
+
+    def note(self, value: float) -> None:
+        """Note a value; the energy that led to it is told with the next figures."""
+        self._new = self._sign * value
+
+    def figures(self, energy_kwh: float | None) -> Figures:
+        """Return the energy for each unit of improvement; nothing while there is none.
+
+        Args:
+            energy_kwh: Energy so far.
+        """
+        if self._new is not None and energy_kwh is not None:
+            seen, self._new = (self._new, energy_kwh), None
+            self._first = self._first or seen
+            self._best = max(self._best or seen, seen, key=lambda one: one[0])
+        if self._first is None or self._best is None or self._best[0] <= self._first[0]:
+            return {}
+        (start, before_kwh), (best, after_kwh) = self._first, self._best
+        return {ENERGY_PER_IMPROVEMENT: (after_kwh - before_kwh) / (best - start)}
