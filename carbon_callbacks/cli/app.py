@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice
+from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice, resend
 from carbon_core.data import text
 
 app = typer.Typer(
@@ -83,6 +83,17 @@ def merge_command(
 ) -> None:
     """Add up the ranks and the starts of each training, also after a crash, and name what is missing."""
     merge.run(directory, as_json=json)
+
+
+@app.command("resend")
+def resend_command(
+    directory: Annotated[
+        Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
+    ] = Path(),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Send to the services of the settings what they were not told of runs that are over."""
+    resend.run(directory, as_json=json)
 
 
 @app.command("model-card")

@@ -4,7 +4,7 @@
     ├── ConfigError          a setting is wrong (also a ValueError)
     ├── MeterError           a meter cannot be used or read
     ├── IntensityError       a grid-intensity source gave no usable value
-    └── OutputError          a result could not be written
+    └── OutputError          a result could not be written or delivered
 
 Errors of other libraries are translated where they enter, with ``raise … from``.
 """
@@ -57,4 +57,12 @@ class IntensityError(CarbonError):
 
 
 class OutputError(CarbonError):
-    """A result could not be written."""
+    """A result could not be written or delivered.
+
+    Attributes:
+        retry_after_s: How long a service asked to be left alone, in seconds; None when it did not.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

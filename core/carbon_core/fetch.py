@@ -1,4 +1,4 @@
-"""The one door to the network: a small document over HTTP, within a total time.
+"""The one door to the network: small documents over HTTP, fetched and sent within a total time.
 
 Nothing else of the core imports `requests`. Policy (when to ask, what to believe) is elsewhere.
 """
@@ -12,15 +12,30 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from carbon_core.clock import Clock
-from carbon_core.errors import IntensityError
+from carbon_core.errors import IntensityError, OutputError
 from carbon_core.units import seconds
 
 Ask = Callable[[str, str, Mapping[str, str]], str]
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
+Send = Callable[[str, str, bytes, Mapping[str, str]], bytes]
 TOTAL_TIMEOUT_S = 5.0
 _MAX_BYTES = 64 * 1024
 _PROXY_AUTHENTICATION_REQUIRED = 407
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SUCCESSES = range(200, 300)
 _LONGEST_WAIT_S = 86_400.0
+
+
+class _UnansweredError(Exception):
+    """There was no good answer; says why in words that hold no secret.
+
+    Attributes:
+        retry_after_s: How long the service asked to be left alone, in seconds.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
@@ -32,7 +47,10 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
     """
 
     def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
-        body = _body("GET", url, clock, timeout_s, params=params, headers=headers)
+        try:
+            body = _body("GET", url, clock, timeout_s, params=params, headers=headers)
+        except _UnansweredError as error:
+            raise IntensityError(str(error), error.retry_after_s) from None
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -48,10 +66,29 @@ def link_local(clock: Clock, timeout_s: float) -> Ask:
     """
 
     def ask(method: str, url: str, headers: Mapping[str, str]) -> str:
-        body = _body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
+        try:
+            body = _body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
+        except _UnansweredError as error:
+            raise IntensityError(str(error), error.retry_after_s) from None
         return body.decode("utf-8", "replace")
 
     return ask
+
+
+def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
+    """Return a function ``send(method, url, body, headers)`` that gives the body of the answer.
+
+    The function raises `OutputError` for anything but a prompt, small answer with a status of success
+    (2xx); otherwise it is as strict as `fetcher`.
+    """
+
+    def send(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        try:
+            return _body(method, url, clock, timeout_s, body=body, headers=headers)
+        except _UnansweredError as error:
+            raise OutputError(str(error), error.retry_after_s) from None
+
+    return send
 
 
 def _body(
@@ -62,9 +99,10 @@ def _body(
     *,
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str],
+    body: bytes | None = None,
     past_proxies: bool = False,
 ) -> bytes:
-    """Return the body of a prompt, small 200; raise `IntensityError` for anything else."""
+    """Return the body of a prompt, small, successful answer; raise `_UnansweredError` otherwise."""
     import requests  # imported where used: it costs more than the rest of the package
 
     deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
@@ -76,16 +114,26 @@ def _body(
                 url,
                 params=dict(params or {}),
                 headers=dict(headers),
+                data=body,
                 auth=_no_netrc,
                 timeout=timeout_s,
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return _read(answer, clock, deadline_ns)
+                return _read(answer, clock, deadline_ns, sent=body is not None)
     except (requests.RequestException, ValueError) as error:
         # The library's own text may hold the token, the proxy's password or the query: only its
         # kind goes on. A ValueError is an address or a token that cannot be sent at all.
-        raise IntensityError(f"{redacted(url)}: {_kind(error, url)}") from None
+        raise _UnansweredError(f"{redacted(url)}: {_kind(error, url)}") from None
+
+
+def may_carry_secrets(url: str) -> bool:
+    """Tell whether a secret may travel to an address: encrypted, or within this machine."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" or parts.hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 def redacted(url: str) -> str:
@@ -137,19 +185,21 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
     return min(max(0.0, wait_s), _LONGEST_WAIT_S)
 
 
-def _read(answer: Any, clock: Clock, deadline_ns: int) -> bytes:
+def _read(answer: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
     place = redacted(answer.url)
     if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
-        raise IntensityError(f"{place}: {_proxy_refused(answer.url)}")
-    if answer.status_code != 200:
+        raise _UnansweredError(f"{place}: {_proxy_refused(answer.url)}")
+    if answer.status_code not in (_SUCCESSES if sent else (200,)):
         wait_s = _retry_after_s(answer.headers.get("Retry-After", ""), clock)
-        raise IntensityError(f"{place}: HTTP status {answer.status_code}", wait_s)
-    body = b""
+        raise _UnansweredError(f"{place}: HTTP status {answer.status_code}", wait_s)
+    body: bytes = b""
     # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
     for chunk in answer.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
+            if sent:
+                return body  # what was sent has been accepted, whatever else it says
             excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "answer too large"
-            raise IntensityError(f"{place}: {excess}")
+            raise _UnansweredError(f"{place}: {excess}")
     return body

@@ -244,6 +244,26 @@ class Segment(NamedTuple):
     emissions_kg: float
 
 
+class Amounts(NamedTuple):
+    """What a run has come to, in those figures that add up; energies are times PUE."""
+
+    duration_s: float = 0.0
+    energy_kwh: float = 0.0
+    emissions_kg: float = 0.0
+    cpu_energy_kwh: float = 0.0
+    gpu_energy_kwh: float = 0.0
+    ram_energy_kwh: float = 0.0
+    water_l: float = 0.0
+
+    def plus(self, more: Amounts) -> Amounts:
+        """Return both together."""
+        return Amounts(*(a + b for a, b in zip(self, more)))
+
+    def minus(self, less: Amounts) -> Amounts:
+        """Return what remains without a part."""
+        return Amounts(*(a - b for a, b in zip(self, less)))
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A meter that was tried and is not used.

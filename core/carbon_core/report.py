@@ -11,6 +11,7 @@ from carbon_core import uncertainty, units
 from carbon_core.methods import Method
 from carbon_core.records import (
     COMPONENTS,
+    Amounts,
     Component,
     Estimate,
     HostFacts,
@@ -51,6 +52,7 @@ class RunFacts:
         settings: All settings, secrets hidden.
         origins: Where the settings came from that are not defaults.
         settings_not_used: Settings that were given and have no effect yet.
+        told: Services that are told what it came to, piece by piece or at its end.
         phases_synced: Whether the accelerator's queue was waited for where a phase ended; None where
             nobody said.
     """
@@ -72,6 +74,7 @@ class RunFacts:
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     settings_not_used: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     phases_synced: bool | None = None
 
 
@@ -124,6 +127,7 @@ class Report:
         hours: The hours of the wall clock that the run went through; they add up to it, too.
         others: What other ranks of the same training have measured, as far as they have told.
         earlier: The segments that this run continues: a training that was interrupted and resumed.
+        tasks: The tasks that were stopped so far, each in the shape of a whole run.
         host: The machine.
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
@@ -138,6 +142,7 @@ class Report:
     hours: tuple[HourEnergy, ...] = ()
     others: tuple[Segment, ...] = ()
     earlier: tuple[Segment, ...] = ()
+    tasks: tuple[tuple[str, Report], ...] = ()
     marginal: Marginal | None = None
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
@@ -198,6 +203,19 @@ class Report:
         grams = sum(share.grams for share in self.prices)
         sigma_ln = math.hypot(self._energy_sigma_ln, self._intensity_sigma_ln(grams))
         return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln, self._foreign_share)
+
+    @property
+    def amounts(self) -> Amounts:
+        """The figures that add up: differences of two of them are what came in between."""
+        return Amounts(
+            self.duration_s,
+            self.energy_kwh.value,
+            self.emissions_kg.value,
+            self.component_kwh("cpu"),
+            self.component_kwh("gpu"),
+            self.component_kwh("ram"),
+            self.water_l,
+        )
 
     @property
     def segment(self) -> Segment:

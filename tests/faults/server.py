@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,18 +19,33 @@ class Server:
         url: Its base address.
         asked: One entry for each request: path with query, and the token.
         via: For each request, the proxies that it came through, as they say.
+        sent: For each request that had a body, its method, path, headers and body.
         answer: Status, headers and body of every answer.
+        answers: Those of the next requests, before `answer` counts again.
+        accept: Asked about each request that has a body, before it is noted; False for a status of 503.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
         self.via: list[str | None] = []
+        self.sent: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.accept: Callable[[], bool] = lambda: True
         body = json.dumps({"zone": "FR", "carbonIntensity": FRANCE_G})
         self.answer: tuple[int, dict[str, str], bytes] = (200, {}, body.encode())
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                got = self.rfile.read(length)
+                if length and not server.accept():
+                    self.send_response(503)
+                    self.end_headers()
+                    return
+                if length:
+                    request = (self.command, self.path, dict(self.headers), got)
+                    server.sent.append(request)
                 status, headers, body = server.respond(self.command, self.path, self.headers)
                 self.send_response(status)
                 for name, value in headers.items():
@@ -39,7 +54,7 @@ class Server:
                 with contextlib.suppress(OSError):  # who asked may have heard enough
                     self.wfile.write(body)
 
-            do_PUT = do_GET
+            do_PUT = do_POST = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -55,7 +70,7 @@ class Server:
         """Note a request and return its answer."""
         self.asked.append((path, headers.get("auth-token")))
         self.via.append(headers.get("via"))
-        return self.answer
+        return self.answers.pop(0) if self.answers else self.answer
 
     def close(self) -> None:
         """End it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
     account_problems,
     learned,
@@ -22,13 +24,13 @@ from carbon_core.assemble.grid import (
 )
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
-from carbon_core.config.schema import OutputMethod, Settings, default_of
+from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.notices import Notices
 from carbon_core.outputs.archive import Archive
-from carbon_core.outputs.base import Output
+from carbon_core.outputs.base import Delivered
 from carbon_core.ranks import Rank, is_launched, job_of, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
@@ -49,6 +51,7 @@ def make_parts(
     root: Path = Path("/"),
     clock: Clock | None = None,
     first_phase: str = "run",
+    offline: bool = False,
 ) -> Parts:
     """Return the parts of a run.
 
@@ -59,22 +62,37 @@ def make_parts(
         root: Directory that holds ``proc`` and ``sys``.
         clock: Source of time; that of this machine when None.
         first_phase: The phase that the run begins with.
+        offline: Use the network for nothing.
     """
     clock = clock or SystemClock()
     notices = notices_for(settings)
     place = place_of(settings, environ, root)
     located = locate(place)
-    for text in [*without_effect(settings), *contradictions(settings, located)]:
+    # Made absolute now: the program may change its directory while the run goes on.
+    directory = _absolute(settings.output_dir)
+    problems = outputs.problems(settings, environ)
+    for text in [*without_effect(settings), *contradictions(settings, located), *problems]:
         notices.warn(text)
     rank = rank_of(environ)
     parts = Parts(
         clock=clock,
-        facts=_facts(settings, run_id, rank, clock, place, located.intensity),
+        facts=replace(
+            _facts(settings, run_id, rank, clock, place, located.intensity),
+            told=() if offline else outputs.told(settings, environ, clock),
+        ),
         detect=lambda: detect(settings, environ, root, clock, notices),
         assumed=located.intensity,
         heartbeat_s=settings.measure_power_secs,
-        # Made absolute now: the program may change its directory while the run goes on.
-        make_outputs=functools.partial(_outputs, settings, _absolute(settings.output_dir)),
+        make_outputs=functools.partial(outputs.files, settings, directory),
+        make_deliveries=functools.partial(
+            outputs.deliveries,
+            settings,
+            environ,
+            clock,
+            notices,
+            _confirming(directory, run_id),
+            offline=offline,
+        ),
         live=live_source(settings, clock, place),
         marginal=marginal_source(settings, clock),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
@@ -82,9 +100,11 @@ def make_parts(
         notices=notices,
         first_phase=first_phase,
         budget=_budget(settings, notices),
-        archive=Archive(_absolute(settings.output_dir), settings.project_name),
+        archive=Archive(directory, settings.project_name),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
+    if offline:
+        parts = replace(parts, live=None, marginal=None, learn_place=None)
     if rank.local is None:
         return replace(parts, only_with_meters=True)
     return parts if rank.measures_node else _second(parts)
@@ -195,21 +215,16 @@ def _absolute(directory: str) -> Path:
         return Path(directory)
 
 
-def _outputs(settings: Settings, directory: Path) -> list[Output]:
-    if OutputMethod.CSV not in settings.outputs():
-        return []
-    from carbon_core.outputs.run_directory import RunDirectory
+def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:
+    """Return what notes in the run's journal how far an output was told."""
 
-    files = RunDirectory(
-        directory,
-        # A name from a file or variable must not lead out of the directory.
-        settings.output_file
-        if settings.origin("output_file").source == "argument"
-        else Path(settings.output_file).name,
-        always_update=settings.on_csv_write == "update",
-        keep_journal=settings.journal,
-    )
-    return [files]
+    def confirm(delivered: Delivered) -> None:
+        from carbon_core.outputs.journal import journal_path, note_delivered
+
+        with contextlib.suppress(OSError):  # the journal's own writer says what is wrong
+            note_delivered(journal_path(directory, run_id), delivered)
+
+    return confirm
 
 
 def _second(parts: Parts) -> Parts:

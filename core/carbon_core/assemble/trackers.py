@@ -6,9 +6,9 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from carbon_core.assemble.outputs import check_arguments
 from carbon_core.assemble.parts import make_parts, notices_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
@@ -55,27 +55,32 @@ class EmissionsTracker(Tracker):
     """
 
     _first_phase = "run"
+    _offline = False
 
     def __init__(self, *positional: Any, **overrides: Any) -> None:
         super().__init__()
         resolution = resolve(_named(positional, overrides))
         self.settings: Settings = resolution.settings
+        check_arguments(self.settings)
         self.notices = notices_for(self.settings)
         _tell(resolution, self.notices)
 
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of."""
         environ = sources.process_environment()
-        return make_parts(self.settings, run_id, environ, first_phase=self._first_phase)
+        return make_parts(
+            self.settings,
+            run_id,
+            environ,
+            first_phase=self._first_phase,
+            offline=self._offline,
+        )
 
 
 class OfflineEmissionsTracker(EmissionsTracker):
     """The tracker that asks nobody over the network, whatever the settings say."""
 
-    def make_parts(self, run_id: str) -> Parts:
-        """Return what the next run is made of, without anything that uses the network."""
-        parts = super().make_parts(run_id)
-        return replace(parts, live=None, marginal=None, learn_place=None)
+    _offline = True
 
 
 def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

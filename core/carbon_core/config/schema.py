@@ -53,6 +53,7 @@ class OutputMethod(str, enum.Enum):
     PROMETHEUS = "prometheus"
     LOGFIRE = "logfire"
     BOAMPS = "boamps"
+    OTEL = "otel"
 
 
 # What each of these asks for where `output_methods` says nothing.
@@ -63,7 +64,6 @@ SAVE_TO = {
     "save_to_prometheus": OutputMethod.PROMETHEUS,
     "save_to_logfire": OutputMethod.LOGFIRE,
 }
-_EFFECTIVE_OUTPUTS = {OutputMethod.CSV}
 
 
 def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
@@ -222,7 +222,9 @@ class Settings:
     )
     watttime_url: str = _key("https://api.watttime.org", kinds.url(), "Base address of WattTime.")
     api_call_interval: int = _key(
-        8, kinds.interval_count(), "Readings between two live look-ups; -1: only at the end."
+        8,
+        kinds.interval_count(),
+        "Readings between two live look-ups, and between two deliveries; -1: only at the end.",
     )
     # Files and lines
     output_dir: str = _key(
@@ -237,7 +239,7 @@ class Settings:
     output_methods: list[str] | None = _key(
         None,
         kinds.choices(*(method.value for method in OutputMethod)),
-        "Outputs by name, in place of `save_to_…`. Only `csv` has an effect in this version.",
+        "Outputs by name, in place of `save_to_…`.",
     )
     on_csv_write: str = _key(
         "append",
@@ -256,22 +258,76 @@ class Settings:
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."
     )
     experiment_id: str | None = _key(
-        None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV."
+        None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV, too."
     )
-    # Checked, without effect in this version
-    experiment_name: str = _later("base", kinds.text(), "Name of the experiment.")
-    output_handlers: Any = _later(None, kinds.anything(), "Outputs of your own.")
-    emissions_endpoint: str | None = _later(None, kinds.url(), "Address that gets the results.")
-    save_to_api: bool = _later(False, kinds.boolean(), "Send to the CodeCarbon API.")
-    api_endpoint: str = _later(
+    # Services and other outputs
+    experiment_name: str = _key(
+        "base",
+        kinds.text(),
+        "Name of the experiment: in the name of the tasks' file and of the job.",
+    )
+    output_handlers: Any = _key(
+        None,
+        kinds.anything(),
+        "Outputs of your own, in a list: see docs/outputs.md. Objects with CodeCarbon's `out` and "
+        "`live_out` are taken, too.",
+    )
+    emissions_endpoint: str | None = _key(
+        None, kinds.url(), "Address that gets the result of each run, by POST as JSON."
+    )
+    save_to_api: bool = _key(
+        False,
+        kinds.boolean(),
+        "Send to the CodeCarbon API, to the experiment `experiment_id`, which must be set.",
+    )
+    api_endpoint: str = _key(
         "https://api.codecarbon.io", kinds.url(), "Address of the CodeCarbon API."
     )
-    api_key: str | None = _later(None, kinds.text(), "Key of the CodeCarbon API.", secret=True)
-    save_to_logger: bool = _later(False, kinds.boolean(), "Send to `logging_logger`.")
-    logging_logger: Any = _later(None, kinds.anything(), "Logger output of CodeCarbon.")
-    save_to_prometheus: bool = _later(False, kinds.boolean(), "Push to Prometheus.")
-    prometheus_url: str = _later("localhost:9091", kinds.url(), "Address of the Pushgateway.")
-    save_to_logfire: bool = _later(False, kinds.boolean(), "Send to Logfire.")
+    api_key: str | None = _key(None, kinds.text(), "Key of the CodeCarbon API.", secret=True)
+    save_to_logger: bool = _key(False, kinds.boolean(), "Send to `logging_logger`.")
+    logging_logger: Any = _key(
+        None,
+        kinds.anything(),
+        "A logger of Python's, or CodeCarbon's `LoggerOutput`; else the logger "
+        "`carbon_callbacks.emissions`.",
+    )
+    save_to_prometheus: bool = _key(
+        False, kinds.boolean(), "Push to the Pushgateway at `prometheus_url`."
+    )
+    prometheus_url: str = _key("localhost:9091", kinds.url(), "Address of the Pushgateway.")
+    prometheus_username: str | None = _key(
+        None, kinds.text(), "User of the Pushgateway; else the variable `PROMETHEUS_USERNAME`."
+    )
+    prometheus_password: str | None = _key(
+        None, kinds.text(), "Password; else the variable `PROMETHEUS_PASSWORD`.", secret=True
+    )
+    prometheus_textfile_dir: str | None = _key(
+        None, kinds.path(), "Directory of node_exporter's text-file collector; gets a `.prom` file."
+    )
+    otlp_endpoint: str | None = _key(
+        None,
+        kinds.url(),
+        "Whole address for metrics by OTLP/HTTP, such as `http://localhost:4318/v1/metrics`. "
+        "`output_methods=otel` without it takes what the `OTEL_EXPORTER_OTLP_*` variables say.",
+    )
+    save_to_logfire: bool = _key(
+        False, kinds.boolean(), "Send metrics to Logfire, with `logfire_token`."
+    )
+    logfire_token: str | None = _key(
+        None,
+        kinds.text(),
+        "Write token of Logfire; else the variable `LOGFIRE_TOKEN`.",
+        secret=True,
+    )
+    logfire_url: str = _key(
+        "https://logfire-us.pydantic.dev", kinds.url(), "Base address of Logfire."
+    )
+    metadata: Any = _key(
+        None,
+        kinds.mapping_or_path(),
+        "What the task of a BoAmps report was (`output_methods=boamps`), or the JSON file that says it.",
+    )
+    # Checked, without effect
     allow_multiple_runs: bool = _later(
         True, kinds.boolean(), "Runs side by side never disturb each other here."
     )
@@ -280,9 +336,6 @@ class Settings:
     )
     rapl_prefer_psys: bool = _later(
         False, kinds.boolean(), "The psys counter never replaces the packages here."
-    )
-    metadata: Any = _later(
-        None, kinds.mapping_or_path(), "Context of a BoAmps report, or the JSON file that holds it."
     )
 
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
@@ -317,9 +370,7 @@ class Settings:
 
     def unused(self) -> list[str]:
         """Return the keys that some source gave and that have no effect in this version."""
-        keys = [name for name in self.explicit() if not KEYS[name].used]
-        others = {OutputMethod(name) for name in self.output_methods or ()} - _EFFECTIVE_OUTPUTS
-        return [*keys, "output_methods"] if others else keys
+        return [name for name in self.explicit() if not KEYS[name].used]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={hidden(name, v)!r}" for name, v in self.explicit().items())

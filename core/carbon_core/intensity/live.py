@@ -10,25 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
+from carbon_core.fetch import may_carry_secrets
 from carbon_core.hours import iso_hour, utc
+from carbon_core.patience import Patience
 from carbon_core.records import Intensity
 
 MAX_G_PER_KWH = 3000.0
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # Standard uncertainties of ln(factor): 5 % where the grid reports, more where it is modelled.
 SIGMA_MEASURED = 0.05
 SIGMA_ESTIMATED = 0.12
 # Values come every hour, and up to two late; one of another day says nothing about this one.
 _OLD = timedelta(hours=3)
 _TOO_OLD = timedelta(hours=24)
-# A service that fails is asked again after a minute, then after two, four, and at most fifteen.
-_FIRST_REST_S = 60.0
-_LONGEST_REST_S = 900.0
 
 
 class Source(Protocol):
@@ -69,8 +65,7 @@ class PatientSource:
         self._clock = clock
         self._last: Intensity | None = None
         self._failure = ""
-        self._rest_s = _FIRST_REST_S
-        self._rests_until_ns = self._not_before_ns = clock.monotonic_ns()
+        self._patience = Patience(clock)
 
     def latest(self, *, insist: bool = False) -> Intensity:
         """Return the newest value.
@@ -82,16 +77,17 @@ class PatientSource:
             IntensityError: There is none, it is of another day, or the source is left alone after such a
                 failure, which is named.
         """
-        until_ns = self._not_before_ns if insist else self._rests_until_ns
-        if self._clock.monotonic_ns() < until_ns:
+        if not self._patience.may_ask(insist=insist):
             raise IntensityError(self._failure)
         try:
             found = self._source.latest()
             told = aged(found, self._clock.now())
         except IntensityError as error:
-            self._back_off(error)
+            self._failure = str(error)
+            self._patience.failed(error.retry_after_s)
             raise
-        self._last, self._rest_s = found, _FIRST_REST_S
+        self._last = found
+        self._patience.succeeded()
         return told
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
@@ -107,14 +103,6 @@ class PatientSource:
             return aged(self._last, self._clock.now())
         except IntensityError:
             return None
-
-    def _back_off(self, error: IntensityError) -> None:
-        now_ns = self._clock.monotonic_ns()
-        asked_s = error.retry_after_s or 0.0
-        self._failure = str(error)
-        self._not_before_ns = now_ns + units.nanoseconds(asked_s)
-        self._rests_until_ns = now_ns + units.nanoseconds(max(asked_s, self._rest_s))
-        self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
 
 
 def aged(intensity: Intensity, now: datetime) -> Intensity:
@@ -166,11 +154,7 @@ def secure(url: str, key: str) -> str:
         IntensityError: It is no address, or neither HTTPS nor on this machine.
     """
     address = url if "://" in url else f"https://{url}"
-    try:
-        parts = urlsplit(address)
-    except ValueError as error:
-        raise IntensityError(f"{key} is no address") from error
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+    if not may_carry_secrets(address):
         raise IntensityError(f"{key} must be https: a secret is sent to it")
     return address.rstrip("/")
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from carbon_core.records import Amounts
 from carbon_core.report import Report
 
 # Beside the CSV file: receipts, journals, locks.
 RUNS_DIRECTORY = "carbon_runs"
 
 
-class Output(Protocol):
-    """Gets the reports of one run, on the reporter's thread, in order.
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LONGEST_NAME = 100
+
+
+class FileOutput(Protocol):
+    """Gets the reports of one run, on the files' thread, in order.
 
     A method may raise `OutputError`; the run goes on, and the user is told once.
     """
@@ -34,6 +40,53 @@ class Output(Protocol):
     def close(self, report: Report) -> None:
         """The run has ended."""
         ...
+
+
+class Output(Protocol):
+    """Somebody who is told what a run came to, and may be slow: a service, or an object of the user's.
+
+    All methods are called on the network's thread, one after the other. What raises, or accepts a part
+    only, is told the rest the next time: the sum of what was accepted is the run's total.
+    """
+
+    def open(self, report: Report) -> None:
+        """The run has begun and its hardware is known; called again after it has raised."""
+        ...
+
+    def update(self, report: Report, delta: Amounts) -> Amounts | None:
+        """The totals so far, every ``api_call_interval`` readings.
+
+        Args:
+            report: The totals.
+            delta: What has come since what was accepted last.
+
+        Returns:
+            The part of the delta that was accepted; None for all of it.
+        """
+        ...
+
+    def close(self, report: Report, delta: Amounts) -> Amounts | None:
+        """The run has ended; as `update` otherwise. Not called again, whatever it does."""
+        ...
+
+
+class Delivered(NamedTuple):
+    """How far an output has been told of a run.
+
+    Attributes:
+        output: The output's name.
+        amounts: What it has accepted, all together.
+        remote_id: What it calls the run; None where it calls it nothing.
+    """
+
+    output: str
+    amounts: Amounts = Amounts()
+    remote_id: str | None = None
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a part of a file's name: of plain characters, and not too long."""
+    return _UNSAFE.sub("_", text)[:_LONGEST_NAME]
 
 
 def open_for_append(path: Path, mode: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,16 @@ class CsvFile:
             header = file.readline(100_000).rstrip("\r\n").split(",")
         if tuple(header) != COLUMNS:
             os.replace(self._path, _free_name(self._path))
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a whole CSV file at once, its cells as those of ``emissions.csv``.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = _lines([columns, *([_cell(value) for value in row] for row in rows)])
+    replace(path, text.encode("utf-8", "replace"))
 
 
 def _free_name(path: Path) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from carbon_core.records import Amounts
 from carbon_core.report import Provenance, Report
+from carbon_core.units import joules
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class EmissionsData:
 
 
 COLUMNS = tuple(f.name for f in fields(EmissionsData) if f.name != "provenance")
+_NOT_OF_TASKS = frozenset({"experiment_id", "pue", "wue"})
 
 
 def emissions_data(report: Report) -> EmissionsData:
@@ -114,6 +117,62 @@ def emissions_data(report: Report) -> EmissionsData:
         wue=run.wue,
         provenance=report.provenance,
     )
+
+
+def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
+    """Return a part of a run under CodeCarbon's names.
+
+    Args:
+        total: The run.
+        delta: The part.
+    """
+    duration_s = delta.duration_s
+
+    def mean_w(kwh: float) -> float:
+        return joules(kwh) / duration_s if duration_s > 0 else 0.0
+
+    return replace(
+        total,
+        duration=duration_s,
+        emissions=delta.emissions_kg,
+        emissions_rate=delta.emissions_kg / duration_s if duration_s > 0 else 0.0,
+        cpu_power=mean_w(delta.cpu_energy_kwh),
+        gpu_power=mean_w(delta.gpu_energy_kwh),
+        ram_power=mean_w(delta.ram_energy_kwh),
+        cpu_energy=delta.cpu_energy_kwh,
+        gpu_energy=delta.gpu_energy_kwh,
+        ram_energy=delta.ram_energy_kwh,
+        energy_consumed=delta.energy_kwh,
+        water_consumed=delta.water_l,
+    )
+
+
+@dataclass(frozen=True)
+class TaskEmissionsData:
+    """One row of the file of tasks: CodeCarbon's columns of it, in the units of `EmissionsData`."""
+
+    task_name: str
+    data: EmissionsData = field(repr=False)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The columns by name, in order."""
+        rest = {name: v for name, v in self.data.values.items() if name not in _NOT_OF_TASKS}
+        return {"task_name": self.task_name, **rest}
+
+    def __getattr__(self, name: str) -> Any:
+        # What CodeCarbon's own outputs read; `data` itself is asked for while a copy is being made.
+        if name in COLUMNS and name not in _NOT_OF_TASKS:
+            return getattr(self.data, name)
+        raise AttributeError(name)
+
+
+TASK_COLUMNS = ("task_name", *(name for name in COLUMNS if name not in _NOT_OF_TASKS))
+
+
+def task_data(name: str, report: Report) -> TaskEmissionsData:
+    """Return a task under CodeCarbon's names."""
+    return TaskEmissionsData(name, emissions_data(report))
 
 
 def _counted(models: tuple[str, ...]) -> str:

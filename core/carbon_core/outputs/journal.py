@@ -21,8 +21,9 @@ from carbon_core import units
 from carbon_core.errors import OutputError
 from carbon_core.lineage import is_safe_id
 from carbon_core.methods import Method
-from carbon_core.outputs.base import open_for_append
+from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, open_for_append
 from carbon_core.records import (
+    Amounts,
     Device,
     Energy,
     HostFacts,
@@ -38,6 +39,7 @@ from carbon_core.report import Phase, Report, RunFacts
 
 SUFFIX = ".journal.jsonl"
 _LOCK_SUFFIX = ".lock"
+_DELIVERED = b'{"type": "delivered"'
 
 
 class Journal:
@@ -102,6 +104,42 @@ def _what_stays(report: Report) -> tuple[Any, ...]:
     return report.run, report.window.end.devices, report.earlier
 
 
+def journal_path(directory: Path, run_id: str) -> Path:
+    """Return where the journal of a run lies in an output directory."""
+    return directory / RUNS_DIRECTORY / f"{run_id}{SUFFIX}"
+
+
+def note_delivered(path: Path, delivered: Delivered) -> None:
+    """Add to a journal what an output has accepted; nothing where there is no journal.
+
+    May be called by another thread than the journal's own, and after it has been closed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            record = {"type": "delivered", **delivered._asdict()}
+            # A line of its own, even after one that is torn.
+            os.write(descriptor, f"\n{json.dumps(record)}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def deliveries(path: Path) -> dict[str, Delivered]:
+    """Return what each output has accepted of a run, by its name."""
+    found: dict[str, Delivered] = {}
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(_DELIVERED):
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    record = json.loads(line)
+                    amounts = Amounts(*(float(amount) for amount in record["amounts"]))
+                    found[record["output"]] = Delivered(
+                        record["output"], amounts, record["remote_id"]
+                    )
+    return found
+
+
 def read(path: Path) -> Report:
     """Rebuild the last known state of a run from its journal.
 
@@ -139,6 +177,25 @@ def abandoned(directory: Path) -> Iterator[list[Path]]:
     finally:
         for lock in locks:
             lock.release()
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Keep others from a journal meanwhile; give whether it is free: a run that goes on holds it."""
+    lock_path = Path(f"{path}{_LOCK_SUFFIX}")
+    abandoned_before = lock_path.exists()
+    lock = FileLock(lock_path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if not abandoned_before:  # else the next run here still has to recover it
+            lock_path.unlink(missing_ok=True)
+        lock.release()
 
 
 def settled(path: Path) -> None:
@@ -195,7 +252,13 @@ def _rebuilt(
     if not is_safe_id(run["run_id"]):
         raise ValueError(run["run_id"])  # it would name the files that are written from it
     return Report(
-        run=RunFacts(**{**run, "settings_not_used": tuple(run["settings_not_used"])}),
+        run=RunFacts(
+            **{
+                **run,
+                "settings_not_used": tuple(run["settings_not_used"]),
+                "told": tuple(run.get("told", ())),
+            }
+        ),
         status="interrupted" if totals["status"] == "running" else totals["status"],
         ended_at=totals["ended_at"],
         window=end - start,

@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
-from carbon_core.outputs.base import RUNS_DIRECTORY
-from carbon_core.outputs.csv_file import CsvFile
-from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.outputs.base import RUNS_DIRECTORY, safe_name
+from carbon_core.outputs.boamps import BoampsFile
+from carbon_core.outputs.csv_file import CsvFile, write_table
+from carbon_core.outputs.emissions_data import TASK_COLUMNS, emissions_data, task_data
 from carbon_core.outputs.journal import Journal
 from carbon_core.report import Report
 
@@ -29,11 +30,22 @@ class RunDirectory:
         csv_name: Name of the CSV file within it.
         always_update: Replace the run's row even at the end of the run.
         keep_journal: Whether to write a journal.
+        experiment_name: Stands in the name of the tasks' file.
+        boamps: Gets the run at its end, too.
     """
 
     def __init__(
-        self, directory: Path, csv_name: str, *, always_update: bool, keep_journal: bool
+        self,
+        directory: Path,
+        csv_name: str,
+        *,
+        always_update: bool,
+        keep_journal: bool,
+        experiment_name: str = "base",
+        boamps: BoampsFile | None = None,
     ) -> None:
+        self._experiment_name = experiment_name
+        self._boamps = boamps
         self.csv_path = directory / csv_name
         self.runs_path = directory / RUNS_DIRECTORY
         self._csv = CsvFile(self.csv_path, self.runs_path / f"{self.csv_path.name}.lock")
@@ -65,6 +77,8 @@ class RunDirectory:
         self.update(report)
         self._made()
         self._csv.update(emissions_data(report))
+        if report.tasks:
+            self._translated(lambda: self._write_tasks(report))
         self._update_row = True
 
     def close(self, report: Report) -> None:
@@ -90,6 +104,17 @@ class RunDirectory:
             self._csv.append(data)
         path = self.receipt_path(report.run.run_id)
         self._translated(lambda: receipt.write(report, path))
+        if report.tasks:
+            self._translated(lambda: self._write_tasks(report))
+        boamps = self._boamps
+        if boamps is not None:
+            self._translated(lambda: boamps.write(report))
+
+    def _write_tasks(self, report: Report) -> None:
+        """Write the file of the run's tasks, under CodeCarbon's name of it."""
+        name = f"emissions_{safe_name(self._experiment_name)}_{report.run.run_id}.csv"
+        rows = [task_data(task, part).values.values() for task, part in report.tasks]
+        write_table(self.csv_path.parent / name, TASK_COLUMNS, rows)
 
     def _recover(self) -> None:
         """Fold the journals of processes that died into the results."""

@@ -28,7 +28,8 @@ from carbon_core.ledger import PriceCurve
 from carbon_core.lineage import merged
 from carbon_core.notices import Notices
 from carbon_core.outputs.archive import Archive
-from carbon_core.outputs.base import Output, occupy_standard_descriptors
+from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
+from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, RunFacts
 from carbon_core.reporter import Reporter
@@ -43,6 +44,10 @@ _SHARE = 0.5
 _LEAST_FILE_S = 0.25
 # A driver may take its time; one that takes longer is left to itself, and the others go on.
 _METER_PATIENCE_S = 2.0
+
+
+# Each is kept until the end.
+_MOST_TASKS = 10_000
 
 
 class LiveSource(Protocol):
@@ -84,10 +89,12 @@ class Parts:
         detect: Finds the meters; slow, so it runs on the sampler's thread.
         assumed: The intensity that holds until a live source says otherwise.
         heartbeat_s: Seconds between two journal records.
-        make_outputs: Gives where the results go; on the sampler's thread, for it may be slow.
+        make_outputs: Gives the files of the results; on the sampler's thread, for it may be slow.
+        make_deliveries: Gives the outputs that are told over the network, or are the user's own.
         live: A live source of intensity, if the settings ask for one.
         marginal: A source of marginal intensity, if the settings ask for one; asked at the end.
-        live_every: Heartbeats between two live look-ups; None for only at the end.
+        live_every: Heartbeats between two live look-ups, and between two deliveries; None for only at
+            the end.
         shutdown_timeout_s: Longest time that closing may take.
         notices: Lines for people.
         first_phase: The phase that the run begins with.
@@ -104,7 +111,8 @@ class Parts:
     detect: Callable[[], Detection]
     assumed: Intensity
     heartbeat_s: float = 15.0
-    make_outputs: Callable[[], Sequence[Output]] = tuple
+    make_outputs: Callable[[], Sequence[FileOutput]] = tuple
+    make_deliveries: Callable[[], Sequence[Delivery]] = tuple
     live: LiveSource | None = None
     marginal: MarginalSource | None = None
     live_every: int | None = None
@@ -140,9 +148,11 @@ class Run:
         self._opened_at = parts.clock.now()
         self._hours = HourlyJoules(self._opened_at)
         self._detection = Detection(())
-        self._outputs: Sequence[Output] = ()
+        self._outputs: Sequence[FileOutput] = ()
+        self._deliveries: Sequence[Delivery] = ()
         self._beats = 0
         self._marginal: Marginal | None = None
+        self._tasks: list[tuple[str, Report]] = []
         # What this run continues, as the user's thread was told and as the files' thread found it.
         self._continued: tuple[Segment, ...] = ()
         self._found: tuple[Segment, ...] = ()
@@ -236,6 +246,7 @@ class Run:
             hours=self._hours.hours(end.joules, self._curve.grams),
             others=self.others,
             earlier=self._earlier,
+            tasks=tuple(self._tasks),
             marginal=self._marginal,
             host=self._detection.host,
             refusals=self._detection.refusals,
@@ -258,13 +269,30 @@ class Run:
         joules, grams = window.joules, self.grams(window)
         prices = tuple(share._replace(joules=joules, grams=grams) for share in whole.prices[-1:])
         return replace(
-            whole, window=window, prices=prices, phases=(), hours=(), others=(), earlier=()
+            whole,
+            window=window,
+            prices=prices,
+            phases=(),
+            hours=(),
+            others=(),
+            earlier=(),
+            tasks=(),
         )
+
+    def note_task(self, name: str, window: Window) -> Report:
+        """Keep what a task came to for the results, and return it."""
+        report = self.part_report(window)
+        if len(self._tasks) < _MOST_TASKS:
+            self._tasks.append((name, report))
+        else:
+            self.notices.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
+        return report
 
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
         report = self.report(self.snapshot())
         self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
+        self._deliver(report)
         return report
 
     def close(self, status: str) -> Report | None:
@@ -288,10 +316,11 @@ class Run:
 
     def _detect(self) -> Sequence[Meter]:
         self._outputs = self._parts.make_outputs()
+        self._deliveries = self._parts.make_deliveries()
         self._detection = self._parts.detect()
         if self._parts.only_with_meters:
             if not self._detection.meters:
-                self._outputs = ()
+                self._outputs = self._deliveries = ()
                 self._parts = replace(self._parts, live=None, marginal=None, learn_place=None)
             self._ask_for_the_place()
         self.notices.tell(self._greeting())
@@ -319,7 +348,12 @@ class Run:
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._reporter.network.submit(self._ask_price)
+            self._deliver(report)
         self._beats += 1
+
+    def _deliver(self, report: Report) -> None:
+        for delivery in self._deliveries:
+            delivery.submit_update(report, self._reporter.network.submit)
 
     def _look_at_loads(self) -> None:
         if self._detection.gauge is not None:
@@ -424,7 +458,7 @@ class Run:
         if any((parts.live, parts.learn_place, parts.marginal)):
             network.submit(lambda: self._ask_last_prices(end))
             network.submit(self._ask_marginal)
-            if not network.close(self._left_s(deadline_ns) * _SHARE):
+            if not network.settle(self._left_s(deadline_ns) * _SHARE):
                 what = "live grid intensity" if parts.live else "place or marginal intensity"
                 self._tell(f"no {what}: no answer in time", self._curve.assumed)
             self._summing_up = True
@@ -433,11 +467,23 @@ class Run:
             self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
         self._submit(*(functools.partial(output.close, report) for output in self._outputs))
+        for delivery in self._deliveries:
+            network.submit(functools.partial(delivery.close, report))
+        if not network.close(self._left_s(deadline_ns) * _SHARE):
+            self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))
         if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
         self.notices.tell(report.summary())
         return report
+
+    def _give_up(self) -> None:
+        """Let nothing be sent once the run is over; the journal knows what was not."""
+        for delivery in self._deliveries:
+            delivery.give_up()
+        if self._deliveries:
+            names = ", ".join(delivery.name for delivery in self._deliveries)
+            self.notices.warn(f"no answer in time: {names} may not have been told the whole run")
 
     def _last_snapshot(self) -> Snapshot:
         mark = Mark(self._parts.clock.monotonic_ns(), "end", threading.Event(), last=True)

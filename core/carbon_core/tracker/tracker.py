@@ -100,9 +100,10 @@ class Tracker:
         """
         run = self._run
         if run is not None and self.running:
+            while self._tasks:
+                self.stop_task()
             self._last = run.close(status) or self._last
             self._run = None
-            self._tasks.clear()
             if self._finalizer is not None:
                 self._finalizer.detach()
             run.notices.deliver()
@@ -155,7 +156,7 @@ class Tracker:
         task = self._tasks.pop(name, None) if name else None
         if task is None or self._run is None:
             return None
-        return emissions_data(self._run.part_report(task.close()))
+        return emissions_data(self._run.note_task(task.name, task.close()))
 
     @harmless
     def report(self, at: Snapshot | None = None) -> Report | None:

@@ -186,9 +186,9 @@ def test_config_check_of_nothing_is_content(command):
 
 
 def test_config_check_notes_what_has_no_effect_without_failing(command):
-    done = command("config", "check", CODECARBON_PROMETHEUS_URL="localhost:1")
+    done = command("config", "check", CODECARBON_RAPL_PREFER_PSYS="1")
     assert done.returncode == 0
-    assert "note: these settings have no effect in this version: prometheus_url" in done.stdout
+    assert "note: these settings have no effect in this version: rapl_prefer_psys" in done.stdout
 
 
 def test_config_init_asks_and_writes(command, tmp_path):

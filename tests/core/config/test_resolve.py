@@ -379,11 +379,9 @@ def test_save_to_beside_output_methods_is_one_deprecation_each(cascade: Cascade)
     assert cascade.resolve({"save_to_file": False}).deprecations == []
 
 
-def test_outputs_that_come_to_nothing_in_this_version_are_named(cascade: Cascade) -> None:
-    assert cascade.resolve({"output_methods": ["csv"]}).settings.unused() == []
-    assert cascade.resolve({"output_methods": ["csv", "api"]}).settings.unused() == [
-        "output_methods"
-    ]
+def test_settings_that_come_to_nothing_are_named(cascade: Cascade) -> None:
+    assert cascade.resolve({"output_methods": ["csv", "api"]}).settings.unused() == []
+    assert cascade.resolve({"rapl_prefer_psys": True}).settings.unused() == ["rapl_prefer_psys"]
 
 
 # --- what a value overrode ---

@@ -1,0 +1,46 @@
+"""``carbon-callbacks resend``: tells services what they were not told of runs that are over."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+from carbon_core.assemble.outputs import problems, told
+from carbon_core.assemble.parts import notices_for
+from carbon_core.assemble.resending import resend
+from carbon_core.clock import SystemClock
+from carbon_core.config.resolve import resolve
+from carbon_core.config.sources import process_environment
+from carbon_core.report import figure
+
+
+def run(directory: Path, *, as_json: bool) -> None:
+    """Send what is missing, and print it; exit with 1 if a service did not accept all of it.
+
+    Args:
+        directory: An output directory.
+        as_json: Print JSON instead of lines.
+    """
+    settings, environ, clock = resolve({}).settings, process_environment(), SystemClock()
+    notices = notices_for(settings)
+    for text in problems(settings, environ):
+        notices.warn(text)
+    if not told(settings, environ, clock):
+        notices.deliver()
+        print("no setting names a service: emissions_endpoint, or save_to_api", file=sys.stderr)
+        raise typer.Exit(2)
+    done = list(resend(directory, settings, environ, clock, notices))
+    notices.deliver()
+    if as_json:
+        print(json.dumps([one._asdict() for one in done], indent=2))
+    else:
+        for one in done:
+            outcome = "sent" if one.accepted else "not accepted"
+            print(f"{one.run_id}: {figure(one.energy_kwh)} kWh {outcome} ({one.service})")
+        if not done:
+            print("nothing is missing anywhere")
+    if not all(one.accepted for one in done):
+        raise typer.Exit(1)

@@ -1,0 +1,249 @@
+"""From settings to the outputs of a run: its files, and whom to tell over the network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from carbon_core.clock import Clock
+from carbon_core.config.schema import OutputMethod, Settings
+from carbon_core.errors import ConfigError
+from carbon_core.fetch import may_carry_secrets, sender
+from carbon_core.notices import Notices
+from carbon_core.outputs.base import Delivered, FileOutput, Output
+from carbon_core.outputs.delivery import Delivery
+
+# Others keep the present only: an earlier run's totals would take the place of a later one's.
+_RESENDABLE = ("emissions_endpoint", "api")
+_LOGGER = "carbon_callbacks.emissions"
+_ASKS_FOR_API = ("save_to_api", "output_methods")
+
+
+def files(settings: Settings, directory: Path) -> list[FileOutput]:
+    """Return the files that the settings ask for.
+
+    Args:
+        settings: The effective settings.
+        directory: The output directory, absolute.
+    """
+    if OutputMethod.CSV not in settings.outputs() and OutputMethod.BOAMPS not in settings.outputs():
+        return []
+    from carbon_core.outputs.boamps import BoampsFile
+    from carbon_core.outputs.run_directory import RunDirectory
+
+    boamps = OutputMethod.BOAMPS in settings.outputs()
+    return [
+        RunDirectory(
+            directory,
+            # A name from a file or variable must not lead out of the directory.
+            settings.output_file
+            if settings.origin("output_file").source == "argument"
+            else Path(settings.output_file).name,
+            always_update=settings.on_csv_write == "update",
+            keep_journal=settings.journal,
+            experiment_name=settings.experiment_name,
+            boamps=BoampsFile(directory, _metadata(settings)) if boamps else None,
+        )
+    ]
+
+
+def deliveries(
+    settings: Settings,
+    environ: Mapping[str, str],
+    clock: Clock,
+    notices: Notices,
+    confirm: Callable[[Delivered], None],
+    *,
+    offline: bool = False,
+) -> list[Delivery]:
+    """Return the outputs that may be slow: services, and objects of the user's.
+
+    Args:
+        settings: The effective settings.
+        environ: Environment variables.
+        clock: Source of time.
+        notices: Lines for people.
+        confirm: Told what each has accepted.
+        offline: Leave out those that are told over the network.
+    """
+    services = dict(services_of(settings, environ, clock))
+    if offline and services:
+        notices.warn(f"an offline tracker tells nobody over the network: not {', '.join(services)}")
+        services = {}
+    named = [*services.items(), *_own(settings)]
+    return [
+        Delivery(
+            name,
+            output,
+            clock=clock,
+            warn=notices.warn,
+            confirm=confirm if name in _RESENDABLE else None,
+        )
+        for name, output in named
+    ]
+
+
+def services_of(
+    settings: Settings,
+    environ: Mapping[str, str],
+    clock: Clock,
+    before: Mapping[str, Delivered] | None = None,
+) -> Iterator[tuple[str, Output]]:
+    """Give the services that the settings ask for, each with its name in journals.
+
+    Args:
+        settings: The effective settings.
+        environ: Environment variables.
+        clock: Source of time.
+        before: What each has accepted of the run earlier, by its name.
+    """
+    send = sender(clock)
+    asked = settings.outputs()
+    if settings.emissions_endpoint:
+        from carbon_core.outputs.endpoint import Endpoint
+
+        yield "emissions_endpoint", Endpoint(settings.emissions_endpoint, send)
+    if OutputMethod.API in asked and settings.experiment_id and not _refused(settings, *_API):
+        from carbon_core.outputs.codecarbon_api import CodeCarbonApi
+
+        remote_id = before["api"].remote_id if before and "api" in before else None
+        address, key = settings.api_endpoint, settings.api_key
+        yield "api", CodeCarbonApi(address, key, settings.experiment_id, send, remote_id=remote_id)
+    if OutputMethod.PROMETHEUS in asked and not _refused(settings, *_PROMETHEUS):
+        from carbon_core.outputs.prometheus import Pushgateway
+
+        headers = _basic(*_prometheus_account(settings, environ))
+        name = settings.experiment_name
+        yield "prometheus", Pushgateway(settings.prometheus_url, name, send, headers)
+    if OutputMethod.OTEL in asked or settings.otlp_endpoint:
+        from carbon_core.outputs.open_telemetry import OpenTelemetry
+
+        yield "otel", OpenTelemetry(settings.otlp_endpoint)
+    token = settings.logfire_token or environ.get("LOGFIRE_TOKEN")
+    if OutputMethod.LOGFIRE in asked and token and not _refused(settings, *_LOGFIRE):
+        from carbon_core.outputs.open_telemetry import OpenTelemetry
+
+        url = f"{settings.logfire_url.rstrip('/')}/v1/metrics"
+        yield "logfire", OpenTelemetry(url, {"Authorization": token})
+
+
+def told(settings: Settings, environ: Mapping[str, str], clock: Clock) -> tuple[str, ...]:
+    """Return the names of the services that `carbon-callbacks resend` tells what they were not told."""
+    return tuple(name for name, _ in services_of(settings, environ, clock) if name in _RESENDABLE)
+
+
+def problems(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """Say which outputs were asked for and cannot be told anything."""
+    asked = settings.outputs()
+    texts = []
+    if OutputMethod.API in asked:
+        if not settings.experiment_id:
+            texts.append(_NO_EXPERIMENT)
+        texts.append(_refused(settings, *_API))
+    if OutputMethod.PROMETHEUS in asked:
+        texts.append(_refused(settings, *_PROMETHEUS))
+    if OutputMethod.LOGFIRE in asked:
+        if not (settings.logfire_token or environ.get("LOGFIRE_TOKEN")):
+            texts.append("Logfire needs logfire_token, or the variable LOGFIRE_TOKEN")
+        texts.append(_refused(settings, *_LOGFIRE))
+    return [text for text in texts if text]
+
+
+def check_arguments(settings: Settings) -> None:
+    """Raise for outputs that an argument asks for and that lack what they need.
+
+    Raises:
+        ConfigError: There is no experiment for the CodeCarbon API; or the file of ``metadata`` is of no
+            use.
+    """
+    by_argument = any(settings.origin(key).source == "argument" for key in _ASKS_FOR_API)
+    wanted = OutputMethod.API in settings.outputs() and not settings.experiment_id
+    if wanted and (by_argument or settings.strict_config):
+        raise ConfigError(_NO_EXPERIMENT, key="experiment_id")
+    if settings.origin("metadata").source == "argument" or settings.strict_config:
+        _metadata(settings)
+
+
+_API = ("api_key", "api_endpoint")
+_PROMETHEUS = ("prometheus_password", "prometheus_url")
+_LOGFIRE = ("logfire_token", "logfire_url")
+_NO_EXPERIMENT = (
+    "the CodeCarbon API needs experiment_id: the experiment of yours that the runs belong to "
+    "(`codecarbon config` makes one); nothing is sent to a public one"
+)
+
+
+def _refused(settings: Settings, secret: str, address: str) -> str:
+    """Say why a secret is not sent to an address; an empty string where it may be, or there is none."""
+    if not getattr(settings, secret):
+        return ""
+    if not settings.may_send(secret, address):
+        return (
+            f"{secret} is not sent where {address} says ({settings.origin(address)}), for it comes "
+            f"from a source that is trusted more ({settings.origin(secret)})"
+        )
+    url = getattr(settings, address)
+    with_scheme = url if "://" in url else f"http://{url}"
+    return (
+        "" if may_carry_secrets(with_scheme) else f"{address} must be https: a secret is sent to it"
+    )
+
+
+def _prometheus_account(
+    settings: Settings, environ: Mapping[str, str]
+) -> tuple[str | None, str | None]:
+    user = settings.prometheus_username or environ.get("PROMETHEUS_USERNAME")
+    return user, settings.prometheus_password or environ.get("PROMETHEUS_PASSWORD")
+
+
+def _basic(user: str | None, password: str | None) -> dict[str, str]:
+    if not user or not password:
+        return {}
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def _own(settings: Settings) -> Iterator[tuple[str, Output]]:
+    """Give the outputs that need no network: a file, Python's logging, objects of the user's."""
+    from carbon_core.outputs.handlers import CodeCarbonHandler, LoggerOutput
+
+    if settings.prometheus_textfile_dir:
+        from carbon_core.outputs.prometheus import TextFile
+
+        directory = Path(settings.prometheus_textfile_dir).absolute()
+        yield "prometheus_textfile", TextFile(directory, settings.experiment_name)
+    handlers = settings.output_handlers or ()
+    for i, handler in enumerate(handlers if isinstance(handlers, Sequence) else (handlers,)):
+        known = hasattr(handler, "update") and hasattr(handler, "open")
+        taken = handler if known else CodeCarbonHandler(handler, settings.experiment_name)
+        yield f"{type(handler).__name__}_{i}", taken
+    if OutputMethod.LOGGER in settings.outputs():
+        logger = settings.logging_logger
+        if hasattr(logger, "out") or hasattr(logger, "live_out"):
+            yield "logger", CodeCarbonHandler(logger, settings.experiment_name)
+        else:
+            yield "logger", LoggerOutput(logger or logging.getLogger(_LOGGER))
+
+
+def _metadata(settings: Settings) -> Mapping[str, Any]:
+    """Return what the user says of the task.
+
+    Raises:
+        ConfigError: The file that says it is of no use.
+    """
+    said = settings.metadata
+    if isinstance(said, str):
+        try:
+            said = json.loads(Path(said).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"metadata: {said} is no JSON file: {error}", key="metadata"
+            ) from error
+    if not isinstance(said, Mapping):
+        return {}
+    inner = said.get("boamps", said)
+    return inner if isinstance(inner, Mapping) else {}

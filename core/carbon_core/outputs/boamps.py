@@ -1,0 +1,110 @@
+"""A BoAmps report (https://github.com/Boavizta/BoAmps): what an AI task drew, in its own JSON format.
+
+What the task was, only its people know: they say it in the setting ``metadata``, and whatever they say
+counts before what is filled in here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from carbon_core.outputs.base import replace
+from carbon_core.report import Report
+
+_FORMAT_VERSION = "0.1"
+_PERCENT = 100.0
+
+
+class BoampsFile:
+    """The file of a run's report, ``boamps_report_<run id>.json``, written at its end.
+
+    Args:
+        directory: The output directory.
+        metadata: What the user says.
+    """
+
+    def __init__(self, directory: Path, metadata: Mapping[str, Any]) -> None:
+        self._directory = directory
+        self._metadata = metadata
+
+    def write(self, report: Report) -> None:
+        """Write the report of a run.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        data = boamps_report(report, self._metadata)
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        path = self._directory / f"boamps_report_{report.run.run_id}.json"
+        replace(path, text.encode("utf-8", "replace"))
+
+
+def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run as a BoAmps report.
+
+    Args:
+        report: The run.
+        metadata: Blocks, and values within them, that count before those that are filled in.
+    """
+    run, load = report.run, report.utilization
+    measure = {
+        "measurementMethod": "carbon-callbacks",
+        "version": run.package_version,
+        "powerConsumption": report.energy_kwh.value,
+        "measurementDuration": report.duration_s,
+        "measurementDateTime": report.ended_at,
+        "averageUtilizationCpu": _fraction(load.cpu_percent),
+        "averageUtilizationGpu": _fraction(load.gpu_percent),
+    }
+    filled = {
+        "header": {
+            "formatVersion": _FORMAT_VERSION,
+            "reportId": run.run_id,
+            "reportDatetime": report.ended_at,
+        },
+        "measures": [measure],
+        "system": {"os": run.os},
+        "software": {"language": "python", "version": run.python_version},
+        "infrastructure": {"infraType": "onPremise", "components": _components(report)},
+        "environment": {"country": run.country_name},
+    }
+    merged: dict[str, Any] = _known(_merged(filled, metadata))
+    return merged
+
+
+def _components(report: Report) -> list[dict[str, Any]]:
+    host = report.host
+    gpus = [
+        {"componentType": "gpu", "componentName": name, "nbComponent": host.gpu_models.count(name)}
+        for name in dict.fromkeys(host.gpu_models)
+    ]
+    cpu = {"componentType": "cpu", "componentName": host.cpu_model, "nbComponent": 1}
+    ram = {"componentType": "ram", "memorySize": host.ram_total_gb, "nbComponent": 1}
+    return [cpu, *gpus, ram]
+
+
+def _fraction(percent: float | None) -> float | None:
+    return None if percent is None else percent / _PERCENT
+
+
+def _merged(filled: Any, said: Any) -> Any:
+    """Return what is filled in, with what was said in its place, block by block."""
+    if isinstance(filled, Mapping) and isinstance(said, Mapping):
+        both = {
+            key: _merged(value, said[key]) if key in said else value
+            for key, value in filled.items()
+        }
+        return {**said, **both}
+    if isinstance(filled, list) and isinstance(said, list) and len(filled) == len(said):
+        return [_merged(*pair) for pair in zip(filled, said)]
+    return said
+
+
+def _known(data: Any) -> Any:
+    """Return data without what is not known."""
+    if isinstance(data, Mapping):
+        return {key: _known(value) for key, value in data.items() if value is not None}
+    return [_known(one) for one in data] if isinstance(data, list) else data

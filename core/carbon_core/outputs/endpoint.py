@@ -1,0 +1,54 @@
+"""An address of the user's own that gets the result of each run: one POST at its end."""
+
+from __future__ import annotations
+
+import json
+
+from carbon_core.fetch import Send
+from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.records import Amounts
+from carbon_core.report import Report
+
+NOTHING = Amounts()
+
+
+class Endpoint:
+    """An output (see `carbon_core.outputs.base.Output`): the 38 fields of the CSV file as JSON.
+
+    The name of the user, which CodeCarbon adds, is not sent.
+
+    Args:
+        url: The address; without a scheme, HTTP.
+        send: Sends a request.
+    """
+
+    def __init__(self, url: str, send: Send) -> None:
+        self._url = with_scheme(url)
+        self._send = send
+
+    def open(self, report: Report) -> None:
+        """Nothing is sent at the beginning."""
+
+    def update(self, report: Report, delta: Amounts) -> Amounts | None:
+        """Nothing is sent on the way: whoever added up the totals would count them twice."""
+        return NOTHING
+
+    def close(self, report: Report, delta: Amounts) -> Amounts | None:
+        """Send the totals."""
+        post_json(self._send, self._url, emissions_data(report).values)
+        return None
+
+
+def with_scheme(url: str) -> str:
+    """Return an address with its scheme, which is HTTP where it has none."""
+    return url if "://" in url else f"http://{url}"
+
+
+def post_json(send: Send, url: str, data: object, headers: dict[str, str] | None = None) -> bytes:
+    """Send data as JSON; return the body of the answer.
+
+    Raises:
+        OutputError: It was not accepted.
+    """
+    body = json.dumps(data, allow_nan=False, default=str).encode()
+    return send("POST", url, body, {"Content-Type": "application/json", **(headers or {})})
