@@ -95,6 +95,7 @@ class Delivery:
             if not self._opened:
                 self._output.open(report)
                 self._opened = True
+                self._note()
             delta = report.amounts.minus(self._accepted)
             accepted = tell(report, delta)
         except Exception as error:  # noqa: BLE001 - an output may be the user's own; none stops another
@@ -107,6 +108,9 @@ class Delivery:
         self.failed = False
         self._patience.succeeded()
         self._accepted = self._accepted.plus(delta if accepted is None else accepted)
+        self._note()
+
+    def _note(self) -> None:
         if self._confirm is not None:
             remote_id: Any = getattr(self._output, "remote_id", None)
             self._confirm(Delivered(self.name, self._accepted, remote_id))

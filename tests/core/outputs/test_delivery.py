@@ -171,7 +171,7 @@ def test_what_it_had_accepted_before_is_not_told_again() -> None:
     told = Told(before=before)
     told.delivery.close(at(3))
     assert told.output.heard == pytest.approx(at(3).amounts.minus(at(1).amounts))
-    assert told.confirmed == [Delivered("them", pytest.approx(at(3).amounts), "theirs")]
+    assert told.confirmed == [before, Delivered("them", pytest.approx(at(3).amounts), "theirs")]
 
 
 # --- within a run ---
