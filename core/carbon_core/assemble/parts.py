@@ -24,6 +24,7 @@ from carbon_core.assemble.grid import (
 )
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
+from carbon_core.code import code_facts
 from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
@@ -133,7 +134,9 @@ def detect(
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
     )
-    return discover(Host(root), clock, wanted, notices.warn)
+    detection = discover(Host(root), clock, wanted, notices.warn)
+    host = detection.host
+    return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
 
 
 def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:

@@ -15,6 +15,7 @@ from carbon_core.outputs.base import replace
 from carbon_core.report import Report
 
 _FORMAT_VERSION = "0.1"
+_FORMAT_URI = "https://github.com/Boavizta/BoAmps/tree/main/model"
 _PERCENT = 100.0
 
 
@@ -50,20 +51,22 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
         metadata: Blocks, and values within them, that count before those that are filled in.
     """
     run, load = report.run, report.utilization
+    ended = report.ended_at[:19].replace("T", " ")
     measure = {
         "measurementMethod": "carbon-callbacks",
         "version": run.package_version,
         "powerConsumption": report.energy_kwh.value,
         "measurementDuration": report.duration_s,
-        "measurementDateTime": report.ended_at,
+        "measurementDateTime": ended,
         "averageUtilizationCpu": _fraction(load.cpu_percent),
         "averageUtilizationGpu": _fraction(load.gpu_percent),
     }
     filled = {
         "header": {
             "formatVersion": _FORMAT_VERSION,
+            "formatVersionSpecificationUri": _FORMAT_URI,
             "reportId": run.run_id,
-            "reportDatetime": report.ended_at,
+            "reportDatetime": ended,
         },
         "measures": [measure],
         "system": {"os": run.os},

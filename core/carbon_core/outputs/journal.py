@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,11 @@ from carbon_core.report import Phase, Report, RunFacts
 
 SUFFIX = ".journal.jsonl"
 _LOCK_SUFFIX = ".lock"
-_DELIVERED = b'{"type": "delivered"'
+_RUN, _TOTALS, _DELIVERED = (
+    f'{{"type": "{name}"'.encode() for name in ("run", "totals", "delivered")
+)
+_HOURS = b'"hours": [["'
+_HOURS_LENGTH = len(_HOURS) + len("2026-01-01T00")
 
 
 class Journal:
@@ -100,8 +104,8 @@ class Journal:
 
 
 def _what_stays(report: Report) -> tuple[Any, ...]:
-    """Return what mostly holds for a whole run; devices may come, and the place may be learned."""
-    return report.run, report.window.end.devices, report.earlier
+    """Return what holds for long; devices may come, the place be learned, other ranks be heard of."""
+    return report.run, report.window.end.devices, report.earlier, report.others
 
 
 def journal_path(directory: Path, run_id: str) -> Path:
@@ -204,12 +208,40 @@ def settled(path: Path) -> None:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with contextlib.suppress(ValueError):
-                record = json.loads(line)
-                if isinstance(record, dict):
-                    yield record
+    """Give the records that later ones do not make needless, each after those that it makes so."""
+    with path.open("rb") as file:
+        lines = _lines_that_count(file)
+    try:
+        records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
+    except ValueError:
+        # A line that is torn, yet looks whole, took the place of a good one.
+        with path.open("rb") as file:
+            records = list(_parsed(file))
+    return (record for record in records if isinstance(record, dict))
+
+
+def _lines_that_count(file: Iterable[bytes]) -> list[bytes]:
+    """Return the last line that says what stays and, hour by hour, the last one with totals.
+
+    Each totals record repeats the hours that still may change. Of those which begin with the same hour, the
+    last knows all that the others do; a week of them comes to some two hundred lines to parse.
+    """
+    fixed, totals = b"", {}
+    for line in file:
+        if line.startswith(_TOTALS) and line.rstrip().endswith(b"}"):
+            at = line.find(_HOURS)
+            first_hour = line[at : at + _HOURS_LENGTH] if at >= 0 else b""
+            totals.pop(first_hour, None)  # so that the order is that of the last lines
+            totals[first_hour] = line
+        elif line.startswith(_RUN) and line.rstrip().endswith(b"}"):
+            fixed = line
+    return [fixed or b"{}", *totals.values()]
+
+
+def _parsed(file: Iterable[bytes]) -> Iterator[Any]:
+    for line in file:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line.decode("utf-8", "replace"))
 
 
 def _fixed(report: Report) -> dict[str, Any]:
@@ -219,6 +251,7 @@ def _fixed(report: Report) -> dict[str, Any]:
         "host": asdict(report.host),
         "refusals": [asdict(refusal) for refusal in report.refusals],
         "earlier": report.earlier,
+        "others": report.others,
     }
 
 
@@ -235,7 +268,6 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "phases": [asdict(phase) for phase in report.phases],
         "hours": report.hours[settled_hours:],
         "utilization": asdict(report.utilization),
-        "others": report.others,
     }
 
 
@@ -268,7 +300,7 @@ def _rebuilt(
         ),
         phases=tuple(Phase(**phase) for phase in totals["phases"]),
         hours=hours,
-        others=tuple(Segment(*one) for one in totals.get("others", ())),
+        others=tuple(Segment(*one) for one in fixed.get("others", ())),
         earlier=tuple(Segment(*one) for one in fixed.get("earlier", ())),
         host=HostFacts(**{**host, "gpu_models": tuple(host["gpu_models"])}),
         refusals=tuple(Refusal(**refusal) for refusal in fixed["refusals"]),

@@ -334,7 +334,7 @@ def start(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_eight_processes_that_finish_together_leave_all_their_rows(path: Path) -> None:
-    writers = [start(WRITER, str(path), f"writer-{i}", "5") for i in range(8)]
+    writers = [start(WRITER, str(path), f"writer-{i}", "50") for i in range(8)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
@@ -344,7 +344,7 @@ def test_eight_processes_that_finish_together_leave_all_their_rows(path: Path) -
         writer.stdin.flush()
     assert [writer.communicate(timeout=30)[1] for writer in writers] == [""] * 8
     found = sorted(row["run_id"] for row in rows(path))
-    assert found == sorted(f"writer-{i}-{j}" for i in range(8) for j in range(5))
+    assert found == sorted(f"writer-{i}-{j}" for i in range(8) for j in range(50))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits on file sizes are POSIX")

@@ -1,0 +1,75 @@
+"""What code a run is of: versions of the frameworks that are loaded, and the commit it stands at.
+
+Git's own files are read; no program is run. Changes that are not committed are not looked for.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+_FRAMEWORKS = (
+    "torch", "lightning", "pytorch_lightning", "transformers", "trl", "keras", "jax", "tensorflow",
+)  # fmt: skip
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_LARGEST_BYTES = 4 * 1024 * 1024
+
+
+def code_facts(directory: Path) -> dict[str, str]:
+    """Return what is known of the code, by name, such as ``torch_version`` and ``git_commit``.
+
+    Args:
+        directory: Where the program runs.
+    """
+    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in _FRAMEWORKS}
+    facts = {f"{name}_version": str(version) for name, version in versions.items() if version}
+    commit = git_commit(directory)
+    return {**facts, "git_commit": commit} if commit else facts
+
+
+def git_commit(directory: Path) -> str | None:
+    """Return the commit that is checked out around a directory; None where there is none."""
+    try:
+        git = _git_directory(directory.absolute())
+        if git is None:
+            return None
+        head = _text(git / "HEAD")
+        if not head.startswith("ref: "):
+            return _commit(head)
+        name = head.removeprefix("ref: ")
+        shared = git / "commondir"  # of a second working tree
+        roots = [git, git / _text(shared)] if shared.exists() else [git]
+        for root in roots:
+            if (root / name).is_file():
+                return _commit(_text(root / name))
+        return _packed(roots[-1] / "packed-refs", name)
+    except (OSError, ValueError):
+        return None
+
+
+def _git_directory(directory: Path) -> Path | None:
+    for parent in (directory, *directory.parents):
+        git = parent / ".git"
+        if git.is_dir():
+            return git
+        if git.is_file():  # a second working tree, or a submodule
+            return parent / _text(git).removeprefix("gitdir: ")
+    return None
+
+
+def _packed(path: Path, name: str) -> str | None:
+    for line in _text(path).splitlines():
+        commit, _, ref = line.partition(" ")
+        if ref == name:
+            return _commit(commit)
+    return None
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_LARGEST_BYTES).decode("utf-8", "replace").strip()
+
+
+def _commit(text: str) -> str | None:
+    return text if _COMMIT.fullmatch(text) else None
