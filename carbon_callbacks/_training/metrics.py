@@ -51,19 +51,8 @@ class Share(NamedTuple):
 
 
 def figures_of(report: Report | None) -> Figures:
-    """Return a report's figures under the names that all frameworks' loggers get.
-
-    Only components of which anything is known have a figure: an unknown energy is not 0.
-    """
-    if report is None or not report.components:
-        return {}
-    return {
-        "energy_kwh": report.energy_kwh.value,
-        "emissions_kg": report.emissions_kg.value,
-        "power_w": report.power_w,
-        _INTENSITY: report.intensity_g_per_kwh,
-        **{f"{name}_energy_kwh": report.component_kwh(name) for name in report.components},
-    }
+    """Return a report's figures under the names that all frameworks' loggers get."""
+    return report.metrics if report is not None else {}
 
 
 def summed(shares: Iterable[Figures]) -> Figures:

@@ -205,6 +205,22 @@ class Report:
         return uncertainty.interval(grams / units.GRAMS_PER_KG, sigma_ln, self._foreign_share)
 
     @property
+    def metrics(self) -> dict[str, float]:
+        """The figures under the names that loggers get; none where nothing is measured.
+
+        Only components of which anything is known have a figure: an unknown energy is not 0.
+        """
+        if not self.components:
+            return {}
+        return {
+            "energy_kwh": self.energy_kwh.value,
+            "emissions_kg": self.emissions_kg.value,
+            "power_w": self.power_w,
+            "carbon_intensity_g_per_kwh": self.intensity_g_per_kwh,
+            **{f"{name}_energy_kwh": self.component_kwh(name) for name in self.components},
+        }
+
+    @property
     def amounts(self) -> Amounts:
         """The figures that add up: differences of two of them are what came in between."""
         return Amounts(

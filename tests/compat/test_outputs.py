@@ -1,4 +1,5 @@
 """Files and objects of CodeCarbon's, with this project's beside them."""
+# ruff: noqa: E402 - without CodeCarbon, nothing below can be imported
 
 from __future__ import annotations
 

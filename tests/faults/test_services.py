@@ -1,4 +1,4 @@
-"""Services that misbehave: the run keeps its figure and its row, and what is missing is sent later, once."""
+"""Services that misbehave: a run keeps its figure and its row; what is missing is sent later, once."""
 
 from __future__ import annotations
 
@@ -102,9 +102,7 @@ def test_a_service_that_answers_badly_harms_nothing_and_is_told_later_once(
     again = resend(place, server.url)
     assert json.loads(again.stdout) == []
     (sent,) = emissions(server)
-    assert sent["energy_consumed"] == pytest.approx(
-        tracker.final_emissions_data.energy_consumed
-    )
+    assert sent["energy_consumed"] == pytest.approx(tracker.final_emissions_data.energy_consumed)
 
 
 def test_a_service_that_cannot_be_reached_is_told_later(server: Server, place: Path) -> None:

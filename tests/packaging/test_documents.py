@@ -62,7 +62,7 @@ def test_links_to_files_lead_somewhere(document):
             assert (document.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("name", ["write_settings.py", "write_intensities.py"])
+@pytest.mark.parametrize("name", ["write_settings.py", "write_intensities.py", "write_schemas.py"])
 def test_a_generated_page_is_the_one_that_its_tool_writes(name):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     tool = ROOT / "tools" / name

@@ -226,7 +226,8 @@ def _lines_that_count(file: Iterable[bytes]) -> list[bytes]:
     Each totals record repeats the hours that still may change. Of those which begin with the same hour, the
     last knows all that the others do; a week of them comes to some two hundred lines to parse.
     """
-    fixed, totals = b"", {}
+    fixed = b""
+    totals: dict[bytes, bytes] = {}
     for line in file:
         if line.startswith(_TOTALS) and line.rstrip().endswith(b"}"):
             at = line.find(_HOURS)

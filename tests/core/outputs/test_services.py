@@ -330,13 +330,11 @@ def test_logfire_is_open_telemetry_with_its_token(server: Server, place: Path) -
 # --- Python's logging, and objects of the user's ---
 
 
-def test_a_logger_gets_the_totals_as_json(
-    place: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_logger_gets_the_totals_as_json(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("mine")
-    with caplog.at_level(logging.INFO, "mine"):
-        with EmissionsTracker(save_to_logger=True, logging_logger=logger) as tracker:
-            pass
+    settings = {"save_to_logger": True, "logging_logger": logger}
+    with caplog.at_level(logging.INFO, "mine"), EmissionsTracker(**settings) as tracker:
+        pass
     (record,) = [record for record in caplog.records if record.name == "mine"]
     assert json.loads(record.message)["energy_consumed"] == (
         tracker.final_emissions_data.energy_consumed

@@ -1,0 +1,52 @@
+"""The figures of a tracker in experiment loggers, for loops without a framework's own.
+
+The callbacks reach these through their frameworks' loggers; a loop of one's own calls `log_metrics`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carbon_core import Tracker
+
+PREFIX = "carbon/"
+
+
+def log_metrics(target: Any, tracker: Tracker, step: int | None = None) -> dict[str, float]:
+    """Log a tracker's totals so far.
+
+    Example:
+        >>> from carbon_callbacks import EmissionsTracker
+        >>> class Mine:
+        ...     def log_metrics(self, metrics, step=None):
+        ...         print(sorted(metrics)[-1], step)
+        >>> with EmissionsTracker(save_to_file=False, log_level="error") as tracker:
+        ...     logged = log_metrics(Mine(), tracker, step=3)
+        carbon/ram_energy_kwh 3
+
+    Args:
+        target: A ``SummaryWriter`` of TensorBoard; the module ``mlflow``, or an experiment of Comet
+            (``log_metrics``); a run of W&B or Trackio, or one of these modules (``log``).
+        tracker: A tracker that runs, or has run.
+        step: The step that they belong to.
+
+    Returns:
+        What was logged, by name; nothing where nothing is measured.
+
+    Raises:
+        TypeError: The target is none of these.
+    """
+    report = tracker.report()
+    metrics = {PREFIX + name: value for name, value in report.metrics.items()} if report else {}
+    if hasattr(target, "add_scalar"):
+        for name, value in metrics.items():
+            target.add_scalar(name, value, step)
+    elif hasattr(target, "log_metrics"):
+        target.log_metrics(metrics, step=step)
+    elif hasattr(target, "log"):
+        target.log(metrics, step=step)
+    else:
+        raise TypeError(
+            f"cannot log to {target!r}: it has neither add_scalar, nor log_metrics, nor log"
+        )
+    return metrics

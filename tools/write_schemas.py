@@ -1,0 +1,236 @@
+"""Writes the JSON schemas of receipt and journal that are shipped, from the parts that both have.
+
+With ``--check``, changes nothing and tells by its exit status whether a file would change.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parent.parent / "core" / "carbon_core" / "data"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+NUMBER: Schema = {"type": "number"}
+NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+NOT_NEGATIVE: Schema = {"type": "number", "minimum": 0}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+TEXT: Schema = {"type": "string"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+TIME: Schema = {"type": "string", "format": "date-time"}
+COMPONENT: Schema = {"enum": ["cpu", "gpu", "ram"]}
+GRADE: Schema = {"enum": ["A", "B", "C", "D", "E"]}
+
+
+def record(**properties: Schema) -> Schema:
+    """Return the schema of an object that has these properties, all of them, and no other."""
+    closed = {"type": "object", "additionalProperties": False}
+    return {**closed, "required": list(properties), "properties": properties}
+
+
+def by_name(value: Schema, names: Schema | None = None) -> Schema:
+    """Return the schema of an object with values of one kind under any name, or those allowed."""
+    allowed = {"propertyNames": names} if names else {}
+    return {"type": "object", **allowed, "additionalProperties": value}
+
+
+def several(items: Schema) -> Schema:
+    """Return the schema of an array of one kind."""
+    return {"type": "array", "items": items}
+
+
+def row(*cells: Schema) -> Schema:
+    """Return the schema of an array with one kind for each place."""
+    return {
+        "type": "array",
+        "prefixItems": list(cells),
+        "minItems": len(cells),
+        "maxItems": len(cells),
+    }
+
+
+RUN = record(
+    run_id=TEXT,
+    project_name=TEXT,
+    started_at=TIME,
+    package_version=TEXT,
+    python_version=TEXT,
+    os=TEXT,
+    rank=COUNT,
+    country_name=TEXT,
+    country_iso_code=TEXT,
+    region=TEXT,
+    tracking_mode={"enum": ["machine", "process"]},
+    experiment_id=TEXT_OR_NULL,
+    pue={"type": "number", "minimum": 1},
+    wue=NOT_NEGATIVE,
+    settings={**by_name(TEXT), "description": "All settings; secrets are hidden."},
+    origins=by_name(TEXT),
+    settings_not_used=several(TEXT),
+    told=several(TEXT),
+    phases_synced={"type": ["boolean", "null"]},
+)
+HOST = record(
+    cpu_model=TEXT_OR_NULL,
+    cpu_count={"type": ["integer", "null"], "minimum": 0},
+    ram_total_gb=NUMBER_OR_NULL,
+    gpu_models=several(TEXT),
+    facts=by_name(TEXT),
+    idle_w=by_name(NUMBER),
+)
+UTILIZATION = record(
+    cpu_percent=NUMBER_OR_NULL,
+    gpu_percent=NUMBER_OR_NULL,
+    ram_percent=NUMBER_OR_NULL,
+    ram_used_gb=NUMBER_OR_NULL,
+    gpu_least_share=by_name(NUMBER),
+)
+INTENSITY: dict[str, Schema] = {
+    "g_per_kwh": NOT_NEGATIVE,
+    "place": TEXT,
+    "source": TEXT,
+    "kind": {"enum": ["live", "annual", "world", "user"]},
+    "scope": {"enum": ["lifecycle", "direct", None]},
+    "sigma_ln": NOT_NEGATIVE,
+    "year": {"type": ["integer", "null"]},
+    "time": TEXT_OR_NULL,
+    "note": TEXT,
+    "accounting": {"enum": ["production", "consumption", None]},
+    "licence": TEXT,
+}
+PHASE: dict[str, Schema] = {
+    "name": TEXT,
+    "duration_s": NOT_NEGATIVE,
+    "joules": NUMBER,
+    "count": COUNT,
+}
+REFUSALS = several(record(meter=TEXT, component=COMPONENT, reason=TEXT, remedy=TEXT))
+ESTIMATE = record(value=NUMBER, low_95=NUMBER, high_95=NUMBER)
+SEGMENTS = several(
+    record(
+        run_id=TEXT,
+        started_at=TEXT,
+        duration_s=NOT_NEGATIVE,
+        energy_kwh=NUMBER,
+        emissions_kg=NUMBER,
+    )
+)
+SEGMENT_ROWS = several(row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER))
+DEVICE = record(
+    id=TEXT,
+    name=TEXT,
+    component=COMPONENT,
+    method=TEXT,
+    grade=GRADE,
+    least_share=SHARE,
+    note=TEXT,
+    measured_j=NUMBER,
+    extrapolated_j=NUMBER,
+    missing_s=NOT_NEGATIVE,
+)
+
+
+def receipt() -> Schema:
+    """Return the schema of a receipt."""
+    return {
+        "$schema": DIALECT,
+        "title": "Receipt of a run",
+        "description": "What a run drew and emitted, and how that is known. Units are in the names; "
+        "null is not known.",
+        **record(
+            schema_version={"const": 1},
+            run=RUN,
+            status={"enum": ["running", "completed", "failed", "interrupted"]},
+            ended_at=TIME,
+            duration_s=NOT_NEGATIVE,
+            energy_kwh=ESTIMATE,
+            energy_sigma_ln=record(systematic=NOT_NEGATIVE, random=NOT_NEGATIVE),
+            hardware_energy_kwh=NUMBER,
+            net_energy_kwh=NUMBER_OR_NULL,
+            emissions_kg=ESTIMATE,
+            power_w=NUMBER,
+            water_l=NUMBER,
+            is_estimate={"type": "boolean"},
+            share_by_grade=by_name(SHARE, GRADE),
+            components=by_name(
+                record(energy_kwh=NUMBER, power_w=NUMBER, methods=several(TEXT)), COMPONENT
+            ),
+            devices=several(DEVICE),
+            missing_s=NOT_NEGATIVE,
+            shared=several(TEXT),
+            not_metered=TEXT,
+            intensity_g_per_kwh=NUMBER,
+            intensities=several(record(**INTENSITY, energy_kwh=NUMBER, emissions_kg=NUMBER)),
+            earlier_starts=SEGMENTS,
+            other_ranks=SEGMENTS,
+            training=record(energy_kwh=NUMBER, emissions_kg=NUMBER),
+            marginal_intensity={
+                "oneOf": [{"type": "null"}, record(g_per_kwh=NUMBER, place=TEXT, source=TEXT)]
+            },
+            phases=several(record(**PHASE, energy_kwh=NUMBER)),
+            hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
+            host=HOST,
+            refused_meters=REFUSALS,
+            utilization=UTILIZATION,
+        ),
+    }
+
+
+def journal() -> Schema:
+    """Return the schema of one line of a journal."""
+    return {
+        "$schema": DIALECT,
+        "title": "One line of a journal",
+        "description": "`run` says what stays, and comes again when that changes; `totals` holds the "
+        "totals so far; `delivered` what a service has accepted: duration_s, energy_kwh, emissions_kg, "
+        "cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l.",
+        "oneOf": [
+            record(
+                type={"const": "run"},
+                run=RUN,
+                devices=several({"type": "object"}),
+                host=HOST,
+                refusals=REFUSALS,
+                earlier=SEGMENT_ROWS,
+                others=SEGMENT_ROWS,
+            ),
+            record(
+                type={"const": "totals"},
+                status=TEXT,
+                ended_at=TIME,
+                duration_s=NOT_NEGATIVE,
+                energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE)),
+                prices=several(record(intensity=record(**INTENSITY), joules=NUMBER, grams=NUMBER)),
+                phases=several(record(**PHASE)),
+                hours=several(row(TEXT, NUMBER, NUMBER)),
+                utilization=UTILIZATION,
+            ),
+            record(
+                type={"const": "delivered"},
+                output=TEXT,
+                amounts=row(*[NUMBER] * 7),
+                remote_id=TEXT_OR_NULL,
+            ),
+        ],
+    }
+
+
+def main() -> int:
+    """Write or check the files."""
+    files = {"receipt.schema.json": receipt(), "journal.schema.json": journal()}
+    stale = 0
+    for name, schema in files.items():
+        text = json.dumps(schema, indent=1) + "\n"
+        if "--check" in sys.argv:
+            stale |= (DATA / name).read_text(encoding="utf-8") != text
+        else:
+            (DATA / name).write_text(text, encoding="utf-8")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
