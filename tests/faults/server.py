@@ -21,7 +21,7 @@ class Server:
         via: For each request, the proxies that it came through, as they say.
         sent: For each request that had a body, its method, path, headers and body.
         answer: Status, headers and body of every answer.
-        answers: Those of the next requests, before `answer` counts again.
+        next_answers: Those of the next requests, before `answer` counts again.
         accept: Asked about each request that has a body, before it is noted; False for a status of 503.
     """
 
@@ -29,7 +29,7 @@ class Server:
         self.asked: list[tuple[str, str | None]] = []
         self.via: list[str | None] = []
         self.sent: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.next_answers: list[tuple[int, dict[str, str], bytes]] = []
         self.accept: Callable[[], bool] = lambda: True
         body = json.dumps({"zone": "FR", "carbonIntensity": FRANCE_G})
         self.answer: tuple[int, dict[str, str], bytes] = (200, {}, body.encode())
@@ -70,7 +70,7 @@ class Server:
         """Note a request and return its answer."""
         self.asked.append((path, headers.get("auth-token")))
         self.via.append(headers.get("via"))
-        return self.answers.pop(0) if self.answers else self.answer
+        return self.next_answers.pop(0) if self.next_answers else self.answer
 
     def close(self) -> None:
         """End it."""

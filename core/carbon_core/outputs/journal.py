@@ -223,8 +223,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 def _lines_that_count(file: Iterable[bytes]) -> list[bytes]:
     """Return the last line that says what stays and, hour by hour, the last one with totals.
 
-    Each totals record repeats the hours that still may change. Of those which begin with the same hour, the
-    last knows all that the others do; a week of them comes to some two hundred lines to parse.
+    Each totals record repeats the hours that still may change. Of those which begin with the same hour,
+    the last knows all that the others do; a week of them comes to some two hundred lines to parse.
     """
     fixed = b""
     totals: dict[bytes, bytes] = {}

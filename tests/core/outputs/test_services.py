@@ -84,7 +84,7 @@ def api(server: Server, **more: Any) -> CodeCarbonApi:
 def test_the_api_gets_a_run_once_and_what_came_in_whole_seconds(
     server: Server, make_report: MakeReport
 ) -> None:
-    server.answers = [(201, {}, b'{"id": "their-id"}')]
+    server.next_answers = [(201, {}, b'{"id": "their-id"}')]
     service, report = api(server), make_report()
     service.open(report)
     service.open(report)
