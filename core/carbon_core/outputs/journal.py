@@ -160,7 +160,7 @@ def read(path: Path) -> Report:
             elif record.get("type") == "totals":
                 totals = record
                 hours |= {hour[0]: HourEnergy(*hour) for hour in record.get("hours", ())}
-        return _rebuilt(fixed, totals, tuple(hours.values()))
+        return _rebuilt(fixed, totals, tuple(hours[start] for start in sorted(hours)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{path} holds no usable record of a run") from error
 
