@@ -68,6 +68,44 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, *session.posargs, env=OFFLINE)
 
 
+ADAPTERS = {
+    "lightning": ("lightning", ["lightning", "tensorboard"], "test_lightning.py"),
+    "pytorch_lightning": ("pytorch-lightning", ["pytorch-lightning"], "test_pytorch_lightning.py"),
+    "transformers": (
+        "transformers",
+        ["transformers", "tensorboard", "optuna"],
+        "test_transformers.py",
+    ),
+    "keras-torch": ("keras", ["keras"], "test_keras.py"),
+    "keras-jax": ("keras", ["keras", "jax"], "test_keras.py"),
+    "keras-tensorflow": ("keras", ["keras", "tensorflow-cpu", "tf_keras"], "test_keras.py"),
+}
+
+
+def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
+    """Run one framework's tests where no other framework is installed."""
+    extra, packages, tests = ADAPTERS[name]
+    session.install(GROUPS["frameworks"][0])
+    session.install(*GROUPS["test"], *packages, *constraints, "-e", f".[{extra}]")
+    env = {**OFFLINE, "KERAS_BACKEND": name.removeprefix("keras-")}
+    session.run(*PYTEST, f"tests/adapters/{tests}", *session.posargs, env=env)
+
+
+@nox.session
+@nox.parametrize("name", [nox.param(name, id=name) for name in ADAPTERS])
+def adapters(session: nox.Session, name: str) -> None:
+    """Run each framework's tests alone, Keras' on each of its backends."""
+    test_adapter(session, name)
+
+
+@nox.session
+@nox.parametrize("name", [nox.param(name, id=name) for name in list(ADAPTERS)[:4]])
+def minimums(session: nox.Session, name: str) -> None:
+    """Run each framework's tests with the oldest version that is promised."""
+    promised = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    test_adapter(session, name, *(one.replace(">=", "==") for one in promised[ADAPTERS[name][0]]))
+
+
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Run the core's tests without any framework."""

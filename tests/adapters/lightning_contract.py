@@ -20,6 +20,7 @@ from adapters.contract import (
     WHOLE_EPOCH_KWH,
     Boom,
     Contract,
+    Fault,
     Outcome,
     World,
     both,
@@ -368,6 +369,33 @@ class LightningContract(Contract):
         assert not Path("emissions.csv").exists()
         assert not threads_of_ours()
 
+    @pytest.mark.parametrize("hook", ["configure_optimizers", "on_train_start", "on_train_end"])
+    def test_exception_in_a_hook_of_the_model_arrives_and_leaves_no_thread(self, hook):
+        error = Boom(hook)
+        model = self.world.model()
+        setattr(model, hook, raising(error))
+        with pytest.raises(Boom) as caught:
+            self.world.fit(self.world.trainer(self.world.callback()), model)
+        assert caught.value is error
+        # The optimizers are made before the fit starts, and with it the run.
+        expected = [] if hook == "configure_optimizers" else ["failed"]
+        assert [receipt["status"] for receipt in receipts()] == expected
+        assert not threads_of_ours()
+
+    def test_a_callback_that_hides_the_exception_from_the_others_is_made_up_for(self, machine):
+        class Hiding(self.world.pl.Callback):
+            def on_exception(self, *args: Any) -> None:
+                raise Boom("while another was handled")
+
+        callback, turn = self.world.callback(), clockwork(machine.clock)
+        with pytest.raises(Boom, match="while another"):
+            until_it_raises = both(turn, Fault("train", Boom("first")))
+            self.world.train(Hiding(), callback, on_batch=until_it_raises)
+        assert receipts() == []
+        self.world.train(callback, on_batch=turn)
+        assert [receipt["status"] for receipt in receipts()] == ["interrupted", "completed"]
+        assert not threads_of_ours()
+
     def test_stop_within_an_epoch_ends_a_completed_run(self):
         class Stop(self.world.pl.Callback):
             def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
@@ -479,6 +507,33 @@ class LightningContract(Contract):
         assert phases["train"] == pytest.approx(WATTS * batches_s)
         assert receipt["earlier_starts"] == []
         assert receipt["status"] == "completed"
+
+    @pytest.mark.parametrize("what", ["scale_batch_size", "lr_find"])
+    def test_a_search_of_the_tuner_alone_is_not_measured(self, what, machine):
+        model = self.world.model(clockwork(machine.clock))
+        model.batch_size, model.lr = 2, 0.01
+        model.train_dataloader = lambda: DataLoader(Samples(8), batch_size=model.batch_size)
+        model.val_dataloader = self.world.loader
+        trainer = self.world.trainer(self.world.callback(), max_epochs=1)
+        tuner = import_module(f"{self.world.pl.__name__}.tuner").Tuner(trainer)
+        few = {"num_training": 3} if what == "lr_find" else {"max_trials": 1, "steps_per_trial": 1}
+        getattr(tuner, what)(model, **few)
+        searched = len(receipts())
+        trainer.fit(model)
+        assert [receipt["status"] for receipt in receipts()][searched:] == ["completed"]
+        assert not threads_of_ours()
+
+    def test_the_search_for_a_learning_rate_is_no_part_of_the_training(self, machine):
+        callback = self.world.callback()
+        search = self.world.pl.callbacks.LearningRateFinder(num_training_steps=3)
+        model = self.world.model(clockwork(machine.clock))
+        model.lr = 0.01
+        trainer = self.world.trainer(search, callback, max_epochs=1)
+        self.world.fit(trainer, model, clockwork(machine.clock))
+        (receipt,) = receipts()
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert phases["train"] == pytest.approx(WATTS * TRAIN_BATCHES * TRAIN_BATCH_S)
+        assert receipt["earlier_starts"] == []
 
     def saving(self) -> Any:
         return self.world.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)

@@ -52,7 +52,8 @@ if __name__ == "__main__":
         **OPTIONS.get("trainer", {}),
     )
     data = torch.utils.data.DataLoader(torch.randn(80, 4), batch_size=2)
-    trainer.fit(Model(), data, ckpt_path=OPTIONS.get("ckpt_path"))
+    for _ in range(OPTIONS.get("fits", 1)):
+        trainer.fit(Model(), data, ckpt_path=OPTIONS.get("ckpt_path"))
 """
 
 
@@ -112,6 +113,13 @@ def test_spawned_workers_measure_their_machine_once():
     code, error = ended(started(trainer=SPAWN))
     assert code == 0, error
     assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+
+def test_a_second_fit_that_cannot_be_spawned_says_so_as_lightning_does():
+    code, error = ended(started(trainer=SPAWN, fits=2))
+    assert code != 0
+    assert "EmissionsCallback" not in error.rpartition("Error")[2]
+    assert [receipt["status"] for receipt in receipts()][:1] == ["completed"]
 
 
 def test_a_spawned_worker_that_raises_leaves_what_was_measured():

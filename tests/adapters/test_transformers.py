@@ -564,6 +564,50 @@ class TestTransformers(Contract):
         checkpoint = Path("trainer") / f"checkpoint-{trainer.state.global_step}"
         assert checkpoint.exists() is written
 
+    def test_a_callback_that_raises_at_the_end_closes_the_run_as_failed(self):
+        class Raising(transformers.TrainerCallback):
+            def on_train_end(self, *args: Any, **more: Any) -> None:
+                raise Boom("at the end")
+
+        trainer = self.world.trainer(EmissionsCallback())
+        trainer.callback_handler.callbacks.insert(0, Raising())
+        with pytest.raises(Boom):
+            trainer.train()
+        assert [receipt["status"] for receipt in receipts()] == ["failed"]
+        assert not threads_of_ours()
+
+    @pytest.mark.parametrize("outcome", ["ok", "pruned", "failed"])
+    def test_each_trial_of_a_search_is_a_run_of_its_own(self, outcome):
+        optuna = pytest.importorskip("optuna")
+        seen: list[str] = []
+
+        def in_second_trial(what: str) -> None:
+            seen.append(what)
+            second_trial = seen.count("train") == EPOCHS * TRAIN_BATCHES + 2
+            if outcome == "failed" and what == "train" and second_trial:
+                raise Boom("in the second trial")
+
+        class Pruning(optuna.pruners.BasePruner):
+            def prune(self, study: Any, trial: Any) -> bool:
+                return outcome == "pruned" and trial.number == 1
+
+        trainer = self.world.trainer(EmissionsCallback(), on_batch=in_second_trial)
+        trainer.model_init = lambda trial: Model(in_second_trial)
+        trainer.hyperparameter_search(
+            hp_space=lambda trial: {
+                "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1)
+            },
+            n_trials=3,
+            direction="minimize",
+            backend="optuna",
+            pruner=Pruning(),
+            catch=(Boom,),
+        )
+        statuses = [receipt["status"] for receipt in receipts()]
+        second = "failed" if outcome == "failed" else "completed"
+        assert statuses == ["completed", second, "completed"]
+        assert not threads_of_ours()
+
     def test_stop_by_another_callback_ends_a_completed_run(self):
         class Stop(transformers.TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
