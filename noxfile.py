@@ -180,7 +180,7 @@ def compat(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Run every example."""
     install_frameworks(session)
-    session.install("-e", ".[cli]")
+    session.install(*GROUPS["examples"], "-e", ".[cli]")
     output = os.fspath(Path(session.create_tmp()))
-    for path in sorted((ROOT / "examples").glob("*_digits.py")):
+    for path in sorted((ROOT / "examples").glob("*_*.py")):
         session.run("python", os.fspath(path), output, env=OFFLINE)

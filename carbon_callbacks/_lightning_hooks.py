@@ -93,14 +93,17 @@ class LightningHooks(Watching):
         metrics = self._training.epoch_end(self._progress(trainer))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
+        # All ranks have the same figures already. Lightning recommends otherwise to have them reduced,
+        # for each one in a warning; this pair of arguments asks for neither.
+        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), trainer.world_size > 1)
         with self._training.guard():
             for name, value in metrics.items():
                 shown = self._prog_bar and name == "energy_kwh"
-                pl_module.log(PREFIX + name, value, prog_bar=shown)
+                pl_module.log(PREFIX + name, value, prog_bar=shown, **alike)
             for name in MONITORED if not metrics else ():
                 # Nothing is known: no meter, or another rank measures. A monitor of an absent
                 # metric would end the training; so monitors get a 0, and loggers nothing.
-                pl_module.log(PREFIX + name, 0.0, logger=False)
+                pl_module.log(PREFIX + name, 0.0, logger=False, **alike)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.sanity_checking:

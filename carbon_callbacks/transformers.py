@@ -42,6 +42,7 @@ class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[repor
     def __init__(self, **overrides: Any) -> None:
         super().__init__(**overrides)
         self._first = Progress()
+        self._tokens: float | None = None
 
     # hook                        event
 
@@ -55,6 +56,7 @@ class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[repor
             self._training.restore(state.stateful_callbacks[self._key])
         self._training.begin(resumes=True, alone=args.world_size == 1)
         self._first = Progress(0.0, state.epoch or 0.0, state.num_input_tokens_seen)
+        self._tokens = None
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.epoch_begin(_fraction(state))
@@ -139,8 +141,9 @@ class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[repor
             if isinstance(dataset, Sized) and state.epoch is not None:
                 samples = (state.epoch - (self._first.samples or 0.0)) * len(dataset)
             tokens = state.num_input_tokens_seen - (self._first.tokens or 0) or None
-            if tokens is None and logs and not self._first.samples:
-                tokens = logs.get("num_tokens")  # as TRL's trainers count them
+            if not self._first.samples:  # TRL's trainers count tokens from the very first start on
+                self._tokens = (logs or {}).get("num_tokens", self._tokens)
+                tokens = self._tokens if tokens is None else tokens
             return Progress(_fraction(state), samples, tokens)
         return Progress()
 

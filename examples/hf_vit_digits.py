@@ -6,6 +6,7 @@ import sys
 
 import digits
 import torch
+from huggingface_hub import ModelCard
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
@@ -33,29 +34,25 @@ def train(output_dir=".", epochs=8):
     x_train, y_train, x_val, y_val = digits.load()
     shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4)
     pixels = dict(image_size=8, patch_size=2, num_channels=1, num_labels=10)
+    steps = dict(num_train_epochs=epochs, per_device_train_batch_size=32, learning_rate=2e-3)
+    told = dict(eval_strategy="epoch", save_strategy="no", disable_tqdm=True)
+    told["report_to"] = "tensorboard"
     callback = EmissionsCallback(project_name="hf-vit-digits", output_dir=output_dir)
     trainer = Trainer(
         model=ViTForImageClassification(ViTConfig(**shape, **pixels)),
-        args=TrainingArguments(
-            output_dir=f"{output_dir}/hf_vit",
-            num_train_epochs=epochs,
-            per_device_train_batch_size=32,
-            per_device_eval_batch_size=450,
-            learning_rate=2e-3,
-            eval_strategy="epoch",
-            save_strategy="no",
-            disable_tqdm=True,
-            report_to="none",
-        ),
+        args=TrainingArguments(f"{output_dir}/hf_vit", **steps, **told),
         train_dataset=Digits(x_train, y_train),
         eval_dataset=Digits(x_val, y_val),
         compute_metrics=accuracy_of,
         callbacks=[callback],
     )
     trainer.train()
+    trainer.create_model_card(model_name="digits")
     return trainer.state.log_history[-2]["eval_accuracy"], callback.report
 
 
 if __name__ == "__main__":
     accuracy, report = train(*sys.argv[1:2])
     print(f"accuracy {accuracy:.1%}; {report.summary()}")
+    card = ModelCard.load("/".join([*sys.argv[1:2], "hf_vit", "README.md"]))
+    print(card.data["co2_eq_emissions"])

@@ -1,4 +1,4 @@
-"""Lightning: a small network learns handwritten digits, and one line measures it."""
+"""Lightning: a small network learns handwritten digits, within a budget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import digits
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -35,12 +36,14 @@ def train(output_dir=".", epochs=15):
     """Train; return the accuracy on the validation digits and the report of the run."""
     seed_everything(0, verbose=False)
     x_train, y_train, x_val, y_val = map(torch.from_numpy, digits.load())
-    callback = EmissionsCallback(project_name="lightning-digits", output_dir=output_dir)
+    name = "lightning-digits"
+    callback = EmissionsCallback(project_name=name, output_dir=output_dir, budget_kwh=0.01)
+    # What is logged can be monitored: this one would end the training at an epoch's end.
+    enough = EarlyStopping("carbon/energy_kwh", divergence_threshold=0.005, patience=epochs)
     trainer = Trainer(
         max_epochs=epochs,
-        accelerator="auto",
         logger=CSVLogger(output_dir),
-        callbacks=[callback],
+        callbacks=[callback, enough],
         enable_progress_bar=False,
         enable_model_summary=False,
     )

@@ -319,7 +319,11 @@ class TestKeras(ContractWithoutEnd):
         assert not threads_of_ours()
 
     def test_no_epochs_at_all_end_a_completed_run(self):
-        self.world.fit(self.world.model(), EmissionsCallback(), epochs=0)
+        try:
+            with EmissionsCallback() as callback:
+                self.world.fit(self.world.model(), callback, epochs=0)
+        except UnboundLocalError:
+            pytest.skip("this version of Keras cannot do without an epoch")
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_stop_within_an_epoch_ends_a_completed_run(self):

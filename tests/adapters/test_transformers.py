@@ -593,16 +593,19 @@ class TestTransformers(Contract):
 
         trainer = self.world.trainer(EmissionsCallback(), on_batch=in_second_trial)
         trainer.model_init = lambda trial: Model(in_second_trial)
-        trainer.hyperparameter_search(
-            hp_space=lambda trial: {
-                "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1)
-            },
-            n_trials=3,
-            direction="minimize",
-            backend="optuna",
-            pruner=Pruning(),
-            catch=(Boom,),
-        )
+        goes_on = {"catch": (Boom,)} if outcome == "failed" else {}
+        try:
+            trainer.hyperparameter_search(
+                hp_space=lambda trial: {"learning_rate": trial.suggest_float("rate", 0.01, 0.1)},
+                n_trials=3,
+                direction="minimize",
+                backend="optuna",
+                pruner=Pruning(),
+                **goes_on,
+            )
+        except TypeError as error:
+            assert "catch" in str(error)
+            pytest.skip("this version's search cannot go on after a trial that failed")
         statuses = [receipt["status"] for receipt in receipts()]
         second = "failed" if outcome == "failed" else "completed"
         assert statuses == ["completed", second, "completed"]
