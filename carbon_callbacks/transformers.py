@@ -85,21 +85,23 @@ class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[repor
     ) -> None:
         if logs is None or not self._training.active:
             return
-        self._training.improve(logs)
-        last = "train_runtime" in logs
-        if last:
-            self._training.phase("end")
-        elif prefix := _evaluated(logs):
-            _add(logs, state, self.evaluation_metrics(prefix))
-            return
-        progress = self._progress(state, kwargs, logs)
-        _add(logs, state, self._training.metrics(progress, phases=last))
+        with self._training.guard():
+            self._training.improve(logs)
+            last = "train_runtime" in logs
+            if last:
+                self._training.phase("end")
+            elif prefix := _evaluated(logs):
+                _add(logs, state, self.evaluation_metrics(prefix))
+                return
+            progress = self._progress(state, kwargs, logs)
+            _add(logs, state, self._training.metrics(progress, phases=last))
 
     def on_predict(
         self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any
     ) -> None:
-        if self._training.active and (prefix := _evaluated(metrics)):
-            metrics.update(self.evaluation_metrics(prefix))
+        with self._training.guard():
+            if self._training.active and (prefix := _evaluated(metrics)):
+                metrics.update(self.evaluation_metrics(prefix))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.end()
@@ -155,7 +157,7 @@ def _fraction(state: Any) -> float | None:
 
 def _evaluated(logs: dict[str, Any]) -> str:
     """Return the prefix of an evaluation's metrics; an empty string if these are none."""
-    times = [key for key in logs if key.endswith("_runtime") and key != "train_runtime"]
+    times = [key for key in logs if str(key).endswith("_runtime") and key != "train_runtime"]
     return times[0].removesuffix("runtime") if times else ""
 
 

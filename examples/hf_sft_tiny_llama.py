@@ -43,7 +43,6 @@ def train(output_dir=".", epochs=20):
             learning_rate=1e-2,
             save_strategy="no",
             report_to="none",
-            disable_tqdm=True,
             bf16=torch.cuda.is_available(),
         ),
         train_dataset=Dataset.from_dict({"text": LINES}),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice, resend
+from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice, resend, run
 from carbon_core.data import text
 
 app = typer.Typer(
@@ -19,6 +19,27 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The settings and where they come from.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+
+
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def run_command(
+    command: Annotated[
+        list[str], typer.Argument(help="The program and its arguments.", metavar="COMMAND...")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as --set project_name=mine; more than once."),
+    ] = None,
+) -> None:
+    """Run a command, as in `run -- python train.py`, and measure it with everything that it starts.
+
+    Its exit status comes back, and signals go on to it. Counts its own share of the machine, unless a
+    setting says tracking_mode=machine.
+    """
+    run.run(command, settings or [])
 
 
 @app.command("detect")

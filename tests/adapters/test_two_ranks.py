@@ -71,8 +71,12 @@ arguments = transformers.TrainingArguments(
 )
 callback = EmissionsCallback(**SETTINGS)
 trainer = transformers.Trainer(Model(), arguments, train_dataset=Data(), callbacks=[callback])
-trainer.train()
-print(f"rank {arguments.process_index}: {trainer.state.global_step} steps", flush=True)
+if EPOCHS:
+    trainer.train()
+    print(f"rank {arguments.process_index}: {trainer.state.global_step} steps", flush=True)
+else:
+    kwh = trainer.evaluate(Data())["eval_energy_kwh"]
+    print(f"rank {arguments.process_index}: {kwh} kWh", flush=True)
 torch.distributed.destroy_process_group()
 """
 
@@ -136,3 +140,11 @@ def test_all_ranks_stop_at_the_same_step_when_the_one_that_measures_finds_the_bu
 def test_a_budget_that_is_kept_holds_up_no_rank(framework):
     lines = launched(framework, budget_kwh=1e6)
     assert lines == ["rank 0: 32 steps", "rank 1: 32 steps"]
+
+
+def test_an_evaluation_alone_is_measured_once_and_told_alike_on_all_ranks():
+    pytest.importorskip("transformers")
+    lines = launched("transformers", epochs=0, pause_s=0.05)
+    first, second = (float(line.split()[2]) for line in lines)
+    assert first == second > 0
+    assert len(rows()) == 1

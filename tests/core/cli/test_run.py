@@ -1,0 +1,171 @@
+"""`carbon-callbacks run`: a command measured as a whole, through real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.lab import eventually
+
+TIMEOUT_S = 60.0
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Return what starts the command in a directory of its own."""
+    home = tmp_path / "home"
+    environ = {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str, **options: Any) -> subprocess.Popen[str]:
+        program = "from carbon_callbacks.cli import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "run", *words],
+            cwd=tmp_path,
+            env=environ,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def receipt(directory: Path) -> dict[str, Any]:
+    (path,) = (directory / "carbon_runs").glob("*.receipt.json")
+    return json.loads(path.read_text())
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_input_output_and_exit_status_are_the_command_s(start: Start, tmp_path: Path) -> None:
+    program = "import sys; print(sys.stdin.read().upper(), end=''); sys.exit(3)"
+    done = start("--", sys.executable, "-c", program)
+    out, error = done.communicate("words\n", timeout=TIMEOUT_S)
+    assert (out, done.returncode) == ("WORDS\n", 3)
+    assert "failed after" in error
+    found = receipt(tmp_path)
+    assert found["status"] == "failed"
+    assert found["run"]["tracking_mode"] == "process"
+
+
+def test_options_after_the_command_are_its_own(start: Start, tmp_path: Path) -> None:
+    done = start("--set", "project_name=mine", sys.executable, "-c", "", "--help", "--set", "x")
+    _, error = done.communicate(timeout=TIMEOUT_S)
+    assert done.returncode == 0, error
+    assert receipt(tmp_path)["run"]["project_name"] == "mine"
+
+
+def test_what_the_command_starts_is_counted_with_it(start: Start, tmp_path: Path) -> None:
+    busy = "import time; end = time.time() + 1.5\nwhile time.time() < end: pass"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+    start("--", sys.executable, "-c", program).communicate(timeout=TIMEOUT_S)
+    (cpu,) = (one for one in receipt(tmp_path)["devices"] if one["component"] == "cpu")
+    busy_j = cpu["measured_j"] + cpu["extrapolated_j"]
+    assert busy_j > 0.5 * receipt(tmp_path)["duration_s"] * 0.1
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("no-such-command-here", 127), ("./not_executable", 126)]
+)
+def test_a_command_that_cannot_be_started_is_named(
+    command: str, code: int, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "not_executable").write_text("text")
+    done = start("--", command)
+    _, error = done.communicate(timeout=TIMEOUT_S)
+    assert done.returncode == code
+    assert command in error
+    assert not (tmp_path / "carbon_runs").exists()
+
+
+@pytest.mark.parametrize("words", [["--set", "pue", "true"], ["--set", "pue=abc", "true"]])
+def test_a_wrong_setting_ends_it_before_the_command_starts(
+    words: list[str], start: Start, tmp_path: Path
+) -> None:
+    done = start(*words)
+    _, error = done.communicate(timeout=TIMEOUT_S)
+    assert done.returncode == 2
+    assert "pue" in error
+
+
+def told_to_end(start: Start, program: str, number: int) -> tuple[subprocess.Popen[str], int]:
+    """Start a program, wait until it is there, and signal the one who measures it."""
+    process = start("--", sys.executable, "-c", program)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.send_signal(number)
+    return process, pid
+
+
+def test_a_terminated_command_ends_in_its_own_way_and_is_measured(
+    start: Start, tmp_path: Path
+) -> None:
+    program = (
+        "import os, signal, sys, time\n"
+        "def end(*_): print('checkpoint written', flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process, pid = told_to_end(start, program, signal.SIGTERM)
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert (out, process.returncode) == ("checkpoint written\n", 0)
+    assert receipt(tmp_path)["status"] == "completed"
+    assert not alive(pid)
+
+
+SLEEPING = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_a_signal_ends_gives_its_number(
+    number: int, start: Start, tmp_path: Path
+) -> None:
+    program = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); {SLEEPING}"
+    process, pid = told_to_end(start, program, number)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 128 + number
+    found = receipt(tmp_path)
+    assert found["status"] == "interrupted"
+    assert found["energy_kwh"]["value"] > 0
+    assert not alive(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own means")
+def test_a_command_does_not_outlive_the_one_who_measures_it(start: Start) -> None:
+    _, pid = told_to_end(start, SLEEPING, signal.SIGKILL)
+    assert eventually(lambda: not alive(pid), 10.0)
+
+
+def test_a_run_without_a_command_says_what_is_missing(start: Start) -> None:
+    done = start()
+    _, error = done.communicate(timeout=TIMEOUT_S)
+    assert done.returncode == 2
+    assert "COMMAND" in error
