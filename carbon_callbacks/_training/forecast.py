@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from carbon_core.uncertainty import t_975
+
 _NOISE = 0.1
 _DRIFT = 0.5
 _WALK = 0.3
@@ -143,17 +145,6 @@ def _walk(rates: list[float], mean: float, progress: float) -> float:
     half = len(rates) // 2
     change = abs(sum(rates[-half:]) - sum(rates[:half])) / half
     return max(_WALK * mean, change / math.sqrt(progress / 3))
-
-
-def t_975(freedom: float) -> float:
-    """Return the 97.5 % quantile of Student's t (Cornish-Fisher; for 3 degrees of freedom or more)."""
-    z = 1.959964
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
 
 
 def _joined(one: Lap, other: Lap) -> Lap:

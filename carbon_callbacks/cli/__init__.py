@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -18,5 +19,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without Unicode gets a question mark, not an exception.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app()
     return 0

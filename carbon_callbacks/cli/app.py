@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from carbon_callbacks.cli import baseline, config, detect, merge, model_card, reprice, resend, run
+from carbon_callbacks.cli import (
+    baseline,
+    compare,
+    config,
+    detect,
+    merge,
+    model_card,
+    report,
+    reprice,
+    resend,
+    run,
+)
 from carbon_core.data import text
 
 app = typer.Typer(
@@ -93,6 +104,40 @@ def reprice_command(
     }
     asked = {key: value for key, value in where.items() if value is not None}
     reprice.run(path, where=asked, intensity=intensity, as_json=json)
+
+
+@app.command("report")
+def report_command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Receipts, journals, CSV files, directories.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the runs as CSV.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    latest: Annotated[
+        int, typer.Option(min=0, help="How many runs to list, beside the totals of all.")
+    ] = 20,
+) -> None:
+    """List runs, and add up what each project took: report . ../other/emissions.csv."""
+    chosen = {"json": json, "csv": csv, "markdown": markdown}
+    form = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
+    report.run(paths or [Path()], form=form, latest=latest)
+
+
+@app.command("compare")
+def compare_command(
+    a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
+    b: Annotated[Path, typer.Argument(help="What is compared with it.", exists=True)],
+    figure: Annotated[compare.Figure, typer.Option(help="What is compared.")] = (
+        compare.Figure.ENERGY
+    ),
+    max_increase: Annotated[
+        float | None, typer.Option(help="Percent by which B may be above A; else exit with 1.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
+) -> None:
+    """Tell by how much B draws more than A, with a 95 % interval: compare old/ new/ --max-increase 5."""
+    compare.run(a, b, what=figure, max_increase=max_increase, as_json=json)
 
 
 @app.command("merge")

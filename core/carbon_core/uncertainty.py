@@ -17,6 +17,8 @@ from carbon_core.records import Estimate, Window
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
 ESTIMATE_SHARE = 0.20
+# Where the approximation is not good enough.
+_T_975 = {1: 12.7062, 2: 4.30265}
 
 
 def joules_by_method(window: Window) -> dict[Method, float]:
@@ -86,3 +88,16 @@ def is_estimate(by_method: dict[Method, float]) -> bool:
     """Tell whether more than a fifth of the joules come from models rather than meters."""
     shares = shares_by_grade(by_method)
     return shares.get("D", 0.0) + shares.get("E", 0.0) > ESTIMATE_SHARE
+
+
+def t_975(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t (from 3 degrees of freedom on by Cornish and Fisher)."""
+    if freedom in _T_975:
+        return _T_975[freedom]
+    z = Z_95
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from carbon_callbacks._training.forecast import Laps, t_975
+from carbon_callbacks._training.forecast import Laps
+from carbon_core.uncertainty import t_975
 
 TRAININGS = 40
 Epochs = Callable[[random.Random, int], list[float]]

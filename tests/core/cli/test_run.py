@@ -129,14 +129,14 @@ def test_a_terminated_command_ends_in_its_own_way_and_is_measured(
 ) -> None:
     program = (
         "import os, signal, sys, time\n"
-        "def end(*_): print('checkpoint written', flush=True); sys.exit(0)\n"
+        "def end(*_): os.write(1, b'checkpoint written\\n'); os._exit(0)\n"
         "signal.signal(signal.SIGTERM, end)\n"
         "print(os.getpid(), flush=True)\n"
         "time.sleep(60)\n"
     )
     process, pid = told_to_end(start, program, signal.SIGTERM)
-    out, _ = process.communicate(timeout=TIMEOUT_S)
-    assert (out, process.returncode) == ("checkpoint written\n", 0)
+    out, error = process.communicate(timeout=TIMEOUT_S)
+    assert (out, process.returncode) == ("checkpoint written\n", 0), error
     assert receipt(tmp_path)["status"] == "completed"
     assert not alive(pid)
 

@@ -1,0 +1,166 @@
+"""``carbon-callbacks report``: the runs of files and directories, and what each project took."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from carbon_core.outputs.history import PastRun, Skipped, read
+from carbon_core.outputs.receipt import estimate_data
+from carbon_core.records import Estimate
+from carbon_core.report import figure
+from carbon_core.units import GRAMS_PER_KG
+
+FORMATS = ("table", "json", "csv", "markdown")
+COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
+           "energy_kwh", "emissions_kg")  # fmt: skip
+_HEAD = ("project", "runs", "hours", "kWh", "gCO2e (95 %)")
+_RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
+_NOTHING = Estimate(0.0, 0.0, 0.0)
+_S_PER_HOUR = 3600.0
+
+
+@dataclass
+class Total:
+    """What runs add up to; intervals add up, too, for the same meters err alike."""
+
+    runs: int = 0
+    duration_s: float = 0.0
+    energy_kwh: Estimate = _NOTHING
+    emissions_kg: Estimate = _NOTHING
+
+    def add(self, run: PastRun) -> None:
+        """Add a run."""
+        self.runs += 1
+        self.duration_s += run.duration_s
+        self.energy_kwh = _sum(self.energy_kwh, run.energy_kwh)
+        self.emissions_kg = _sum(self.emissions_kg, run.emissions_kg)
+
+
+@dataclass
+class History:
+    """All runs in little room: totals by project, and the latest runs."""
+
+    latest: int
+    total: Total = field(default_factory=Total)
+    projects: dict[str, Total] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    _heap: list[tuple[str, int, PastRun]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def add(self, run: PastRun) -> None:
+        """Add a run."""
+        self.total.add(run)
+        self.projects.setdefault(run.project_name, Total()).add(run)
+        entry = (run.time, next(self._numbers), run)
+        if len(self._heap) < self.latest:
+            heapq.heappush(self._heap, entry)
+        elif self.latest:
+            heapq.heappushpop(self._heap, entry)
+
+    @property
+    def runs(self) -> list[PastRun]:
+        """The latest runs, newest first."""
+        return [run for _, _, run in sorted(self._heap, reverse=True)]
+
+
+def run(paths: Sequence[Path], *, form: str, latest: int) -> None:
+    """Print what files tell of; exit with 2 if they tell of no run.
+
+    Args:
+        paths: Files and output directories.
+        form: One of `FORMATS`.
+        latest: How many runs to list, beside the totals of all.
+    """
+    history = History(latest)
+    for found in read(paths):
+        history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
+    for path, reason in history.skipped:
+        print(f"{path}: {reason}", file=sys.stderr)
+    if not history.total.runs:
+        print(f"no run found in {', '.join(map(str, paths))}", file=sys.stderr)
+        raise typer.Exit(2)
+    {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[form](history)
+
+
+def _table(history: History) -> None:
+    console = Console()
+    runs = Table(*_RUN_HEAD, title=f"The latest {len(history.runs)} of {history.total.runs} runs")
+    for cells in _run_rows(history):
+        runs.add_row(*cells)
+    if history.runs:
+        console.print(runs)
+    projects = Table(*_HEAD, title="Projects")
+    *rows, together = _project_rows(history)
+    for cells in rows:
+        projects.add_row(*cells)
+    projects.add_section()
+    projects.add_row(*together)
+    console.print(projects)
+
+
+def _json(history: History) -> None:
+    projects = {name: _total_data(total) for name, total in history.projects.items()}
+    runs = [_run_data(run) for run in history.runs]
+    total = _total_data(history.total)
+    print(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
+
+
+def _csv(history: History) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run in history.runs:
+        writer.writerow([*run[:5], run.energy_kwh.value, run.emissions_kg.value])
+
+
+def _markdown(history: History) -> None:
+    for head, rows in ((_HEAD, _project_rows(history)), (_RUN_HEAD, _run_rows(history))):
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for cells in rows:
+            print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        print()
+
+
+def _run_rows(history: History) -> Iterator[list[str]]:
+    for run in history.runs:
+        kwh, grams = run.energy_kwh.value, run.emissions_kg.value * GRAMS_PER_KG
+        seconds = f"{run.duration_s:.0f}"
+        yield [run.time[:19], run.project_name, run.status, seconds, figure(kwh), figure(grams)]
+
+
+def _project_rows(history: History) -> Iterator[list[str]]:
+    projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
+    for name, total in (*projects, ("together", history.total)):
+        grams = total.emissions_kg.scaled(GRAMS_PER_KG)
+        interval = f"{figure(grams.value)} ({figure(grams.low)} to {figure(grams.high)})"
+        hours = f"{total.duration_s / _S_PER_HOUR:.2f}"
+        yield [name, str(total.runs), hours, figure(total.energy_kwh.value), interval]
+
+
+def _run_data(run: PastRun) -> dict[str, Any]:
+    known = dict(zip(COLUMNS[:5], run))
+    return {**known, **_estimates(run.energy_kwh, run.emissions_kg)}
+
+
+def _total_data(total: Total) -> dict[str, Any]:
+    estimates = _estimates(total.energy_kwh, total.emissions_kg)
+    return {"runs": total.runs, "duration_s": total.duration_s, **estimates}
+
+
+def _estimates(energy: Estimate, emissions: Estimate) -> dict[str, Any]:
+    return {"energy_kwh": estimate_data(energy), "emissions_kg": estimate_data(emissions)}
+
+
+def _sum(one: Estimate, other: Estimate) -> Estimate:
+    return Estimate(*(a + b for a, b in zip(one, other)))

@@ -1,0 +1,154 @@
+"""The runs that files tell of: receipts, journals of those without one, and rows of CSV files."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from carbon_core.errors import OutputError
+from carbon_core.outputs import journal, receipt
+from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.records import Estimate
+from carbon_core.report import Report
+from carbon_core.uncertainty import Sigmas
+
+_CSV_COLUMNS = (
+    "run_id", "project_name", "timestamp", "duration", "energy_consumed", "emissions"
+)  # fmt: skip
+
+
+class PastRun(NamedTuple):
+    """What a file says of one run.
+
+    Attributes:
+        run_id: The run.
+        project_name: Its project.
+        time: ISO time: of its beginning (UTC), or in a CSV file of its end (local).
+        status: How it ended; an empty string where the file does not say.
+        duration_s: Length in seconds.
+        energy_kwh: Energy, times PUE; low and high are the value itself where no interval is told.
+        emissions_kg: Emissions, likewise.
+        sigmas_ln: How sure the energy is; None where the file does not say.
+        meters: What measured it, and on what: runs that agree in this share their systematic error.
+    """
+
+    run_id: str
+    project_name: str
+    time: str
+    status: str
+    duration_s: float
+    energy_kwh: Estimate
+    emissions_kg: Estimate
+    sigmas_ln: Sigmas | None = None
+    meters: tuple[str, ...] = ()
+
+
+class Skipped(NamedTuple):
+    """A file that tells of no run.
+
+    Attributes:
+        path: The file.
+        reason: Why.
+    """
+
+    path: Path
+    reason: str
+
+
+def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
+    """Give the runs of files and directories, each once, however many files tell of it.
+
+    Args:
+        paths: Receipts, journals, CSV files, and directories that hold them.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        for file in _files(path) if path.is_dir() else (path,):
+            try:
+                for run in _runs(file):
+                    if run.run_id not in seen:
+                        seen.add(run.run_id)
+                        yield run
+            except OutputError as error:
+                yield Skipped(file, str(error))
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Give the files of an output directory; those that say most come first."""
+    runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
+    yield from sorted(runs.glob(f"*{receipt.SUFFIX}"))
+    yield from sorted(runs.glob(f"*{journal.SUFFIX}"))
+    yield from sorted(directory.glob("*.csv"))
+
+
+def _runs(path: Path) -> Iterable[PastRun]:
+    try:
+        if path.suffix == ".csv":
+            return _of_csv(path)
+        if path.name.endswith(journal.SUFFIX):
+            with_receipt = path.with_name(path.name.replace(journal.SUFFIX, receipt.SUFFIX))
+            return () if with_receipt.exists() else (_of_report(journal.read(path)),)
+        return (_of_receipt(json.loads(path.read_text("utf-8"))),)
+    except OSError as error:
+        raise OutputError(f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OutputError("no receipt, journal or CSV file of a run") from error
+
+
+def _of_receipt(data: dict[str, Any]) -> PastRun:
+    if data["schema_version"] > receipt.SCHEMA_VERSION:
+        raise OutputError(
+            f"its schema ({data['schema_version']}) is newer than this version of carbon-callbacks"
+        )
+    run, host = data["run"], data["host"]
+    methods = [f"{one['component']} {one['method']}" for one in data["devices"]]
+    return PastRun(
+        run["run_id"],
+        run["project_name"],
+        run["started_at"],
+        data["status"],
+        data["duration_s"],
+        _estimate(data["energy_kwh"]),
+        _estimate(data["emissions_kg"]),
+        Sigmas(**data["energy_sigma_ln"]),
+        (str(host["cpu_model"]), *host["gpu_models"], *sorted(set(methods))),
+    )
+
+
+def _estimate(data: dict[str, float]) -> Estimate:
+    return Estimate(data["value"], data["low_95"], data["high_95"])
+
+
+def _of_report(report: Report) -> PastRun:
+    return _of_receipt(json.loads(json.dumps(receipt.receipt(report), default=str)))
+
+
+def _of_csv(path: Path) -> Iterator[PastRun]:
+    """Give the rows of a CSV file; CodeCarbon's repeat a run at each flush, of which the last counts."""
+    rows = _rows(path)
+    held: PastRun | None = None
+    for row in rows:
+        if held is not None and held.run_id != row.run_id:
+            yield held
+        held = row
+    if held is not None:
+        yield held
+
+
+def _rows(path: Path) -> Iterator[PastRun]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        if missing := [name for name in _CSV_COLUMNS if name not in header]:
+            raise OutputError(f"no emissions.csv: it has no column {missing[0]}")
+        places = [header.index(name) for name in _CSV_COLUMNS]
+        for line in lines:
+            with contextlib.suppress(ValueError, IndexError):  # a torn row
+                run_id, project, time, duration, energy, emissions = (line[i] for i in places)
+                kwh, kg = float(energy), float(emissions)
+                estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
+                yield PastRun(run_id, project, time, "", float(duration), *estimates)

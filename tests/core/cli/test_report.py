@@ -1,0 +1,203 @@
+"""`carbon-callbacks report` and `compare`, through real processes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from core.outputs.conftest import report_of
+
+from carbon_core.outputs import receipt
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.outputs.journal import Journal, journal_path
+
+pytest.importorskip("typer", reason="the extra cli is not installed here")
+pytest.importorskip("rich", reason="the extra cli is not installed here")
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "HOME": str(tmp_path / "home"),
+            "PATH": os.environ["PATH"],
+            "COLUMNS": "120",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **variables,
+        }
+        program = "from carbon_callbacks.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def kept(directory: Path, *energies_kwh: float, project: str = "digits") -> Path:
+    """Put the receipts of runs into a directory."""
+    runs = directory / "carbon_runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    for i, kwh in enumerate(energies_kwh):
+        report = report_of(f"{project}-{i}", kwh=kwh, project_name=project)
+        receipt.write(report, runs / f"{project}-{i}{receipt.SUFFIX}")
+    return directory
+
+
+# --- report ---
+
+
+def test_runs_of_all_kinds_of_files_count_once(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    journal = Journal(journal_path(tmp_path, "killed"), report_of("killed", "running", kwh=4.0))
+    journal.append(report_of("killed", "running", kwh=4.0))
+    journal.close(saved=False)
+    rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
+    for run_id in ("digits-0", "only-a-row"):
+        rows.append(emissions_data(report_of(run_id, kwh=1.0)))
+    done = command("report", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {run["run_id"] for run in found["runs"]} == {
+        "digits-0", "digits-1", "killed", "only-a-row",
+    }  # fmt: skip
+    assert found["total"]["energy_kwh"]["value"] == pytest.approx((1 + 2 + 4 + 1) * 1.5)
+    assert found["total"]["runs"] == 4
+    assert found["total"]["energy_kwh"]["low_95"] < found["total"]["energy_kwh"]["value"]
+
+
+def test_projects_are_added_up_apart_in_every_form(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0, project="small|one")
+    kept(tmp_path, 40.0, project="large")
+    table = command("report").stdout
+    assert "60.0" in table
+    assert "large" in table
+    lines = command("report", "--markdown").stdout.splitlines()
+    assert lines[2].startswith("| large | 1 | 2.00 | 60.0 |")
+    assert any(line.startswith("| small\\|one | 2 |") for line in lines)
+    rows = list(csv.DictReader(io.StringIO(command("report", "--csv").stdout)))
+    assert sum(float(row["energy_kwh"]) for row in rows) == pytest.approx(43 * 1.5)
+
+
+def test_only_the_latest_are_listed_and_all_are_counted(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, *[1.0] * 30)
+    found = json.loads(command("report", "--json", "--latest", "3").stdout)
+    assert (len(found["runs"]), found["total"]["runs"]) == (3, 30)
+
+
+def test_a_row_that_codecarbon_repeated_at_each_flush_counts_once(
+    command: Command, tmp_path: Path
+) -> None:
+    rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
+    for kwh in (1.0, 2.0, 3.0):
+        rows.append(emissions_data(report_of("flushed", kwh=kwh)))
+    found = json.loads(command("report", "emissions.csv", "--json").stdout)
+    assert found["total"]["energy_kwh"]["value"] == pytest.approx(4.5)
+
+
+def test_files_that_tell_of_no_run_are_named_and_the_others_count(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0)
+    newer = tmp_path / "carbon_runs" / f"newer{receipt.SUFFIX}"
+    newer.write_text(json.dumps({**receipt.receipt(report_of()), "schema_version": 2}, default=str))
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    done = command("report", "--json")
+    assert json.loads(done.stdout)["total"]["runs"] == 1
+    assert "its schema (2) is newer" in done.stderr
+    assert "no emissions.csv: it has no column run_id" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["", "absent.json"])
+def test_nothing_to_report_is_an_error(path: str, command: Command) -> None:
+    done = command("report", *filter(None, [path]))
+    assert done.returncode == 2
+    assert "no run found" in done.stderr
+
+
+def test_a_narrow_terminal_without_unicode_or_colours_will_do(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0)
+    plain = {"COLUMNS": "40", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = command("report", **plain)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert max(map(len, done.stdout.splitlines())) <= 40
+
+
+# --- compare ---
+
+
+def change(done: subprocess.CompletedProcess[str]) -> dict[str, float]:
+    return json.loads(done.stdout)
+
+
+def test_runs_of_the_same_meters_differ_by_little_more_than_they_do(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path / "a", 10.0)
+    kept(tmp_path / "b", 11.0)
+    found = change(command("compare", "a", "b", "--json"))
+    assert found["change"] == pytest.approx(0.1)
+    assert 0.09 < found["low"] < 0.1 < found["high"] < 0.11
+    assert (found["same_meters"], found["spread_known"]) == (True, False)
+    line = command("compare", "a", "b").stdout
+    assert "energy: 15.0 kWh -> 16.5 kWh: +10.0 % (95 %:" in line
+    assert "not known" in line
+
+
+def test_runs_of_other_meters_have_the_errors_of_both(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path / "a", 10.0)
+    other = report_of("b", kwh=11.0)
+    other = replace(other, host=replace(other.host, cpu_model="another"))
+    receipt.write(other, tmp_path / f"b{receipt.SUFFIX}")
+    found = change(command("compare", "a", f"b{receipt.SUFFIX}", "--json"))
+    assert found["low"] < 0 < found["high"]
+    assert found["same_meters"] is False
+
+
+def test_several_runs_tell_how_much_they_differ_by_themselves(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path / "a", 9.0, 10.0, 11.0)
+    kept(tmp_path / "b", 10.0, 11.0, 12.0)
+    wide = change(command("compare", "a", "b", "--json"))
+    assert wide["spread_known"] is True
+    assert wide["low"] < 0 < wide["change"]
+    kept(tmp_path / "c", *[10.0] * 8)
+    kept(tmp_path / "d", *[11.0] * 7, 11.01)
+    assert change(command("compare", "c", "d", "--json"))["low"] > 0.09
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("5", 1), ("15", 0)])
+def test_too_much_more_fails_a_build(
+    allowed: str, code: int, command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path / "a", 10.0)
+    kept(tmp_path / "b", 11.0)
+    done = command("compare", "a", "b", "--max-increase", allowed)
+    assert done.returncode == code, done.stderr
+    assert ("more than the 5 %" in done.stdout) is bool(code)
+
+
+def test_nothing_to_compare_is_an_error(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path / "a", 1.0)
+    (tmp_path / "empty").mkdir()
+    done = command("compare", "a", "empty")
+    assert (done.returncode, "no run found in empty" in done.stderr) == (2, True)
