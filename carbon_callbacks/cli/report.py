@@ -27,25 +27,47 @@ COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
            "energy_kwh", "emissions_kg")  # fmt: skip
 _HEAD = ("project", "runs", "hours", "kWh", "gCO2e (95 %)")
 _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
-_NOTHING = Estimate(0.0, 0.0, 0.0)
 _S_PER_HOUR = 3600.0
 
 
 @dataclass
 class Total:
-    """What runs add up to; intervals add up, too, for the same meters err alike."""
+    """What runs add up to; intervals add up, too, for the same meters err alike.
+
+    A million rows pass here: figures are added in place, and become estimates when they are asked for.
+    """
 
     runs: int = 0
     duration_s: float = 0.0
-    energy_kwh: Estimate = _NOTHING
-    emissions_kg: Estimate = _NOTHING
+    _kwh: float = 0.0
+    _low_kwh: float = 0.0
+    _high_kwh: float = 0.0
+    _kg: float = 0.0
+    _low_kg: float = 0.0
+    _high_kg: float = 0.0
 
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.runs += 1
         self.duration_s += run.duration_s
-        self.energy_kwh = _sum(self.energy_kwh, run.energy_kwh)
-        self.emissions_kg = _sum(self.emissions_kg, run.emissions_kg)
+        kwh, low, high = run.energy_kwh
+        self._kwh += kwh
+        self._low_kwh += low
+        self._high_kwh += high
+        kg, low, high = run.emissions_kg
+        self._kg += kg
+        self._low_kg += low
+        self._high_kg += high
+
+    @property
+    def energy_kwh(self) -> Estimate:
+        """Energy, times PUE."""
+        return Estimate(self._kwh, self._low_kwh, self._high_kwh)
+
+    @property
+    def emissions_kg(self) -> Estimate:
+        """Emissions."""
+        return Estimate(self._kg, self._low_kg, self._high_kg)
 
 
 @dataclass
@@ -62,12 +84,14 @@ class History:
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.total.add(run)
-        self.projects.setdefault(run.project_name, Total()).add(run)
-        entry = (run.time, next(self._numbers), run)
+        project = self.projects.get(run.project_name)
+        if project is None:
+            project = self.projects[run.project_name] = Total()
+        project.add(run)
         if len(self._heap) < self.latest:
-            heapq.heappush(self._heap, entry)
-        elif self.latest:
-            heapq.heappushpop(self._heap, entry)
+            heapq.heappush(self._heap, (run.time, next(self._numbers), run))
+        elif self.latest and run.time > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (run.time, next(self._numbers), run))
 
     @property
     def runs(self) -> list[PastRun]:
@@ -160,7 +184,3 @@ def _total_data(total: Total) -> dict[str, Any]:
 
 def _estimates(energy: Estimate, emissions: Estimate) -> dict[str, Any]:
     return {"energy_kwh": estimate_data(energy), "emissions_kg": estimate_data(emissions)}
-
-
-def _sum(one: Estimate, other: Estimate) -> Estimate:
-    return Estimate(*(a + b for a, b in zip(one, other)))

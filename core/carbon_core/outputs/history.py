@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,14 +141,16 @@ def _of_csv(path: Path) -> Iterator[PastRun]:
 
 def _rows(path: Path) -> Iterator[PastRun]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
+        header = next(csv.reader(file), [])
         if missing := [name for name in _CSV_COLUMNS if name not in header]:
             raise OutputError(f"no emissions.csv: it has no column {missing[0]}")
         places = [header.index(name) for name in _CSV_COLUMNS]
-        for line in lines:
-            with contextlib.suppress(ValueError, IndexError):  # a torn row
-                run_id, project, time, duration, energy, emissions = (line[i] for i in places)
-                kwh, kg = float(energy), float(emissions)
-                estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
-                yield PastRun(run_id, project, time, "", float(duration), *estimates)
+        cells_of = itemgetter(*places)
+        for line in csv.reader(file):
+            try:
+                run_id, project, time, duration, energy, emissions = cells_of(line)
+                kwh, kg, seconds = float(energy), float(emissions), float(duration)
+            except (ValueError, IndexError):  # a torn row
+                continue
+            estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
+            yield PastRun(run_id, project, time, "", seconds, *estimates)
