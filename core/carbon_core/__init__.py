@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report, figure
-    from carbon_core.tracker.run import Parts
+    from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
 
 _HOMES = {
@@ -42,7 +42,7 @@ _HOMES = {
     "OpenWindow": "tracker.tracker",
     "OutputError": "errors",
     "OutputMethod": "config.schema",
-    "Parts": "tracker.run",
+    "Parts": "tracker.parts",
     "Report": "report",
     "Segment": "records",
     "Tracker": "tracker.tracker",

@@ -13,7 +13,7 @@ from carbon_core import EmissionsData, status_of
 from carbon_core.notices import Notices
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.parts import Parts
 
 
 def kwh(joules: float) -> float:

@@ -12,7 +12,7 @@ from carbon_core.notices import Notices
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.parts import Parts
 
 PER_KWH = Intensity(1000.0, "somewhere", "a test", "user", None, 0.0)
 JOULES_PER_KWH = 3_600_000.0

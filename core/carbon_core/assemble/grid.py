@@ -16,7 +16,7 @@ from carbon_core.intensity import cloud_metadata, ip_place
 from carbon_core.intensity.live import PatientSource, Source
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.time_zone import machine_time_zone
-from carbon_core.tracker.run import LiveSource, MarginalSource, Parts
+from carbon_core.tracker.parts import LiveSource, MarginalSource, Parts
 
 ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
 _TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")

@@ -35,7 +35,7 @@ from carbon_core.outputs.base import Delivered
 from carbon_core.ranks import Rank, is_launched, job_of, rank_of
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
 from carbon_core.notices import Notices
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.tracker import Tracker
 
 # CodeCarbon's order of its arguments, for those who pass them without names.

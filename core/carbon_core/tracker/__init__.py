@@ -1,1 +1,1 @@
-"""One run from start to stop (`run`), and the object that users hold (`tracker`)."""
+"""One run from start to stop (`run`) of its `parts`, and the object that users hold (`tracker`)."""

@@ -16,7 +16,8 @@ from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Segment, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
-from carbon_core.tracker.run import PATIENCE_S, Parts, Run
+from carbon_core.tracker.parts import Parts
+from carbon_core.tracker.run import PATIENCE_S, Run
 
 if TYPE_CHECKING:
     from typing_extensions import Self

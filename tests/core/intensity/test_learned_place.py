@@ -21,7 +21,7 @@ from carbon_callbacks import EmissionsTracker, OfflineEmissionsTracker
 from carbon_core.assemble import grid
 from carbon_core.intensity import cloud_metadata
 from carbon_core.outputs import journal
-from carbon_core.tracker.run import Parts
+from carbon_core.tracker.parts import Parts
 
 Answer = Callable[[str, str, Any], "tuple[int, str]"]
 
