@@ -14,6 +14,7 @@ from carbon_callbacks.cli import (
     detect,
     merge,
     model_card,
+    monitor,
     report,
     reprice,
     resend,
@@ -32,6 +33,12 @@ config_app = typer.Typer(help="The settings and where they come from.", no_args_
 app.add_typer(config_app, name="config")
 
 
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting, such as --set project_name=mine; more than once."),
+]
+
+
 @app.command(
     "run",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
@@ -40,10 +47,7 @@ def run_command(
     command: Annotated[
         list[str], typer.Argument(help="The program and its arguments.", metavar="COMMAND...")
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, such as --set project_name=mine; more than once."),
-    ] = None,
+    settings: _Settings = None,
 ) -> None:
     """Run a command, as in `run -- python train.py`, and measure it with everything that it starts.
 
@@ -51,6 +55,18 @@ def run_command(
     setting says tracking_mode=machine.
     """
     run.run(command, settings or [])
+
+
+@app.command("monitor")
+def monitor_command(
+    settings: _Settings = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long; else until Ctrl-C or SIGTERM.")
+    ] = None,
+) -> None:
+    """Show what this machine draws, in the terminal or as plain lines, and keep it as a run."""
+    monitor.run(settings or [], every_s=every, seconds=seconds)
 
 
 @app.command("detect")

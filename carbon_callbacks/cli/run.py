@@ -13,15 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
 
 import typer
 
-from carbon_core import ConfigError, EmissionsTracker
-from carbon_core.config.resolve import resolve
+from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
-_WRONG_USE = 2
 # What a batch system or a user ends a program with.
 _PASSED_ON = [
     getattr(signal, name)
@@ -39,7 +36,8 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
         command: The program and its arguments.
         settings: Settings as ``key=value``.
     """
-    tracker = _tracker(settings)
+    # The machine is not the command's alone, unless somebody says so.
+    tracker = tracker_of(settings, tracking_mode="process")
     with _passing_signals_on() as to:
         child = _started(command)
         to(child)
@@ -47,22 +45,6 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
         code = child.wait()
     tracker.stop(_status(code))
     raise typer.Exit(SIGNALLED - code if code < 0 else code)
-
-
-def _tracker(settings: Sequence[str]) -> EmissionsTracker:
-    pairs = [text.partition("=") for text in settings]
-    if wrong := [key for key, equals, _ in pairs if not equals]:
-        print(f"--set wants key=value, not {wrong[0]!r}", file=sys.stderr)
-        raise typer.Exit(_WRONG_USE)
-    overrides: dict[str, Any] = {key: value for key, _, value in pairs}
-    try:
-        # The machine is not the command's alone, unless somebody says so.
-        if resolve(overrides).settings.origin("tracking_mode").source == "default":
-            overrides["tracking_mode"] = "process"
-        return EmissionsTracker(**overrides)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(_WRONG_USE) from error
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
