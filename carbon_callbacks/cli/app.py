@@ -77,6 +77,17 @@ def detect_command(
     detect.run(as_json=json)
 
 
+@app.command("doctor")
+def doctor_command(
+    at_least: Annotated[
+        detect.Grade, typer.Option(help="The grade that every device must have.")
+    ] = detect.Grade.C,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show what `detect` shows, and exit with 1 where a device is measured worse than is wanted."""
+    detect.run(as_json=json, at_least=at_least)
+
+
 @app.command("baseline")
 def baseline_command(
     seconds: Annotated[

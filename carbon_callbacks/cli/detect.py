@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -19,11 +22,22 @@ from carbon_core.records import COMPONENTS, Device
 from carbon_core.uncertainty import interval
 
 
-def run(*, as_json: bool, root: Path = Path("/")) -> None:
-    """Detect once and print the outcome.
+class Grade(str, enum.Enum):
+    """How good a meter is, best first."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+    E = "E"
+
+
+def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/")) -> None:
+    """Detect once and print the outcome; exit with 1 where a meter is worse than is wanted.
 
     Args:
         as_json: Print JSON instead of tables.
+        at_least: The grade that every device must have; None for any.
         root: Directory that holds ``proc`` and ``sys``.
     """
     settings = resolve({}).settings
@@ -39,6 +53,29 @@ def run(*, as_json: bool, root: Path = Path("/")) -> None:
         for meter in detection.meters:
             meter.close()
         notices.deliver()
+    if at_least is not None and (worse := _worse(detection, at_least)):
+        for text in worse:
+            print(text, file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _worse(detection: Detection, at_least: Grade) -> list[str]:
+    """Say which devices are measured worse than that, and what would make them better."""
+    devices = _devices(detection)
+    if not devices:
+        return ["nothing is measured: no meter was found"]
+    texts = []
+    for device in devices:
+        if device.method.grade > at_least.value:
+            remedies = [
+                refusal.remedy
+                for refusal in detection.refusals
+                if refusal.component == device.component and refusal.remedy
+            ]
+            known = f"; {'; '.join(remedies)}" if remedies else ""
+            method = f"{device.method.name}, grade {device.method.grade}"
+            texts.append(f"{device.component}: {device.name} is measured by {method}{known}")
+    return texts
 
 
 def _devices(detection: Detection) -> list[Device]:

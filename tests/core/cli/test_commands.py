@@ -180,6 +180,16 @@ def test_config_check_finds_every_mistake_at_once_and_names_its_origin(command, 
     assert "planted-secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("wanted", ["A", "C", "E"])
+def test_doctor_fails_a_build_where_a_device_is_measured_worse_than_is_wanted(wanted, command):
+    done = command("doctor", "--at-least", wanted, "--json", LD_LIBRARY_PATH="")
+    worse = [one for one in json.loads(done.stdout)["devices"] if one["method"]["grade"] > wanted]
+    assert done.returncode == bool(worse)
+    assert len(done.stderr.splitlines()) == len(worse)
+    for device in worse:
+        assert f"{device['component']}: {device['name']} is measured by" in done.stderr
+
+
 def test_config_check_of_nothing_is_content(command):
     done = command("config", "check")
     assert (done.returncode, done.stdout) == (0, "no mistakes found\n")
