@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -178,6 +177,8 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
     if text.strip().isdecimal():
         wait_s = float(text)
     else:
+        from email.utils import parsedate_to_datetime  # with what it imports, rarely needed
+
         try:
             wait_s = (parsedate_to_datetime(text) - clock.now()).total_seconds()
         except (TypeError, ValueError):

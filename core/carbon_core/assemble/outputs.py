@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -203,14 +201,14 @@ def _prometheus_account(
 def _basic(user: str | None, password: str | None) -> dict[str, str]:
     if not user or not password:
         return {}
+    import base64
+
     pair = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {pair}"}
 
 
 def _own(settings: Settings) -> Iterator[tuple[str, Output]]:
     """Give the outputs that need no network: a file, Python's logging, objects of the user's."""
-    from carbon_core.outputs.handlers import CodeCarbonHandler, LoggerOutput
-
     if settings.prometheus_textfile_dir:
         from carbon_core.outputs.prometheus import TextFile
 
@@ -219,14 +217,24 @@ def _own(settings: Settings) -> Iterator[tuple[str, Output]]:
     handlers = settings.output_handlers or ()
     for i, handler in enumerate(handlers if isinstance(handlers, Sequence) else (handlers,)):
         known = hasattr(handler, "update") and hasattr(handler, "open")
-        taken = handler if known else CodeCarbonHandler(handler, settings.experiment_name)
-        yield f"{type(handler).__name__}_{i}", taken
+        yield f"{type(handler).__name__}_{i}", handler if known else _theirs(handler, settings)
     if OutputMethod.LOGGER in settings.outputs():
         logger = settings.logging_logger
         if hasattr(logger, "out") or hasattr(logger, "live_out"):
-            yield "logger", CodeCarbonHandler(logger, settings.experiment_name)
+            yield "logger", _theirs(logger, settings)
         else:
+            import logging
+
+            from carbon_core.outputs.handlers import LoggerOutput
+
             yield "logger", LoggerOutput(logger or logging.getLogger(_LOGGER))
+
+
+def _theirs(handler: Any, settings: Settings) -> Output:
+    """Return an object of CodeCarbon's kind as an output."""
+    from carbon_core.outputs.handlers import CodeCarbonHandler
+
+    return CodeCarbonHandler(handler, settings.experiment_name)
 
 
 def _metadata(settings: Settings) -> Mapping[str, Any]:
