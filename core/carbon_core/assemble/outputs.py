@@ -28,25 +28,27 @@ def files(settings: Settings, directory: Path) -> list[FileOutput]:
         settings: The effective settings.
         directory: The output directory, absolute.
     """
-    if OutputMethod.CSV not in settings.outputs() and OutputMethod.BOAMPS not in settings.outputs():
-        return []
-    from carbon_core.outputs.boamps import BoampsFile
-    from carbon_core.outputs.run_directory import RunDirectory
+    asked: list[FileOutput] = []
+    if OutputMethod.CSV in settings.outputs():
+        from carbon_core.outputs.run_directory import RunDirectory
 
-    boamps = OutputMethod.BOAMPS in settings.outputs()
-    return [
-        RunDirectory(
-            directory,
-            # A name from a file or variable must not lead out of the directory.
-            settings.output_file
-            if settings.origin("output_file").source == "argument"
-            else Path(settings.output_file).name,
-            always_update=settings.on_csv_write == "update",
-            keep_journal=settings.journal,
-            experiment_name=settings.experiment_name,
-            boamps=BoampsFile(directory, _metadata(settings)) if boamps else None,
+        given_by_user = settings.origin("output_file").source == "argument"
+        csv_name = settings.output_file
+        asked.append(
+            RunDirectory(
+                directory,
+                # A name from a file or variable must not lead out of the directory.
+                csv_name if given_by_user else Path(csv_name).name,
+                always_update=settings.on_csv_write == "update",
+                keep_journal=settings.journal,
+                experiment_name=settings.experiment_name,
+            )
         )
-    ]
+    if OutputMethod.BOAMPS in settings.outputs():
+        from carbon_core.outputs.boamps import BoampsFile
+
+        asked.append(BoampsFile(directory, _metadata(settings)))
+    return asked
 
 
 def deliveries(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from carbon_core.errors import OutputError
 from carbon_core.outputs.base import replace
 from carbon_core.report import Report
 
@@ -20,7 +21,7 @@ _PERCENT = 100.0
 
 
 class BoampsFile:
-    """The file of a run's report, ``boamps_report_<run id>.json``, written at its end.
+    """An output (see `carbon_core.outputs.base.FileOutput`): ``boamps_report_<run id>.json``, at the end.
 
     Args:
         directory: The output directory.
@@ -31,16 +32,21 @@ class BoampsFile:
         self._directory = directory
         self._metadata = metadata
 
-    def write(self, report: Report) -> None:
-        """Write the report of a run.
+    def open(self, report: Report) -> None:
+        """Nothing is written at the beginning."""
 
-        Raises:
-            OSError: It cannot be written.
-        """
+    update = flush = open
+
+    def close(self, report: Report) -> None:
+        """Write the report of the run."""
         data = boamps_report(report, self._metadata)
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         path = self._directory / f"boamps_report_{report.run.run_id}.json"
-        replace(path, text.encode("utf-8", "replace"))
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            replace(path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import TypeVar
 from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY, safe_name
-from carbon_core.outputs.boamps import BoampsFile
 from carbon_core.outputs.csv_file import CsvFile, write_table
 from carbon_core.outputs.emissions_data import TASK_COLUMNS, emissions_data, task_data
 from carbon_core.outputs.journal import Journal
@@ -31,7 +30,6 @@ class RunDirectory:
         always_update: Replace the run's row even at the end of the run.
         keep_journal: Whether to write a journal.
         experiment_name: Stands in the name of the tasks' file.
-        boamps: Gets the run at its end, too.
     """
 
     def __init__(
@@ -42,10 +40,8 @@ class RunDirectory:
         always_update: bool,
         keep_journal: bool,
         experiment_name: str = "base",
-        boamps: BoampsFile | None = None,
     ) -> None:
         self._experiment_name = experiment_name
-        self._boamps = boamps
         self.csv_path = directory / csv_name
         self.runs_path = directory / RUNS_DIRECTORY
         self._csv = CsvFile(self.csv_path, self.runs_path / f"{self.csv_path.name}.lock")
@@ -106,9 +102,6 @@ class RunDirectory:
         self._translated(lambda: receipt.write(report, path))
         if report.tasks:
             self._translated(lambda: self._write_tasks(report))
-        boamps = self._boamps
-        if boamps is not None:
-            self._translated(lambda: boamps.write(report))
 
     def _write_tasks(self, report: Report) -> None:
         """Write the file of the run's tasks, under CodeCarbon's name of it."""

@@ -402,6 +402,12 @@ def test_a_boamps_report_lies_beside_the_rows(place: Path) -> None:
     }
 
 
+def test_a_boamps_report_alone_is_the_only_file(place: Path) -> None:
+    with EmissionsTracker(output_methods="boamps", output_dir="new", log_level="error") as tracker:
+        pass
+    assert [path.name for path in Path("new").iterdir()] == [f"boamps_report_{tracker.run_id}.json"]
+
+
 def test_what_the_user_says_counts_before_what_is_filled_in(make_report: MakeReport) -> None:
     said = {"system": {"os": "mine"}, "measures": [{"measurementMethod": "wall meter"}]}
     report = boamps_report(make_report(), said)
