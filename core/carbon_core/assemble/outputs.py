@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,10 @@ def files(settings: Settings, directory: Path) -> list[FileOutput]:
     if OutputMethod.BOAMPS in settings.outputs():
         from carbon_core.outputs.boamps import BoampsFile
 
-        asked.append(BoampsFile(directory, _metadata(settings)))
+        metadata: Mapping[str, Any] = {}
+        with contextlib.suppress(ConfigError):  # `problems` has told of it
+            metadata = _metadata(settings)
+        asked.append(BoampsFile(directory, metadata))
     return asked
 
 
@@ -150,6 +154,11 @@ def problems(settings: Settings, environ: Mapping[str, str]) -> list[str]:
         if not (settings.logfire_token or environ.get("LOGFIRE_TOKEN")):
             texts.append("Logfire needs logfire_token, or the variable LOGFIRE_TOKEN")
         texts.append(_refused(settings, *_LOGFIRE))
+    if OutputMethod.BOAMPS in asked:
+        try:
+            _metadata(settings)
+        except ConfigError as error:
+            texts.append(str(error))
     return [text for text in texts if text]
 
 

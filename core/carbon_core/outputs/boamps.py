@@ -21,7 +21,7 @@ _PERCENT = 100.0
 
 
 class BoampsFile:
-    """An output (see `carbon_core.outputs.base.FileOutput`): ``boamps_report_<run id>.json``, at the end.
+    """An output (see `carbon_core.outputs.base.FileOutput`): ``boamps_report_<run id>.json``.
 
     Args:
         directory: The output directory.

@@ -402,6 +402,17 @@ def test_a_boamps_report_lies_beside_the_rows(place: Path) -> None:
     }
 
 
+def test_a_file_of_metadata_that_a_variable_names_wrongly_is_only_warned_of(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CODECARBON_METADATA", "absent.json")
+    with EmissionsTracker(output_methods="csv,boamps") as tracker:
+        pass
+    assert tracker.final_report.window.joules > 0
+    assert Path(f"boamps_report_{tracker.run_id}.json").exists()
+    assert "metadata: absent.json is no JSON file" in caplog.text
+
+
 def test_a_boamps_report_alone_is_the_only_file(place: Path) -> None:
     with EmissionsTracker(output_methods="boamps", output_dir="new", log_level="error") as tracker:
         pass
