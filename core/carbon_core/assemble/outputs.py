@@ -6,15 +6,17 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from carbon_core.clock import Clock
+from carbon_core.config.origin import ENVIRONMENT_TRUST, Origin
 from carbon_core.config.schema import OutputMethod, Settings
 from carbon_core.errors import ConfigError
 from carbon_core.fetch import may_carry_secrets, sender
 from carbon_core.notices import Notices
 from carbon_core.outputs.base import Delivered, FileOutput, Output
 from carbon_core.outputs.delivery import Delivery
+from carbon_core.outputs.endpoint import with_scheme
 
 # Others keep the present only: an earlier run's totals would take the place of a later one's.
 _RESENDABLE = ("emissions_endpoint", "api")
@@ -111,24 +113,29 @@ def services_of(
         from carbon_core.outputs.endpoint import Endpoint
 
         yield "emissions_endpoint", Endpoint(settings.emissions_endpoint, send)
-    if OutputMethod.API in asked and settings.experiment_id and not _refused(settings, *_API):
+    if (
+        OutputMethod.API in asked
+        and settings.experiment_id
+        and not _refused(settings, environ, _API)
+    ):
         from carbon_core.outputs.codecarbon_api import CodeCarbonApi
 
         remote_id = before["api"].remote_id if before and "api" in before else None
         address, key = settings.api_endpoint, settings.api_key
         yield "api", CodeCarbonApi(address, key, settings.experiment_id, send, remote_id=remote_id)
-    if OutputMethod.PROMETHEUS in asked and not _refused(settings, *_PROMETHEUS):
+    if OutputMethod.PROMETHEUS in asked and not _refused(settings, environ, _PROMETHEUS):
         from carbon_core.outputs.prometheus import Pushgateway
 
-        headers = _basic(*_prometheus_account(settings, environ))
+        user = settings.prometheus_username or environ.get("PROMETHEUS_USERNAME")
+        headers = _basic(user, _value(settings, environ, _PROMETHEUS))
         name = settings.experiment_name
         yield "prometheus", Pushgateway(settings.prometheus_url, name, send, headers)
     if OutputMethod.OTEL in asked or settings.otlp_endpoint:
         from carbon_core.outputs.open_telemetry import OpenTelemetry
 
         yield "otel", OpenTelemetry(settings.otlp_endpoint)
-    token = settings.logfire_token or environ.get("LOGFIRE_TOKEN")
-    if OutputMethod.LOGFIRE in asked and token and not _refused(settings, *_LOGFIRE):
+    token = _value(settings, environ, _LOGFIRE)
+    if OutputMethod.LOGFIRE in asked and token and not _refused(settings, environ, _LOGFIRE):
         from carbon_core.outputs.open_telemetry import OpenTelemetry
 
         url = f"{settings.logfire_url.rstrip('/')}/v1/metrics"
@@ -147,13 +154,13 @@ def problems(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     if OutputMethod.API in asked:
         if not settings.experiment_id:
             texts.append(_NO_EXPERIMENT)
-        texts.append(_refused(settings, *_API))
+        texts.append(_refused(settings, environ, _API))
     if OutputMethod.PROMETHEUS in asked:
-        texts.append(_refused(settings, *_PROMETHEUS))
+        texts.append(_refused(settings, environ, _PROMETHEUS))
     if OutputMethod.LOGFIRE in asked:
-        if not (settings.logfire_token or environ.get("LOGFIRE_TOKEN")):
+        if _value(settings, environ, _LOGFIRE) is None:
             texts.append("Logfire needs logfire_token, or the variable LOGFIRE_TOKEN")
-        texts.append(_refused(settings, *_LOGFIRE))
+        texts.append(_refused(settings, environ, _LOGFIRE))
     if OutputMethod.BOAMPS in asked:
         try:
             _metadata(settings)
@@ -177,36 +184,47 @@ def check_arguments(settings: Settings) -> None:
         _metadata(settings)
 
 
-_API = ("api_key", "api_endpoint")
-_PROMETHEUS = ("prometheus_password", "prometheus_url")
-_LOGFIRE = ("logfire_token", "logfire_url")
+class _Secret(NamedTuple):
+    """A setting that only its own service may be told.
+
+    Attributes:
+        key: The setting.
+        address: The setting that says where it is sent.
+        variable: The variable that holds it where the setting does not; an empty string for none.
+    """
+
+    key: str
+    address: str
+    variable: str = ""
+
+
+_API = _Secret("api_key", "api_endpoint")
+_PROMETHEUS = _Secret("prometheus_password", "prometheus_url", "PROMETHEUS_PASSWORD")
+_LOGFIRE = _Secret("logfire_token", "logfire_url", "LOGFIRE_TOKEN")
 _NO_EXPERIMENT = (
     "the CodeCarbon API needs experiment_id: the experiment of yours that the runs belong to "
     "(`codecarbon config` makes one); nothing is sent to a public one"
 )
 
 
-def _refused(settings: Settings, secret: str, address: str) -> str:
+def _value(settings: Settings, environ: Mapping[str, str], secret: _Secret) -> str | None:
+    return getattr(settings, secret.key) or environ.get(secret.variable) or None
+
+
+def _refused(settings: Settings, environ: Mapping[str, str], secret: _Secret) -> str:
     """Say why a secret is not sent to an address; an empty string where it may be, or there is none."""
-    if not getattr(settings, secret):
+    if _value(settings, environ, secret) is None:
         return ""
-    if not settings.may_send(secret, address):
+    key, address, variable = secret
+    own = bool(getattr(settings, key))
+    told_by = settings.origin(key) if own else Origin("environment", variable, ENVIRONMENT_TRUST)
+    if settings.origin(address).trust < told_by.trust:
         return (
-            f"{secret} is not sent where {address} says ({settings.origin(address)}), for it comes "
-            f"from a source that is trusted more ({settings.origin(secret)})"
+            f"{key} is not sent where {address} says ({settings.origin(address)}), for it comes "
+            f"from a source that is trusted more ({told_by})"
         )
-    url = getattr(settings, address)
-    with_scheme = url if "://" in url else f"http://{url}"
-    return (
-        "" if may_carry_secrets(with_scheme) else f"{address} must be https: a secret is sent to it"
-    )
-
-
-def _prometheus_account(
-    settings: Settings, environ: Mapping[str, str]
-) -> tuple[str | None, str | None]:
-    user = settings.prometheus_username or environ.get("PROMETHEUS_USERNAME")
-    return user, settings.prometheus_password or environ.get("PROMETHEUS_PASSWORD")
+    url = with_scheme(getattr(settings, address))
+    return "" if may_carry_secrets(url) else f"{address} must be https: a secret is sent to it"
 
 
 def _basic(user: str | None, password: str | None) -> dict[str, str]:

@@ -175,6 +175,43 @@ def test_a_key_from_home_is_not_sent_where_a_file_here_says(
     assert "api_key is not sent where api_endpoint says" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("variable", "asks", "address"),
+    [
+        ("PROMETHEUS_PASSWORD", "save_to_prometheus", "prometheus_url"),
+        ("LOGFIRE_TOKEN", "save_to_logfire", "logfire_url"),
+    ],
+)
+def test_a_variable_s_secret_is_not_sent_where_a_file_here_says(
+    variable: str,
+    asks: str,
+    address: str,
+    place: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(variable, "planted")
+    monkeypatch.setenv("PROMETHEUS_USERNAME", "somebody")
+    Path(".codecarbon.config").write_text(f"[codecarbon]\n{asks}=true\n{address}={server.url}\n")
+    with EmissionsTracker():
+        pass
+    assert server.asked == []
+    assert f"is not sent where {address} says" in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_the_pushgateway_gets_the_variables_of_codecarbon(
+    place: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_USERNAME", "me")
+    monkeypatch.setenv("PROMETHEUS_PASSWORD", "sesame")
+    settings = {"save_to_prometheus": True, "prometheus_url": server.url, "log_level": "error"}
+    with EmissionsTracker(**settings):
+        pass
+    assert server.sent[-1][2]["Authorization"] == "Basic bWU6c2VzYW1l"
+
+
 def test_an_offline_tracker_tells_nobody(
     place: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
