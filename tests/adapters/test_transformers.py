@@ -351,6 +351,15 @@ class TestTransformers(Contract):
             "e-" not in (Path("trainer") / "README.md").read_text().partition("emissions:")[2][:12]
         )
 
+    def test_a_place_that_nobody_knows_is_not_in_the_card(self, machine):
+        trainer = self.world.trainer(
+            EmissionsCallback(geolocation="off"), on_batch=clockwork(machine.clock)
+        )
+        trainer.train()
+        trainer.create_model_card(model_name="digits")
+        assert self.card()["emissions"] > 0
+        assert "geographical_location" not in self.card()
+
     def test_the_card_has_them_again_after_its_rewriting(self, machine):
         callback = EmissionsCallback()
         trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))

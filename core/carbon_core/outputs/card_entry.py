@@ -39,11 +39,12 @@ def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[s
     """
     sources = dict.fromkeys(one["source"] for one in data["intensities"])
     version = data["run"]["package_version"]
+    known = any(one["kind"] != "world" for one in data["intensities"])
     entry = {
         "emissions": round(data["training"]["emissions_kg"] * GRAMS_PER_KG, _DECIMALS),
         "source": "; ".join([f"carbon-callbacks {version}", *sources]),
         "training_type": training_type,
-        "geographical_location": data["run"]["country_name"],
+        "geographical_location": data["run"]["country_name"] if known else "",
         "hardware_used": _hardware(data["host"]),
     }
     return {key: value for key, value in entry.items() if value != ""}
