@@ -119,6 +119,16 @@ SEGMENTS = several(
         emissions_kg=NUMBER,
     )
 )
+MOMENTS = {
+    **record(
+        readings=several(row(COUNT, several(NOT_NEGATIVE), several(NUMBER))),
+        phases=several(row(NOT_NEGATIVE, TEXT)),
+        windows=several(row(TEXT, NOT_NEGATIVE, NOT_NEGATIVE)),
+    ),
+    "description": "What came up since the line before, in seconds since the run began: readings "
+    "(number of the device, times, joules so far), phases (beginning, name), windows that closed "
+    "(name, beginning, end). No total needs it.",
+}
 SEGMENT_ROWS = several(row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER))
 DEVICE = record(
     id=TEXT,
@@ -208,6 +218,7 @@ def journal() -> Schema:
                 phases=several(record(**PHASE)),
                 hours=several(row(TEXT, NUMBER, NUMBER)),
                 utilization=UTILIZATION,
+                moments=MOMENTS,
             ),
             record(
                 type={"const": "delivered"},

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import heapq
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.totals import History, Total
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate
@@ -28,75 +26,6 @@ COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
 _HEAD = ("project", "runs", "hours", "kWh", "gCO2e (95 %)")
 _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
 _S_PER_HOUR = 3600.0
-
-
-@dataclass
-class Total:
-    """What runs add up to; intervals add up, too, for the same meters err alike.
-
-    A million rows pass here: figures are added in place, and become estimates when they are asked for.
-    """
-
-    runs: int = 0
-    duration_s: float = 0.0
-    _kwh: float = 0.0
-    _low_kwh: float = 0.0
-    _high_kwh: float = 0.0
-    _kg: float = 0.0
-    _low_kg: float = 0.0
-    _high_kg: float = 0.0
-
-    def add(self, run: PastRun) -> None:
-        """Add a run."""
-        self.runs += 1
-        self.duration_s += run.duration_s
-        kwh, low, high = run.energy_kwh
-        self._kwh += kwh
-        self._low_kwh += low
-        self._high_kwh += high
-        kg, low, high = run.emissions_kg
-        self._kg += kg
-        self._low_kg += low
-        self._high_kg += high
-
-    @property
-    def energy_kwh(self) -> Estimate:
-        """Energy, times PUE."""
-        return Estimate(self._kwh, self._low_kwh, self._high_kwh)
-
-    @property
-    def emissions_kg(self) -> Estimate:
-        """Emissions."""
-        return Estimate(self._kg, self._low_kg, self._high_kg)
-
-
-@dataclass
-class History:
-    """All runs in little room: totals by project, and the latest runs."""
-
-    latest: int
-    total: Total = field(default_factory=Total)
-    projects: dict[str, Total] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
-    _heap: list[tuple[str, int, PastRun]] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def add(self, run: PastRun) -> None:
-        """Add a run."""
-        self.total.add(run)
-        project = self.projects.get(run.project_name)
-        if project is None:
-            project = self.projects[run.project_name] = Total()
-        project.add(run)
-        if len(self._heap) < self.latest:
-            heapq.heappush(self._heap, (run.time, next(self._numbers), run))
-        elif self.latest and run.time > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (run.time, next(self._numbers), run))
-
-    @property
-    def runs(self) -> list[PastRun]:
-        """The latest runs, newest first."""
-        return [run for _, _, run in sorted(self._heap, reverse=True)]
 
 
 def run(paths: Sequence[Path], *, form: str, latest: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from carbon_core import units
@@ -81,6 +81,13 @@ class Account:
     def energy(self) -> Energy:
         """Energy up to the last reading."""
         return Energy(self._measured_j, self._extrapolated_j, self._missing_s)
+
+    @property
+    def booked(self) -> tuple[int, float] | None:
+        """When the last reading was, and the joules up to it; None while no power is known."""
+        if self._unpowered_s:
+            return None
+        return self._booked_ns, self._measured_j + self._extrapolated_j
 
     def update(self, t_ns: int, value: float | None, share: float | None = None) -> None:
         """Book one reading.
@@ -259,6 +266,12 @@ class Ledger:
         accounts = self._accounts
         for device_id, t_ns, value, share in readings:
             accounts[device_id].update(t_ns, value, share)
+
+    def readings(self) -> Iterator[tuple[int, int, float]]:
+        """Give each device whose power is known: its number, when it was booked last, its joules."""
+        for i, account in enumerate(self._accounts.values()):
+            if (booked := account.booked) is not None:
+                yield (i, *booked)
 
     def snapshot(self, t_ns: int) -> Snapshot:
         """Return the totals at an instant that lies within or after the last few readings."""

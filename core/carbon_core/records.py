@@ -226,6 +226,37 @@ class HourEnergy(NamedTuple):
     grams: float
 
 
+class Curve(NamedTuple):
+    """What one device is known to have drawn as a run went on.
+
+    Attributes:
+        device: Its number among the run's devices.
+        t_s: Seconds since the run began, ascending.
+        joules: Joules up to then.
+    """
+
+    device: int
+    t_s: list[float]
+    joules: list[float]
+
+
+class Moments(NamedTuple):
+    """What came up between two heartbeats of a run, for whoever draws it; no total needs it.
+
+    Attributes:
+        readings: Readings in between, by device.
+        phases: When a phase began, in seconds since the run did, and its name.
+        windows: Windows that closed: name, beginning and end in seconds.
+    """
+
+    readings: tuple[Curve, ...] = ()
+    phases: tuple[tuple[float, str], ...] = ()
+    windows: tuple[tuple[str, float, float], ...] = ()
+
+
+NO_MOMENTS = Moments()
+
+
 class Segment(NamedTuple):
     """One process's part of a training: a restart begins the next, each rank has its own.
 

@@ -11,12 +11,14 @@ from carbon_core import uncertainty, units
 from carbon_core.methods import Method
 from carbon_core.records import (
     COMPONENTS,
+    NO_MOMENTS,
     Amounts,
     Component,
     Estimate,
     HostFacts,
     HourEnergy,
     Marginal,
+    Moments,
     PriceShare,
     Refusal,
     Segment,
@@ -131,6 +133,7 @@ class Report:
         host: The machine.
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
+        moments: What came up since the heartbeat before; only where the journal gets it.
     """
 
     run: RunFacts
@@ -147,6 +150,7 @@ class Report:
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
+    moments: Moments = NO_MOMENTS
 
     @property
     def duration_s(self) -> float:

@@ -13,7 +13,6 @@ from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.records import Estimate
-from carbon_core.report import Report
 from carbon_core.uncertainty import Sigmas
 
 _CSV_COLUMNS = (
@@ -34,6 +33,7 @@ class PastRun(NamedTuple):
         emissions_kg: Emissions, likewise.
         sigmas_ln: How sure the energy is; None where the file does not say.
         meters: What measured it, and on what: runs that agree in this share their systematic error.
+        path: Its receipt or journal; None for a row of a CSV file.
     """
 
     run_id: str
@@ -45,6 +45,7 @@ class PastRun(NamedTuple):
     emissions_kg: Estimate
     sigmas_ln: Sigmas | None = None
     meters: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 class Skipped(NamedTuple):
@@ -91,15 +92,17 @@ def _runs(path: Path) -> Iterable[PastRun]:
             return _of_csv(path)
         if path.name.endswith(journal.SUFFIX):
             with_receipt = path.with_name(path.name.replace(journal.SUFFIX, receipt.SUFFIX))
-            return () if with_receipt.exists() else (_of_report(journal.read(path)),)
-        return (_of_receipt(json.loads(path.read_text("utf-8"))),)
+            if with_receipt.exists():
+                return ()
+            return (_of_receipt(receipt.data_of(journal.read(path)), path),)
+        return (_of_receipt(json.loads(path.read_text("utf-8")), path),)
     except OSError as error:
         raise OutputError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError("no receipt, journal or CSV file of a run") from error
 
 
-def _of_receipt(data: dict[str, Any]) -> PastRun:
+def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
     if data["schema_version"] > receipt.SCHEMA_VERSION:
         raise OutputError(
             f"its schema ({data['schema_version']}) is newer than this version of carbon-callbacks"
@@ -116,15 +119,12 @@ def _of_receipt(data: dict[str, Any]) -> PastRun:
         _estimate(data["emissions_kg"]),
         Sigmas(**data["energy_sigma_ln"]),
         (str(host["cpu_model"]), *host["gpu_models"], *sorted(set(methods))),
+        path,
     )
 
 
 def _estimate(data: dict[str, float]) -> Estimate:
     return Estimate(data["value"], data["low_95"], data["high_95"])
-
-
-def _of_report(report: Report) -> PastRun:
-    return _of_receipt(json.loads(json.dumps(receipt.receipt(report), default=str)))
 
 
 def _of_csv(path: Path) -> Iterator[PastRun]:

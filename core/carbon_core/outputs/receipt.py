@@ -83,6 +83,12 @@ def segment(path: Path) -> Segment:
         raise OutputError(f"{path} is no receipt of a run: {error!r}") from error
 
 
+def data_of(report: Report) -> dict[str, Any]:
+    """Return what would be read from the receipt of a run: plain JSON types only."""
+    data: dict[str, Any] = json.loads(json.dumps(receipt(report), default=str))
+    return data
+
+
 def write(report: Report, path: Path) -> None:
     """Write the receipt of a run, replacing an earlier one of the same run."""
     text = json.dumps(receipt(report), indent=2, default=str) + "\n"

@@ -127,6 +127,10 @@ class Run:
         """Return the totals at an instant: read, or carried to it while its reading is on the way."""
         return mark.snapshot or self._sampler.carried_to(mark.t_ns)
 
+    def note_window(self, name: str, begin: Mark, end: Mark) -> None:
+        """Note that a window closed, for whoever draws the run."""
+        self._sampler.recorder.note_window(name, begin.t_ns, end.t_ns)
+
     def continue_from(self, segments: Sequence[Segment]) -> None:
         """Note what this run continues; what was measured of it later on is looked up in the files."""
         self._asked_the_past = True
@@ -262,7 +266,7 @@ class Run:
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._hours.note(self._parts.clock.now(), snapshot.joules)
         self._look_at_loads()
-        report = self.report(snapshot)
+        report = replace(self.report(snapshot), moments=self._sampler.recorder.take())
         self.look_at_budget(report)
         self._submit(*(functools.partial(output.update, report) for output in self._outputs))
         every = self._parts.live_every
@@ -386,7 +390,8 @@ class Run:
         if self._asked_the_past and not _on_a_thread_of_ours():
             self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
-        self._submit(*(functools.partial(output.close, report) for output in self._outputs))
+        drawn = replace(report, moments=self._sampler.recorder.take())
+        self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
         for delivery in self._deliveries:
             network.submit(functools.partial(delivery.close, report))
         if not network.close(self._left_s(deadline_ns) * _SHARE):

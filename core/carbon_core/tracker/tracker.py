@@ -249,7 +249,7 @@ class OpenWindow:
     """A window that was opened by `Tracker.window`.
 
     Attributes:
-        name: As given.
+        name: As given; one with a name is drawn in the report of the run.
     """
 
     def __init__(self, name: str, run: Run | None) -> None:
@@ -263,6 +263,8 @@ class OpenWindow:
         """End the window now; wait a moment (at most 50 ms) for its reading."""
         if self._run is not None and self._run.final is None and self._end is None:
             self._end = self._run.instant()
+            if self.name and self._start is not None:
+                self._run.note_window(self.name, self._start, self._end)
             self._end.wait(PATIENCE_S)
         return self.result
 

@@ -1,0 +1,132 @@
+"""What a run looked like while it went, as its journal tells: cumulative joules, phases, windows."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from carbon_core.errors import OutputError
+from carbon_core.records import Curve
+
+_START = b'{"type": "totals"'
+
+
+class Span(NamedTuple):
+    """A part of a run, in seconds since it began."""
+
+    name: str
+    begin_s: float
+    end_s: float
+
+
+@dataclass
+class Timeline:
+    """A run from its beginning to what is known last.
+
+    Attributes:
+        duration_s: Length in seconds.
+        curves: Of each device, in the order of the run's devices; each begins with 0 J at 0 s.
+        phases: The parts that it was marked into, one after the other.
+        windows: Named windows: epochs, tasks; they may overlap.
+        missing: When a device could not be read and its power was carried over.
+    """
+
+    duration_s: float = 0.0
+    curves: list[Curve] = field(default_factory=list)
+    phases: list[Span] = field(default_factory=list)
+    windows: list[Span] = field(default_factory=list)
+    missing: list[Span] = field(default_factory=list)
+
+
+def read(path: Path) -> Timeline:
+    """Read the timeline of a run from its journal; lines that are torn are left out.
+
+    Raises:
+        OutputError: The file cannot be read, or is no journal.
+    """
+    timeline = Timeline()
+    begun: list[tuple[float, str]] = []
+    missing_s = 0.0
+    try:
+        for record in _totals(path):
+            before_s, timeline.duration_s = timeline.duration_s, float(record["duration_s"])
+            moments = record.get("moments", {})
+            for i, times_s, joules in moments.get("readings", ()):
+                _extend(timeline.curves, i, times_s, joules)
+            for i, (measured_j, extrapolated_j, _) in enumerate(record["energies"]):
+                joules = measured_j + extrapolated_j
+                if joules:  # else no power was known yet, and what is owed comes with the first one
+                    _extend(timeline.curves, i, [timeline.duration_s], [joules])
+            begun += [(float(t_s), str(name)) for t_s, name in moments.get("phases", ())]
+            timeline.windows += [Span(*window) for window in moments.get("windows", ())]
+            missing_before_s = missing_s
+            missing_s = max((energy[2] for energy in record["energies"]), default=0.0)
+            _note_missing(timeline, before_s, missing_s - missing_before_s)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OutputError(f"{path} holds no usable record of a run") from error
+    timeline.phases = _spans(begun, timeline.duration_s)
+    return timeline
+
+
+def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
+    """Return the cumulative joules of a curve at ascending times, interpolated.
+
+    Differences of them are exact means, so that no joule is lost however few the times are.
+    """
+    found: list[float] = []
+    for t_s in times_s:
+        upper = bisect_left(curve.t_s, t_s, lo=1)
+        if upper >= len(curve.t_s):
+            found.append(curve.joules[-1])
+            continue
+        t0, t1 = curve.t_s[upper - 1], curve.t_s[upper]
+        j0, j1 = curve.joules[upper - 1], curve.joules[upper]
+        found.append(j0 + (j1 - j0) * (t_s - t0) / (t1 - t0))
+    return found
+
+
+def _totals(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(_START):
+                try:
+                    yield json.loads(line.decode("utf-8", "replace"))
+                except ValueError:
+                    continue
+
+
+def _extend(curves: list[Curve], i: int, times_s: Sequence[float], joules: Sequence[float]) -> None:
+    """Add points to a device's curve; neither its time nor its joules ever fall."""
+    while len(curves) <= i:
+        curves.append(Curve(len(curves), [0.0], [0.0]))
+    curve = curves[i]
+    for t_s, j in zip(times_s, joules):
+        if t_s > curve.t_s[-1]:
+            curve.t_s.append(float(t_s))
+            curve.joules.append(max(float(j), curve.joules[-1]))
+
+
+def _note_missing(timeline: Timeline, before_s: float, more_s: float) -> None:
+    """Note the time since the record before, where the most of it went missing on some device."""
+    span_s = timeline.duration_s - before_s
+    if span_s <= 0 or more_s <= 0.5 * span_s:
+        return
+    if timeline.missing and timeline.missing[-1].end_s == before_s:
+        before_s = timeline.missing.pop().begin_s
+    timeline.missing.append(Span("missing", before_s, timeline.duration_s))
+
+
+def _spans(begun: Sequence[tuple[float, str]], end_s: float) -> list[Span]:
+    """Return the phases that begin at some times, without those that lasted for no time at all."""
+    ends = [t_s for t_s, _ in begun[1:]] + [end_s]
+    return [
+        Span(name, begin_s, stop_s)
+        for (begin_s, name), stop_s in zip(begun, ends)
+        if stop_s > begin_s
+    ]
