@@ -144,11 +144,14 @@ def report_command(
     latest: Annotated[
         int, typer.Option(min=0, help="How many runs to list, beside the totals of all.")
     ] = 20,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page to look at into this file.", dir_okay=False)
+    ] = None,
 ) -> None:
     """List runs, and add up what each project took: report . ../other/emissions.csv."""
     chosen = {"json": json, "csv": csv, "markdown": markdown}
     form = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
-    report.run(paths or [Path()], form=form, latest=latest)
+    report.run(paths or [Path()], form=form, latest=latest, html=html)
 
 
 @app.command("compare")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_callbacks.cli.totals import History, Total
+from carbon_core.errors import CarbonError
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate
@@ -28,15 +29,16 @@ _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
 _S_PER_HOUR = 3600.0
 
 
-def run(paths: Sequence[Path], *, form: str, latest: int) -> None:
-    """Print what files tell of; exit with 2 if they tell of no run.
+def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = None) -> None:
+    """Print what files tell of, or write it as a page; exit with 2 if they tell of no run.
 
     Args:
         paths: Files and output directories.
         form: One of `FORMATS`.
         latest: How many runs to list, beside the totals of all.
+        html: Write a page there, instead of printing.
     """
-    history = History(latest)
+    history = History(latest, with_days=html is not None)
     for found in read(paths):
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
     for path, reason in history.skipped:
@@ -44,7 +46,10 @@ def run(paths: Sequence[Path], *, form: str, latest: int) -> None:
     if not history.total.runs:
         print(f"no run found in {', '.join(map(str, paths))}", file=sys.stderr)
         raise typer.Exit(2)
-    {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[form](history)
+    if html is not None:
+        _html(history, html)
+    else:
+        {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[form](history)
 
 
 def _table(history: History) -> None:
@@ -60,7 +65,27 @@ def _table(history: History) -> None:
         projects.add_row(*cells)
     projects.add_section()
     projects.add_row(*together)
+    projects.caption = _exact(history.total)
     console.print(projects)
+
+
+def _html(history: History, path: Path) -> None:
+    try:
+        from carbon_callbacks.cli.html import write
+    except ImportError as error:
+        if error.name not in {"plotly", "jinja2", "markupsafe"}:
+            raise
+        print(
+            "the page needs two more packages: pip install 'carbon-callbacks[report]'",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from error
+    try:
+        write(history, path)
+    except CarbonError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from error
+    print(f"{path}: {history.total.runs} runs")
 
 
 def _json(history: History) -> None:
@@ -83,6 +108,15 @@ def _markdown(history: History) -> None:
         for cells in rows:
             print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         print()
+    if exact := _exact(history.total):
+        print(f"{exact}.")
+
+
+def _exact(total: Total) -> str | None:
+    """Return what a reader must know of runs that tell no interval, as rows of CSV files do not."""
+    if not total.without_interval:
+        return None
+    return f"{total.without_interval:,} of {total.runs:,} runs tell no interval and count as exact"
 
 
 def _run_rows(history: History) -> Iterator[list[str]]:
@@ -108,7 +142,8 @@ def _run_data(run: PastRun) -> dict[str, Any]:
 
 def _total_data(total: Total) -> dict[str, Any]:
     estimates = _estimates(total.energy_kwh, total.emissions_kg)
-    return {"runs": total.runs, "duration_s": total.duration_s, **estimates}
+    counts = {"runs": total.runs, "runs_without_interval": total.without_interval}
+    return {**counts, "duration_s": total.duration_s, **estimates}
 
 
 def _estimates(energy: Estimate, emissions: Estimate) -> dict[str, Any]:

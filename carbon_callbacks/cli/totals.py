@@ -16,9 +16,15 @@ class Total:
     """What runs add up to; intervals add up, too, for the same meters err alike.
 
     A million rows pass here: figures are added in place, and become estimates when they are asked for.
+
+    Attributes:
+        runs: How many there are.
+        without_interval: How many of them tell no interval; each counts as if it were exact.
+        duration_s: Length in seconds, one after the other.
     """
 
     runs: int = 0
+    without_interval: int = 0
     duration_s: float = 0.0
     _kwh: float = 0.0
     _low_kwh: float = 0.0
@@ -30,6 +36,7 @@ class Total:
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.runs += 1
+        self.without_interval += run.sigmas_ln is None
         self.duration_s += run.duration_s
         kwh, low, high = run.energy_kwh
         self._kwh += kwh

@@ -28,7 +28,7 @@ def test_the_required_dependencies_are_these_four(distribution):
 def test_the_extras_are_these(distribution):
     extras = set(distribution.metadata.get_all("Provides-Extra"))
     frameworks = {"lightning", "pytorch-lightning", "transformers", "keras"}
-    assert extras == {*frameworks, "amd", "apple", "cli", "prometheus", "otel", "all"}
+    assert extras == {*frameworks, "amd", "apple", "cli", "report", "prometheus", "otel", "all"}
 
 
 def test_the_version_is_that_of_the_code(distribution):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from core.cli.conftest import Command, kept
 from core.outputs.conftest import report_of
 
 from carbon_core.outputs import receipt
@@ -22,42 +20,6 @@ from carbon_core.outputs.journal import Journal, journal_path
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
-
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "HOME": str(tmp_path / "home"),
-            "PATH": os.environ["PATH"],
-            "COLUMNS": "120",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            **variables,
-        }
-        program = "from carbon_callbacks.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", program, *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    return run
-
-
-def kept(directory: Path, *energies_kwh: float, project: str = "digits") -> Path:
-    """Put the receipts of runs into a directory."""
-    runs = directory / "carbon_runs"
-    runs.mkdir(parents=True, exist_ok=True)
-    for i, kwh in enumerate(energies_kwh):
-        report = report_of(f"{project}-{i}", kwh=kwh, project_name=project)
-        receipt.write(report, runs / f"{project}-{i}{receipt.SUFFIX}")
-    return directory
-
 
 # --- report ---
 
@@ -108,6 +70,34 @@ def test_a_row_that_codecarbon_repeated_at_each_flush_counts_once(
         rows.append(emissions_data(report_of("flushed", kwh=kwh)))
     found = json.loads(command("report", "emissions.csv", "--json").stdout)
     assert found["total"]["energy_kwh"]["value"] == pytest.approx(4.5)
+
+
+def test_rows_of_a_csv_file_are_read_as_csv_has_it(command: Command, tmp_path: Path) -> None:
+    """Quoted or not, with commas, quotation marks and line breaks within, and torn at the end."""
+    columns = ("run_id", "project_name", "timestamp", "duration", "energy_consumed", "emissions")
+    projects = ["plain", 'one, "two"', "two\nlines", "plain again"]
+    with (tmp_path / "emissions.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        table.writerows(
+            [f"run-{i}", name, "2026", 1.0, 1.5, 2.0] for i, name in enumerate(projects)
+        )
+        file.write("run-4,torn,2026,1.0")
+    found = json.loads(command("report", "emissions.csv", "--json").stdout)
+    assert {run["project_name"] for run in found["runs"]} == set(projects)
+    assert found["total"]["energy_kwh"]["value"] == pytest.approx(4 * 1.5)
+
+
+def test_runs_that_tell_no_interval_are_said_to_count_as_exact(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0)
+    rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
+    rows.append(emissions_data(report_of("only-a-row", kwh=1.0)))
+    assert "1 of 2 runs tell no interval and count as exact" in command("report").stdout
+    assert json.loads(command("report", "--json").stdout)["total"]["runs_without_interval"] == 1
+    (tmp_path / "emissions.csv").unlink()
+    assert "no interval" not in command("report").stdout
 
 
 def test_files_that_tell_of_no_run_are_named_and_the_others_count(

@@ -1,0 +1,130 @@
+"""What if: the same joules in other countries, and at the hours that the run went through."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
+from carbon_callbacks.cli.html.run_view import RunView
+from carbon_core import repricing
+from carbon_core.intensity import tables
+from carbon_core.records import Estimate, Intensity
+from carbon_core.report import figure
+from carbon_core.units import GRAMS_PER_KG
+
+
+class Elsewhere(NamedTuple):
+    """A run in another country.
+
+    Attributes:
+        code: The country's three letters.
+        intensity: Its annual average.
+        emissions_g: What the run would have emitted there, with its 95 % interval.
+        is_here: Whether the run was priced with this very place.
+    """
+
+    code: str
+    intensity: Intensity
+    emissions_g: Estimate
+    is_here: bool
+
+
+def countries(view: RunView) -> list[Elsewhere]:
+    """Return a run in each country that the shipped tables have a figure for, cleanest first."""
+    found = [
+        Elsewhere(code, one, _emissions_g(view, one), one.place == view.finished.place)
+        for code, name in tables.known_countries().items()
+        # One without a figure of its own is given its neighbour's.
+        if (one := tables.country(code)) is not None and one.place == name
+    ]
+    return sorted(found, key=lambda place: place.intensity.g_per_kwh)
+
+
+def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
+    """Draw what a run would have emitted in each country."""
+    here = [i for i, place in enumerate(places) if place.is_here]
+    colours = [PALETTE[5] if place.is_here else PALETTE[4] for place in places]
+    trace = go.Bar(
+        x=list(range(1, len(places) + 1)),
+        y=[place.emissions_g.value for place in places],
+        text=[label(place.intensity.place) for place in places],
+        textposition="none",
+        marker={"color": colours, "line": {"width": 0}},
+        hovertemplate="%{text}: %{y:.4g} gCO2e<extra></extra>",
+    )
+    shown = sorted({0, len(places) // 2, len(places) - 1, *here})
+    notes = [
+        {
+            "x": i + 1,
+            "y": places[i].emissions_g.value,
+            "text": label(places[i].intensity.place),
+            "showarrow": True,
+            "arrowhead": 0,
+            "arrowcolor": GREY,
+            "ax": 0,
+            "ay": -28,
+            "xanchor": "left" if i < len(places) / 3 else "right",
+        }
+        for i in shown
+    ]
+    emitted = view.finished.emissions_kg.value * GRAMS_PER_KG
+    cleanest, dirtiest = places[0], places[-1]
+    return Chart(
+        "The same joules in other countries",
+        f"Emissions of the same energy in {len(places)} countries, from "
+        f"{figure(cleanest.emissions_g.value)} gCO2e in {cleanest.intensity.place} to "
+        f"{figure(dirtiest.emissions_g.value)} gCO2e in {dirtiest.intensity.place}.",
+        f"{figure(emitted)} gCO2e where it ran ({view.finished.place}). Annual averages; an average "
+        "says what a grid emits, not what one more machine on it causes.",
+        drawn(
+            [trace],
+            x="countries, by intensity",
+            y="gCO2e",
+            xaxis={"showticklabels": False},
+            hovermode="closest",
+            showlegend=False,
+            bargap=0.1,
+            annotations=notes,
+        ),
+    )
+
+
+def by_hour(view: RunView) -> Chart | None:
+    """Draw what the run would have emitted at each hour of the day; None where all are alike.
+
+    Only hours that the run itself went through are known; several days of them are averaged.
+    """
+    seen: dict[int, list[float]] = defaultdict(list)
+    for t_s, value in view.intensities:
+        seen[view.clock_at(t_s).hour].append(value)
+    means = {hour: fmean(values) for hour, values in sorted(seen.items())}
+    if len({figure(value) for value in means.values()}) < 2:
+        return None
+    energy_kwh = view.finished.energy_kwh.value
+    emissions_g = [energy_kwh * value for value in means.values()]
+    best, worst = min(means, key=lambda hour: means[hour]), max(means, key=lambda hour: means[hour])
+    trace = go.Bar(
+        x=[f"{hour:02d}:00" for hour in means],
+        y=emissions_g,
+        marker={"color": PALETTE[2], "line": {"width": 0}},
+        hovertemplate="%{y:.4g} gCO2e<extra></extra>",
+    )
+    return Chart(
+        "The same joules at other hours",
+        f"Emissions of the same energy at each hour of the day: lowest at {best:02d}:00 UTC, highest "
+        f"at {worst:02d}:00 UTC.",
+        f"{figure(min(emissions_g))} gCO2e had all of it been drawn at {best:02d}:00 UTC, "
+        f"{figure(max(emissions_g))} at {worst:02d}:00: at the mean intensity of the hours that the "
+        "run went through.",
+        drawn([trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False),
+    )
+
+
+def _emissions_g(view: RunView, intensity: Intensity) -> Estimate:
+    repriced = repricing.reprice(view.finished, lambda hour: intensity)
+    return repriced.emissions_kg.scaled(GRAMS_PER_KG)

@@ -1,0 +1,106 @@
+"""The page: figures and charts, set into the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from carbon_callbacks.cli.html import elsewhere, run_charts, runs_charts
+from carbon_callbacks.cli.html.run_view import RunView, load
+from carbon_callbacks.cli.totals import History
+from carbon_core.errors import OutputError
+from carbon_core.outputs.base import replace
+from carbon_core.records import Estimate
+from carbon_core.report import figure
+from carbon_core.units import GRAMS_PER_KG
+from carbon_core.version import VERSION
+
+
+def write(history: History, path: Path) -> None:
+    """Write the page.
+
+    Args:
+        history: The runs; the newest of them that left a receipt or a journal is shown in detail.
+        path: The file; one that is there is replaced.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    text = _rendered(history)
+    try:
+        replace(path.resolve(), text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _rendered(history: History) -> str:
+    view = _newest(history)
+    places = elsewhere.countries(view) if view is not None else []
+    environment = Environment(
+        loader=PackageLoader("carbon_callbacks.cli.html", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(interval=_interval, grams=_grams, duration=_duration)
+    largest_first = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
+    return environment.get_template("page.html.j2").render(
+        figure=figure,
+        history=history,
+        projects=largest_first,
+        run=view.receipt if view is not None else None,
+        grades=_grades(view) if view is not None else "",
+        charts=run_charts.charts(view) if view is not None else [],
+        places=places,
+        what_if=_what_if(view, places) if view is not None else [],
+        runs_charts=runs_charts.charts(history),
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script, as it ships it
+        version=VERSION,
+    )
+
+
+def _newest(history: History) -> RunView | None:
+    """Return the newest run of which more than a row is known; None if there is none."""
+    for run in history.runs:
+        if run.path is not None:
+            return load(run.path)
+    return None
+
+
+def _what_if(view: RunView, places: Sequence[elsewhere.Elsewhere]) -> list[Any]:
+    if not places or view.finished.energy_kwh.value <= 0:
+        return []
+    hours = elsewhere.by_hour(view)
+    return [elsewhere.by_country(view, places), *([hours] if hours else [])]
+
+
+def _grades(view: RunView) -> str:
+    shares = view.receipt["share_by_grade"].items()
+    return ", ".join(f"{share:.0%} {grade}" for grade, share in shares)
+
+
+def _interval(estimate: Any) -> str:
+    """Return the 95 % interval of an estimate, or of one that a receipt holds, in words."""
+    low, high = estimate[1:] if isinstance(estimate, Estimate) else list(estimate.values())[1:]
+    return f"{figure(low)} to {figure(high)}"
+
+
+def _grams(estimate_kg: Any) -> Estimate:
+    """Return an estimate in kg, or one that a receipt holds, in grams."""
+    values = estimate_kg if isinstance(estimate_kg, Estimate) else Estimate(*estimate_kg.values())
+    return values.scaled(GRAMS_PER_KG)
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time for people."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:,.1f} h"
