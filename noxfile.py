@@ -177,6 +177,15 @@ def compat(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of the documents anew; needs Chromium."""
+    install_frameworks(session)
+    session.install("playwright", "-e", ".[report]")
+    env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "examples")}
+    session.run("python", "tools/take_pictures.py", env=env)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Run every example."""
     install_frameworks(session)

@@ -73,7 +73,8 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
     ]
     phases = coarse(view.timeline.phases, view.times_s[-1] / _MOST_SPANS)
     colours = _colours(phases)
-    shapes = [*_shaded(phases, colours, axis), *_missing(view, axis), *_edges(view, axis)]
+    missing = [span for span in view.timeline.missing if span.end_s - span.begin_s > view.step_s]
+    shapes = [*_shaded(phases, colours, axis), *_missing(missing, axis), *_edges(view, axis)]
     layout = {"shapes": shapes, "annotations": list(_numbers(view, axis))}
     names = ", ".join(dict.fromkeys(span.name for span in phases))
     return Chart(
@@ -81,7 +82,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
         f"Power in watts over {view.times_s[-1]:.0f} seconds of {len(devices)} devices, stacked; "
         f"the phases {names} are shaded.",
         f"Mean power in steps of {figure(view.step_s)} s, stacked. Shaded: phases. Dotted: where an "
-        f"epoch, or another window, ended.{_MISSING_SAID if view.timeline.missing else ''}",
+        f"epoch, or another window, ended.{_MISSING_SAID if missing else ''}",
         drawn(
             [*traces, *_legend(colours)],
             x=axis.title,
@@ -111,8 +112,8 @@ def _shaded(
         yield _rectangle(span, axis, colours[span.name], 0.16)
 
 
-def _missing(view: RunView, axis: TimeAxis) -> Iterator[dict[str, Any]]:
-    for span in view.timeline.missing[:_MOST_SPANS]:
+def _missing(spans: Sequence[Span], axis: TimeAxis) -> Iterator[dict[str, Any]]:
+    for span in spans[:_MOST_SPANS]:
         yield {**_rectangle(span, axis, "#d55e00", 0.3), "y0": 0, "y1": 0.03}
 
 

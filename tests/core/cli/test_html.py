@@ -144,6 +144,24 @@ def test_phases_are_shaded_and_epochs_numbered(command: Command, tmp_path: Path)
     assert numbers == {"1": 30, "2": 60, "3": 90, "4": 120}
 
 
+def test_time_that_was_not_metered_is_marked_at_the_foot(command: Command, tmp_path: Path) -> None:
+    reports = two_hours()
+    for i, report in enumerate(reports):
+        end = report.window.end
+        cpu = end.energies[0]._replace(missing_s=15.0 * min(max(i - 100, 0), 40))
+        energies = (cpu, *end.energies[1:])
+        reports[i] = replace(
+            report, window=replace(report.window, end=replace(end, energies=energies))
+        )
+    journalled(tmp_path, *reports)
+    page = page_of(command, tmp_path)
+    shapes = figures(page)["Power by device"]["layout"]["shapes"]
+    assert [(one["x0"], one["x1"]) for one in shapes if one["y1"] < 1] == [(25, 35)]
+    assert "could not be read" in text_of(page)
+    journalled(tmp_path / "whole", *two_hours())
+    assert "could not be read" not in text_of(page_of(command, tmp_path, "whole"))
+
+
 def test_the_same_joules_elsewhere_and_at_other_hours(command: Command, tmp_path: Path) -> None:
     journalled(tmp_path, *two_hours())
     page = page_of(command, tmp_path)
