@@ -24,6 +24,7 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 _PERCENT = 100.0
+_S_PER_HOUR = 3600.0
 
 
 class View(NamedTuple):
@@ -92,19 +93,20 @@ def _views(
 
 
 def _budget(tracker: EmissionsTracker, report: Report) -> str:
-    settings = tracker.settings
-    shares = [
-        (used / limit, f"{limit:g} {unit}")
-        for used, limit, unit in (
-            (report.training_kwh, settings.budget_kwh, "kWh"),
-            (report.training_kg, settings.budget_kg_co2e, "kg CO2e"),
+    settings, hours = tracker.settings, report.duration_s / _S_PER_HOUR
+    limits = [
+        (used / limit, f"{limit:g} {unit}", (limit - used) / own * hours if own > 0 else None)
+        for used, own, limit, unit in (
+            (report.training_kwh, report.energy_kwh.value, settings.budget_kwh, "kWh"),
+            (report.training_kg, report.emissions_kg.value, settings.budget_kg_co2e, "kg CO2e"),
         )
         if limit
     ]
-    if not shares:
+    if not limits:
         return ""
-    share, limit_text = max(shares)
-    return f"{share * _PERCENT:.0f} % of {limit_text}"
+    share, limit_text, left_h = max(limits, key=lambda one: one[0])
+    lasts = f", lasts {figure(left_h)} h at this rate" if left_h is not None and left_h > 0 else ""
+    return f"{share * _PERCENT:.0f} % of {limit_text}{lasts}"
 
 
 def _line(view: View) -> str:

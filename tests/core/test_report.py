@@ -168,3 +168,14 @@ def test_the_summary_calls_an_estimate_an_estimate() -> None:
 )
 def test_figures_have_three_significant_digits(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
+    named = report()
+    named = replace(named, run=replace(named.run, project_name="<b>&</b>"))
+    table = named._repr_html_()
+    assert table.startswith("<table>")
+    assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 7200.0 s" in table
+    energy = named.energy_kwh
+    assert f"4.00 kWh ({figure(energy.low)} to {figure(energy.high)})" in table
+    assert table.count("<tr>") == table.count("</tr>") == 6
