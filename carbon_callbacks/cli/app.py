@@ -33,6 +33,10 @@ config_app = typer.Typer(help="The settings and where they come from.", no_args_
 app.add_typer(config_app, name="config")
 
 
+def _example(arguments: str) -> str:
+    return f"Example: carbon-callbacks {arguments}"
+
+
 _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting, such as --set project_name=mine; more than once."),
@@ -41,6 +45,7 @@ _Settings = Annotated[
 
 @app.command(
     "run",
+    epilog=_example("run --set country_iso_code=FRA -- python train.py"),
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 def run_command(
@@ -49,7 +54,7 @@ def run_command(
     ],
     settings: _Settings = None,
 ) -> None:
-    """Run a command, as in `run -- python train.py`, and measure it with everything that it starts.
+    """Run a command, and measure it with everything that it starts.
 
     Its exit status comes back, and signals go on to it. Counts its own share of the machine, unless a
     setting says tracking_mode=machine.
@@ -57,7 +62,7 @@ def run_command(
     run.run(command, settings or [])
 
 
-@app.command("monitor")
+@app.command("monitor", epilog=_example("monitor --every 5 --set budget_kwh=2"))
 def monitor_command(
     settings: _Settings = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
@@ -69,7 +74,7 @@ def monitor_command(
     monitor.run(settings or [], every_s=every, seconds=seconds)
 
 
-@app.command("detect")
+@app.command("detect", epilog=_example("detect --json"))
 def detect_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -77,7 +82,7 @@ def detect_command(
     detect.run(as_json=json)
 
 
-@app.command("doctor")
+@app.command("doctor", epilog=_example("doctor --at-least B"))
 def doctor_command(
     at_least: Annotated[
         detect.Grade, typer.Option(help="The grade that every device must have.")
@@ -88,7 +93,7 @@ def doctor_command(
     detect.run(as_json=json, at_least=at_least)
 
 
-@app.command("baseline")
+@app.command("baseline", epilog=_example("baseline --seconds 120"))
 def baseline_command(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=3600, help="How long to measure.")
@@ -98,13 +103,13 @@ def baseline_command(
     baseline.run(seconds=seconds)
 
 
-@app.command("sources")
+@app.command("sources", epilog=_example("sources | less"))
 def sources_command() -> None:
     """Print where the shipped tables come from, their years and their licences."""
     print(text("SOURCES.md"))
 
 
-@app.command("reprice")
+@app.command("reprice", epilog=_example("reprice carbon_runs/RUN_ID.receipt.json --country POL"))
 def reprice_command(
     path: Annotated[
         Path, typer.Argument(help="A receipt or a journal.", exists=True, dir_okay=False)
@@ -133,7 +138,7 @@ def reprice_command(
     reprice.run(path, where=asked, intensity=intensity, as_json=json)
 
 
-@app.command("report")
+@app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))
 def report_command(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Receipts, journals, CSV files, directories.")
@@ -148,13 +153,13 @@ def report_command(
         Path | None, typer.Option(help="Write a page to look at into this file.", dir_okay=False)
     ] = None,
 ) -> None:
-    """List runs, and add up what each project took: report . ../other/emissions.csv."""
+    """List runs, and add up what each project took; or draw them as a page."""
     chosen = {"json": json, "csv": csv, "markdown": markdown}
     form = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
     report.run(paths or [Path()], form=form, latest=latest, html=html)
 
 
-@app.command("compare")
+@app.command("compare", epilog=_example("compare old/ new/ --max-increase 5"))
 def compare_command(
     a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
     b: Annotated[Path, typer.Argument(help="What is compared with it.", exists=True)],
@@ -166,11 +171,11 @@ def compare_command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:
-    """Tell by how much B draws more than A, with a 95 % interval: compare old/ new/ --max-increase 5."""
+    """Tell by how much B draws more than A, with a 95 % interval."""
     compare.run(a, b, what=figure, max_increase=max_increase, as_json=json)
 
 
-@app.command("merge")
+@app.command("merge", epilog=_example("merge output/ --json"))
 def merge_command(
     directory: Annotated[
         Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
@@ -181,7 +186,7 @@ def merge_command(
     merge.run(directory, as_json=json)
 
 
-@app.command("resend")
+@app.command("resend", epilog=_example("resend output/"))
 def resend_command(
     directory: Annotated[
         Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
@@ -192,7 +197,7 @@ def resend_command(
     resend.run(directory, as_json=json)
 
 
-@app.command("model-card")
+@app.command("model-card", epilog=_example("model-card my-model/ --training-type fine-tuning"))
 def model_card_command(
     directory: Annotated[
         Path,
@@ -211,7 +216,7 @@ def model_card_command(
 _ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]
 
 
-@config_app.command("show")
+@config_app.command("show", epilog=_example("config show --origin"))
 def config_show_command(
     origin: Annotated[
         bool, typer.Option("--origin", help="Show where each value comes from.")
@@ -223,13 +228,13 @@ def config_show_command(
     config.show(with_origin=origin, as_json=json, with_secrets=show_secrets)
 
 
-@config_app.command("get")
+@config_app.command("get", epilog=_example("config get output_dir"))
 def config_get_command(key: str, show_secrets: _ShowSecrets = False) -> None:
     """Print the effective value of one setting."""
     config.get(key, with_secrets=show_secrets)
 
 
-@config_app.command("set")
+@config_app.command("set", epilog=_example("config set country_iso_code FRA --global"))
 def config_set_command(
     key: str,
     value: Annotated[
@@ -243,13 +248,13 @@ def config_set_command(
     config.set_value(key, value, for_user=for_user)
 
 
-@config_app.command("check")
+@config_app.command("check", epilog=_example("config check"))
 def config_check_command() -> None:
     """Name every mistake in files and variables at once; exit with 2 if there is one."""
     config.check_all()
 
 
-@config_app.command("init")
+@config_app.command("init", epilog=_example("config init"))
 def config_init_command() -> None:
     """Ask for country, token and project name, and write the files."""
     config.init()

@@ -105,7 +105,7 @@ def drawn(
         },
     )
     figure.update_layout(**layout)
-    data: dict[str, Any] = json.loads(figure.to_json())
+    data: dict[str, Any] = json.loads(str(figure.to_json()))
     return data
 
 
