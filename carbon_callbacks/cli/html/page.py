@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def _newest(history: History) -> RunView | None:
     """Return the newest run of which more than a row is known; None if there is none."""
     for run in history.runs:
         if run.path is not None:
-            return load(run.path)
+            with contextlib.suppress(OutputError):  # it lists well, and cannot be priced
+                return load(run.path)
     return None
 
 

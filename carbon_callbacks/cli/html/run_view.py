@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ class RunView:
             grams.append(grams[-1] + (j1 - j0) * self.intensity_at((t0 + t1) / 2))
         return grams
 
-    @property
+    @cached_property
     def intensities(self) -> list[tuple[float, float]]:
         """Hour by hour: its beginning in seconds since the run's, and its gCO2e per kWh."""
         began = utc(self.receipt["run"]["started_at"])
