@@ -77,7 +77,8 @@ def read(path: Path) -> Timeline:
 def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
     """Return the cumulative joules of a curve at ascending times, interpolated.
 
-    Differences of them are exact means, so that no joule is lost however few the times are.
+    At a reading they are what was read, to the last digit: differences are exact means, and no joule is
+    lost however few the times are.
     """
     found: list[float] = []
     for t_s in times_s:
@@ -87,7 +88,7 @@ def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
             continue
         t0, t1 = curve.t_s[upper - 1], curve.t_s[upper]
         j0, j1 = curve.joules[upper - 1], curve.joules[upper]
-        found.append(j0 + (j1 - j0) * (t_s - t0) / (t1 - t0))
+        found.append(j1 if t_s == t1 else j0 + (j1 - j0) * (t_s - t0) / (t1 - t0))
     return found
 
 

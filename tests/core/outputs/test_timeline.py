@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from core.test_sampler import Bench
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from carbon_core import units
@@ -165,6 +165,7 @@ def test_what_is_no_journal_is_an_output_error(path: Path, content: bytes) -> No
 steps = st.lists(st.tuples(st.floats(0.001, 1e4), st.floats(0.0, 1e6)), min_size=1, max_size=40)
 
 
+@example([(37.0, 221.71958447292218)], [])
 @given(steps, st.lists(st.floats(0.0, 1.0), max_size=50))
 def test_no_joule_is_lost_however_a_curve_is_resampled(
     steps: list[tuple[float, float]], fractions: list[float]
