@@ -85,7 +85,7 @@ def _html(history: History, path: Path) -> None:
     except CarbonError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from error
-    print(f"{path}: {history.total.runs} runs")
+    print(f"{path}: {history.total.runs:,} run{'' if history.total.runs == 1 else 's'}")
 
 
 def _json(history: History) -> None:

@@ -347,15 +347,12 @@ class Report:
     def summary(self) -> str:
         """Return the run in one line for people."""
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
-        kind = "estimate" if self.is_estimate else "measured"
         net = f" ({figure(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
-        grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
-        kind += "; shared devices" if self._foreign_share else ""
         return (
             f"{self.status} after {self.duration_s:.1f} s: "
             f"{figure(energy.value)} kWh{net}, {figure(emissions.value)} gCO2e "
-            f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; {kind}; grades: "
-            f"{grades or 'none'}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
+            f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; "
+            f"{self._known_by}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
             f"{self._training_summary()}"
         )
 
@@ -364,8 +361,6 @@ class Report:
         from html import escape  # with what it imports, a millisecond that only notebooks pay
 
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
-        grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
-        kind = "estimate" if self.is_estimate else "measured"
         rows = {
             "run": f"{self.run.project_name}, {self.status} after {self.duration_s:.1f} s",
             "energy": f"{figure(energy.value)} kWh ({figure(energy.low)} to {figure(energy.high)})",
@@ -373,12 +368,20 @@ class Report:
             f"({figure(emissions.low)} to {figure(emissions.high)})",
             "power": f"{figure(self.power_w)} W on average",
             "intensity": f"{figure(self.intensity_g_per_kwh)} g/kWh, {self.place}",
-            "known by": f"{kind}; grades: {grades or 'none'}; 95 % intervals",
+            "known by": f"{self._known_by}; 95 % intervals",
         }
         cells = "".join(
             f"<tr><th>{name}</th><td>{escape(row)}</td></tr>" for name, row in rows.items()
         )
         return f"<table>{cells}</table>"
+
+    @property
+    def _known_by(self) -> str:
+        """How the figures are known, in words."""
+        kind = "estimate" if self.is_estimate else "measured"
+        shared = "; shared devices" if self._foreign_share else ""
+        grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
+        return f"{kind}{shared}; grades: {grades or 'none'}"
 
     def _training_summary(self) -> str:
         if not self.earlier and not self.others:

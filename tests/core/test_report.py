@@ -178,4 +178,5 @@ def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 7200.0 s" in table
     energy = named.energy_kwh
     assert f"4.00 kWh ({figure(energy.low)} to {figure(energy.high)})" in table
+    assert "measured; grades: 92% A, 8% E" in table
     assert table.count("<tr>") == table.count("</tr>") == 6

@@ -110,5 +110,8 @@ def drawn(
 
 
 def label(text: str) -> str:
-    """Return a text of the user's as Plotly shows it letter by letter: it reads some tags itself."""
-    return html.escape(text)
+    """Return a text of the user's as Plotly shows it letter by letter: it reads some tags itself.
+
+    Quotation marks stay, for it does not know their names.
+    """
+    return html.escape(text, quote=False)

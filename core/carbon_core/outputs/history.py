@@ -132,12 +132,18 @@ def _of_csv(path: Path) -> Iterator[PastRun]:
     """Give the rows of a CSV file; CodeCarbon's repeat a run at each flush, of which the last counts."""
     rows = _rows(path)
     held: PastRun | None = None
-    for row in rows:
-        if held is not None and held.run_id != row.run_id:
-            yield held
-        held = row
+    fault: OutputError | None = None
+    try:
+        for row in rows:
+            if held is not None and held.run_id != row.run_id:
+                yield held
+            held = row
+    except OutputError as error:  # what came before it counts
+        fault = error
     if held is not None:
         yield held
+    if fault is not None:
+        raise fault
 
 
 def _rows(path: Path) -> Iterator[PastRun]:
@@ -165,6 +171,9 @@ def _cells(file: Iterator[str], needed: int) -> Iterator[list[str]]:
     """
     for line in file:
         if '"' in line:
-            yield next(csv.reader(chain((line,), file)))
+            try:
+                yield next(csv.reader(chain((line,), file)))
+            except csv.Error as error:
+                raise OutputError(f"is read up to a row that makes no sense: {error}") from error
         else:
             yield line.rstrip("\r\n").split(",", needed)

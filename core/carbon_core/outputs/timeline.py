@@ -46,7 +46,7 @@ def read(path: Path) -> Timeline:
     """Read the timeline of a run from its journal; lines that are torn are left out.
 
     Raises:
-        OutputError: The file cannot be read, or is no journal.
+        OutputError: The file cannot be read, or its records are none of a run.
     """
     timeline = Timeline()
     begun: list[tuple[float, str]] = []
@@ -68,7 +68,7 @@ def read(path: Path) -> Timeline:
             _note_missing(timeline, before_s, missing_s - missing_before_s)
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{path} holds no usable record of a run") from error
     timeline.phases = _spans(begun, timeline.duration_s)
     return timeline

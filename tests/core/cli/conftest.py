@@ -16,21 +16,22 @@ from carbon_core.outputs import receipt
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+PROGRAM = "import sys; from carbon_callbacks.cli import main; sys.exit(main())"
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "HOME": str(tmp_path / "home"),
-            "PATH": os.environ["PATH"],
-            "COLUMNS": "120",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            **variables,
-        }
-        program = "from carbon_callbacks.cli import main; main()"
+    def run(
+        *arguments: str, code: str = PROGRAM, stdin: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if "CODECARBON" not in key}
+        environment |= {"HOME": str(tmp_path), "COLUMNS": "200", "TERM": "dumb"}
+        environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **variables}
         return subprocess.run(
-            [sys.executable, "-c", program, *arguments],
+            [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
             env=environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=60,

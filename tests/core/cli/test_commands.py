@@ -1,39 +1,16 @@
 """The command line, through real processes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from core.cli.conftest import PROGRAM
 from faults.server import Server
 
 import carbon_core.data
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
-
-RUN = "import sys; from carbon_callbacks.cli import main; sys.exit(main())"
-
-
-@pytest.fixture
-def command(tmp_path):
-    def run(*arguments, code=RUN, stdin="", **variables):
-        environment = {key: value for key, value in os.environ.items() if "CODECARBON" not in key}
-        environment |= {"HOME": str(tmp_path), "COLUMNS": "200", "TERM": "dumb"}
-        environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **variables}
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    return run
 
 
 def test_detect_names_each_device_its_meter_and_each_refusal_with_its_reason(command):
@@ -76,7 +53,7 @@ def test_config_show_hides_secrets_and_tells_mistakes_on_standard_error(command)
 
 
 def test_without_the_extra_one_line_says_what_to_install(command):
-    code = "import sys; sys.modules['typer'] = None\n" + RUN
+    code = "import sys; sys.modules['typer'] = None\n" + PROGRAM
     done = command("detect", code=code)
     assert done.returncode == 1
     assert "pip install 'carbon-callbacks[cli]'" in done.stderr

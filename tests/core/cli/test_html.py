@@ -235,6 +235,15 @@ def test_a_receipt_that_cannot_be_priced_is_listed_and_another_run_is_drawn(
     assert "run digits-0" in said
 
 
+def test_a_receipt_alone_is_the_run_that_is_drawn(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    journalled(tmp_path, *two_hours(heartbeat_s=1800))
+    page = page_of(command, tmp_path, f"carbon_runs/digits-0{receipt.SUFFIX}")
+    assert "run digits-0" in text_of(page)
+    page = page_of(command, tmp_path, f"carbon_runs/run-1{receipt.SUFFIX}")
+    assert "Power by device" in figures(page)
+
+
 def test_rows_alone_make_a_page_too(command: Command, tmp_path: Path) -> None:
     rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
     for i in range(3):
@@ -365,6 +374,23 @@ def test_the_charts_follow_the_theme_when_it_changes(
         page.wait_for_timeout(50)
     assert page.evaluate(colour) == "rgb(232, 236, 239)"
     page.close()
+
+
+def test_a_browser_shows_names_letter_by_letter(
+    browser: Any, command: Command, tmp_path: Path
+) -> None:
+    name = """a "b" 'c' <i>d</i> & &lt;e"""
+    for i in range(2):
+        journalled(tmp_path, *two_hours(f"run-{i}", name, heartbeat_s=1800))
+    page_of(command, tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "out.html").as_uri())
+    page.wait_for_selector("html[data-drawn]")
+    heading = page.locator("#run").inner_text()
+    legends = page.locator(".legendtext").all_text_contents()
+    page.close()
+    assert heading == f"The latest run: {name}"
+    assert name in legends
 
 
 def test_the_page_itself_forbids_what_would_leave_it(

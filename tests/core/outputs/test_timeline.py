@@ -98,6 +98,20 @@ def test_nothing_is_read_for_the_timelines_sake() -> None:
     assert meter.reads == 7
 
 
+def test_what_nobody_takes_does_not_grow() -> None:
+    clock = FakeClock()
+    bench = Bench(clock, FakeMeter(clock, lambda t_s: 100.0 * t_s), heartbeat_s=1e9)
+    bench.sampler.begin()
+    for i in range(5_000):
+        clock.advance(1.0)
+        bench.sampler.step([bench.mark(f"phase {i}")])
+        bench.sampler.recorder.note_window(f"window {i}", 0, clock.monotonic_ns())
+    taken = bench.sampler.recorder.take()
+    assert (len(taken.phases), len(taken.windows)) == (256, 256)
+    assert (taken.phases[-1], taken.windows[-1][0]) == ((5_000.0, "phase 4999"), "window 4999")
+    assert sum(len(curve.t_s) for curve in taken.readings) <= 4096
+
+
 def test_phases_and_windows_come_back_in_order(path: Path, make_report: MakeReport) -> None:
     first = Moments((), ((0.0, "setup"), (0.5, "train")), (("epoch", 0.5, 9.0),))
     second = Moments(
