@@ -43,7 +43,8 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
         to(child)
         tracker.start()
         code = child.wait()
-    tracker.stop(_status(code))
+        # Whoever signals a whole job may reach this process a moment later than the command.
+        tracker.stop(_status(code))
     raise typer.Exit(SIGNALLED - code if code < 0 else code)
 
 

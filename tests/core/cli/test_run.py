@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,25 @@ def test_a_terminated_command_ends_in_its_own_way_and_is_measured(
 
 
 SLEEPING = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+
+def test_a_signal_that_comes_after_the_command_has_ended_costs_no_receipt(
+    start: Start, tmp_path: Path
+) -> None:
+    """A batch system signals every process of a job, and not all at the same instant."""
+    done = start("--", "sh", "-c", "trap '' TERM; echo ready; read word; exit 3")
+    assert done.stdin is not None
+    assert done.stdout is not None
+    assert done.stdout.readline() == "ready\n"
+    assert eventually(lambda: bool(list(tmp_path.glob("carbon_runs/*.journal.jsonl.lock"))))
+    done.stdin.close()
+    done.stdin = None
+    deadline = time.monotonic() + TIMEOUT_S
+    while done.poll() is None and time.monotonic() < deadline:
+        done.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    assert receipt(tmp_path)["status"] == "failed"
+    assert not list(tmp_path.glob("carbon_runs/*.journal.jsonl.lock"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
