@@ -34,6 +34,6 @@ def _made_for(package: str) -> list[Any]:
         ):
             return []
         adapter = import_module(f"carbon_callbacks.{package}")
-        return [adapter.EmissionsCallback.automatic()]
+        return [adapter.AutomaticCallback(name="auto")]
     except Exception:  # noqa: BLE001 - nobody asked for this callback in the program itself
         return []

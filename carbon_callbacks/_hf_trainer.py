@@ -1,68 +1,84 @@
-"""What the Trainer of transformers does not hand its callbacks: itself, and the list of them.
+"""What the Trainer of transformers has no event for, taken from around its methods.
 
-Both are up the stack when a hook is called. Where they cannot be found, everything else works.
+The methods are wrapped in their class, once; each call looks for this package's callbacks among those of
+its own Trainer. So nothing refers to a Trainer, a copy trains its own model, and a callback that was
+removed is not called any more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
-from functools import partial, update_wrapper
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from carbon_callbacks._training.callback_base import CallbackBase
+from carbon_callbacks._training.calls import called, wrap_method
 from carbon_callbacks._training.metrics import Figures
-from carbon_callbacks._training.watching import Watching
 from carbon_callbacks.model_card import write_entry
 from carbon_core import OpenWindow, card_entry
 
-# The handler's methods, and the Trainer's, lie no deeper.
-_DEPTH = 8
+_STATE_PREFIX = "carbon_callbacks:"
+# Between a hook and the Trainer that calls it lie the handler's methods only.
+_MAX_DEPTH = 8
+
+Method = Callable[..., Any]
 
 
-class TrainerKnown(Watching):
-    """What there is no event for: exceptions, evaluations, and model cards."""
+class TrainerHooks(CallbackBase):
+    """Events that the Trainer does not have: exceptions, evaluations, logs, checkpoints, model cards.
 
-    def __init__(self, **overrides: Any) -> None:
-        super().__init__(**overrides)
-        self._evaluation: OpenWindow | None = None
-        self._led = 0  # the id of the trainer whose methods are led
+    Args:
+        return_metrics: Whether the energy is also in what `evaluate`, `predict` and `train` return.
+        **arguments: As for `CallbackBase`.
+    """
 
-    def meet_trainer(self) -> None:
-        """Find the Trainer, to come before its reporters and to learn what it tells nobody."""
-        with self._training.guard():
-            trainer, handler = caller_with("create_model_card"), caller_with("callbacks", self)
-            if trainer is None or id(trainer) == self._led:
-                return
-            self._led = id(trainer)
-            lead(trainer, "create_model_card", self._write_card)
-            lead(trainer, "train", self._train)
-            lead(trainer, "evaluate", self._evaluate)
-            lead(trainer, "predict", self._evaluate)
-            if handler is not None:
-                put_second(handler.callbacks, self)
+    def __init__(self, *, return_metrics: bool = False, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.return_metrics = return_metrics
+        self._evaluations: list[OpenWindow] = []
+        self._pruning = False
 
-    def evaluation_metrics(self, prefix: str) -> Figures:
-        """Return what the evaluation took that ends now; every rank comes here."""
-        return self._training.window_metrics(self._evaluation, prefix)
+    def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
+        """Return what is added to a log entry."""
+        raise NotImplementedError
 
-    def _train(self, _: Any, train: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with self._training.closing():
-            return train(*args, **kwargs)
+    @property
+    def state_key(self) -> str:
+        """The key in ``stateful_callbacks``.
 
-    def _evaluate(
-        self, trainer: Any, evaluate: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        """Measure an evaluation, which is a run of its own outside of a training."""
-        with self._training.alone(evaluate.__name__, ranks=trainer.args.world_size):
-            around = self._evaluation
-            with self._training.guard():
-                self._evaluation = self._training.tracker.window()
+        It is not the name of a class, or the Trainer would replace this callback by a new one.
+        """
+        return f"{_STATE_PREFIX}{self._training.name}"
+
+    @contextlib.contextmanager
+    def evaluating(self, trainer: Any, kind: str) -> Iterator[None]:
+        """Measure an evaluation or prediction, which is a run of its own outside of a training."""
+        with self._training.evaluation(kind, ranks=trainer.args.world_size):
+            self._evaluations.append(self._training.tracker.window())
             try:
-                return evaluate(*args, **kwargs)
+                yield
             finally:
-                self._evaluation = around
+                self._evaluations.pop()
+
+    @contextlib.contextmanager
+    def checkpointing(self, trainer: Any) -> Iterator[None]:
+        """Put the training so far where the checkpoint takes its state from."""
+        with self._training.within("checkpoint"):
+            if state := self._training.state():
+                trainer.state.stateful_callbacks[self.state_key] = state
+            yield
+
+    @contextlib.contextmanager
+    def pruning(self) -> Iterator[None]:
+        """Leave the end of a trial that is pruned to the exception that follows."""
+        before, self._pruning = self._pruning, True
+        try:
+            yield
+        finally:
+            self._pruning = before
 
     def write_model_card(self, path: str | os.PathLike[str], training_type: str = "") -> None:
         """Put the emissions of the training so far into a model card.
@@ -78,60 +94,122 @@ class TrainerKnown(Watching):
             if report is not None and report.components:
                 write_entry(Path(path), card_entry(report, training_type))
 
-    def _write_card(
-        self, trainer: Any, create_model_card: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
-        create_model_card(*args, **kwargs)
-        if trainer.is_world_process_zero():
-            origin = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
-            path = Path(trainer.args.output_dir) / "README.md"
-            self.write_model_card(path, "fine-tuning" if origin else "pre-training")
-
     def __getstate__(self) -> dict[str, Any]:
         # The windows of a copy's trainer are its own.
-        return {**self.__dict__, "_evaluation": None}
+        return {**self.__dict__, "_evaluations": [], "_pruning": False}
 
 
-def caller_with(name: str, member: object = None) -> Any:
-    """Return the nearest ``self`` up the stack that has an attribute.
+def wrap_trainer(trainer_class: type) -> None:
+    """Wrap the methods of `transformers.Trainer`.
 
     Args:
-        name: The attribute.
-        member: What the attribute, a list, holds; None if that does not matter.
+        trainer_class: The class, which is an argument because this module loads no framework.
     """
+    for name, around in _AROUND.items():
+        wrap_method(trainer_class, name, around)
+
+
+def wrap_subclass(trainer: Any) -> None:
+    """Wrap what the class of a Trainer overrides, for it need not call `transformers.Trainer`'s.
+
+    Args:
+        trainer: The Trainer, or None.
+    """
+    for name, around in _AROUND.items() if trainer is not None else ():
+        if name != "log":  # only the innermost one logs all that subclasses have added
+            wrap_method(type(trainer), name, around)
+
+
+def calling_trainer() -> Any:
+    """Return the Trainer that is calling a hook; None if it cannot be found."""
     frame = sys._getframe(1).f_back
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_DEPTH):
         if frame is None:
             return None
         caller = frame.f_locals.get("self")
-        if hasattr(caller, name) and (member is None or _holds(getattr(caller, name), member)):
+        if hasattr(caller, "create_model_card"):
             return caller
         frame = frame.f_back
     return None
 
 
-def _holds(members: object, member: object) -> bool:
-    return isinstance(members, list) and member in members
+def _ours(trainer: Any) -> list[TrainerHooks]:
+    handler = getattr(trainer, "callback_handler", None)
+    callbacks = getattr(handler, "callbacks", ())
+    return [callback for callback in callbacks if isinstance(callback, TrainerHooks)]
 
 
-def put_second(callbacks: list[Any], callback: Any) -> None:
-    """Move a callback ahead of the reporters, which would otherwise log before it has added anything.
+def _evaluate(evaluate: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    with contextlib.ExitStack() as stack:
+        for callback in _ours(trainer):
+            stack.enter_context(callback.evaluating(trainer, evaluate.__name__))
+        return evaluate(trainer, *args, **kwargs)
 
-    The Trainer puts the user's callbacks last. Moving up within the list that is being iterated skips
-    nobody: who follows stays put.
+
+def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> Any:
+    """Log what is added, without the caller's own dictionary keeping it.
+
+    `evaluate` and `train` return the dictionary that they log; search objectives add up its values.
     """
-    callbacks.remove(callback)
-    callbacks.insert(1 if callbacks else 0, callback)
+    added: Figures = {}
+    kept: Figures = {}
+    for callback in _ours(trainer) if isinstance(logs, dict) else ():
+        figures = callback.figures_for(trainer, logs)
+        added |= figures
+        if callback.return_metrics:
+            kept |= figures
+    added = {name: value for name, value in added.items() if name not in logs}
+    if not added:
+        return log(trainer, logs, *args, **kwargs)
+    logs.update(added)
+    try:
+        return log(trainer, logs, *args, **kwargs)
+    finally:
+        for name in added:
+            if name not in kept:
+                logs.pop(name, None)
 
 
-def lead(trainer: Any, method: str, around: Callable[..., Any]) -> None:
-    """Have a method of one Trainer called by a function, which no event would tell.
+def _save_checkpoint(save: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    with contextlib.ExitStack() as stack:
+        for callback in _ours(trainer):
+            stack.enter_context(callback.checkpointing(trainer))
+        return save(trainer, *args, **kwargs)
 
-    Args:
-        trainer: Gets an attribute of its own in the method's place.
-        method: The method's name.
-        around: Gets the trainer, the method as it was, and its arguments.
-    """
-    # Partials of bound methods, unlike closures, are copied together with the trainer.
-    original = getattr(trainer, method)
-    setattr(trainer, method, update_wrapper(partial(around, trainer, original), original))
+
+def _load_callback_state(load: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Hide our state from the Trainer, which would warn that no callback's class has its name."""
+    states = trainer.state.stateful_callbacks
+    hidden = {key: states.pop(key) for key in list(states) if key.startswith(_STATE_PREFIX)}
+    try:
+        return load(trainer, *args, **kwargs)
+    finally:
+        states.update(hidden)
+
+
+def _report_to_hp_search(report: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    with contextlib.ExitStack() as stack:
+        for callback in _ours(trainer):
+            stack.enter_context(callback.pruning())
+        return report(trainer, *args, **kwargs)
+
+
+def _create_model_card(create: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    result = create(trainer, *args, **kwargs)
+    for callback in _ours(trainer) if trainer.is_world_process_zero() else ():
+        origin = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
+        path = Path(trainer.args.output_dir) / "README.md"
+        callback.write_model_card(path, "fine-tuning" if origin else "pre-training")
+    return result
+
+
+_AROUND = {
+    "train": called,
+    "evaluate": _evaluate,
+    "predict": _evaluate,
+    "log": _log,
+    "_save_checkpoint": _save_checkpoint,
+    "_load_callback_state": _load_callback_state,
+    "_report_to_hp_search": _report_to_hp_search,
+    "create_model_card": _create_model_card,
+}

@@ -1,34 +1,60 @@
-"""Lightning's hooks, for both of its packages; told apart only by the base class they are mixed with."""
+"""Lightning's hooks, for both of its packages, which differ only in the base classes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+import functools
+from collections.abc import Callable, Container
+from typing import Any, NoReturn, TypeVar
 
-from carbon_callbacks._lightning_trainer import fraction_done, progress_of
-from carbon_callbacks._training.metrics import Progress
-from carbon_callbacks._training.watching import Watching
+from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
+from carbon_callbacks._training.callback_base import CallbackBase
+from carbon_callbacks._training.calls import wrap_method
+from carbon_callbacks._training.metrics import Figures, Progress
 from carbon_core import status_of
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 PREFIX = "carbon/"
+# What may be monitored; also under names without a slash, which would make directories of the names
+# of checkpoints.
 MONITORED = ("energy_kwh", "emissions_kg", "epoch_energy_kwh", "epoch_emissions_kg")
 
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
 
-class LightningHooks(Watching):
+
+def wrap_trainer(trainer_class: type) -> None:
+    """Wrap the method of a Trainer that every `fit`, `validate`, `test` and `predict` goes through.
+
+    An exception of another callback's `on_exception`, or in a spawned worker, reaches no hook of ours.
+    """
+    wrap_method(trainer_class, "_run")
+
+
+def of_trainer(hook: _Hook) -> _Hook:
+    """Have a hook called by a Trainer only: Fabric calls hooks of these names with other arguments."""
+
+    @functools.wraps(hook)
+    def checked(self: LightningHooks, *args: Any, **kwargs: Any) -> None:
+        if args and hasattr(args[0], "fit_loop"):
+            hook(self, *args, **kwargs)
+        else:
+            self.refuse()
+
+    return checked  # type: ignore[return-value]
+
+
+class LightningHooks(CallbackBase):
     """Measures what `Trainer` does, and logs it.
 
-    At the end of each training epoch ``carbon/energy_kwh`` and the like go to ``pl_module.log``, where
-    EarlyStopping and ModelCheckpoint can monitor them; at the end the exact totals go to the loggers.
-    Checkpoints hold what the training took so far, so that one that resumes adds up.
+    At the end of each training epoch ``carbon/energy_kwh`` and the like are logged, where EarlyStopping
+    and ModelCheckpoint can monitor them; at the end the exact totals go to the loggers. Checkpoints hold
+    the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        name: Tells this callback from others in checkpoints; the project's name by default.
-        forecast: Whether to log what the whole training will take.
+        name: Distinguishes this callback from others in checkpoints; the project's name by default.
+        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
+        forecast: Whether to forecast the energy of the whole training.
         sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has become
-            better is logged.
+        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
+            is logged.
         improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         prog_bar: Whether the progress bar shows the energy.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
@@ -41,112 +67,116 @@ class LightningHooks(Watching):
         super().__init__(**overrides)
         self._prog_bar = prog_bar
         self._saving = False
-        self._first_epoch = 0
-        self._automatic = False
-
-    @classmethod
-    def automatic(cls) -> Self:
-        """Return a callback that leaves a Trainer to those that its user gave it."""
-        callback = cls(name="auto")
-        callback._automatic = True
-        return callback
+        self._batches = 0
+        self._samples = SampleCount()
 
     @property
     def state_key(self) -> str:
         """The key in checkpoints: the same in both packages."""
         return f"EmissionsCallback{{'name': {self._training.name!r}}}"
 
+    def refuse(self) -> None:
+        """Warn that something other than a Trainer calls the hooks, and do nothing."""
+        self._training.tracker.complain(
+            "EmissionsCallback needs a Trainer; with Fabric, measure with "
+            "carbon_callbacks.EmissionsTracker (docs/callbacks.md)"
+        )
+
     # hook                        event
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        self._training.forget_restored()
-        if self._automatic:
-            self._training.stands_aside = any(
-                isinstance(other, Watching) and other is not self for other in trainer.callbacks
-            )
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._training.restore(state_dict)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._training.state()
-
+    @of_trainer
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        self._training.begin(resumes=True, alone=trainer.world_size == 1)
+        self._begin(trainer, "train", resumes=True)
+        self._batches = 0
+        self._samples = SampleCount()
 
+    @of_trainer
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("sanity_check")
 
+    @of_trainer
     def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("setup")
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._first_epoch = trainer.current_epoch
-
+    @of_trainer
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._training.epoch_begin(fraction_done(trainer, trainer.current_epoch))
+        with self._training.guard():
+            self._samples.begin_epoch(trainer.train_dataloader)
+            self._training.epoch_begin(fraction_done(trainer, trainer.current_epoch))
 
+    @of_trainer
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._batches += 1
+        self._samples.add(batch)
+        # No hook follows a checkpoint that was written; the next batch does.
+        if self._saving:
+            self._saving = False
+            self._training.phase("train")
+        if self._batches == 1 and self._training.active:
+            self._monitor(trainer, pl_module, self._training.metrics())
+        if self._training.may_stop:
+            self._stop_if_spent(trainer)
+
+    @of_trainer
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if not self._training.active:
             return
         self._training.improve(trainer.callback_metrics)
-        metrics = self._training.epoch_end(self._progress(trainer))
-        if self._training.may_stop:
+        self._training.epoch_end()
+        if self._training.may_stop and trainer.world_size == 1:
             self._stop_if_spent(trainer)
-        # All ranks have the same figures already. Lightning recommends otherwise to have them reduced,
-        # for each one in a warning; this pair of arguments asks for neither.
-        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), trainer.world_size > 1)
-        with self._training.guard():
-            for name, value in metrics.items():
-                shown = self._prog_bar and name == "energy_kwh"
-                pl_module.log(PREFIX + name, value, prog_bar=shown, **alike)
-            for name in MONITORED if not metrics else ():
-                # Nothing is known: no meter, or another rank measures. A monitor of an absent
-                # metric would end the training; so monitors get a 0, and loggers nothing.
-                pl_module.log(PREFIX + name, 0.0, logger=False, **alike)
+        metrics = self._training.metrics(self._progress(trainer), f"epoch {trainer.current_epoch}")
+        logged = self._training.selection.of(metrics)
+        for name, value in logged.items():
+            shown = self._prog_bar and name == "energy_kwh"
+            self._log(trainer, pl_module, PREFIX + name, value, prog_bar=shown)
+        self._monitor(trainer, pl_module, metrics, logged)
 
+    @of_trainer
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.sanity_checking:
             self._enter(trainer, "validate")
 
+    @of_trainer
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        # Monitors may look now, before the first epoch has ended.
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._training.active:
+            self._monitor(trainer, pl_module, self._training.metrics())
+
+    @of_trainer
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._training.phase("train")
 
+    @of_trainer
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         self._enter(trainer, "test")
 
+    @of_trainer
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         self._enter(trainer, "predict")
 
+    @of_trainer
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         self._training.phase("checkpoint")
         self._saving = True
 
-    def on_train_batch_start(
-        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
-    ) -> None:
-        # No hook says that a checkpoint has been written; the next batch does.
-        if self._saving:
-            self._saving = False
-            self._training.phase("train")
-        if self._training.may_stop:
-            # Several ranks agree now and then, for that costs more than a look; 0 stands for never.
-            every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
-            if every and batch_idx % every == 0:
-                self._stop_if_spent(trainer)
-
+    @of_trainer
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._training.phase("end")
 
+    @of_trainer
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        self._close(trainer, None)
+        self._close(trainer, "completed")
 
+    @of_trainer
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self._close(trainer, exception)
+        self._exit(trainer, exception)
 
     def __iter__(self) -> NoReturn:
-        # What a Trainer of the other package asks of a callback that stands alone, not in a list.
+        # A Trainer of the other package iterates over a callback that is given without a list.
         raise TypeError(
             f"{type(self).__module__}.EmissionsCallback alone is for Trainers of its own package: "
             "put it in a list, or import it from the other one of carbon_callbacks.lightning and "
@@ -154,33 +184,117 @@ class LightningHooks(Watching):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Lightning puts `log` and `log_dict` on its callbacks: bound methods of the whole module.
-        injected = ("log", "log_dict")
-        return {key: value for key, value in self.__dict__.items() if key not in injected}
+        # Lightning puts `log` and `log_dict` on its callbacks: bound methods of the whole module. The
+        # loader whose samples are counted belongs to the Trainer.
+        kept = {
+            key: value for key, value in self.__dict__.items() if key not in ("log", "log_dict")
+        }
+        return {**kept, "_samples": SampleCount()}
+
+    def _begin(self, trainer: Any, kind: str, *, resumes: bool = False) -> None:
+        self._training.begin(
+            resumes=resumes,
+            ranks=trainer.world_size,
+            kind=kind,
+            on_exit=functools.partial(self._exit, trainer),
+        )
 
     def _enter(self, trainer: Any, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""
         if not self._training.active and trainer.state.fn != "fit":
-            self._training.begin(alone=trainer.world_size == 1)
+            self._begin(trainer, phase)
         self._training.phase(phase)
 
     def _stop_if_spent(self, trainer: Any) -> None:
-        """Have the Trainer stop after this batch; with several ranks, each of them must come here."""
+        """Have the Trainer stop after this batch."""
         with self._training.guard():
-            trainer.should_stop = self._training.should_stop() or trainer.should_stop
+            trainer.should_stop = self._training.should_stop(self._batches) or trainer.should_stop
 
     def _progress(self, trainer: Any) -> Progress:
         with self._training.guard():
-            return progress_of(trainer, self._first_epoch)
+            samples = self._samples.value
+            fraction = fraction_done(trainer, trainer.current_epoch + 1)
+            return Progress(fraction, samples and samples * trainer.world_size)
         return Progress()
 
-    def _close(self, trainer: Any, exception: BaseException | None) -> None:
+    def _monitor(
+        self, trainer: Any, pl_module: Any, metrics: Figures, logged: Container[str] = ()
+    ) -> None:
+        """Let callbacks monitor the energy: a monitor of an absent metric would end the training.
+
+        Where nothing is known (no meter, or another rank measures) a monitor gets 0, loggers nothing.
+        """
+        for name in MONITORED:
+            value = metrics.get(name, 0.0)
+            self._log(trainer, pl_module, f"carbon_{name}", value, logger=False)
+            if name not in logged:
+                self._log(trainer, pl_module, PREFIX + name, value, logger=False)
+
+    def _log(self, trainer: Any, pl_module: Any, name: str, value: float, **options: Any) -> None:
+        # All ranks log the same. Lightning recommends to reduce what is logged, for each metric in a
+        # warning; this pair of arguments does neither.
+        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), trainer.world_size > 1)
+        with self._training.guard():
+            _framework_class(pl_module).log(pl_module, name, value, **options, **alike)
+
+    def _exit(self, trainer: Any, exception: BaseException | None) -> None:
+        self._close(trainer, status_of(exception) if exception is not None else "interrupted")
+
+    def _close(self, trainer: Any, status: str) -> None:
         if not self._training.active:
             return
-        self._training.end(status_of(exception))
+        self._training.end(status)
+        # Evaluations must not continue the curves of the training.
+        prefix = PREFIX if trainer.state.fn == "fit" else f"{PREFIX}{trainer.state.fn.value}/"
         with self._training.guard():
-            totals = {
-                PREFIX + name: value for name, value in self._training.final_metrics().items()
-            }
+            totals = {prefix + k: value for k, value in self._training.final_metrics().items()}
             for logger in trainer.loggers if totals else ():
-                logger.log_metrics(totals, step=trainer.global_step)
+                logger.log_metrics(metrics=totals, step=logged_step(trainer))
+
+
+def _framework_class(module: Any) -> Any:
+    """Return LightningModule of a module's package: the module's own `log` may want other arguments."""
+    return next(cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
+
+
+class StatefulHooks(LightningHooks):
+    __doc__ = LightningHooks.__doc__
+
+    @of_trainer
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self._training.forget_restored()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+        self._training.restore(state_dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the training so far, for a checkpoint."""
+        return self._training.state()
+
+
+class AutomaticHooks(LightningHooks):
+    """The hooks of a callback that every Trainer gets; any other callback of this package goes first.
+
+    Lightning allows several of these in one list, for it does not know that they have a state: a
+    program that uses its list for two Trainers adds one to it each time.
+    """
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Find out whether another callback measures."""
+        self._training.forget_restored()
+        others = [one for one in trainer.callbacks if isinstance(one, CallbackBase)]
+        listed = any(not isinstance(one, AutomaticHooks) for one in others)
+        self._training.stands_aside = listed or others[0] is not self
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+        """Put the training so far where a callback's state is kept."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if state := self._training.state():
+            checkpoint.setdefault("callbacks", {})[self.state_key] = state
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+        """Take the state of a checkpoint."""
+        state = checkpoint.get("callbacks", {}).get(self.state_key)
+        if state and not self._training.stands_aside:
+            self._training.restore(state)

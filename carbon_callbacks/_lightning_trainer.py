@@ -1,25 +1,11 @@
-"""What a Trainer of Lightning knows of how far it has come."""
+"""What a Trainer of Lightning knows about its progress."""
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping
 from typing import Any
 
-from carbon_callbacks._training.metrics import Progress
-
-
-def progress_of(trainer: Any, first_epoch: int) -> Progress:
-    """Return how far a training has come at the end of an epoch.
-
-    Args:
-        trainer: Its Trainer.
-        first_epoch: The epoch that this start began with.
-    """
-    epochs = trainer.current_epoch + 1
-    samples = samples_of_epoch(trainer)
-    if samples is not None:
-        samples *= epochs - first_epoch
-    return Progress(fraction_done(trainer, epochs), samples)
+from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
 
 
 def fraction_done(trainer: Any, epochs: float) -> float | None:
@@ -27,18 +13,82 @@ def fraction_done(trainer: Any, epochs: float) -> float | None:
     parts = []
     if trainer.max_epochs and trainer.max_epochs > 0:
         parts.append(epochs / trainer.max_epochs)
-    if trainer.max_steps > 0:
+    # Steps of optimizers that Lightning does not know are not counted.
+    if trainer.max_steps > 0 and trainer.global_step:
         parts.append(trainer.global_step / trainer.max_steps)
+    parts += [part for callback in trainer.callbacks if (part := _time_used(callback)) is not None]
     return max(parts, default=None)
 
 
-def samples_of_epoch(trainer: Any) -> float | None:
-    """Return how many samples an epoch has, of all ranks together; None where nobody knows."""
-    loader = trainer.train_dataloader
-    batch_size = getattr(loader, "batch_size", None)
-    if batch_size is None:
+def _time_used(callback: Any) -> float | None:
+    """Return the part of ``max_time`` that is used up, if a callback is what limits it."""
+    if type(callback).__name__ != "Timer" or callback.time_remaining() is None:
         return None
-    batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-    seen = float(batches * batch_size * trainer.world_size)
-    dataset = getattr(loader, "dataset", None)
-    return min(seen, float(len(dataset))) if isinstance(dataset, Sized) else seen
+    elapsed_s: float = callback.time_elapsed()
+    total_s: float = elapsed_s + callback.time_remaining()
+    return elapsed_s / total_s if total_s > 0 else None
+
+
+def logged_step(trainer: Any) -> int:
+    """Return the step that Lightning itself logs at last: batches that stepped, not optimizer steps."""
+    loop = trainer.fit_loop.epoch_loop
+    steps: int = getattr(loop, "_batches_that_stepped", trainer.global_step)
+    # Epochs are logged at their last batch, evaluations after it.
+    return max(0, steps - 1) if trainer.state.fn == "fit" else steps
+
+
+class SampleCount:
+    """Training samples since a run began, on one rank: counted from its batches.
+
+    A loader with torch's own sampler of batches says how large they are, the last one included; of
+    others each batch is looked at.
+    """
+
+    def __init__(self) -> None:
+        self._finished: float | None = 0.0
+        self._sampler: Any = None
+        self._batches = 0
+        self._seen: float | None = 0.0
+
+    def begin_epoch(self, loader: Any) -> None:
+        """Take note of the loader of an epoch that begins."""
+        self._finished = self.value
+        self._sampler = batch_sampler_of(loader)
+        self._batches, self._seen = 0, 0.0
+
+    def add(self, batch: Any) -> None:
+        """Count a batch."""
+        self._batches += 1
+        if self._sampler is None and self._seen is not None:
+            size = size_of(batch)
+            self._seen = self._seen + size if size is not None else None
+
+    @property
+    def value(self) -> float | None:
+        """The samples so far; None where a batch did not show its size."""
+        if self._sampler is not None:
+            seen: float | None = samples_in(self._batches, self._sampler)
+        else:
+            seen = self._seen
+        return None if seen is None or self._finished is None else self._finished + seen
+
+
+def size_of(batch: Any) -> int | None:
+    """Return the number of samples in a batch; None where its shape allows several answers.
+
+    A tensor, or a collection of tensors that agree on their first dimension. Tensors of one rank in a
+    list could as well be its samples.
+    """
+    shape = getattr(batch, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if len(shape) else None
+    parts = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if not isinstance(parts, (list, tuple)) or not parts:
+        return None
+    shapes = [getattr(part, "shape", None) for part in parts]
+    if not all(shapes) or len({shape[0] for shape in shapes if shape}) != 1:
+        return None
+    alike = len({len(shape) for shape in shapes if shape}) == 1
+    if alike and len(shapes) > 1 and not isinstance(batch, Mapping):
+        return None
+    return int(next(shape for shape in shapes if shape)[0])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any, NoReturn
 
-from carbon_callbacks._training.improvement import ENERGY_PER_IMPROVEMENT
-from carbon_callbacks._training.metrics import Progress
-from carbon_callbacks._training.watching import Watching
+from carbon_callbacks._keras_trials import current_trial, note_fit, segments_of_model
+from carbon_callbacks._training.callback_base import CallbackBase
+from carbon_callbacks._training.calls import innermost, wrap_method
+from carbon_callbacks._training.metrics import Progress, Topic
 
 try:
+    from keras import Model
     from keras.callbacks import Callback
 except ImportError as error:
     raise ImportError(
@@ -18,28 +21,34 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
+wrap_method(Model, "fit")
+wrap_method(Model, "evaluate")
+wrap_method(Model, "predict")
 
-class EmissionsCallback(Watching, Callback):
+
+class EmissionsCallback(CallbackBase, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 
     ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
-    TensorBoard see them when they are listed after this callback. Keras tells nobody about an exception;
-    the run is then closed by the next training, at exit, or at once in a ``with callback:`` block.
+    TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
+    is not known yet is NaN. Where `fit` raises, the run is closed at once.
 
-    A fit that begins at a later epoch (`BackupAndRestore`, or ``initial_epoch``) continues the last fit
-    of the same project in the output directory, and adds up with it.
+    A fit that begins at a later epoch continues an earlier one, and adds up with it: that of the same
+    model in this process, or the latest one of the same project and output directory that did not end by
+    itself (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it takes over.
 
     No batch hook is overridden: Keras would call it in step with every batch.
 
     Args:
-        name: Tells this callback from others; the project's name by default.
-        forecast: Whether to log what the whole training will take.
+        name: Distinguishes this callback from others; the project's name by default.
+        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
+        forecast: Whether to forecast the energy of the whole training.
         sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has become
-            better is logged.
+        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
+            is logged.
         improvement_mode: Whether less of it (``min``) or more (``max``) is better.
-        samples_per_epoch: Training samples of an epoch, which Keras tells nobody; with it, samples per
-            kWh are logged.
+        samples_per_epoch: Training samples of an epoch, which Keras reports to no callback; with it,
+            samples per kWh can be logged.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
@@ -49,16 +58,12 @@ class EmissionsCallback(Watching, Callback):
     def __init__(self, *, samples_per_epoch: int | None = None, **overrides: Any) -> None:
         super().__init__(**overrides)
         self._samples_per_epoch = samples_per_epoch
-        self._fitting = False
-        self._first_epoch: int | None = None
-
-    def set_model(self, model: Any) -> None:
-        """Note that a call of the user's begins: a fit that raised is over."""
-        super().set_model(model)
-        self._fitting = False
+        self._fit: Fit | None = None
+        unknown: list[Topic] = ["tokens"] if samples_per_epoch else ["tokens", "samples"]
+        self._names = self._training.metric_names(unknown)
 
     def _implements_train_batch_hooks(self) -> NoReturn:
-        # What the package tf_keras asks of its callbacks, and Keras 3 does not.
+        # The package tf_keras calls this on its callbacks, and Keras 3 does not.
         raise TypeError(
             "EmissionsCallback is for models of Keras 3; this one is of the package tf_keras. Unset "
             "TF_USE_LEGACY_KERAS, or measure with carbon_callbacks.EmissionsTracker around fit()"
@@ -66,37 +71,50 @@ class EmissionsCallback(Watching, Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # The model is its trainer's, and may be neither small nor picklable.
-        return {**self.__dict__, "_model": None}
+        return {**self.__dict__, "_model": None, "_fit": None}
 
     # hook                        event
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._training.begin()
-        self._fitting = True
-        self._first_epoch = None
+        if self._fit is not None and self._training.running and self._fit.is_outside:
+            self._fit.nested += 1  # another callback trains something within this fit
+            return
+        self._fit = Fit(self.model, self.params)
+        self._training.begin(trial=self._fit.trial.trial_id, on_exit=self._exit)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._first_epoch is None:
-            self._first_epoch = epoch
+        fit = self._own_fit
+        if fit is None:
+            return
+        if fit.first_epoch is None:
+            fit.first_epoch = epoch
             if epoch > 0:
-                self._training.continue_last()
-        self._training.epoch_begin(self._fraction(epoch))
+                self._continue(fit)
+        self._training.epoch_begin(fit.fraction(epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        epochs, samples = epoch + 1 - (self._first_epoch or 0), self._samples_per_epoch
-        progress = Progress(self._fraction(epoch + 1), samples and samples * epochs)
+        fit = self._own_fit
+        if fit is None:
+            return
+        epochs, samples = epoch + 1 - (fit.first_epoch or 0), self._samples_per_epoch
+        progress = Progress(fit.fraction(epoch + 1), samples and samples * epochs)
         self._training.improve(logs)
-        metrics = self._training.epoch_end(progress)
+        self._training.epoch_end()
+        metrics = self._training.selection.of(self._training.metrics(progress))
         if logs is not None:
-            if self._training.improvement_of:
-                logs[ENERGY_PER_IMPROVEMENT] = math.nan  # CSVLogger wants every name at once
-            logs.update(metrics)
+            # Tables need every column from the first row on.
+            logs.update({**dict.fromkeys(self._names, math.nan), **metrics})
         if self._training.should_stop():
-            self.model.stop_training = True
+            fit.stop()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._fitting = False
+        if self._fit is not None and self._fit.nested:
+            self._fit.nested -= 1
+            return
+        fit, self._fit = self._fit, None
         self._training.end()
+        if fit is not None and self.report is not None:
+            note_fit(fit.model, self.report.segments)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._enter("validate" if self._in_fit else "evaluate")
@@ -110,19 +128,31 @@ class EmissionsCallback(Watching, Callback):
     def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
         self._leave()
 
-    def _fraction(self, epochs: int) -> float | None:
-        """Return the part of the training (0 to 1) that is done after some epochs."""
-        total = (self.params or {}).get("epochs")
-        return epochs / total if total else None
+    @property
+    def _own_fit(self) -> Fit | None:
+        """The fit that is measured, unless another one within it calls the hooks."""
+        return None if self._fit is None or self._fit.nested else self._fit
 
     @property
     def _in_fit(self) -> bool:
-        return self._fitting and self._training.running
+        return self._fit is not None and self._training.running
+
+    def _continue(self, fit: Fit) -> None:
+        """Add up with the fit that this one continues."""
+        with self._training.guard():
+            if fit.trial.trial_id is None and (segments := segments_of_model(fit.model)):
+                self._training.tracker.continue_from(segments)
+            elif fit.trial.trial_id is None or fit.trial.parent_id:
+                self._training.continue_last(fit.trial.parent_id)
+
+    def _exit(self, error: BaseException | None) -> None:
+        self._fit = None
+        self._training.exit(error)
 
     def _enter(self, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""
         if not self._in_fit:
-            self._training.begin()
+            self._training.begin(kind=phase)
         self._training.phase(phase)
 
     def _leave(self) -> None:
@@ -130,3 +160,45 @@ class EmissionsCallback(Watching, Callback):
             self._training.phase("train")
         else:
             self._training.end()
+
+
+class Fit:
+    """A fit that is measured.
+
+    Attributes:
+        first_epoch: The epoch that it began with, once that is known.
+        nested: How many fits with the same callback are running within it.
+        trial: The trial of KerasTuner that it belongs to.
+
+    Args:
+        model: Its model; None in a loop that has none.
+        params: What Keras says about it; None or {} in a loop that says nothing.
+    """
+
+    def __init__(self, model: Any, params: dict[str, Any] | None) -> None:
+        self.first_epoch: int | None = None
+        self.nested = 0
+        self.trial = current_trial()
+        self._epochs = (params or {}).get("epochs")
+        # Other models may be evaluated with the same callback meanwhile.
+        self._model = weakref.ref(model) if model is not None else lambda: None
+        self._call = innermost()
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether this fit is running, and a call within it calls the hooks now."""
+        return self._call is not None and self._call.running and innermost() is not self._call
+
+    @property
+    def model(self) -> Any:
+        """Its model, while that lives."""
+        return self._model()
+
+    def fraction(self, epochs: int) -> float | None:
+        """Return the part of the training (0 to 1) that is done after some epochs."""
+        return epochs / self._epochs if self._epochs else None
+
+    def stop(self) -> None:
+        """Have Keras stop after this epoch."""
+        if self.model is not None:
+            self.model.stop_training = True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from carbon_callbacks._lightning_hooks import LightningHooks
+from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wrap_trainer
 
 try:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, Trainer
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.lightning needs the package lightning: "
@@ -14,6 +14,12 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
+wrap_trainer(Trainer)
 
-class EmissionsCallback(LightningHooks, Callback):
-    __doc__ = LightningHooks.__doc__
+
+class EmissionsCallback(StatefulHooks, Callback):
+    __doc__ = StatefulHooks.__doc__
+
+
+class AutomaticCallback(AutomaticHooks, Callback):
+    __doc__ = AutomaticHooks.__doc__

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from carbon_callbacks._lightning_hooks import LightningHooks
+from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wrap_trainer
 
 try:
-    from pytorch_lightning import Callback
+    from pytorch_lightning import Callback, Trainer
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.pytorch_lightning needs the package pytorch-lightning: "
@@ -14,6 +14,12 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
+wrap_trainer(Trainer)
 
-class EmissionsCallback(LightningHooks, Callback):  # pyright: ignore[reportGeneralTypeIssues]
-    __doc__ = LightningHooks.__doc__
+
+class EmissionsCallback(StatefulHooks, Callback):  # pyright: ignore[reportGeneralTypeIssues]
+    __doc__ = StatefulHooks.__doc__
+
+
+class AutomaticCallback(AutomaticHooks, Callback):  # pyright: ignore[reportGeneralTypeIssues]
+    __doc__ = AutomaticHooks.__doc__

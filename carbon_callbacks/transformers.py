@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import Any
 
-from carbon_callbacks._hf_trainer import TrainerKnown
-from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._hf_progress import TokenCount, fraction_done, samples_so_far
+from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
+from carbon_callbacks._training.metrics import Figures, Progress
 
 try:
-    from transformers import TrainerCallback
+    from transformers import Trainer, TrainerCallback
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.transformers needs the package transformers: "
@@ -18,20 +18,25 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
+wrap_trainer(Trainer)
 
-class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
-    """Measures `Trainer.train`, `evaluate` and `predict`, and adds what they took to their logs.
 
-    ``energy_kwh`` and the like appear in TensorBoard and the other reporters, in
-    ``state.log_history`` and in ``TrainOutput.metrics``, ``eval_energy_kwh`` in the metrics of an
-    evaluation; checkpoints hold what the training took so far, so that one that resumes adds up.
+class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
+    """Measures `Trainer.train`, `evaluate` and `predict`, and adds their energy to the logs.
+
+    ``energy_kwh`` and the like appear in TensorBoard and the other reporters and in
+    ``state.log_history``, ``eval_energy_kwh`` in the logs of an evaluation. What `evaluate`, `predict`
+    and `train` return stays as it is, so that searches and schedulers see no energy. Checkpoints hold
+    the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        name: Tells this callback from others in checkpoints; the project's name by default.
-        forecast: Whether to log what the whole training will take.
+        name: Distinguishes this callback from others in checkpoints; the project's name by default.
+        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
+        return_metrics: Whether `evaluate`, `predict` and `train` also return the energy.
+        forecast: Whether to forecast the energy of the whole training.
         sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``eval_loss``: the energy for each unit by which it has become
-            better is logged.
+        improvement_of: A metric, such as ``eval_loss``: the energy for each unit by which it has
+            improved is logged.
         improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
@@ -41,128 +46,84 @@ class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[repor
 
     def __init__(self, **overrides: Any) -> None:
         super().__init__(**overrides)
-        self._first = Progress()
-        self._tokens: float | None = None
+        self._first_epoch = 0.0
+        self._token_count = TokenCount()
 
     # hook                        event
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.meet_trainer()
+        wrap_subclass(calling_trainer())
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.meet_trainer()  # it may have been added later
+        trainer = calling_trainer()
+        wrap_subclass(trainer)  # it may have been added later
         self._training.forget_restored()
-        if self._key in state.stateful_callbacks:
-            self._training.restore(state.stateful_callbacks[self._key])
-        self._training.begin(resumes=True, alone=args.world_size == 1)
-        self._first = Progress(0.0, state.epoch or 0.0, state.num_input_tokens_seen)
-        self._tokens = None
+        if self.state_key in state.stateful_callbacks:
+            self._training.restore(state.stateful_callbacks[self.state_key])
+        self._training.begin(resumes=True, ranks=args.world_size)
+        self._first_epoch = state.epoch or 0.0
+        self._token_count = TokenCount(trainer, state)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.epoch_begin(_fraction(state))
+        self._training.epoch_begin(fraction_done(state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._training.may_stop and (args.world_size == 1 or control.should_log):
-            self._stop_if_spent(args, control)
-        if control.should_evaluate or control.should_save:
-            self._before_pause(state, control)
+        if self._training.may_stop:
+            self._stop_if_spent(args, state, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.epoch_end(self._progress(state, kwargs))
+        self._training.epoch_end()
         if self._training.may_stop:
-            self._stop_if_spent(args, control)
-        self._before_pause(state, control)
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._training.active:
-            self._before_checkpoint(state) if control.should_save else self._training.phase("train")
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.phase("train")
-
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        if logs is None or not self._training.active:
-            return
-        with self._training.guard():
-            self._training.improve(logs)
-            last = "train_runtime" in logs
-            if last:
-                self._training.phase("end")
-            elif prefix := _evaluated(logs):
-                _add(logs, state, self.evaluation_metrics(prefix))
-                return
-            progress = self._progress(state, kwargs, logs)
-            _add(logs, state, self._training.metrics(progress, phases=last))
+            self._stop_if_spent(args, state, control)
 
     def on_predict(
         self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any
     ) -> None:
-        with self._training.guard():
-            if self._training.active and (prefix := _evaluated(metrics)):
-                metrics.update(self.evaluation_metrics(prefix))
+        if self.return_metrics and self._evaluations and (prefix := _evaluated(metrics)):
+            metrics.update(self._evaluation_figures(prefix, state))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._training.end()
+        if not self._pruning:
+            self._training.end()
 
-    def _stop_if_spent(self, args: Any, control: Any) -> None:
-        """Have the Trainer stop after this step, with the checkpoint that it would write at its end.
+    def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
+        """Return what is added to a log entry: totals, or those of the evaluation that it is of."""
+        training, state = self._training, trainer.state
+        if not training.active:
+            return {}
+        training.improve(logs)
+        if self._evaluations:
+            prefix = _evaluated(logs)
+            return self._evaluation_figures(prefix, state) if prefix else {}
+        self._token_count.note(state, logs)
+        last = "train_runtime" in logs and "total_flos" in logs
+        if last:
+            training.phase("end")
+            training.settle_ranks()
+        at = "end" if last else f"{state.global_step}"
+        figures = training.metrics(self._progress(trainer), at, summary=last)
+        return figures if last else training.selection.of(figures)
 
-        With several ranks each of them must come here at the same step.
-        """
+    def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
+        """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""
         with self._training.guard():
-            if self._training.should_stop():
+            if self._training.should_stop(state.global_step):
                 control.should_training_stop = True
                 control.should_save = control.should_save or args.save_strategy != "no"
 
-    def _before_pause(self, state: Any, control: Any) -> None:
-        """Enter the phase that the Trainer will do next, which has no hook of its own."""
-        if control.should_evaluate:
-            self._training.phase("validate")
-        elif control.should_save:
-            self._before_checkpoint(state)
+    def _evaluation_figures(self, prefix: str, state: Any) -> Figures:
+        at = f"{prefix}{state.global_step}"
+        return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
-    def _before_checkpoint(self, state: Any) -> None:
-        """Put what the training took so far where the checkpoint takes its state from."""
-        self._training.phase("checkpoint")
-        kept = self._training.state()
-        if kept:
-            state.stateful_callbacks[self._key] = kept
-
-    @property
-    def _key(self) -> str:
-        # Not the name of a class: the Trainer would look for an ExportableState to restore.
-        return f"carbon_callbacks:{self._training.name}"
-
-    def _progress(self, state: Any, kwargs: dict[str, Any], logs: Any = None) -> Progress:
-        """Return how far the training has come; samples and tokens since this start."""
+    def _progress(self, trainer: Any) -> Progress:
         with self._training.guard():
-            dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
-            samples = None
-            if isinstance(dataset, Sized) and state.epoch is not None:
-                samples = (state.epoch - (self._first.samples or 0.0)) * len(dataset)
-            tokens = state.num_input_tokens_seen - (self._first.tokens or 0) or None
-            if not self._first.samples:  # TRL's trainers count tokens from the very first start on
-                self._tokens = (logs or {}).get("num_tokens", self._tokens)
-                tokens = self._tokens if tokens is None else tokens
-            return Progress(_fraction(state), samples, tokens)
+            state = trainer.state
+            samples = samples_so_far(trainer, self._first_epoch)
+            return Progress(fraction_done(state), samples, self._token_count.value)
         return Progress()
-
-
-def _fraction(state: Any) -> float | None:
-    """Return the part of the training (0 to 1) that is done, if it has an end."""
-    return state.global_step / state.max_steps if state.max_steps > 0 else None
 
 
 def _evaluated(logs: dict[str, Any]) -> str:
     """Return the prefix of an evaluation's metrics; an empty string if these are none."""
-    times = [key for key in logs if str(key).endswith("_runtime") and key != "train_runtime"]
+    times = [str(key) for key in logs if str(key).endswith("_runtime")]
     return times[0].removesuffix("runtime") if times else ""
-
-
-def _add(logs: dict[str, Any], state: Any, metrics: dict[str, float]) -> None:
-    """Add metrics to a log entry and to its copy in the history."""
-    logs.update(metrics)
-    if state.log_history and state.log_history[-1].get("step") == state.global_step:
-        state.log_history[-1].update(metrics)

@@ -73,6 +73,7 @@ RUN = record(
     settings_not_used=several(TEXT),
     told=several(TEXT),
     phases_synced={"type": ["boolean", "null"]},
+    trial={"type": ["string", "null"]},
 )
 HOST = record(
     cpu_model=TEXT_OR_NULL,

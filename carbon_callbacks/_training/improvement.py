@@ -1,10 +1,8 @@
-"""What energy buys: how much of it each unit took by which a metric has become better."""
+"""Energy for each unit by which a metric has improved."""
 
 from __future__ import annotations
 
-from carbon_callbacks._training.metrics import Figures
-
-ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
+from carbon_callbacks._training.metrics import ENERGY_PER_IMPROVEMENT, Figures
 
 
 class Improvement:
@@ -23,7 +21,7 @@ class Improvement:
         self._best: tuple[float, float] | None = None
 
     def note(self, value: float) -> None:
-        """Note a value; the energy that led to it is told with the next figures."""
+        """Note a value; the energy up to it is taken from the next figures."""
         self._new = self._sign * value
 
     def figures(self, energy_kwh: float | None) -> Figures:

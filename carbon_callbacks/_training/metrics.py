@@ -1,26 +1,133 @@
-"""Names and figures of what is logged: the same in every framework, before its own prefix."""
+"""The metrics that are logged: one table, the same names in every framework, before its own prefix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from carbon_core import Report, Segment, units
+from carbon_core import ConfigError, Report, Segment, units
 
 Figures = dict[str, float]
+Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
 
 EPOCH_PREFIX = "epoch_"
+ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
 _INTENSITY = "carbon_intensity_g_per_kwh"
 _PER_WINDOW = ("energy_kwh", "emissions_kg")
+
+
+class Metric(NamedTuple):
+    """A metric that is logged.
+
+    Attributes:
+        name: Its name, before the framework's prefix.
+        help: What it is.
+        topic: What it belongs to; what is not known of a training has no metrics of that topic.
+        brief: Whether it is logged unless ``metrics`` chooses others.
+        across_ranks: How the ranks' values become one: added up, or derived from what was added up.
+        rising: Whether it never falls while a training is running.
+    """
+
+    name: str
+    help: str
+    topic: Topic = "totals"
+    brief: bool = False
+    across_ranks: Literal["sum", "derived"] = "sum"
+    rising: bool = False
+
+
+METRICS = (
+    Metric("energy_kwh", "Energy since the start of this run.", brief=True, rising=True),
+    Metric("emissions_kg", "Emissions since the start of this run.", brief=True, rising=True),
+    Metric("power_w", "Mean power since the start of this run.", brief=True),
+    Metric(_INTENSITY, "Mean carbon intensity of this run.", across_ranks="derived"),
+    Metric("cpu_energy_kwh", "Energy of the processors.", rising=True),
+    Metric("gpu_energy_kwh", "Energy of the GPUs.", rising=True),
+    Metric("ram_energy_kwh", "Energy of the memory.", rising=True),
+    Metric("epoch_energy_kwh", "Energy of the latest finished epoch.", "epoch", brief=True),
+    Metric("epoch_emissions_kg", "Emissions of the latest finished epoch.", "epoch", brief=True),
+    Metric(
+        "all_starts_energy_kwh", "Energy of this run and those that it resumes.", "segments",
+        across_ranks="derived", rising=True,
+    ),
+    Metric(
+        "all_starts_emissions_kg", "Emissions of this run and those that it resumes.", "segments",
+        across_ranks="derived", rising=True,
+    ),
+    Metric("samples_per_kwh", "Training samples for each kWh.", "samples", across_ranks="derived"),
+    Metric("j_per_sample", "Joules for each training sample.", "samples", across_ranks="derived"),
+    Metric("tokens_per_kwh", "Tokens for each kWh.", "tokens", across_ranks="derived"),
+    Metric("j_per_token", "Joules for each token.", "tokens", across_ranks="derived"),
+    Metric(
+        "forecast_energy_kwh", "Energy of the whole training, by its end.", "forecast", brief=True,
+        across_ranks="derived",
+    ),
+    Metric(
+        "forecast_energy_low_kwh", "Lower end of its 95 % interval.", "forecast",
+        across_ranks="derived",
+    ),
+    Metric(
+        "forecast_energy_high_kwh", "Upper end of its 95 % interval.", "forecast",
+        across_ranks="derived",
+    ),
+    Metric(
+        "forecast_emissions_kg", "Emissions of the whole training, by its end.", "forecast",
+        across_ranks="derived",
+    ),
+    Metric("forecast_left_s", "Seconds until its end.", "forecast", across_ranks="derived"),
+    Metric(
+        ENERGY_PER_IMPROVEMENT, "Energy for each unit by which a metric has improved.",
+        "improvement", across_ranks="derived",
+    ),
+)  # fmt: skip
+NAMES = tuple(metric.name for metric in METRICS)
+_DERIVED = frozenset(one.name for one in METRICS if one.across_ranks == "derived")
+_RISING = tuple(metric.name for metric in METRICS if metric.rising)
+
+
+class Selection:
+    """The metrics that are logged.
+
+    Args:
+        metrics: ``"brief"`` (the six that matter most), ``"all"``, or the names of some.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+
+    def __init__(self, metrics: str | Sequence[str] = "brief") -> None:
+        known = {"brief": tuple(one.name for one in METRICS if one.brief), "all": NAMES}
+        chosen = known.get(metrics) if isinstance(metrics, str) else tuple(metrics)
+        unknown = [name for name in chosen or () if name not in NAMES]
+        if chosen is None or unknown:
+            what = repr(metrics) if chosen is None else ", ".join(map(repr, unknown))
+            raise ConfigError(
+                f"metrics must be 'brief', 'all', or a list of {', '.join(NAMES)}; got {what}"
+            )
+        # What was asked for by its own setting, or has no fixed name, is logged in any case.
+        self._hidden = frozenset(NAMES) - frozenset(chosen) - {ENERGY_PER_IMPROVEMENT}
+
+    def of(self, figures: Figures) -> Figures:
+        """Return the chosen ones among some figures."""
+        return {name: value for name, value in figures.items() if name not in self._hidden}
+
+    def names(self, without: Iterable[Topic]) -> list[str]:
+        """Return the names that are chosen.
+
+        Args:
+            without: Topics of which nothing will be known.
+        """
+        out = frozenset(without)
+        return [m.name for m in METRICS if m.name not in self._hidden and m.topic not in out]
 
 
 class Progress(NamedTuple):
     """How far a training has come, as far as its framework knows.
 
     Attributes:
-        fraction: Part of the whole training (0 to 1) that is done, by all starts together.
-        samples: Training samples since this start, of all ranks together.
-        tokens: Tokens since this start, of all ranks together.
+        fraction: Part of the whole training (0 to 1) that is done, by all its runs together.
+        samples: Training samples since this run began, of all ranks together.
+        tokens: Tokens since this run began, of all ranks together.
     """
 
     fraction: float | None = None
@@ -28,17 +135,18 @@ class Progress(NamedTuple):
     tokens: float | None = None
 
 
-class Share(NamedTuple):
-    """What one rank contributes to the figures of a training.
+class RankTotals(NamedTuple):
+    """What one rank measured of a training.
 
     Attributes:
         totals: Figures of its run so far; empty where another rank measures its hardware.
-        epoch: Figures of the epoch that ended last.
-        phases: Energy of each phase that has ended.
-        trained_kwh: Energy since the first epoch of this start began.
+        epoch: Figures of the latest finished epoch.
+        phases: Energy of each phase.
+        trained_kwh: Energy since the first epoch of this run began.
         trained_s: Seconds since then.
         own: Its run, as a segment; None where it measures nothing.
         earlier: The segments that it continues.
+        windows: Figures of its latest evaluations, by prefix.
     """
 
     totals: Figures
@@ -48,6 +156,19 @@ class Share(NamedTuple):
     trained_s: float = 0.0
     own: Segment | None = None
     earlier: tuple[Segment, ...] = ()
+    windows: Mapping[str, Figures] = {}
+
+    def plain(self) -> dict[str, Any]:
+        """Return the totals as types that JSON knows."""
+        own = self.own._asdict() if self.own else None
+        return {**self._asdict(), "own": own, "earlier": [one._asdict() for one in self.earlier]}
+
+    @classmethod
+    def of_plain(cls, data: Mapping[str, Any]) -> RankTotals:
+        """Return the totals that `plain` gave."""
+        own = Segment(**data["own"]) if data["own"] else None
+        earlier = tuple(Segment(**one) for one in data["earlier"])
+        return cls(**{**data, "own": own, "earlier": earlier})
 
 
 def figures_of(report: Report | None) -> Figures:
@@ -55,20 +176,27 @@ def figures_of(report: Report | None) -> Figures:
     return report.metrics if report is not None else {}
 
 
-def summed(shares: Iterable[Figures]) -> Figures:
+def summed(figures: Iterable[Figures]) -> Figures:
     """Return the figures of several ranks together."""
     total: Figures = {}
-    for share in shares:
-        for name, value in share.items():
-            total[name] = total.get(name, 0.0) + value if name != _INTENSITY else value
+    for one in figures:
+        for name, value in one.items():
+            total[name] = value if name in _DERIVED else total.get(name, 0.0) + value
     if total.get("energy_kwh"):
         total[_INTENSITY] = total["emissions_kg"] * units.GRAMS_PER_KG / total["energy_kwh"]
     return total
 
 
+def never_less(figures: Figures, before: Mapping[str, float]) -> Figures:
+    """Return figures in which no running total is less than before."""
+    held = {name: before[name] for name in _RISING if name in figures and name in before}
+    return {**figures, **{name: max(value, figures[name]) for name, value in held.items()}}
+
+
 def kg_per_kwh(totals: Mapping[str, float]) -> float:
     """Return the mean intensity of some totals in kg CO2e per kWh."""
-    return totals.get(_INTENSITY, 0.0) / units.GRAMS_PER_KG
+    energy_kwh = totals.get("energy_kwh", 0.0)
+    return totals["emissions_kg"] / energy_kwh if energy_kwh > 0 else 0.0
 
 
 def of_window(figures: Figures, prefix: str) -> Figures:
@@ -77,7 +205,7 @@ def of_window(figures: Figures, prefix: str) -> Figures:
 
 
 def of_phases(report: Report | None) -> Figures:
-    """Return what each phase took that has ended."""
+    """Return the energy of each phase."""
     if report is None or not report.components:
         return {}
     factor = report.run.pue
@@ -85,7 +213,7 @@ def of_phases(report: Report | None) -> Figures:
 
 
 def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Figures:
-    """Return what a training took that was interrupted and resumed, this start included."""
+    """Return the totals of a training that was interrupted and resumed, this run included."""
     if not totals:
         return {}
     segments = tuple(earlier)
@@ -97,7 +225,7 @@ def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Fi
 
 
 def of_work(totals: Mapping[str, float], progress: Progress) -> Figures:
-    """Return how much was learned from for the energy; nothing where it is not known."""
+    """Return samples and tokens by energy; nothing where their number is not known."""
     energy_kwh = totals.get("energy_kwh", 0.0)
     figures: Figures = {}
     for unit, count in (("sample", progress.samples), ("token", progress.tokens)):

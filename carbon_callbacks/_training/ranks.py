@@ -1,78 +1,155 @@
-"""What the ranks of a training tell each other: the figures that add up, and whether to stop.
+"""Totals of the other ranks, exchanged without ever waiting for a rank that may not come.
 
-A collective that one rank does not enter would hang all others. So before the first one the ranks agree
-over the key-value store that ``torch.distributed`` has anyway, in bounded time: a callback that only one
-rank was given tells, and is told, nothing.
+No collective is used: one that a single rank does not enter would hang the training. Each rank posts
+its totals in the key-value store of ``torch.distributed``, rank 0 collects and publishes them, and every
+rank uses what it has received so far, which may be a log behind. Only the totals at the end are waited
+for, for a short time. A thread of its own makes all requests, so that a slow store delays nothing.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from datetime import timedelta
+import weakref
+from collections.abc import Sequence
 from typing import Any
 
-_PATIENCE = timedelta(seconds=3)
-# How often each name has met in this process. The store outlives callbacks and keeps what was decided.
-_meetings: Counter[str] = Counter()
+from carbon_callbacks._training.courier import FINAL_PATIENCE_S, PATIENCE_S, Courier
+from carbon_callbacks._training.metrics import Figures, RankTotals
+
+# A decision must reach every rank: only a store that is gone takes longer, and then the training ends.
+_DECISION_PATIENCE_S = 10.0
+_FIRST_MARGIN_STEPS = 2
+_MAX_MARGIN_STEPS = 4096
+_LEAST_PATIENCE_S = 0.001
 
 
-class Ranks:
-    """The ranks that run this callback, too.
+class RankBoard:
+    """Exchanges the totals of a training's ranks; does nothing where there is a single rank.
 
     Attributes:
-        agreed: Whether all of them do, so that each may wait for all.
-        apart: Whether there are others of which this one knows nothing.
+        several: Whether there are other ranks.
+        finished: Whether the final totals were posted.
+        missing: The ranks whose final totals are not known, once `finish` has returned.
     """
 
     def __init__(self) -> None:
-        self.agreed = self.apart = False
+        self.several = False
+        self.finished = False
+        self.missing: Sequence[int] = ()
+        self._courier: Courier | None = None
+        self._patience_s = PATIENCE_S
+        self._margin = _FIRST_MARGIN_STEPS
 
-    def meet(self, name: str) -> bool:
-        """Find out whether every rank of several has a callback of this name; tell whether it does.
-
-        Takes as long as the ranks are apart, and `_PATIENCE` where one never comes.
+    def open(self, name: str, kind: str, *, may_stop: bool = False) -> bool:
+        """Join the other ranks of a training that begins; return at once.
 
         Args:
-            name: The callback's name: the same on all ranks.
+            name: The callback's name, the same on all ranks.
+            kind: What begins, such as ``train``: ranks count the trainings of a kind.
+            may_stop: Whether a budget may stop the training.
+
+        Returns:
+            Whether the other ranks can be reached.
         """
-        _meetings[name] += 1
-        self.agreed, self.apart = False, True
         distributed = _distributed()
         if distributed is None:
             return False
-        store = distributed.distributed_c10d._get_default_store()
-        prefix = f"carbon_callbacks/{name}/{_meetings[name]}"
-        keys = [f"{prefix}/{rank}" for rank in range(distributed.get_world_size())]
-        store.set(keys[distributed.get_rank()], "here")
-        try:
-            store.wait(keys, _PATIENCE)
-            vote = b"together"
-        except Exception:  # noqa: BLE001 - a timeout, whose class differs between versions
-            vote = b"apart"
-        # The first to decide decides for all.
-        self.agreed = store.compare_set(f"{prefix}/decision", "", vote.decode()) == b"together"
-        self.apart = not self.agreed
-        return self.agreed
+        key = f"carbon_callbacks/{name}/{kind}"
+        self.several = True
+        courier = Courier(
+            distributed.distributed_c10d._get_default_store,
+            key,
+            rank=distributed.get_rank(),
+            world_size=distributed.get_world_size(),
+            polls=may_stop,
+        )
+        if courier.start():
+            self._courier = courier
+            weakref.finalize(self, courier.end)
+        return self._courier is not None
 
-    def gather(self, share: Any) -> list[Any]:
-        """Return every rank's share, in their order; only this one's where there is no other.
+    @property
+    def others(self) -> list[RankTotals]:
+        """What the other ranks have measured, as far as it is known."""
+        return self._courier.others if self._courier is not None else []
 
-        Every rank that agreed must come here.
+    def post(self, totals: RankTotals, at: str = "", figures: Figures | None = None) -> None:
+        """Post this rank's totals, and with them what rank 0 logs.
+
+        Args:
+            totals: This rank's totals.
+            at: Which log this is, the same on all ranks; an empty string for none.
+            figures: What this rank would log.
         """
-        distributed = _distributed() if self.agreed else None
-        if distributed is None:
-            return [share]
-        shares: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(shares, share)
-        return shares
+        courier = self._courier
+        if courier is not None:
+            courier.request(courier.post, totals.plain(), at, figures)
 
-    def any(self, decision: bool) -> bool:
-        """Return whether any rank decides so; every rank that agreed must come here.
+    def agreed(self, at: str, figures: Figures) -> Figures:
+        """Return what rank 0 logs, so that all ranks log the same; this rank's own if that is late.
 
-        Ranks that are apart decide nothing: one that stopped alone would hang the others.
+        Args:
+            at: Which log this is, as for `post`.
+            figures: This rank's own figures.
         """
-        return not self.apart and any(self.gather(decision))
+        courier = self._courier
+        if courier is None or courier.rank == 0 or self._patience_s < _LEAST_PATIENCE_S:
+            return figures
+        answer = courier.request(courier.record_of, at, self._patience_s)
+        known = answer.wait(self._patience_s)
+        # Where rank 0 does not log what this rank logs, waiting for it again would be in vain.
+        self._patience_s = PATIENCE_S if known and answer.value else self._patience_s / 2
+        return answer.value or figures if known else figures
+
+    def should_stop(self, step: int, *, over_budget: bool) -> bool:
+        """Return whether all ranks stop after this step; to be called at every step.
+
+        Args:
+            step: Steps so far; all ranks make the same number of them.
+            over_budget: Whether this rank wants to stop.
+        """
+        courier = self._courier
+        if courier is None:
+            return over_budget and not self.several
+        courier.step = step
+        proposal = courier.proposal
+        if proposal is None:
+            if over_budget and courier.rank == 0:
+                courier.request(courier.propose, step + self._margin)
+            return False
+        if step < proposal.step:
+            return False
+        answer = courier.request(courier.decide, proposal)
+        stops = answer.wait(_DECISION_PATIENCE_S) and bool(answer.value)
+        self._margin = min(_MAX_MARGIN_STEPS, 2 * self._margin)
+        return stops
+
+    def finish(self, totals: RankTotals) -> None:
+        """Post the final totals and wait a short time for those of the others.
+
+        Args:
+            totals: This rank's final totals.
+        """
+        courier, self.finished = self._courier, True
+        if courier is None:
+            return
+        answer = courier.request(courier.finish, totals.plain())
+        if answer.wait(2 * FINAL_PATIENCE_S):
+            self.missing = answer.value or ()
+        else:
+            self.missing = [rank for rank in range(courier.world_size) if rank != courier.rank]
+
+    def leave(self, totals: RankTotals) -> None:
+        """Post the totals of a rank that ends on its own, and wait for nobody."""
+        courier = self._courier
+        if courier is not None and not self.finished:
+            self.finished = True
+            courier.request(courier.leave, totals.plain())
+
+    def close(self) -> None:
+        """End the thread; what was received stays known."""
+        if self._courier is not None:
+            self._courier.stop()
 
 
 def _distributed() -> Any:

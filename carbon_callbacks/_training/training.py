@@ -1,36 +1,39 @@
-"""A training's life, told by hooks and turned into marks, figures and segments.
+"""A training's life: hooks in, phases, figures and segments out.
 
     idle ──begin()──▶ running ──end(status)──▶ idle
                         │ phase(name)      cuts the run: setup, train, validate, checkpoint …
                         │ epoch_begin()    opens a window
-                        │ epoch_end()      closes it; every rank comes here; gives the metrics to log
-                        │ metrics()        totals so far; every rank comes here, too
+                        │ epoch_end()      closes it
+                        │ metrics()        totals so far
                         │ state()          the segments so far, for a checkpoint
     restore(state), before begin() or within ──▶ what the run continues
 
-No method raises, and none blocks the training thread for longer than the tracker does; with several
-ranks, for as long as they are apart.
+No method raises, none blocks the training thread for longer than the tracker does, and none waits for
+another rank, except for a short time at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from carbon_callbacks._training.course import NOTHING_KNOWN, Course
+from carbon_callbacks._training import calls
+from carbon_callbacks._training.calls import OnExit
 from carbon_callbacks._training.devices import drain_devices
 from carbon_callbacks._training.improvement import Improvement
 from carbon_callbacks._training.metrics import (
     Figures,
     Progress,
-    Share,
+    RankTotals,
+    Selection,
+    Topic,
     figures_of,
-    of_window,
-    summed,
+    never_less,
 )
-from carbon_callbacks._training.ranks import Ranks
+from carbon_callbacks._training.ranks import RankBoard
+from carbon_callbacks._training.state import NOTHING_KNOWN, TrainingState
 from carbon_core import (
     ConfigError,
     EmissionsTracker,
@@ -49,28 +52,32 @@ class _TrainingTracker(EmissionsTracker):
 
     Attributes:
         sync: Whether the devices' queues are waited for where a phase ends.
+        trial: The trial of a search that the next run belongs to.
     """
 
     _first_phase = "setup"
     sync = True
+    trial: str | None = None
 
     def make_parts(self, run_id: str) -> Parts:
         parts = super().make_parts(run_id)
-        return replace(parts, facts=replace(parts.facts, phases_synced=self.sync))
+        return replace(parts, facts=replace(parts.facts, phases_synced=self.sync, trial=self.trial))
 
 
 class Training:
-    """One callback's view of the training that it watches.
+    """Measures one training after the other; the adapters call it from their hooks.
 
     Attributes:
-        tracker: What measures.
-        name: Tells this callback from others: in checkpoints, and to the other ranks.
-        may_stop: Whether the settings have a budget that ends the training.
+        name: Distinguishes this callback from others in checkpoints, and on other ranks.
+        tracker: Measures; a run of it for each training.
+        selection: The metrics that are logged.
+        may_stop: Whether a budget is set that stops the training.
         improvement_of: The metric whose improvement is compared with the energy, or None.
         stands_aside: Whether another callback measures this training, so that this one does nothing.
 
     Args:
         name: As above; the project's name by default.
+        metrics: What is logged: ``"brief"``, ``"all"``, or names of metrics.
         forecast: Whether the metrics hold a forecast.
         sync: Whether to wait for the devices' queues where a phase ends.
         improvement_of: The metric whose improvement is compared with the energy.
@@ -85,6 +92,7 @@ class Training:
         self,
         name: str | None = None,
         *,
+        metrics: str | Sequence[str] = "brief",
         forecast: bool = True,
         sync: bool = True,
         improvement_of: str | None = None,
@@ -93,10 +101,11 @@ class Training:
     ) -> None:
         if improvement_mode not in ("min", "max"):
             raise ConfigError(f"improvement_mode must be 'min' or 'max', got {improvement_mode!r}")
+        self.selection = Selection(metrics)
         self.tracker = _TrainingTracker(**overrides)
         self.tracker.sync = sync
         self.improvement_of = improvement_of
-        self._upwards = improvement_mode == "max"
+        self._higher_is_better = improvement_mode == "max"
         settings = self.tracker.settings
         self.name = name or settings.project_name
         limits = settings.budget_kwh, settings.budget_kg_co2e
@@ -105,8 +114,9 @@ class Training:
         self._forecasts = forecast
         self._trained: Report | None = None
         self._restored: tuple[Segment, ...] = ()
-        self._ranks = Ranks()
-        self._course = Course()
+        self._board = RankBoard()
+        self._logged: Figures = {}
+        self._state = TrainingState()
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -118,8 +128,8 @@ class Training:
 
     @property
     def active(self) -> bool:
-        """Whether a training goes on, as the framework tells it: measured or not."""
-        return bool(self._course.phase)
+        """Whether a training is running, as the framework reports it: measured or not."""
+        return bool(self._state.phase)
 
     @property
     def running(self) -> bool:
@@ -128,166 +138,229 @@ class Training:
 
     @property
     def report(self) -> Report | None:
-        """The totals of the run that ended last."""
+        """The totals of the latest finished run."""
         return self.tracker.final_report
 
     def report_of_training(self) -> Report | None:
-        """Return the totals of the training that goes on, or ended last: no evaluation's."""
-        if self.running and not self._course.alone:
+        """Return the totals of the current or latest training: no evaluation's."""
+        if self.running and not self._state.standalone:
             return self.tracker.report()
         return self._trained
 
+    def metric_names(self, without: Sequence[Topic] = ()) -> list[str]:
+        """Return the names of all metrics that `metrics` may hold.
+
+        Args:
+            without: Topics that the framework can never know.
+        """
+        unknown = set(without)
+        if not self._forecasts:
+            unknown.add("forecast")
+        if not self.improvement_of:
+            unknown.add("improvement")
+        return self.selection.names(unknown)
+
     # --- its life --------------------------------------------------------------------------------
 
-    def begin(self, *, resumes: bool = False, alone: bool = True) -> None:
-        """A run begins; one that never ended (the framework told nobody) is closed first.
+    def begin(
+        self,
+        *,
+        resumes: bool = False,
+        ranks: int = 1,
+        kind: str = "train",
+        trial: str | None = None,
+        on_exit: OnExit | None = None,
+    ) -> None:
+        """Begin a run; one that never ended, without any hook saying so, is closed first.
 
         Args:
             resumes: Whether it continues what was restored; that is forgotten otherwise.
-            alone: Whether it asks nothing of other ranks; if not, every rank comes here.
+            ranks: How many ranks train together.
+            kind: What begins: other ranks count the runs of a kind.
+            trial: The trial of a search that it belongs to.
+            on_exit: Is called when the framework's method ends that is running now; by default, a run
+                that is not over then is ended.
         """
         if self.stands_aside:
             return
         with self.guard():
             if self.running:
                 self.end("interrupted")
-            self._course = Course("setup", improvement=Improvement(upwards=self._upwards))
+            improvement = Improvement(upwards=self._higher_is_better)
+            self._state = TrainingState("setup", improvement=improvement)
+            self._logged = {}
             restored, self._restored = self._restored if resumes else (), ()
+            self.tracker.trial = trial
             self.tracker.start()
             self.tracker.continue_from(restored)
+        call = calls.innermost()
+        if call is not None:
+            call.on_exit(on_exit or self.exit)
         with self.guard():
-            self._ranks = Ranks()
-            if not alone and not self._ranks.meet(self.name):
+            self._board = RankBoard()
+            if ranks > 1 and not self._board.open(self.name, kind, may_stop=self.may_stop):
+                self._board.several = True
                 self.tracker.complain(
-                    "not every rank has this callback (or one was late); each counts on its own, "
-                    "and a budget stops none of them"
+                    "the other ranks cannot be reached, for torch.distributed is not initialised; "
+                    "each rank counts on its own, and a budget stops none of them"
                 )
 
     def phase(self, name: str) -> None:
-        """Another phase begins: what the devices still have queued belongs to the one before."""
-        if name != self._course.phase and self.running and not self._course.alone:
+        """Begin a phase: what the devices still have queued belongs to the one before."""
+        if name != self._state.phase and self.running and not self._state.standalone:
             with self.guard():
                 self._drain()
                 self.tracker.mark(name)
-                self._course.phase = name
+                self._state.phase = name
 
     @contextlib.contextmanager
-    def alone(self, phase: str, *, ranks: int = 1) -> Iterator[None]:
-        """Enter a phase for a block; outside of a training, the block is a run of its own.
+    def within(self, name: str) -> Iterator[None]:
+        """Be in a phase for a block, and then in the previous one again."""
+        before = self._state.phase
+        self.phase(name)
+        yield
+        if before:
+            self.phase(before)
+
+    @contextlib.contextmanager
+    def evaluation(self, kind: str, *, ranks: int = 1) -> Iterator[None]:
+        """Measure a block that evaluates; outside of a training, it is a run of its own.
 
         Args:
-            phase: Its name outside of a training; within one it is validation.
+            kind: Its phase outside of a training; within one it is validation.
             ranks: How many ranks enter the block.
         """
         if self.active:
-            self.phase("validate")
-            yield
+            with self.within("validate"):
+                yield
             return
-        self.begin(alone=ranks == 1)
-        self.phase(phase)
-        self._course.alone = True
-        with self.closing():
-            yield
-        self.end()
-
-    @contextlib.contextmanager
-    def closing(self) -> Iterator[None]:
-        """End what goes on when the block raises."""
+        self.begin(ranks=ranks, kind=kind)
+        self.phase(kind)
+        self._state.standalone = True
         try:
             yield
         except BaseException as error:
-            self.end(status_of(error))
+            self.exit(error)
             raise
+        self.end()
 
     def epoch_begin(self, fraction: float | None = None) -> None:
-        """An epoch of training begins.
+        """Begin an epoch of training.
 
         Args:
             fraction: Part of the training (0 to 1) that was done before.
         """
         self.phase("train")
         with self.guard():
-            self._course.learn_from(self.tracker, fraction)
+            self._state.begin_epoch(self.tracker, fraction)
 
-    def epoch_end(self, progress: Progress = NOTHING_KNOWN) -> Figures:
-        """An epoch ended; return the totals so far and the epoch's own, by metric name."""
+    def epoch_end(self) -> None:
+        """End an epoch of training."""
         with self.guard():
-            epoch, self._course.epoch = self._course.epoch, None
-            self._course.epoch_figures = self._closed(epoch)
-        return self.metrics(progress)
+            epoch, self._state.epoch = self._state.epoch, None
+            if epoch is not None:
+                self._state.epoch_figures = self._closed(epoch)
+            if self.may_stop:
+                self.tracker.report()  # which compares the totals with the budget
 
-    def window_metrics(self, window: OpenWindow | None, prefix: str) -> Figures:
-        """Close a window; return what all ranks took within it.
-
-        Every rank comes here; one without a window adds nothing.
+    def window_metrics(self, window: OpenWindow, prefix: str, at: str) -> Figures:
+        """Close a window and return its figures, of all ranks together.
 
         Args:
             window: A window of the tracker.
             prefix: Is put before the metrics' names.
+            at: Which log this is, the same on all ranks.
         """
-        own: Figures = {}
         with self.guard():
-            own = self._closed(window)
-        with self.guard():  # apart, for the other ranks wait for this one
-            return of_window(summed(self._ranks.gather(own)), prefix)
+            self._state.windows[prefix] = self._closed(window)
+            own = self._own_totals()
+            self._together(own)
+            return self._shared(own, at, self._state.of_evaluation(prefix))
         return {}
 
     def improve(self, metrics: Mapping[str, Any] | None) -> None:
-        """Look whether the metric that is asked for is among some, and has become better."""
+        """Note the value of ``improvement_of``, if it is among some metrics."""
         if self.improvement_of and metrics and self.improvement_of in metrics:
             with self.guard():
-                self._course.improvement.note(float(metrics[self.improvement_of]))
+                self._state.improvement.note(float(metrics[self.improvement_of]))
 
-    def metrics(self, progress: Progress = NOTHING_KNOWN, *, phases: bool = False) -> Figures:
-        """Return the totals so far, of all ranks together, by metric name.
+    def metrics(
+        self, progress: Progress = NOTHING_KNOWN, at: str = "", *, summary: bool = False
+    ) -> Figures:
+        """Return every metric so far, of all ranks together, by name.
 
         Args:
             progress: How far the training has come.
-            phases: Whether to add what each phase took, as far as they have ended.
+            at: Which log this is, the same on all ranks; an empty string for none.
+            summary: Whether to add the energy of each phase.
         """
-        self._course.progress = progress
-        share = Share({}, {}, {})
         with self.guard():
-            share = self._course.share(self.tracker)
-        with self.guard():  # apart from the share, for the other ranks wait for this one
-            together = self._course.together(self._ranks.gather(share), self.tracker.run_id)
-            self.tracker.note_others([one.own for one in self._course.others if one.own])
-            figures = self._course.metrics(together, forecast=self._forecasts)
-            return {**figures, **together.phases} if phases else figures
+            self._state.progress = progress
+            own = self._own_totals()
+            together = self._together(own)
+            figures = self._state.metrics(together, forecast=self._forecasts)
+            if summary:
+                figures = {**figures, **together.phases}
+            return self._shared(own, at, figures)
         return {}
 
     def final_metrics(self) -> Figures:
-        """Return the totals of the training that ended last, of all ranks together, by metric name."""
+        """Return the totals of the latest finished training, of all ranks together, by metric name."""
         with self.guard():
-            return self._course.final_metrics(self.report)
+            return self._state.final_metrics(self.report)
         return {}
 
     def end(self, status: str = "completed") -> None:
-        """The training ended; nothing happens when none was going on.
+        """End the run; nothing happens without one.
 
         Args:
-            status: ``completed`` where every rank comes here.
+            status: How it ended; only a ``completed`` one waits for the other ranks' totals.
         """
-        if status == "completed" and self._ranks.agreed:
-            self.metrics()  # so that this run's receipt knows what the others came to
+        with self.guard():
+            if status == "completed":
+                self.settle_ranks()
+            else:
+                self._board.leave(self._own_totals())
+            self._board.close()
         if self.running:
             with self.guard():
                 if status == "completed":
                     self._drain()
                 self.tracker.stop(status)
-            if not self._course.alone:
+            if not self._state.standalone:
                 self._trained = self.report
-        self._ranks.agreed = False
-        self._course.phase = ""
+        self._state.phase = ""
+
+    def settle_ranks(self) -> None:
+        """Exchange final totals with the other ranks, before the last log; waits a short time."""
+        if not self._board.several or self._board.finished:
+            return
+        own = self._own_totals()
+        self._board.finish(own)
+        self._together(own)
+        if self._board.missing:
+            names = ", ".join(map(str, self._board.missing))
+            self.tracker.complain(
+                f"no final totals from rank {names}: not every rank has this callback, or has ended "
+                "its training; what is known of them counts"
+            )
+
+    def exit(self, error: BaseException | None) -> None:
+        """End a run that no hook has ended, as where its callback was removed, or with an exception."""
+        if self.active:
+            self.end(status_of(error) if error is not None else "interrupted")
 
     # --- its budget ------------------------------------------------------------------------------
 
-    def should_stop(self) -> bool:
-        """Return whether the budget is used up; cheap at every step on one rank.
+    def should_stop(self, step: int = 0) -> bool:
+        """Return whether the budget is used up; costs next to nothing at every step.
 
-        With several ranks each of them must come here.
+        Args:
+            step: Steps since the run began; several ranks stop at the same one.
         """
-        return self._ranks.any(self.may_stop and self.tracker.over_budget)
+        if not self.may_stop:
+            return False
+        return self._board.should_stop(step, over_budget=self.tracker.over_budget)
 
     # --- its segments ----------------------------------------------------------------------------
 
@@ -299,39 +372,62 @@ class Training:
         return {}
 
     def restore(self, state: Any) -> None:
-        """Take what a checkpoint holds: for the run that begins next, or for the one that goes on."""
+        """Take what a checkpoint holds: for the run that begins next, or for the current one."""
         with self.guard():
             try:
                 segments = segments_of(state)
             except ValueError as error:
-                self.tracker.complain(f"the checkpoint is of no use: {error}")
+                self.tracker.complain(f"the checkpoint's state is invalid: {error}")
                 return
             if self.running:
                 self.tracker.continue_from(segments)
             else:
                 self._restored = segments
 
-    def continue_last(self) -> None:
-        """The run that goes on continues the training of its project that ended here last."""
-        self.tracker.continue_last()
+    def continue_last(self, trial: str | None = None) -> None:
+        """Have the current run continue the latest training of its project in its directory.
+
+        Args:
+            trial: Only one of this trial; without it, one outside of any that did not end by itself.
+        """
+        self.tracker.continue_last(trial)
 
     def forget_restored(self) -> None:
-        """Nothing that was restored before concerns what begins next."""
+        """Drop what was restored: it does not concern what begins next."""
         self._restored = ()
 
     # --- within it -------------------------------------------------------------------------------
+
+    def _own_totals(self) -> RankTotals:
+        return self._state.own_totals(self.tracker.report() if self.running else None)
+
+    def _together(self, own: RankTotals) -> RankTotals:
+        """Return the totals of all ranks, as far as they are known; note them for the receipt."""
+        together = self._state.together(own, self._board.others)
+        others = [one.own for one in self._state.others if one.own is not None]
+        if others:
+            self.tracker.note_others(others)
+        return together
+
+    def _shared(self, own: RankTotals, at: str, figures: Figures) -> Figures:
+        """Post this rank's totals; return what all ranks log, which never falls."""
+        if not self._board.several:
+            return figures
+        self._board.post(own, at, figures)
+        figures = never_less(self._board.agreed(at, figures) if at else figures, self._logged)
+        self._logged |= figures
+        return figures
 
     def _drain(self) -> None:
         if self.tracker.sync:
             drain_devices()
 
-    def _closed(self, window: OpenWindow | None) -> Figures:
-        """Close a window, once the devices have done what was asked of them; return its figures."""
-        if window is None:
-            return {}
+    def _closed(self, window: OpenWindow) -> Figures:
+        """Close a window, once the devices have done what was requested of them."""
         self._drain()
         window.close()
         return figures_of(window.report())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_course": Course(), "_ranks": Ranks(), "_restored": ()}
+        fresh = {"_state": TrainingState(), "_board": RankBoard(), "_logged": {}, "_restored": ()}
+        return {**self.__dict__, **fresh}

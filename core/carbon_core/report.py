@@ -57,6 +57,7 @@ class RunFacts:
         told: Services that are told what it came to, piece by piece or at its end.
         phases_synced: Whether the accelerator's queue was waited for where a phase ended; None where
             nobody said.
+        trial: The trial of a search that the run belongs to, or None.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class RunFacts:
     settings_not_used: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     phases_synced: bool | None = None
+    trial: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import csv
 import gc
 import json
 import logging
+import math
 import os
 import pickle
 import random
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,20 +100,20 @@ class World:
         module: The adapter's module.
         package: The name that is imported.
         extra: What pip installs with it.
-        tells_of_exceptions: Whether the framework has a hook for them.
         stops_at_steps: Whether it looks at a budget at every step, or at the ends of epochs only.
         interrupt: What a KeyboardInterrupt arrives as.
         work: Names of what it knows of the work done.
+        unknown: Metrics that are always logged, as NaN where they are not known.
         epoch_s: Seconds of an epoch's window when batches take their nominal time.
     """
 
     module: str
     package: str
     extra: str
-    tells_of_exceptions = False
     stops_at_steps = True
     interrupt: type[BaseException] = KeyboardInterrupt
     work: frozenset[str] = frozenset({"samples_per_kwh", "j_per_sample"})
+    unknown: frozenset[str] = frozenset()
     epoch_s = TRAIN_BATCHES * TRAIN_BATCH_S + VALIDATE_BATCHES * VALIDATE_BATCH_S
 
     def callback(self, **settings: Any) -> Any:
@@ -140,10 +141,6 @@ class World:
     def arrives(self, where: str, error: BaseException) -> type[BaseException]:
         """Return as what an error arrives that was raised by a batch of a kind."""
         return self.interrupt if isinstance(error, KeyboardInterrupt) else type(error)
-
-    def until_closed(self, callback: Any) -> AbstractContextManager[Any]:
-        """Return the block around a training that closes its run at once when it raises."""
-        return nullcontext() if self.tells_of_exceptions else callback
 
 
 class Boom(Exception):
@@ -325,14 +322,33 @@ class Contract:
 
     def test_each_epoch_is_logged_with_the_full_set_of_names(self, machine):
         outcome = self.world.train(
-            self.world.callback(), on_batch=clockwork(machine.clock), epochs=3
+            self.world.callback(metrics="all"), on_batch=clockwork(machine.clock), epochs=3
         )
         assert len(outcome.epochs) == 3
+        known = TOTALS | PER_EPOCH | ALL_STARTS | FORECAST | self.world.work
         for metrics in outcome.epochs:
-            assert metrics.keys() == TOTALS | PER_EPOCH | ALL_STARTS | FORECAST | self.world.work
+            assert metrics.keys() == known | self.world.unknown
+            assert not [name for name in known if math.isnan(metrics[name])]
+
+    def test_by_default_six_metrics_are_logged(self, machine):
+        outcome = self.world.train(self.world.callback(), on_batch=clockwork(machine.clock))
+        for metrics in outcome.epochs:
+            assert len(metrics) == 6
+            assert metrics.keys() > {"energy_kwh", "emissions_kg", "epoch_energy_kwh"}
+
+    def test_metrics_may_be_chosen_by_name(self, machine):
+        chosen = ["energy_kwh", "j_per_sample", "epoch_energy_kwh"]
+        callback = self.world.callback(metrics=chosen)
+        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        for metrics in outcome.epochs:
+            assert metrics.keys() == set(chosen) - ({"j_per_sample"} - self.world.work)
+
+    def test_an_unknown_metric_is_refused(self):
+        with pytest.raises(ConfigError, match=r"metrics must be .*energy_kwh.*got 'joules'"):
+            self.world.callback(metrics=["energy_kwh", "joules"])
 
     def test_epoch_energies_are_exact(self, machine):
-        callback = self.world.callback()
+        callback = self.world.callback(metrics="all")
         outcome = self.world.train(callback, on_batch=clockwork(machine.clock), epochs=3)
         kwh = WATTS * self.world.epoch_s / JOULES_PER_KWH
         for metrics in outcome.epochs:
@@ -397,7 +413,7 @@ class Contract:
         callback = self.world.callback()
         before = process_state()
         arrives = self.world.arrives(where, error)
-        with pytest.raises(arrives) as caught, self.world.until_closed(callback):
+        with pytest.raises(arrives) as caught:
             self.world.train(callback, on_batch=Fault(where, error))
         assert caught.value is error or arrives is not Boom
         assert error.args == ("boom", 7)
@@ -409,7 +425,7 @@ class Contract:
         callback = self.world.callback()
         before = process_state()
         arrives = self.world.arrives(where, error)
-        with pytest.raises(arrives) as caught, self.world.until_closed(callback):
+        with pytest.raises(arrives) as caught:
             self.world.train(callback, on_batch=Fault(where, error))
         assert caught.value is error or arrives is not KeyboardInterrupt
         # Lightning switches Ctrl-C off after it was pressed.
@@ -421,7 +437,7 @@ class Contract:
         error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         callback = self.world.callback()
         before = process_state()
-        with pytest.raises(torch.OutOfMemoryError) as caught, self.world.until_closed(callback):
+        with pytest.raises(torch.OutOfMemoryError) as caught:
             self.world.train(callback, on_batch=Fault("train", error))
         assert caught.value is error
         self.assert_closed("failed", place, before)
@@ -430,15 +446,39 @@ class Contract:
         error = Boom("theirs")
         callback = self.world.callback()
         before = process_state()
-        with pytest.raises(Boom) as caught, self.world.until_closed(callback):
+        with pytest.raises(Boom) as caught:
             self.world.train(callback, self.world.in_hook(raising(error)))
         assert caught.value is error
         self.assert_closed("failed", place, before)
 
+    def test_end_of_the_process_changes_nothing_for_a_run_that_raised(self):
+        tests = type(self)
+        program = (
+            f"from adapters.{tests.__module__.rpartition('.')[2]} import {tests.__name__} as tests\n"
+            "from adapters.contract import Boom, Fault\n"
+            "callback = tests.world.callback()\n"
+            "tests.world.train(callback, on_batch=Fault('train', Boom('at the end')))\n"
+        )
+        done = run_python(program)
+        assert done.returncode == 1
+        assert "Boom: at the end" in done.stderr
+        assert [receipt["status"] for receipt in receipts()] == ["failed"]
+        assert len(rows()) == 1
+
+    def test_block_around_a_training_that_ends_well_changes_nothing(self):
+        with self.world.callback() as callback:
+            self.world.train(callback)
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_block_without_a_training_writes_nothing(self, place):
+        with self.world.callback():
+            pass
+        assert not list(place.iterdir())
+
     def test_training_after_one_that_raised_is_measured(self, machine):
         callback = self.world.callback()
         until_it_raises = both(clockwork(machine.clock), Fault("train", Boom()))
-        with pytest.raises(Boom), self.world.until_closed(callback):
+        with pytest.raises(Boom):
             self.world.train(callback, on_batch=until_it_raises)
         first = callback.report
         outcome = self.world.train(callback, on_batch=clockwork(machine.clock))

@@ -41,14 +41,24 @@ class Archive:
             return journal.read(self._runs / f"{run_id}{journal.SUFFIX}").segment
         return None
 
-    def last(self) -> tuple[Segment, ...]:
-        """Return the training that ended last, after all that it continued itself."""
+    def last(self, trial: str | None = None) -> tuple[Segment, ...]:
+        """Return the training that a new run continues, after all that it continued itself.
+
+        Args:
+            trial: The trial of a search, whose latest training it is; without one, the latest training
+                outside of any search, if that did not end by itself: a later one of the same project
+                has its own right.
+        """
         paths = sorted(self._runs.glob(f"*{receipt.SUFFIX}"), key=_time_of, reverse=True)
         for path in paths[:_LOOKED_AT]:
             with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
                 data = json.loads(path.read_text("utf-8"))
-                trained = any(phase["name"] == "train" for phase in data["phases"])
-                if trained and data["run"]["project_name"] == self._project_name:
+                run, phases = data["run"], data["phases"]
+                trained = any(phase["name"] == "train" for phase in phases)
+                mine = run["project_name"] == self._project_name and run.get("trial") == trial
+                if trained and mine:
+                    if trial is None and data["status"] == "completed":
+                        break
                     earlier = [Segment(**one) for one in data.get("earlier_starts", ())]
                     return *earlier, receipt.segment(path)
         return ()

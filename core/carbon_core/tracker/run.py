@@ -137,10 +137,10 @@ class Run:
         self._continued = merged((*self._continued, *segments))
         self._submit(self._find_tails)
 
-    def continue_last(self) -> None:
-        """Note that this run continues the training that ended last in its directory."""
+    def continue_last(self, trial: str | None) -> None:
+        """Note that this run continues the latest training in its directory, of a trial or of none."""
         self._asked_the_past = True
-        self._submit(self._find_last)
+        self._submit(functools.partial(self._find_last, trial))
 
     @property
     def _earlier(self) -> tuple[Segment, ...]:
@@ -363,9 +363,9 @@ class Run:
             found = [self._parts.archive.segment(one.run_id) for one in self._continued]
             self._found = merged((*self._found, *(one for one in found if one is not None)))
 
-    def _find_last(self) -> None:
+    def _find_last(self, trial: str | None) -> None:
         if self._parts.archive is not None:
-            self._found = merged((*self._found, *self._parts.archive.last()))
+            self._found = merged((*self._found, *self._parts.archive.last(trial)))
 
     def _rescue(self) -> None:
         self._sampler.rescue(_METER_PATIENCE_S)

@@ -183,10 +183,15 @@ class Tracker:
             self._run.continue_from(segments)
 
     @harmless
-    def continue_last(self) -> None:
-        """Note that the present run continues the training of its project that ended here last."""
+    def continue_last(self, trial: str | None = None) -> None:
+        """Note that the present run continues the latest training of its project in its directory.
+
+        Args:
+            trial: Only one of this trial of a search; without it, one that belongs to none and did not
+                end by itself.
+        """
         if self._run is not None and self.running:
-            self._run.continue_last()
+            self._run.continue_last(trial)
 
     def note_others(self, segments: Sequence[Segment]) -> None:
         """Note what other ranks of the same training have measured: for the budget and the receipt."""

@@ -1,4 +1,4 @@
-"""What every callback is made with, and what it gives its user."""
+"""What every callback takes and offers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Watching:
+class CallbackBase:
     """Settings in, a report out, an exact end on request.
-
-    Where a framework does not tell its callbacks about an exception, the run is closed by the next
-    training or at exit; in a ``with callback:`` block, at once.
 
     Args:
         **arguments: As for `carbon_callbacks._training.training.Training`.
@@ -31,7 +28,7 @@ class Watching:
 
     @property
     def report(self) -> Report | None:
-        """The totals of the run that ended last."""
+        """The totals of the latest finished run."""
         return self._training.report
 
     def __enter__(self) -> Self:

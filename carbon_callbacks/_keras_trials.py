@@ -1,0 +1,55 @@
+"""Which earlier fit a Keras fit continues that begins at a later epoch.
+
+Keras hands its callbacks no identity. A model that is trained on in this process is its own; a trial of
+KerasTuner names the trial whose weights it takes over; anything else continues only a fit that did not
+end by itself, as `BackupAndRestore` does.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from carbon_core import Segment
+
+_MAX_DEPTH = 60
+_fits: weakref.WeakKeyDictionary[Any, tuple[Segment, ...]] = weakref.WeakKeyDictionary()
+
+
+class Trial(NamedTuple):
+    """A trial of KerasTuner.
+
+    Attributes:
+        trial_id: Its id; None outside of a search.
+        parent_id: Id of the trial whose weights it takes over, if any.
+    """
+
+    trial_id: str | None = None
+    parent_id: str | None = None
+
+
+def current_trial() -> Trial:
+    """Return the trial that a hook is called in: KerasTuner's tuners have it in a variable."""
+    frame = sys._getframe(1).f_back
+    for _ in range(_MAX_DEPTH):
+        if frame is None:
+            break
+        trial: Any = frame.f_locals.get("trial")
+        values = getattr(getattr(trial, "hyperparameters", None), "values", None)
+        if isinstance(values, dict) and hasattr(trial, "trial_id"):
+            return Trial(str(trial.trial_id), values.get("tuner/trial_id"))
+        frame = frame.f_back
+    return Trial()
+
+
+def note_fit(model: Any, segments: Sequence[Segment]) -> None:
+    """Keep what a model's fit has measured, for as long as the model lives."""
+    if model is not None:
+        _fits[model] = tuple(segments)
+
+
+def segments_of_model(model: Any) -> tuple[Segment, ...]:
+    """Return what the earlier fits of a model have measured, the latest with all that it continued."""
+    return _fits.get(model, ()) if model is not None else ()

@@ -1,0 +1,95 @@
+"""Calls of a framework's methods: their end and their exceptions, for which there is no hook.
+
+A method is wrapped once, in its class, for the rest of the process. Wrapped in the instance, it would
+make a reference cycle through the trainer, and a copy of the trainer would run the original's method.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Around = Callable[..., Any]
+OnExit = Callable[["BaseException | None"], None]
+
+_MARK = "_carbon_callbacks_wrapped"
+_thread = threading.local()
+
+
+class Call:
+    """A wrapped method that is running on this thread.
+
+    Attributes:
+        method: The method's name.
+        running: Whether it has not ended.
+    """
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.running = True
+        self._on_exit: list[OnExit] = []
+
+    def on_exit(self, react: OnExit) -> None:
+        """Have a function called as this call ends: with its exception, or None."""
+        self._on_exit.append(react)
+
+    def exit(self, error: BaseException | None) -> None:
+        """End this call: call what was registered, latest first."""
+        self.running = False
+        while self._on_exit:
+            self._on_exit.pop()(error)
+
+
+def innermost() -> Call | None:
+    """Return the wrapped call that this thread entered last and has not left."""
+    calls = _calls()
+    return calls[-1] if calls else None
+
+
+def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
+    """Wrap a method where a class takes it from; does nothing if that is wrapped already.
+
+    Args:
+        owner: A class.
+        name: The method's name; nothing happens if the class has none, or no plain function.
+        around: Is called with the original function, the instance and the arguments in the method's
+            place; by default it only calls the original as a `Call`.
+    """
+    home = next((cls for cls in owner.__mro__ if name in vars(cls)), None)
+    original = vars(home).get(name)
+    if home is None or not inspect.isfunction(original) or hasattr(original, _MARK):
+        return
+    act = around or called
+
+    @functools.wraps(original)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return act(original, self, *args, **kwargs)
+
+    setattr(wrapped, _MARK, True)
+    setattr(home, name, wrapped)
+
+
+def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a method as a `Call`: what was begun within it learns about its exception."""
+    call, calls = Call(original.__name__), _calls()
+    calls.append(call)
+    try:
+        result = original(owner, *args, **kwargs)
+    except BaseException as error:
+        call.exit(error)
+        raise
+    else:
+        call.exit(None)
+        return result
+    finally:
+        calls.remove(call)
+
+
+def _calls() -> list[Call]:
+    calls: list[Call] | None = getattr(_thread, "calls", None)
+    if calls is None:
+        calls = _thread.calls = []
+    return calls
