@@ -18,8 +18,8 @@ from carbon_core.assemble.grid import (
     live_source,
     marginal_source,
     may_learn,
+    place_facts,
     place_of,
-    pue_of,
     token_problems,
 )
 from carbon_core.budget import Budget
@@ -33,7 +33,6 @@ from carbon_core.notices import Notices
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.ranks import Rank, is_launched, job_of, rank_of
-from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
@@ -78,7 +77,7 @@ def make_parts(
     parts = Parts(
         clock=clock,
         facts=replace(
-            _facts(settings, run_id, rank, clock, place, located.intensity),
+            _facts(settings, run_id, rank, clock, place),
             told=() if offline else outputs.told(settings, environ, clock),
         ),
         detect=lambda: detect(settings, environ, root, clock, notices),
@@ -182,7 +181,6 @@ def _facts(
     rank: Rank,
     clock: Clock,
     place: Place,
-    intensity: Intensity,
 ) -> RunFacts:
     return RunFacts(
         run_id=run_id,
@@ -192,16 +190,13 @@ def _facts(
         python_version=platform.python_version(),
         os=f"{platform.system()} {platform.release()}",
         rank=rank.world,
-        country_name=intensity.place,
-        country_iso_code=place.likely_iso3,
-        region=place.region or "",
         tracking_mode=settings.tracking_mode,
         experiment_id=settings.experiment_id,
-        pue=pue_of(settings, place),
         wue=settings.wue,
         settings={key: str(value) for key, value in settings.shown().items()},
         origins={key: str(origin) for key, origin in settings.origins.items()},
         settings_not_used=tuple(settings.unused()),
+        **place_facts(settings, place),
     )
 
 

@@ -73,8 +73,36 @@ class Place:
 
     @property
     def likely_iso3(self) -> str:
-        """Three-letter code of the country, even if only guessed, or an empty string."""
-        return self.iso3 or tables.iso3_of(self.guessed_country or "") or ""
+        """Three-letter code of the country, even if only guessed; an empty string if unknown.
+
+        A known cloud region overrides the country setting, as it does for the intensity, unless a
+        region of that country is set.
+        """
+        found = self.cloud
+        if found and not (self.region and tables.region_code(self.iso3 or "", self.region)):
+            return tables.iso3_of(found.iso2) or ""
+        if self.country is not None:
+            return self.iso3 or ""
+        by_zone = zones.iso3_of(self.zone) if self.zone else None
+        return by_zone or tables.iso3_of(self.guessed_country or "") or ""
+
+    @property
+    def region_name(self) -> str:
+        """State or province as CodeCarbon writes it; an empty string if unknown.
+
+        The setting in lower case, else the name of the state or province of the cloud region.
+        """
+        if self.region:
+            return self.region.lower()
+        subdivision = self.cloud.subdivision if self.cloud else ""
+        return tables.region_name(self.likely_iso3, subdivision) if subdivision else ""
+
+    @property
+    def cloud_names(self) -> tuple[str, str]:
+        """Cloud provider and region: by the tables' names where known, else as set."""
+        if self.cloud is not None:
+            return self.cloud.provider, self.cloud.name
+        return self.cloud_provider or "", self.cloud_region or ""
 
     @cached_property
     def live_zone(self) -> str | None:
