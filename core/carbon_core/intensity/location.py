@@ -78,9 +78,8 @@ class Place:
         A known cloud region overrides the country setting, as it does for the intensity, unless a
         region of that country is set.
         """
-        found = self.cloud
-        if found and not (self.region and tables.region_code(self.iso3 or "", self.region)):
-            return tables.iso3_of(found.iso2) or ""
+        if self._locating_cloud is not None:
+            return tables.iso3_of(self._locating_cloud.iso2) or ""
         if self.country is not None:
             return self.iso3 or ""
         by_zone = zones.iso3_of(self.zone) if self.zone else None
@@ -90,12 +89,18 @@ class Place:
     def region_name(self) -> str:
         """State or province as CodeCarbon writes it; an empty string if unknown.
 
-        The setting in lower case, else the name of the state or province of the cloud region.
+        The setting in lower case, or the name of the state or province of the cloud region.
         """
-        if self.region:
-            return self.region.lower()
-        subdivision = self.cloud.subdivision if self.cloud else ""
+        if self._locating_cloud is None:
+            return (self.region or "").lower()
+        subdivision = self._locating_cloud.subdivision
         return tables.region_name(self.likely_iso3, subdivision) if subdivision else ""
+
+    @property
+    def _locating_cloud(self) -> cloud.CloudRegion | None:
+        """The cloud region, where it is known and no known region of a country is set."""
+        known = self.region and tables.region_code(self.iso3 or "", self.region)
+        return None if known else self.cloud
 
     @property
     def cloud_names(self) -> tuple[str, str]:
