@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from carbon_core.intensity import cloud, tables, time_zone, zones
+from carbon_core.intensity.cloud import CloudRegion
 from carbon_core.records import Intensity
 
 Scope = Literal["lifecycle", "direct"]
@@ -97,7 +98,7 @@ class Place:
         return tables.region_name(self.likely_iso3, subdivision) if subdivision else ""
 
     @property
-    def _locating_cloud(self) -> cloud.CloudRegion | None:
+    def _locating_cloud(self) -> CloudRegion | None:
         """The cloud region, where it is known and no known region of a country is set."""
         known = self.region and tables.region_code(self.iso3 or "", self.region)
         return None if known else self.cloud
