@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
@@ -136,6 +136,34 @@ def detect(
     detection = discover(Host(root), clock, wanted, notices.warn)
     host = detection.host
     return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
+
+
+def detected_hardware(
+    settings: Settings, environ: Mapping[str, str], root: Path = Path("/")
+) -> dict[str, Any]:
+    """Return sizes, counts and names of the hardware, under the names that CodeCarbon gives them.
+
+    Searches for the meters once and closes them; claims no device for a rank.
+    """
+    from carbon_core.hardware.cpu_identity import sockets_of
+    from carbon_core.hardware.gpu_search import GPU_VARIABLES
+    from carbon_core.hardware.host import Host
+    from carbon_core.outputs.emissions_data import counted
+
+    visible = {name: environ[name] for name in GPU_VARIABLES if name in environ}
+    detection = detect(settings, visible, root, SystemClock(), notices_for(settings))
+    for meter in detection.meters:
+        meter.close()
+    host = detection.host
+    return {
+        "ram_total_size": host.ram_total_gb,
+        "cpu_count": host.cpu_count,
+        "cpu_physical_count": sockets_of(Host(root).text("proc/cpuinfo")),
+        "cpu_model": host.cpu_model,
+        "gpu_count": len(host.gpu_models),
+        "gpu_model": counted(host.gpu_models),
+        "gpu_ids": settings.gpu_ids,
+    }
 
 
 def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:

@@ -114,7 +114,7 @@ def emissions_data(report: Report) -> EmissionsData:
         cpu_count=host.cpu_count,
         cpu_model=host.cpu_model,
         gpu_count=len(host.gpu_models),
-        gpu_model=_counted(host.gpu_models),
+        gpu_model=counted(host.gpu_models),
         longitude=None,
         latitude=None,
         ram_total_size=host.ram_total_gb,
@@ -188,5 +188,6 @@ def task_data(name: str, report: Report) -> TaskEmissionsData:
     return TaskEmissionsData(name, emissions_data(report))
 
 
-def _counted(models: tuple[str, ...]) -> str:
+def counted(models: tuple[str, ...]) -> str:
+    """Return names with their numbers, such as ``2 x A100, 1 x T4``."""
     return ", ".join(f"{models.count(model)} x {model}" for model in dict.fromkeys(models))
