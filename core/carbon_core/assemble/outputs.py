@@ -179,7 +179,7 @@ def check_arguments(settings: Settings) -> None:
     """Raise for outputs that an argument asks for and that lack what they need.
 
     Raises:
-        ConfigError: There is no experiment for the CodeCarbon API, or none that it can have; or the
+        ConfigError: The CodeCarbon API is asked for and ``experiment_id`` is missing or no UUID; or the
             file of ``metadata`` is unusable.
     """
     by_argument = any(settings.origin(key).source == "argument" for key in _ASKS_FOR_API)
@@ -214,7 +214,7 @@ _NO_EXPERIMENT = (
 
 
 def _experiment_problem(settings: Settings) -> str:
-    """Return why the CodeCarbon API cannot get the runs of the experiment; an empty string if it can."""
+    """Return why the CodeCarbon API cannot use `experiment_id`; an empty string if it can."""
     if not settings.experiment_id:
         return _NO_EXPERIMENT
     try:
