@@ -44,9 +44,12 @@ class RunFacts:
         python_version: Version of Python.
         os: Name of the operating system.
         rank: Rank within the job.
-        country_name: The place that prices the energy, in words.
-        country_iso_code: Three-letter code, or an empty string.
-        region: The setting, or an empty string.
+        country_name: Name of the country, also where it is a guess; an empty string if unknown. The
+            place of the intensity, which may be a part of it, is that of the `Intensity`.
+        country_iso_code: Its three-letter code, or an empty string.
+        region: State or province as CodeCarbon writes it, or an empty string.
+        cloud_provider: Cloud provider such as ``aws``, or an empty string.
+        cloud_region: Its region such as ``eu-west-3``, or an empty string.
         tracking_mode: The setting.
         experiment_id: The setting, or None.
         pue: Power usage effectiveness.
@@ -70,6 +73,8 @@ class RunFacts:
     country_name: str = ""
     country_iso_code: str = ""
     region: str = ""
+    cloud_provider: str = ""
+    cloud_region: str = ""
     tracking_mode: str = "machine"
     experiment_id: str | None = None
     pue: float = 1.0

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.origin import DEFAULT
@@ -15,6 +16,7 @@ from carbon_core.fetch import Fetch, fetcher, link_local
 from carbon_core.intensity import cloud_metadata, ip_place
 from carbon_core.intensity.live import PatientSource, Source
 from carbon_core.intensity.location import Place, locate
+from carbon_core.intensity.tables import country_name
 from carbon_core.intensity.time_zone import machine_time_zone
 from carbon_core.tracker.parts import LiveSource, MarginalSource, Parts
 
@@ -42,6 +44,31 @@ def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("
         coordinates=(latitude, longitude)
         if latitude is not None and longitude is not None
         else None,
+    )
+
+
+class PlaceFacts(TypedDict):
+    """The fields of `RunFacts` that depend on the place."""
+
+    country_name: str
+    country_iso_code: str
+    region: str
+    cloud_provider: str
+    cloud_region: str
+    pue: float
+
+
+def place_facts(settings: Settings, place: Place) -> PlaceFacts:
+    """Return what the results say about the place."""
+    iso3 = place.likely_iso3
+    cloud_provider, cloud_region = place.cloud_names
+    return PlaceFacts(
+        country_name=country_name(iso3),
+        country_iso_code=iso3,
+        region=place.region_name,
+        cloud_provider=cloud_provider,
+        cloud_region=cloud_region,
+        pue=pue_of(settings, place),
     )
 
 
@@ -95,13 +122,7 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
     assumed = replace(located.intensity, note=note)
     return replace(
         parts,
-        facts=replace(
-            parts.facts,
-            country_name=assumed.place,
-            country_iso_code=place.likely_iso3,
-            region=place.region or "",
-            pue=pue_of(settings, place),
-        ),
+        facts=replace(parts.facts, **place_facts(settings, place)),
         assumed=assumed,
         live=live_source(settings, parts.clock, place),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carbon_core.clock import Clock
 from carbon_core.config.origin import ENVIRONMENT_TRUST, Origin
@@ -17,6 +18,11 @@ from carbon_core.notices import Notices
 from carbon_core.outputs.base import Delivered, FileOutput, Output
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.outputs.endpoint import with_scheme
+from carbon_core.records import Amounts
+from carbon_core.report import Report
+
+if TYPE_CHECKING:
+    from carbon_core.outputs.handlers import CodeCarbonHandler
 
 # Others keep the present only: an earlier run's totals would take the place of a later one's.
 _RESENDABLE = ("emissions_endpoint", "api")
@@ -80,7 +86,7 @@ def deliveries(
     if offline and services:
         notices.warn(f"an offline tracker tells nobody over the network: not {', '.join(services)}")
         services = {}
-    named = [*services.items(), *_own(settings)]
+    named = [*((name, output, None) for name, output in services.items()), *_own(settings)]
     return [
         Delivery(
             name,
@@ -88,8 +94,9 @@ def deliveries(
             clock=clock,
             warn=notices.warn,
             confirm=confirm if name in _RESENDABLE else None,
+            flush=flush,
         )
-        for name, output in named
+        for name, output, flush in named
     ]
 
 
@@ -116,6 +123,7 @@ def services_of(
     if (
         OutputMethod.API in asked
         and settings.experiment_id
+        and not _experiment_problem(settings)
         and not _refused(settings, environ, _API)
     ):
         from carbon_core.outputs.codecarbon_api import CodeCarbonApi
@@ -152,9 +160,7 @@ def problems(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     asked = settings.outputs()
     texts = []
     if OutputMethod.API in asked:
-        if not settings.experiment_id:
-            texts.append(_NO_EXPERIMENT)
-        texts.append(_refused(settings, environ, _API))
+        texts += [_experiment_problem(settings), _refused(settings, environ, _API)]
     if OutputMethod.PROMETHEUS in asked:
         texts.append(_refused(settings, environ, _PROMETHEUS))
     if OutputMethod.LOGFIRE in asked:
@@ -173,13 +179,13 @@ def check_arguments(settings: Settings) -> None:
     """Raise for outputs that an argument asks for and that lack what they need.
 
     Raises:
-        ConfigError: There is no experiment for the CodeCarbon API; or the file of ``metadata`` is of no
-            use.
+        ConfigError: The CodeCarbon API is asked for and ``experiment_id`` is missing or no UUID; or the
+            file of ``metadata`` is unusable.
     """
     by_argument = any(settings.origin(key).source == "argument" for key in _ASKS_FOR_API)
-    wanted = OutputMethod.API in settings.outputs() and not settings.experiment_id
-    if wanted and (by_argument or settings.strict_config):
-        raise ConfigError(_NO_EXPERIMENT, key="experiment_id")
+    problem = _experiment_problem(settings) if OutputMethod.API in settings.outputs() else ""
+    if problem and (by_argument or settings.strict_config):
+        raise ConfigError(problem, key="experiment_id")
     if settings.origin("metadata").source == "argument" or settings.strict_config:
         _metadata(settings)
 
@@ -205,6 +211,17 @@ _NO_EXPERIMENT = (
     "the CodeCarbon API needs experiment_id: the experiment of yours that the runs belong to "
     "(`codecarbon config` makes one); nothing is sent to a public one"
 )
+
+
+def _experiment_problem(settings: Settings) -> str:
+    """Return why the CodeCarbon API cannot use `experiment_id`; an empty string if it can."""
+    if not settings.experiment_id:
+        return _NO_EXPERIMENT
+    try:
+        uuid.UUID(settings.experiment_id)
+    except ValueError:
+        return f"the CodeCarbon API needs a UUID as experiment_id, got {settings.experiment_id!r}"
+    return ""
 
 
 def _value(settings: Settings, environ: Mapping[str, str], secret: _Secret) -> str | None:
@@ -236,30 +253,41 @@ def _basic(user: str | None, password: str | None) -> dict[str, str]:
     return {"Authorization": f"Basic {pair}"}
 
 
-def _own(settings: Settings) -> Iterator[tuple[str, Output]]:
-    """Give the outputs that need no network: a file, Python's logging, objects of the user's."""
+_Flush = Callable[[Report, Amounts], Amounts | None]
+
+
+def _own(settings: Settings) -> Iterator[tuple[str, Output, _Flush | None]]:
+    """Yield the outputs that need no network: a file, Python's logging, objects of the user's.
+
+    Each with its name, and what a flush calls where that is not ``update``.
+    """
     if settings.prometheus_textfile_dir:
         from carbon_core.outputs.prometheus import TextFile
 
         directory = Path(settings.prometheus_textfile_dir).absolute()
-        yield "prometheus_textfile", TextFile(directory, settings.experiment_name)
+        yield "prometheus_textfile", TextFile(directory, settings.experiment_name), None
     handlers = settings.output_handlers or ()
     for i, handler in enumerate(handlers if isinstance(handlers, Sequence) else (handlers,)):
-        known = hasattr(handler, "update") and hasattr(handler, "open")
-        yield f"{type(handler).__name__}_{i}", handler if known else _theirs(handler, settings)
+        name = f"{type(handler).__name__}_{i}"
+        if hasattr(handler, "update") and hasattr(handler, "open"):
+            yield name, handler, None
+        else:
+            theirs = _theirs(handler, settings)
+            yield name, theirs, theirs.flush
     if OutputMethod.LOGGER in settings.outputs():
         logger = settings.logging_logger
         if hasattr(logger, "out") or hasattr(logger, "live_out"):
-            yield "logger", _theirs(logger, settings)
+            theirs = _theirs(logger, settings)
+            yield "logger", theirs, theirs.flush
         else:
             import logging
 
             from carbon_core.outputs.handlers import LoggerOutput
 
-            yield "logger", LoggerOutput(logger or logging.getLogger(_LOGGER))
+            yield "logger", LoggerOutput(logger or logging.getLogger(_LOGGER)), None
 
 
-def _theirs(handler: Any, settings: Settings) -> Output:
+def _theirs(handler: Any, settings: Settings) -> CodeCarbonHandler:
     """Return an object of CodeCarbon's kind as an output."""
     from carbon_core.outputs.handlers import CodeCarbonHandler
 

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
@@ -18,8 +18,8 @@ from carbon_core.assemble.grid import (
     live_source,
     marginal_source,
     may_learn,
+    place_facts,
     place_of,
-    pue_of,
     token_problems,
 )
 from carbon_core.budget import Budget
@@ -33,7 +33,6 @@ from carbon_core.notices import Notices
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.ranks import Rank, is_launched, job_of, rank_of
-from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
@@ -78,7 +77,7 @@ def make_parts(
     parts = Parts(
         clock=clock,
         facts=replace(
-            _facts(settings, run_id, rank, clock, place, located.intensity),
+            _facts(settings, run_id, rank, clock, place),
             told=() if offline else outputs.told(settings, environ, clock),
         ),
         detect=lambda: detect(settings, environ, root, clock, notices),
@@ -139,6 +138,34 @@ def detect(
     return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
 
 
+def detected_hardware(
+    settings: Settings, environ: Mapping[str, str], root: Path = Path("/")
+) -> dict[str, Any]:
+    """Return sizes, counts and names of the hardware, under the names that CodeCarbon gives them.
+
+    Searches for the meters once and closes them; claims no device for a rank.
+    """
+    from carbon_core.hardware.cpu_identity import sockets_of
+    from carbon_core.hardware.gpu_search import GPU_VARIABLES
+    from carbon_core.hardware.host import Host
+    from carbon_core.outputs.emissions_data import counted
+
+    visible = {name: environ[name] for name in GPU_VARIABLES if name in environ}
+    detection = detect(settings, visible, root, SystemClock(), notices_for(settings))
+    for meter in detection.meters:
+        meter.close()
+    host = detection.host
+    return {
+        "ram_total_size": host.ram_total_gb,
+        "cpu_count": host.cpu_count,
+        "cpu_physical_count": sockets_of(Host(root).text("proc/cpuinfo")),
+        "cpu_model": host.cpu_model,
+        "gpu_count": len(host.gpu_models),
+        "gpu_model": counted(host.gpu_models),
+        "gpu_ids": settings.gpu_ids,
+    }
+
+
 def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
     """Return how this rank claims devices; None for a process that is on its own, or where none can."""
     job = job_of(environ)
@@ -182,7 +209,6 @@ def _facts(
     rank: Rank,
     clock: Clock,
     place: Place,
-    intensity: Intensity,
 ) -> RunFacts:
     return RunFacts(
         run_id=run_id,
@@ -192,16 +218,13 @@ def _facts(
         python_version=platform.python_version(),
         os=f"{platform.system()} {platform.release()}",
         rank=rank.world,
-        country_name=intensity.place,
-        country_iso_code=place.likely_iso3,
-        region=place.region or "",
         tracking_mode=settings.tracking_mode,
         experiment_id=settings.experiment_id,
-        pue=pue_of(settings, place),
         wue=settings.wue,
         settings={key: str(value) for key, value in settings.shown().items()},
         origins={key: str(origin) for key, origin in settings.origins.items()},
         settings_not_used=tuple(settings.unused()),
+        **place_facts(settings, place),
     )
 
 

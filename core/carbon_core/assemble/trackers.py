@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carbon_core.assemble.outputs import check_arguments
-from carbon_core.assemble.parts import make_parts, notices_for
+from carbon_core.assemble.parts import detected_hardware, make_parts, notices_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
 from carbon_core.notices import Notices
 from carbon_core.tracker.parts import Parts
-from carbon_core.tracker.tracker import Tracker
+from carbon_core.tracker.tracker import Tracker, harmless
 
 # CodeCarbon's order of its arguments, for those who pass them without names.
 _POSITIONAL = (
@@ -75,6 +75,16 @@ class EmissionsTracker(Tracker):
             first_phase=self._first_phase,
             offline=self._offline,
         )
+
+    @harmless
+    def get_detected_hardware(self) -> dict[str, Any]:
+        """Return the hardware that a run would measure, whether or not one is running.
+
+        Returns:
+            CodeCarbon's keys: ``ram_total_size`` (GB), ``cpu_count``, ``cpu_physical_count``,
+            ``cpu_model``, ``gpu_count``, ``gpu_model`` and ``gpu_ids`` (the setting).
+        """
+        return detected_hardware(self.settings, sources.process_environment())
 
 
 class OfflineEmissionsTracker(EmissionsTracker):

@@ -150,14 +150,13 @@ def gpu_list() -> Kind:
     )
 
 
-def uuid_text() -> Kind:
-    """A UUID, kept as written."""
+def identifier() -> Kind:
+    """A UUID, or any other text, kept as written."""
 
     def parse(value: Any) -> str:
-        uuid.UUID(str(value))
-        return str(value)
+        return str(value) if isinstance(value, uuid.UUID) else _filled(_parse_text(value))
 
-    return Kind("uuid", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c", parse)
+    return Kind("text", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c or a name", parse)
 
 
 def country_code() -> Kind:

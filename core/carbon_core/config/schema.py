@@ -258,7 +258,9 @@ class Settings:
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."
     )
     experiment_id: str | None = _key(
-        None, kinds.uuid_text(), "Experiment of the CodeCarbon API; kept in the CSV, too."
+        None,
+        kinds.identifier(),
+        "Experiment, kept in the CSV; for the CodeCarbon API its UUID there.",
     )
     # Services and other outputs
     experiment_name: str = _key(

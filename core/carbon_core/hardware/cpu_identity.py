@@ -104,6 +104,11 @@ def identify(cpuinfo: str, *, sys_vendor: str = "", logical_cpus: int) -> CpuIde
     return CpuIdentity(name, _vendor(cpu), watts, match, note)
 
 
+def sockets_of(cpuinfo: str) -> int:
+    """Return the number of processor packages that a /proc/cpuinfo describes, at least 1."""
+    return _read(cpuinfo).sockets
+
+
 def normalise(brand: str) -> str:
     """Return a processor's brand string as cpu_tdp.csv spells it."""
     # Marks go first: NFKC would make the letters TM of the trade mark sign.

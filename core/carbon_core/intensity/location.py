@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from carbon_core.intensity import cloud, tables, time_zone, zones
+from carbon_core.intensity.cloud import CloudRegion
 from carbon_core.records import Intensity
 
 Scope = Literal["lifecycle", "direct"]
@@ -73,8 +74,41 @@ class Place:
 
     @property
     def likely_iso3(self) -> str:
-        """Three-letter code of the country, even if only guessed, or an empty string."""
-        return self.iso3 or tables.iso3_of(self.guessed_country or "") or ""
+        """Three-letter code of the country, even if only guessed; an empty string if unknown.
+
+        A known cloud region overrides the country setting, as it does for the intensity, unless a
+        region of that country is set.
+        """
+        if self._locating_cloud is not None:
+            return tables.iso3_of(self._locating_cloud.iso2) or ""
+        if self.country is not None:
+            return self.iso3 or ""
+        by_zone = zones.iso3_of(self.zone) if self.zone else None
+        return by_zone or tables.iso3_of(self.guessed_country or "") or ""
+
+    @property
+    def region_name(self) -> str:
+        """State or province as CodeCarbon writes it; an empty string if unknown.
+
+        The setting in lower case, or the name of the state or province of the cloud region.
+        """
+        if self._locating_cloud is None:
+            return (self.region or "").lower()
+        subdivision = self._locating_cloud.subdivision
+        return tables.region_name(self.likely_iso3, subdivision) if subdivision else ""
+
+    @property
+    def _locating_cloud(self) -> CloudRegion | None:
+        """The cloud region, where it is known and no known region of a country is set."""
+        known = self.region and tables.region_code(self.iso3 or "", self.region)
+        return None if known else self.cloud
+
+    @property
+    def cloud_names(self) -> tuple[str, str]:
+        """Cloud provider and region: by the tables' names where known, else as set."""
+        if self.cloud is not None:
+            return self.cloud.provider, self.cloud.name
+        return self.cloud_provider or "", self.cloud_region or ""
 
     @cached_property
     def live_zone(self) -> str | None:

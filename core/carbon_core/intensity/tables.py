@@ -111,6 +111,12 @@ def region_code(iso3: str, region: str) -> str | None:
     return row["code"] if row else None
 
 
+def region_name(iso3: str, region: str) -> str:
+    """Return the name of a region as `region` finds it; an empty string if unknown."""
+    row = _region(iso3, region)
+    return row["name"] if row else ""
+
+
 def _region(iso3: str, region: str) -> dict[str, str] | None:
     wanted = _OTHER_NAMES.get(_fold(region), _fold(region))
     code = iso3.strip().upper()
@@ -122,6 +128,12 @@ def known_countries() -> dict[str, str]:
     """Return the names of all countries that `country` accepts, by ISO alpha-3 code."""
     tables = (*rows("grid_country"), *rows("grid_absent"))
     return {row["iso3"]: row["name"] for row in tables if len(row["iso3"]) == 3}
+
+
+def country_name(iso3: str) -> str:
+    """Return the name of a country by its alpha-3 code in capitals; an empty string if unknown."""
+    row = _find("grid_country", "iso3", iso3) or _find("grid_absent", "iso3", iso3)
+    return row["name"] if row and len(iso3) == 3 else ""
 
 
 def iso3_of(iso2: str) -> str | None:

@@ -58,6 +58,13 @@ def zone_of(subdivision: str) -> str | None:
     return None
 
 
+def iso3_of(key: str) -> str | None:
+    """Return the alpha-3 code of the country of a zone, by its key in any case, or None."""
+    wanted = key.strip().upper()
+    found = (row["iso3"] for row in rows("odbl/em_zone") if row["zone_key"] == wanted)
+    return next(found, None) or None
+
+
 def known_zones() -> set[str]:
     """Return the keys of all zones that have a figure."""
     return {row["zone_key"] for row in rows("odbl/em_zone")}

@@ -62,6 +62,7 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
     """
     run, load = report.run, report.utilization
     ended = report.ended_at[:19].replace("T", " ")
+    on_cloud = bool(run.cloud_provider or run.cloud_region)
     measure = {
         "measurementMethod": "carbon-callbacks",
         "version": run.package_version,
@@ -81,8 +82,12 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
         "measures": [measure],
         "system": {"os": run.os},
         "software": {"language": "python", "version": run.python_version},
-        "infrastructure": {"infraType": "onPremise", "components": _components(report)},
-        "environment": {"country": run.country_name},
+        "infrastructure": {
+            "infraType": "publicCloud" if on_cloud else "onPremise",
+            "cloudProvider": run.cloud_provider or None,
+            "components": _components(report),
+        },
+        "environment": {"country": run.country_name or None},
     }
     merged: dict[str, Any] = _known(_merged(filled, metadata))
     return merged

@@ -39,15 +39,24 @@ def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[s
     """
     sources = dict.fromkeys(one["source"] for one in data["intensities"])
     version = data["run"]["package_version"]
-    known = any(one["kind"] != "world" for one in data["intensities"])
     entry = {
         "emissions": round(data["training"]["emissions_kg"] * GRAMS_PER_KG, _DECIMALS),
         "source": "; ".join([f"carbon-callbacks {version}", *sources]),
         "training_type": training_type,
-        "geographical_location": data["run"]["country_name"] if known else "",
+        "geographical_location": _location(data),
         "hardware_used": _hardware(data["host"]),
     }
     return {key: value for key, value in entry.items() if value != ""}
+
+
+def _location(data: Mapping[str, Any]) -> str:
+    """Return the place of the intensity of most of the energy; an empty string for the world."""
+    known = [one for one in data["intensities"] if one["kind"] != "world"]
+    if not known:
+        return ""
+    most = max(known, key=lambda one: one["energy_kwh"])
+    place = data["run"]["country_name"] if most["kind"] == "user" else most["place"]
+    return str(place)
 
 
 def _hardware(host: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 submit_update() ──▶ waiting ──▶ open (once) ──▶ update(report, delta) ──▶ accepted += delta
 └── raises: told once, left alone for a while, tried again
+submit_flush() does the same with the method for flushes, if the output has one
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,7 @@ class Delivery:
         confirm: Told what has been accepted, so that `carbon-callbacks resend` can send the rest; None
             where a later day's totals would be of no use.
         before: What it had accepted earlier.
+        flush: Called with the totals when the user flushes; None for the output's ``update``.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Delivery:
         warn: Callable[[str], None],
         confirm: Callable[[Delivered], None] | None = None,
         before: Delivered | None = None,
+        flush: Callable[[Report, Amounts], Amounts | None] | None = None,
     ) -> None:
+        self._flush = flush
         self.name = name
         self._output = output
         self._warn = warn
@@ -67,17 +72,44 @@ class Delivery:
         if idle:
             submit(self.update)
 
+    def submit_flush(
+        self, report: Report, submit: Callable[[Callable[[], object]], object]
+    ) -> None:
+        """Deliver the totals because the user flushes: each flush is delivered on its own.
+
+        Args:
+            report: The totals so far.
+            submit: Runs a job on another thread.
+        """
+        if self._flush is None:
+            self.submit_update(report, submit)
+        else:
+            submit(functools.partial(self._flush_now, report, self._flush))
+
+    def _flush_now(
+        self, report: Report, flush: Callable[[Report, Amounts], Amounts | None]
+    ) -> None:
+        if not self._over and self._patience.may_ask():
+            self._tell(report, flush)
+
     def update(self) -> None:
         """Tell the output the totals that wait for it, unless it is left alone after a failure."""
         report, self._waiting = self._waiting, None
         if report is not None and not self._over and self._patience.may_ask():
             self._tell(report, self._output.update)
 
-    def close(self, report: Report) -> None:
-        """Tell the output the final totals, unless `give_up` came first or it asked for patience."""
+    def close(self, report: Report, *, update_due: bool = False) -> None:
+        """Tell the output the final totals, unless `give_up` came first or it asked for patience.
+
+        Args:
+            report: The final totals.
+            update_due: Whether the last reading is one that is delivered on the way, too.
+        """
         if self._over:
             return
         self._over = True
+        if update_due and self._patience.may_ask():
+            self._tell(report, self._output.update)
         if self._patience.may_ask(insist=True):
             self._tell(report, self._output.close)
 

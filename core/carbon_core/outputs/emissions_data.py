@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,12 @@ class EmissionsData:
 
     Units are CodeCarbon's: ``duration`` s, ``emissions`` kg, ``emissions_rate`` kg/s, powers W,
     energies kWh, ``water_consumed`` L, memory GB. Energies and powers include PUE. What is not known
-    is None, which the file shows as an empty cell.
+    is None, which the file shows as an empty cell; without a GPU, `gpu_utilization_percent` is 0.
+
+    Attributes:
+        intensity_place: Not a column. Place of the intensity that applies to most of the energy, which
+            may be a part of the country, or ``world``.
+        provenance: Not a column. Intervals and grades of the totals.
     """
 
     timestamp: str
@@ -35,9 +41,9 @@ class EmissionsData:
     ram_energy: float
     energy_consumed: float
     water_consumed: float
-    country_name: str
-    country_iso_code: str
-    region: str
+    country_name: str | None
+    country_iso_code: str | None
+    region: str | None
     cloud_provider: str
     cloud_region: str
     os: str
@@ -58,7 +64,7 @@ class EmissionsData:
     on_cloud: str
     pue: float
     wue: float
-    # Not a column: how sure the figures are.
+    intensity_place: str = field(default="", compare=False)
     provenance: Provenance | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -66,8 +72,13 @@ class EmissionsData:
         """The 38 columns by name, in order."""
         return {name: getattr(self, name) for name in COLUMNS}
 
+    def toJSON(self) -> str:  # noqa: N802 - CodeCarbon's name for it
+        """Return the 38 columns as JSON: sorted, and indented by four, as CodeCarbon's are."""
+        return json.dumps(self.values, sort_keys=True, indent=4)
 
-COLUMNS = tuple(f.name for f in fields(EmissionsData) if f.name != "provenance")
+
+_NOT_COLUMNS = frozenset({"intensity_place", "provenance"})
+COLUMNS = tuple(f.name for f in fields(EmissionsData) if f.name not in _NOT_COLUMNS)
 _NOT_OF_TASKS = frozenset({"experiment_id", "pue", "wue"})
 
 
@@ -92,29 +103,31 @@ def emissions_data(report: Report) -> EmissionsData:
         ram_energy=report.component_kwh("ram"),
         energy_consumed=report.energy_kwh.value,
         water_consumed=report.water_l,
-        country_name=run.country_name,
-        country_iso_code=run.country_iso_code,
-        region=run.region,
-        cloud_provider="",
-        cloud_region="",
+        country_name=run.country_name or None,
+        country_iso_code=run.country_iso_code or None,
+        region=run.region or None,
+        cloud_provider=run.cloud_provider,
+        cloud_region=run.cloud_region,
         os=run.os,
         python_version=run.python_version,
         codecarbon_version=f"carbon-callbacks {run.package_version}",
         cpu_count=host.cpu_count,
         cpu_model=host.cpu_model,
         gpu_count=len(host.gpu_models),
-        gpu_model=_counted(host.gpu_models),
+        gpu_model=counted(host.gpu_models),
         longitude=None,
         latitude=None,
         ram_total_size=host.ram_total_gb,
         tracking_mode=run.tracking_mode,
         cpu_utilization_percent=load.cpu_percent,
-        gpu_utilization_percent=load.gpu_percent,
+        # CodeCarbon writes 0 without a GPU, and scripts compare it with numbers.
+        gpu_utilization_percent=load.gpu_percent if host.gpu_models else 0.0,
         ram_utilization_percent=load.ram_percent,
         ram_used_gb=load.ram_used_gb,
-        on_cloud="N",
+        on_cloud="Y" if run.cloud_provider or run.cloud_region else "N",
         pue=run.pue,
         wue=run.wue,
+        intensity_place=report.place,
         provenance=report.provenance,
     )
 
@@ -175,5 +188,6 @@ def task_data(name: str, report: Report) -> TaskEmissionsData:
     return TaskEmissionsData(name, emissions_data(report))
 
 
-def _counted(models: tuple[str, ...]) -> str:
+def counted(models: tuple[str, ...]) -> str:
+    """Return names with their numbers, such as ``2 x A100, 1 x T4``."""
     return ", ".join(f"{models.count(model)} x {model}" for model in dict.fromkeys(models))

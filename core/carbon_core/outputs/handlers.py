@@ -30,12 +30,17 @@ class CodeCarbonHandler:
         """Call ``live_out``."""
         return self._out("live_out", report, delta)
 
-    def close(self, report: Report, delta: Amounts) -> Amounts | None:
-        """Call ``out``, ``task_out`` for the tasks if there were any, and ``exit``."""
-        self._out("out", report, delta)
+    def flush(self, report: Report, delta: Amounts) -> Amounts | None:
+        """Call ``out``, and ``task_out`` for the tasks that have ended, if any."""
+        accepted = self._out("out", report, delta)
         tasks = [task_data(name, task) for name, task in report.tasks]
         if tasks and hasattr(self._handler, "task_out"):
             self._handler.task_out(tasks, self._experiment_name)
+        return accepted
+
+    def close(self, report: Report, delta: Amounts) -> Amounts | None:
+        """Call what a flush calls, and ``exit``."""
+        self.flush(report, delta)
         if hasattr(self._handler, "exit"):
             self._handler.exit()
         return None

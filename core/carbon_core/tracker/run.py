@@ -71,6 +71,8 @@ class Run:
         self._outputs: Sequence[FileOutput] = ()
         self._deliveries: Sequence[Delivery] = ()
         self._beats = 0
+        # Whether a reading that outputs get on the way came while the run was closing.
+        self._update_due = False
         self._marginal: Marginal | None = None
         self._tasks: list[tuple[str, Report]] = []
         # What this run continues, as the user's thread was told and as the files' thread found it.
@@ -216,7 +218,8 @@ class Run:
         """Take a reading and have the results saved so far; does not wait for the files."""
         report = self.report(self.snapshot())
         self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
-        self._deliver(report)
+        for delivery in self._deliveries:
+            delivery.submit_flush(report, self._reporter.network.submit)
         return report
 
     def close(self, status: str) -> Report | None:
@@ -272,10 +275,15 @@ class Run:
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._reporter.network.submit(self._ask_price)
+        # Readings are counted from the start on, as CodeCarbon counts them for its handlers.
+        if self._beats and every and (self._beats + 1) % every == 0:
             self._deliver(report)
         self._beats += 1
 
     def _deliver(self, report: Report) -> None:
+        if self._closed:
+            self._update_due = True  # with the final totals, a moment later
+            return
         for delivery in self._deliveries:
             delivery.submit_update(report, self._reporter.network.submit)
 
@@ -393,7 +401,7 @@ class Run:
         drawn = replace(report, moments=self._sampler.recorder.take())
         self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
         for delivery in self._deliveries:
-            network.submit(functools.partial(delivery.close, report))
+            network.submit(functools.partial(delivery.close, report, update_due=self._update_due))
         if not network.close(self._left_s(deadline_ns) * _SHARE):
             self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))

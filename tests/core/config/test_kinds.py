@@ -120,12 +120,13 @@ def test_what_is_no_gpu_list(written: object) -> None:
     assert_refused(kinds.gpu_list(), written)
 
 
-def test_uuids_are_kept_as_written() -> None:
+def test_identifiers_are_kept_as_written() -> None:
     text = "235B1DA5-aaaa-aaaa-aaaa-893681599d2c"
-    assert kinds.uuid_text().parse(text) == text
-    assert kinds.uuid_text().parse(uuid.UUID(text)) == text.lower()
-    for value in ("not-a-uuid", "", 5):
-        assert_refused(kinds.uuid_text(), value)
+    assert kinds.identifier().parse(text) == text
+    assert kinds.identifier().parse(uuid.UUID(text)) == text.lower()
+    assert kinds.identifier().parse("test") == "test"
+    for value in ("", 5):
+        assert_refused(kinds.identifier(), value)
 
 
 def test_country_codes_in_any_case() -> None:

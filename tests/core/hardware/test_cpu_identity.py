@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carbon_core.data import rows
-from carbon_core.hardware.cpu_identity import W_PER_THREAD, identify, normalise
+from carbon_core.hardware.cpu_identity import W_PER_THREAD, identify, normalise, sockets_of
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "cpu_brand_examples.csv"
 
@@ -88,6 +88,12 @@ def test_normalised_names_are_in_the_table(brand: str, key: str) -> None:
 def test_one_digit_off_is_not_a_match() -> None:
     found = identify(x86("AMD EPYC 7764 64-Core Processor"), logical_cpus=4)
     assert found.match == "per thread"
+
+
+@pytest.mark.parametrize("sockets", [1, 2])
+def test_the_number_of_sockets(sockets: int) -> None:
+    assert sockets_of(x86("Intel(R) Xeon(R) Gold 6126", sockets=sockets)) == sockets
+    assert sockets_of("") == 1
 
 
 def test_sockets_count_on_bare_metal() -> None:

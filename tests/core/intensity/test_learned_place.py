@@ -101,11 +101,14 @@ def test_a_clouds_own_service_says_where_the_machine_is(
     metadata.answers = answer
     tracker, receipt = measured(tmp_path, geolocation="cloud")
     assert receipt["run"]["country_iso_code"] == country
+    row = tracker.final_emissions_data
+    assert row is not None
+    assert (row.on_cloud, row.cloud_provider, row.cloud_region) == ("Y", answer.__name__, place)
+    assert row.country_iso_code == country
     [price] = receipt["intensities"]
     assert place in price["note"]
     assert "metadata service" in price["note"]
     assert price["energy_kwh"] == pytest.approx(receipt["hardware_energy_kwh"]), "from the start on"
-    assert tracker.final_emissions_data is not None
     written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert not any(
         secret in written for secret in ("123456789012", "secret", "1234/zones", "t0ken")
@@ -295,7 +298,8 @@ def test_the_public_address_tells_the_country_where_the_user_allows_it(
     )
     url = f"{metadata.url}/geo.json"
     _, receipt = measured(tmp_path, geolocation="ip", geolocation_url=url)
-    assert (receipt["run"]["country_iso_code"], receipt["run"]["region"]) == ("CAN", "Quebec")
+    assert (receipt["run"]["country_iso_code"], receipt["run"]["region"]) == ("CAN", "quebec")
+    assert receipt["run"]["country_name"] == "Canada"
     assert "public address" in receipt["intensities"][0]["note"]
     written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert not any(secret in written for secret in ("45.5", "73.5", "192.0.2.7"))
@@ -312,4 +316,5 @@ def test_a_service_that_tells_no_country_is_said_once(
     tracker, _ = measured(tmp_path, log_level="warning", geolocation="ip", geolocation_url=url)
     assert caplog.text.count("the place is not learned") == 1
     assert tracker.final_emissions_data is not None
-    assert tracker.final_emissions_data.country_name == "world"
+    assert tracker.final_emissions_data.country_name is None
+    assert tracker.final_emissions_data.intensity_place == "world"

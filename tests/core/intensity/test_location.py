@@ -81,6 +81,73 @@ def test_a_zone_beats_everything_but_the_users_own_value() -> None:
     assert locate(Place(zone="DK-DK1", own_g_per_kwh=5.0)).intensity.kind == "user"
 
 
+@pytest.mark.parametrize(
+    ("place", "iso3", "region", "cloud"),
+    [
+        (Place(), "", "", ("", "")),
+        (Place("FRA"), "FRA", "", ("", "")),
+        (Place("fr"), "FRA", "", ("", "")),
+        (Place("USA", "California"), "USA", "california", ("", "")),
+        (Place("CAN", "Québec"), "CAN", "québec", ("", "")),
+        (Place("FRA", "Atlantis"), "FRA", "atlantis", ("", "")),
+        (Place("XXX"), "XXX", "", ("", "")),
+        (Place(zone="CA-QC"), "CAN", "", ("", "")),
+        (Place(zone="us-cal-ciso", time_zone="Europe/Paris"), "USA", "", ("", "")),
+        (Place("FRA", zone="DE"), "FRA", "", ("", "")),
+        (Place(zone="nowhere", time_zone="Europe/Paris"), "FRA", "", ("", "")),
+        (Place(own_g_per_kwh=5.0, time_zone="Europe/Paris"), "FRA", "", ("", "")),
+        (Place(cloud_provider="aws", cloud_region="eu-west-3"), "FRA", "", ("aws", "eu-west-3")),
+        (
+            Place(cloud_provider="gcp", cloud_region="us-east1"),
+            "USA",
+            "South Carolina",
+            ("gcp", "us-east1"),
+        ),
+        (
+            Place(cloud_provider="Microsoft", cloud_region="West Europe"),
+            "NLD",
+            "",
+            ("azure", "westeurope"),
+        ),
+        (
+            Place("FRA", cloud_provider="aws", cloud_region="us-east-1"),
+            "USA",
+            "Virginia",
+            ("aws", "us-east-1"),
+        ),
+        (
+            Place("CAN", "Alberta", cloud_provider="aws", cloud_region="us-east-1"),
+            "CAN",
+            "alberta",
+            ("aws", "us-east-1"),
+        ),
+        (
+            Place("FRA", "Atlantis", cloud_provider="aws", cloud_region="us-east-1"),
+            "USA",
+            "Virginia",
+            ("aws", "us-east-1"),
+        ),
+        (
+            Place("FRA", cloud_provider="other", cloud_region="x-1"),
+            "FRA",
+            "",
+            ("other", "x-1"),
+        ),
+        (Place("FRA", cloud_provider="aws"), "FRA", "", ("aws", "")),
+    ],
+)
+def test_what_the_results_say_about_a_place(
+    place: Place, iso3: str, region: str, cloud: tuple[str, str]
+) -> None:
+    assert (place.likely_iso3, place.region_name, place.cloud_names) == (iso3, region, cloud)
+
+
+def test_every_country_of_the_tables_has_a_name() -> None:
+    for iso3, name in tables.known_countries().items():
+        assert tables.country_name(iso3) == name
+    assert [tables.country_name(code) for code in ("", "XXX", "WORLD", "EU27")] == [""] * 4
+
+
 def test_a_zone_without_an_average_is_said_and_the_country_counts() -> None:
     found = locate(Place("FRA", zone="FR-XYZ"))
     assert found.intensity == tables.country("FRA")

@@ -166,6 +166,76 @@ def test_after_it_was_given_up_nothing_is_told() -> None:
     assert told.output.calls == []
 
 
+def flushed(told: Told, *kwhs: float) -> list[Any]:
+    """Return the jobs of flushes at these totals."""
+    jobs: list[Any] = []
+    for kwh in kwhs:
+        told.delivery.submit_flush(at(kwh), jobs.append)
+    return jobs
+
+
+def flushing(*answers: Any) -> tuple[Told, list[Amounts]]:
+    """Return a delivery to an output with a method for flushes, and the deltas that this one got."""
+    deltas: list[Amounts] = []
+
+    def flush(_: Any, delta: Amounts) -> Amounts | None:
+        deltas.append(delta)
+        return told.output._answer(delta)
+
+    told = Told(*answers, flush=flush)
+    return told, deltas
+
+
+def test_each_flush_is_delivered_on_its_own() -> None:
+    told, deltas = flushing()
+    for job in flushed(told, 1, 2, 4):
+        job()
+    steps = [at(1).amounts, *(at(b).amounts.minus(at(a).amounts) for a, b in ((1, 2), (2, 4)))]
+    assert deltas == [pytest.approx(step) for step in steps]
+    assert told.output.calls == ["open"]
+
+
+def test_without_a_method_for_flushes_they_are_updates_and_many_become_one() -> None:
+    told = Told()
+    (job,) = flushed(told, 1, 2)
+    job()
+    assert told.output.calls == ["open", "update"]
+    assert told.output.heard == pytest.approx(at(2).amounts)
+
+
+def test_what_a_flush_did_not_deliver_comes_with_the_next() -> None:
+    told, deltas = flushing("raise")
+    first, second = flushed(told, 1, 2)
+    first()
+    told.clock.advance(61)
+    second()
+    assert deltas[-1] == pytest.approx(at(2).amounts)
+    assert told.output.heard == pytest.approx(at(2).amounts)
+
+
+def test_a_flush_after_the_end_delivers_nothing() -> None:
+    told, deltas = flushing()
+    (job,) = flushed(told, 1)
+    told.delivery.close(at(1))
+    job()
+    assert deltas == []
+    assert told.output.calls == ["open", "close"]
+
+
+def test_an_update_that_is_due_at_the_end_comes_before_it_with_the_final_totals() -> None:
+    told = Told()
+    told.delivery.close(at(2), update_due=True)
+    assert told.output.calls == ["open", "update", "close"]
+    assert told.output.heard == pytest.approx(at(2).amounts)
+
+
+def test_an_update_that_fails_at_the_end_leaves_all_to_the_end() -> None:
+    told = Told("raise")
+    told.delivery.close(at(2), update_due=True)
+    assert told.output.calls == ["open", "update", "close"]
+    assert told.output.heard == pytest.approx(at(2).amounts)
+
+
 def test_what_it_had_accepted_before_is_not_told_again() -> None:
     before = Delivered("them", at(1).amounts, "theirs")
     told = Told(before=before)

@@ -148,6 +148,27 @@ def test_without_an_experiment_nothing_is_sent_and_the_argument_is_refused(place
         EmissionsTracker(save_to_api=True)
 
 
+def test_an_experiment_that_is_no_uuid_is_kept_in_the_row(place: Path) -> None:
+    with EmissionsTracker(experiment_id="test", log_level="error") as tracker:
+        pass
+    assert tracker.final_emissions_data.experiment_id == "test"
+    assert ",test," in Path("emissions.csv").read_text()
+
+
+def test_the_api_cannot_have_an_experiment_that_is_no_uuid(
+    place: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match="needs a UUID as experiment_id, got 'test'"):
+        EmissionsTracker(save_to_api=True, experiment_id="test")
+    config = f"save_to_api=true\napi_endpoint={server.url}\nexperiment_id=test\n"
+    Path(".codecarbon.config").write_text(f"[codecarbon]\n{config}")
+    with EmissionsTracker() as tracker:
+        pass
+    assert tracker.final_emissions is not None
+    assert server.asked == []
+    assert "needs a UUID as experiment_id" in caplog.text
+
+
 def test_without_an_experiment_a_file_only_warns(
     place: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -420,6 +441,71 @@ def test_an_object_of_codecarbon_s_kind_gets_deltas_that_add_up(place: Path) -> 
     assert [(task.task_name, task.duration > 0.3) for task in theirs.tasks] == [("load", True)]
 
 
+class Recording:
+    """An object of CodeCarbon's kind that notes each call with its length and that of the delta."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, float, float]] = []
+
+    def out(self, total: Any, delta: Any) -> None:
+        self.calls.append(("out", total.duration, delta.duration))
+
+    def live_out(self, total: Any, delta: Any) -> None:
+        self.calls.append(("live_out", total.duration, delta.duration))
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.calls]
+
+
+def test_a_flush_calls_out_with_what_came_since_the_last(place: Path) -> None:
+    theirs = Recording()
+    with EmissionsTracker(output_handlers=[theirs], log_level="error") as tracker:
+        for count in (1, 2):
+            tracker.flush()
+            assert eventually(lambda: len(theirs.calls) == count)  # noqa: B023
+    assert theirs.names == ["out", "out", "out"]
+    totals = [total for _, total, _ in theirs.calls]
+    deltas = [delta for _, _, delta in theirs.calls]
+    assert sum(deltas) == pytest.approx(totals[-1])
+    assert totals == sorted(totals)
+    assert totals[-1] == tracker.final_emissions_data.duration
+
+
+def test_a_flush_hands_over_the_tasks_that_have_ended(place: Path) -> None:
+    theirs = Theirs()
+    with EmissionsTracker(output_handlers=[theirs], log_level="error") as tracker:
+        tracker.start_task("load")
+        tracker.stop_task("load")
+        tracker.start_task("fit")
+        tracker.flush()
+        assert eventually(lambda: "task_out" in theirs.calls)
+        assert [task.task_name for task in theirs.tasks] == ["load"]
+        tracker.stop_task("fit")
+    assert theirs.calls == ["out", "task_out", "out", "task_out", "exit"]
+    assert [task.task_name for task in theirs.tasks] == ["load", "fit"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "names"), [(2, ["live_out", "out"]), (8, ["out"]), (-1, ["out"])]
+)
+def test_the_readings_at_start_and_stop_count_for_live_out(
+    place: Path, interval: int, names: list[str]
+) -> None:
+    theirs = Recording()
+    with EmissionsTracker(
+        output_handlers=[theirs],
+        measure_power_secs=999,
+        api_call_interval=interval,
+        log_level="error",
+    ) as tracker:
+        pass
+    assert theirs.names == names
+    durations = [total for _, total, _ in theirs.calls]
+    assert durations == [tracker.final_emissions_data.duration] * len(names)
+    assert [delta for _, _, delta in theirs.calls] == [durations[0], *[0.0] * (len(names) - 1)]
+
+
 # --- BoAmps ---
 
 
@@ -463,6 +549,18 @@ def test_what_the_user_says_counts_before_what_is_filled_in(make_report: MakeRep
     assert report["measures"][0]["measurementMethod"] == "wall meter"
     assert report["measures"][0]["powerConsumption"] == pytest.approx(6.0)
     assert "averageUtilizationGpu" not in report["measures"][0]
+
+
+def test_a_boamps_report_names_the_cloud_and_leaves_out_an_unknown_country(
+    make_report: MakeReport,
+) -> None:
+    on_cloud = boamps_report(make_report(cloud_provider="gcp", cloud_region="us-east1"), {})
+    assert on_cloud["infrastructure"]["infraType"] == "publicCloud"
+    assert on_cloud["infrastructure"]["cloudProvider"] == "gcp"
+    alone = boamps_report(make_report(country_name=""), {})
+    assert alone["infrastructure"]["infraType"] == "onPremise"
+    assert "cloudProvider" not in alone["infrastructure"]
+    assert alone["environment"] == {}
 
 
 def test_a_file_of_metadata_that_is_none_is_refused(place: Path) -> None:
