@@ -23,6 +23,7 @@ ALLOWED = {
     "added files/*/entry of ours *": "the same in a logger's file",
     "added logs/*/carbon/*": "Lightning: our metrics in an entry of the framework's loggers",
     "added files/*/carbon/*": "the same in a logger's file",
+    "added files/*:/carbon/*": "our curves in TensorBoard's file",
     "added metrics/callback/carbon/*": "Lightning: what EarlyStopping and ModelCheckpoint can monitor",
     "added metrics/logged/carbon/*": "Lightning: what its loggers get",
     "added files/*:/callbacks/EmissionsCallback{*": "our state in a checkpoint, to add up on resuming",

@@ -17,6 +17,7 @@ in what happens to the process around it (`upstream.process`). Each difference h
 
 import gc
 import os
+import re
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -166,7 +167,7 @@ class Way:
     @property
     def id(self) -> str:
         """Its name as part of a test's name."""
-        return self.name.replace(" ", "-")
+        return re.sub(r"\W+", "-", self.name)
 
 
 class Ways:
@@ -267,10 +268,11 @@ def observe(framework: Framework, way: Way, root: Path, *, measured: bool) -> di
         patch.setenv("CODECARBON_OUTPUT_DIR", str(directories["ours"]))
         patch.setenv("HOME", str(directories["home"]))
         patch.chdir(directories["cwd"])
-        place = Place(framework, directories["way"], measured)
-        seed_everything()
         framework.reset()
         gc.collect()
+        gc.freeze()  # what is there already need not be searched again
+        place = Place(framework, directories["way"], measured)
+        seed_everything()
         process = Process([*framework.loggers, "carbon_callbacks"], framework.classes)
         gc.disable()
         try:
@@ -279,7 +281,8 @@ def observe(framework: Framework, way: Way, root: Path, *, measured: bool) -> di
             seen, watched = place.seen, place.watched
             del place  # it holds our callbacks, to which Lightning ties the model
             alive = {name: one() is not None for name, one in watched.items()}
-            collected = gc.collect() and {name: one() is None for name, one in watched.items()}
+            gc.collect()
+            collected = {name: one() is None for name, one in watched.items()}
         finally:
             gc.enable()
         named: dict[str, str] = dict(flat(outcome))

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from upstream.harness import Framework, Log, Ways
+from upstream.harness import Framework, Ways
 
 WAYS = Ways()
 SAMPLES = 16
@@ -89,7 +88,7 @@ class Lightning(Framework):
         if path.suffix in (".ckpt", ".pt"):
             return torch.load(path, map_location="cpu", weights_only=False)
         if "tfevents" in path.name:
-            return Log(list(_scalars(path)))
+            return _scalars(path)
         return super().content(path)
 
     @cached_property
@@ -160,12 +159,16 @@ class Lightning(Framework):
         return SimpleNamespace(Model=Model, Recorder=Recorder)
 
 
-def _scalars(path: Any) -> Iterator[tuple[dict[str, Any], int]]:
+def _scalars(path: Any) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves of a file of TensorBoard: steps and values by tag."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
+    curves: dict[str, list[tuple[int, float]]] = {}
     for event in LegacyEventFileLoader(str(path)).Load():
         for value in event.summary.value:
-            yield {value.tag: value.simple_value}, event.step
+            curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    curves.pop("epoch", None)  # Lightning writes it beside each entry, so beside ours, too
+    return curves
 
 
 def trainer(place: Any, *callbacks: Any, first: bool = True, **options: Any) -> Any:
