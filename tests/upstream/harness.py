@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upstream.allowed import ALLOWED, is_ours
+from upstream.allowed import ALLOWED, is_ours, without_ours
 from upstream.plain import entries_of_csv, flat, normal
 from upstream.process import Process, seed_everything
 
@@ -159,10 +159,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of using a Trainer."""
+    """One way of using a Trainer.
+
+    Attributes:
+        name: Its name in the table.
+        run: The function, called with the place.
+        raises: Name of the exception's type that it ends with, also without the callback.
+    """
 
     name: str
     run: Callable[[Any], Any]
+    raises: str | None = None
 
     @property
     def id(self) -> str:
@@ -176,12 +183,14 @@ class Ways:
     def __init__(self) -> None:
         self._ways: dict[str, Way] = {}
 
-    def way(self, name: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-        """Add the decorated function to the table."""
+    def way(
+        self, name: str, *, raises: str | None = None
+    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+        """Add the decorated function to the table; see `Way`."""
 
         def add(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
             assert name not in self._ways, f"two ways are called {name!r}"
-            self._ways[name] = Way(name, function)
+            self._ways[name] = Way(name, function, raises)
             return function
 
         return add
@@ -224,6 +233,8 @@ def examine(framework: Framework, way: Way, root: Path) -> list[Difference]:
     only, is not due to the callback.
     """
     bare = observe(framework, way, root, measured=False)
+    raised = bare.get("raised/type")
+    assert raised == way.raises, f"the bare run raised {raised}: {bare.get('raised/text')}"
     found = compare(bare, observe(framework, way, root, measured=True))
     if not all(one.allowed for one in found):
         second = observe(framework, way, root, measured=False)
@@ -306,14 +317,14 @@ def _outcome(way: Way, place: Place) -> dict[str, Any]:
     except BaseException as error:
         if isinstance(error, pytest.skip.Exception):
             raise
-        return {
-            "raised": {
-                "type": type(error).__qualname__,
-                "text": normal(str(error)),
-                "same object": error is place.error,
-                "cause": repr(error.__cause__),
-            }
+        text, listed = without_ours(normal(str(error)))
+        raised = {
+            "type": type(error).__qualname__,
+            "text": text,
+            "same object": error is place.error,
+            "cause": repr(error.__cause__),
         }
+        return {"raised": raised, "metrics of ours listed in the exception": listed}
     finally:
         place.error.__traceback__ = place.error.__context__ = None
         place.monkeypatch.undo()

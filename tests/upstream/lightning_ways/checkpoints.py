@@ -80,7 +80,7 @@ def two_checkpoints(place):
     fit(place, first, second, enable_checkpointing=True)
 
 
-@WAYS.way("OnExceptionCheckpoint")
+@WAYS.way("OnExceptionCheckpoint", raises="Boom")
 def on_exception_checkpoint(place):
     kind = place.framework.callbacks.OnExceptionCheckpoint
     net = model(place)
@@ -90,13 +90,13 @@ def on_exception_checkpoint(place):
             raise place.error
 
     net.at = at
-    fit(place, kind(place.path), net=net)
+    fit(place, kind(place.path), net=net, enable_checkpointing=True)
 
 
-@WAYS.way("OnExceptionCheckpoint after ours raised nothing")
+@WAYS.way("OnExceptionCheckpoint where nothing raises")
 def on_exception_checkpoint_first(place):
     kind = place.framework.callbacks.OnExceptionCheckpoint
-    fit(place, kind(place.path), first=False)
+    fit(place, kind(place.path), first=False, enable_checkpointing=True)
 
 
 @WAYS.way("a checkpoint that is written by hand")
@@ -150,7 +150,7 @@ def early_stopping_on_training(place):
     return stops.stopped_epoch
 
 
-@WAYS.way("early stopping by a metric that is absent")
+@WAYS.way("early stopping by a metric that is absent", raises="RuntimeError")
 def early_stopping_on_absent(place):
     fit(place, place.framework.callbacks.EarlyStopping("absent"))
 
@@ -166,7 +166,7 @@ def early_stopping_nan(place):
     net.net[0].weight.data.fill_(float("nan"))
     stops = place.framework.callbacks.EarlyStopping("val_loss")
     fit(place, stops, net=net, max_epochs=4)
-    return stops.stopped_epoch, str(stops.stopping_reason_message if place.measured else "")[:0]
+    return stops.stopped_epoch
 
 
 def _by_energy(name, *, first=True, on_epoch=None, **options):
@@ -251,7 +251,8 @@ def resumed_from_bare(place):
 
 @WAYS.way("a training resumed without the callback from its checkpoint")
 def resumed_bare(place):
-    fit(place, ours=[], ckpt_path=_first_part(place), max_epochs=3)
+    path, again = _first_part(place), _checkpoint(place, filename="first")
+    fit(place, again, ours=[], ckpt_path=path, max_epochs=3, enable_checkpointing=True)
 
 
 @WAYS.way("a training resumed after an exception")
@@ -264,7 +265,7 @@ def resumed_after_exception(place):
             raise place.error
 
     net.at = at
-    made = trainer(place, kind(place.path, filename="failed"), max_epochs=2)
+    made = trainer(place, kind(place.path, filename="failed"), enable_checkpointing=True)
     try:
         made.fit(net, loader(shuffle=True), loader(8))
     except Boom as error:

@@ -32,18 +32,22 @@ def _raises_in(step, after=1, error=None):
     return way
 
 
-WAYS.way("an exception in training_step")(_raises_in("training_step"))
-WAYS.way("an exception in the first training_step")(_raises_in("training_step", 0))
-WAYS.way("an exception in the second epoch")(_raises_in("training_step", 5))
-WAYS.way("an exception in the sanity check")(_raises_in("validation_step", 0))
-WAYS.way("an exception in validation_step")(_raises_in("validation_step", 3))
-WAYS.way("KeyboardInterrupt in training_step")(_raises_in("training_step", error=KeyboardInterrupt))
-WAYS.way("KeyboardInterrupt in validation_step")(
+WAYS.way("an exception in training_step", raises="Boom")(_raises_in("training_step"))
+WAYS.way("an exception in the first training_step", raises="Boom")(_raises_in("training_step", 0))
+WAYS.way("an exception in the second epoch", raises="Boom")(_raises_in("training_step", 5))
+WAYS.way("an exception in the sanity check", raises="Boom")(_raises_in("validation_step", 0))
+WAYS.way("an exception in validation_step", raises="Boom")(_raises_in("validation_step", 3))
+WAYS.way("KeyboardInterrupt in training_step", raises="SystemExit")(
+    _raises_in("training_step", error=KeyboardInterrupt)
+)
+WAYS.way("KeyboardInterrupt in validation_step", raises="SystemExit")(
     _raises_in("validation_step", 3, KeyboardInterrupt)
 )
-WAYS.way("SystemExit in training_step")(_raises_in("training_step", error=lambda: SystemExit(3)))
+WAYS.way("SystemExit in training_step", raises="SystemExit")(
+    _raises_in("training_step", error=lambda: SystemExit(3))
+)
 WAYS.way("StopIteration in training_step")(_raises_in("training_step", error=StopIteration))
-WAYS.way("out of memory in training_step")(
+WAYS.way("out of memory in training_step", raises="OutOfMemoryError")(
     _raises_in("training_step", error=lambda: torch.OutOfMemoryError("CUDA out of memory"))
 )
 
@@ -65,7 +69,7 @@ def unprintable(place):
         return type(error)
 
 
-@WAYS.way("SIGTERM within a training")
+@WAYS.way("SIGTERM within a training", raises="SIGTERMException")
 def sigterm(place):
     net = model(place)
 
@@ -78,7 +82,7 @@ def sigterm(place):
     fit(place, net=net)
 
 
-@WAYS.way("an exception in a data set")
+@WAYS.way("an exception in a data set", raises="Boom")
 def exception_in_data(place):
     class Breaks(Samples):
         def __getitem__(self, index):
@@ -105,12 +109,12 @@ def exception_in_worker(place):
 
 
 def _raises_in_hook(hook):
-    @WAYS.way(f"an exception in {hook} of the module")
+    @WAYS.way(f"an exception in {hook} of the module", raises="Boom")
     def way(place):
-        def raises(self, *_, **__):
+        def fails(self, *_, **__):
             raise place.error
 
-        fit(place, net=model(place, type("Raises", (), {hook: raises})))
+        fit(place, net=model(place, type("Raises", (), {hook: fails})))
 
 
 for _hook in (
@@ -126,18 +130,17 @@ for _hook in (
     "on_fit_end",
     "teardown",
     "on_after_backward",
-    "on_exception",
 ):
     _raises_in_hook(_hook)
 
 
 def _raises_in_callback(hook, where, *, first):
-    @WAYS.way(f"an exception in {hook} of a callback {where}")
+    @WAYS.way(f"an exception in {hook} of a callback {where}", raises="Boom")
     def way(place):
-        def raises(self, *_):
+        def fails(self, *_, **__):
             raise place.error
 
-        other = type("Raises", (place.framework.pl.Callback,), {hook: raises})()
+        other = type("Fails", (place.framework.pl.Callback,), {hook: fails})()
         fit(place, other, first=first)
 
 
@@ -147,7 +150,7 @@ for _hook in ("setup", "on_train_batch_end", "on_train_epoch_end", "on_train_end
 
 
 def _raises_on_exception(where, *, first):
-    @WAYS.way(f"a callback {where} that raises in on_exception")
+    @WAYS.way(f"a callback {where} that raises in on_exception", raises="ValueError")
     def way(place):
         class Hides(place.framework.pl.Callback):
             def on_exception(self, *_):
@@ -218,7 +221,7 @@ def trainer_after_failure(place):
 
 
 def _evaluation_raises(what, step):
-    @WAYS.way(f"an exception in {what}")
+    @WAYS.way(f"an exception in {what}", raises="Boom")
     def way(place):
         net = model(place)
 
@@ -239,7 +242,7 @@ _evaluation_raises("test", "test_step")
 _evaluation_raises("predict", "predict_step")
 
 
-@WAYS.way("a model that lacks training_step")
+@WAYS.way("a model that lacks training_step", raises="MisconfigurationException")
 def lacks_training_step(place):
     class Lacks(place.framework.pl.LightningModule):
         def forward(self, x):
@@ -248,7 +251,7 @@ def lacks_training_step(place):
     fit(place, net=Lacks())
 
 
-@WAYS.way("a learning rate that is no number")
+@WAYS.way("a learning rate that is infinite")
 def loss_is_nan(place):
     fit(place, net=model(place, lr=float("inf")))
 

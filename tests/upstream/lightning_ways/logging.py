@@ -64,7 +64,7 @@ def positional_logger(place):
     fit(place, logger=_logger(place, log_metrics=log_metrics))
 
 
-@WAYS.way("a logger that raises")
+@WAYS.way("a logger that raises", raises="Boom")
 def logger_raises(place):
     def log_metrics(self, metrics, step):
         raise place.error
@@ -72,7 +72,7 @@ def logger_raises(place):
     fit(place, logger=_logger(place, log_metrics=log_metrics))
 
 
-@WAYS.way("a logger that raises in finalize")
+@WAYS.way("a logger that raises in finalize", raises="Boom")
 def logger_raises_in_finalize(place):
     def finalize(self, status):
         raise place.error

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, WeightedRandomSampler
-from upstream.lightning_ways.trainers import WAYS, Samples, fit, loader, model
+from upstream.lightning_ways.trainers import OWN, WAYS, Samples, fit, loader, model
 
 
 @WAYS.way("max_epochs")
@@ -163,7 +163,7 @@ def reload_dataloaders(place):
             return loader(8)
 
     net = model(place, Loads)
-    fit(place, net=net, data=((), ()), reload_dataloaders_every_n_epochs=1)
+    fit(place, net=net, data=OWN, reload_dataloaders_every_n_epochs=1)
     return made
 
 
@@ -187,7 +187,7 @@ def data_module(place):
         def teardown(self, stage):
             called.append(f"teardown {stage}")
 
-    fit(place, data=(Data(), ()))
+    fit(place, data=Data())
     return called
 
 
@@ -272,9 +272,13 @@ def combined_loader_sequential(place):
     fit(place, net=model(place, Three), data=(loader(shuffle=True), validate))
 
 
-@WAYS.way("a list of batches instead of a loader")
-def list_of_batches(place):
-    fit(place, data=[torch.ones(4, 4), torch.zeros(2, 4), torch.ones(3, 4)])
+@WAYS.way("an iterable of batches instead of a loader")
+def iterable_of_batches(place):
+    class Batches:
+        def __iter__(self):
+            return iter([torch.ones(4, 4), torch.zeros(2, 4), torch.ones(3, 4)])
+
+    fit(place, data=Batches())
 
 
 class Pair(NamedTuple):
@@ -352,7 +356,11 @@ def batch_sampler(place):
 
 @WAYS.way("batches made by the data set")
 def batch_size_none(place):
-    fit(place, data=DataLoader(Samples(), batch_size=None))
+    class TakesSamples:
+        def loss(self, what, batch):
+            return super().loss(what, batch.reshape(-1, 4))
+
+    fit(place, net=model(place, TakesSamples), data=DataLoader(Samples(), batch_size=None))
 
 
 @WAYS.way("a data loader with a worker process")

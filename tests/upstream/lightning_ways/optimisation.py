@@ -1,7 +1,7 @@
 """Optimizers, schedules, averages, searches."""
 
 import torch
-from upstream.lightning_ways.trainers import SAMPLES, WAYS, fit, loader, model, record, trainer
+from upstream.lightning_ways.trainers import OWN, SAMPLES, WAYS, fit, loader, model, record, trainer
 
 
 def _net(place, configure, **attributes):
@@ -202,8 +202,8 @@ def _tuner(place):
 @WAYS.way("Tuner searches a learning rate, then fit")
 def tuner_lr_find(place):
     made, net = trainer(place), model(place)
-    data = loader(SAMPLES, shuffle=True)
-    found = _tuner(place)(made).lr_find(net, data, num_training=6, min_lr=1e-3, max_lr=0.1)
+    data = loader(96, shuffle=True)
+    found = _tuner(place)(made).lr_find(net, data, num_training=20, min_lr=1e-3, max_lr=0.1)
     fit(place, trainer=made, net=net)
     return found.suggestion(), net.lr, found.results
 
@@ -221,17 +221,17 @@ def tuner_batch_size(place):
 
     made, net = trainer(place), model(place, Sized)
     size = _tuner(place)(made).scale_batch_size(net, max_trials=2, steps_per_trial=1)
-    fit(place, trainer=made, net=net, data=((), ()))
+    fit(place, trainer=made, net=net, data=OWN)
     return size, net.batch_size
 
 
 @WAYS.way("LearningRateFinder")
 def learning_rate_finder(place):
     finder = place.framework.callbacks.LearningRateFinder(
-        min_lr=1e-3, max_lr=0.1, num_training_steps=6
+        min_lr=1e-3, max_lr=0.1, num_training_steps=20
     )
     net = model(place)
-    fit(place, finder, net=net)
+    fit(place, finder, net=net, data=loader(96, shuffle=True))
     return net.lr, finder.optimal_lr.results
 
 
@@ -248,7 +248,7 @@ def batch_size_finder(place):
 
     finder = place.framework.callbacks.BatchSizeFinder(max_trials=2, steps_per_trial=1)
     net = model(place, Sized)
-    fit(place, finder, net=net, data=((), ()))
+    fit(place, finder, net=net, data=OWN)
     return net.batch_size, finder.optimal_batch_size
 
 

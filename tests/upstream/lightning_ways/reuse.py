@@ -19,10 +19,10 @@ def _names(made):
 @WAYS.way("fit, validate, test and predict")
 def fit_and_evaluate(place):
     made = fit(place)
-    returned = []
+    net, returned = made.lightning_module, []
     for what in ("validate", "test"):
-        returned += [getattr(made, what)(dataloaders=loader(8), verbose=False), _names(made)]
-    returned += [made.predict(dataloaders=loader(8)), _names(made)]
+        returned += [getattr(made, what)(net, loader(8), verbose=False), _names(made)]
+    returned += [made.predict(net, loader(8)), _names(made)]
     return returned
 
 
@@ -59,7 +59,9 @@ def validate_before_fit(place):
 @WAYS.way("validate prints its table")
 def validate_verbose(place):
     made, net = trainer(place), model(place)
-    return made.validate(net, loader(8))
+    returned = made.validate(net, loader(8))
+    record(place, made, net)
+    return returned
 
 
 @WAYS.way("PredictionWriter")
@@ -69,7 +71,10 @@ def prediction_writer(place):
             torch.save(prediction, place.path / f"{batch_idx}.pt")
 
     made = trainer(place, Writes("batch"))
-    return made.predict(model(place), loader(8), return_predictions=False)
+    net = model(place)
+    returned = made.predict(net, loader(8), return_predictions=False)
+    record(place, made, net)
+    return returned
 
 
 @WAYS.way("two fits with one Trainer")
@@ -128,7 +133,7 @@ def _automatic(place):
 def automatic(place):
     _automatic(place)
     made = fit(place, ours=[])
-    return made.validate(dataloaders=loader(8), verbose=False)
+    return made.validate(made.lightning_module, loader(8), verbose=False)
 
 
 @WAYS.way("every Trainer, by the environment, and the callback in one of them")
@@ -307,7 +312,10 @@ def search(place):
 @WAYS.way("DDP with one process")
 def ddp(place):
     place.monkeypatch.setenv("MASTER_PORT", "0")
-    fit(place, strategy="ddp")
+    try:
+        fit(place, strategy="ddp")
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @WAYS.way("two of our callbacks")
@@ -357,6 +365,7 @@ def _cli(place, cli, defaults, arguments):
         def val_dataloader(self):
             return loader(8)
 
+    place.monkeypatch.setattr(sys, "argv", ["program"])
     net = type("Net", (place.framework.made.Model,), {})
     options = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.accelerator=cpu"]
     quiet = ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={place.path}"]

@@ -13,6 +13,7 @@ from upstream.harness import Framework, Ways
 
 WAYS = Ways()
 SAMPLES = 16
+OWN = object()
 torch.set_num_threads(1)
 
 
@@ -186,12 +187,12 @@ def trainer(place: Any, *callbacks: Any, first: bool = True, **options: Any) -> 
         "accelerator": "cpu",
         "devices": 1,
         "max_epochs": 2,
-        "log_every_n_steps": 1,
         "default_root_dir": place.path,
         "callbacks": both,
     }
     if not options.get("barebones"):
         defaults.update(
+            log_every_n_steps=1,
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
@@ -210,20 +211,32 @@ def model(place: Any, *bases: type, **arguments: Any) -> Any:
 def fit(place: Any, *callbacks: Any, net: Any = None, data: Any = None, **options: Any) -> Any:
     """Train; put what is to be compared into the place, also where it raises.
 
+    Args:
+        place: Where the way runs.
+        *callbacks: The way's own callbacks.
+        net: The model; a new one by default.
+        data: The loader to train with, or that and the one to validate with; `OWN` if the model has
+            loaders; a data module.
+        **options: Arguments of the Trainer (or a Trainer), and ``ckpt_path``.
+
     Returns:
         The Trainer.
     """
     ckpt_path = options.pop("ckpt_path", None)
     made = options.pop("trainer", None) or trainer(place, *callbacks, **options)
     net = model(place) if net is None else net
-    train, validate = data if isinstance(data, tuple) else (data, None)
+    if data is OWN:
+        given = {}
+    elif isinstance(data, place.framework.pl.LightningDataModule):
+        given = {"datamodule": data}
+    else:
+        train, validate = data if isinstance(data, tuple) else (data, None)
+        given = {
+            "train_dataloaders": loader(shuffle=True) if train is None else train,
+            "val_dataloaders": loader(8) if validate is None else validate,
+        }
     try:
-        made.fit(
-            net,
-            loader(shuffle=True) if train is None else train,
-            loader(8) if validate is None else validate,
-            ckpt_path=ckpt_path,
-        )
+        made.fit(net, ckpt_path=ckpt_path, **given)
     finally:
         record(place, made, net)
     return made
