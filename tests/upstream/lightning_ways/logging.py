@@ -1,6 +1,7 @@
 """Loggers, what modules log, and the callbacks that watch or show."""
 
 import torch
+from upstream.harness import Unavailable
 from upstream.lightning_ways.trainers import WAYS, fit, model, record, trainer
 
 
@@ -305,7 +306,12 @@ def tqdm_progress_bar(place):
 def rich_progress_bar(place):
     place.need("rich")
     bar = _shows(place.framework.callbacks.RichProgressBar)
-    fit(place, bar, enable_progress_bar=True)
+    try:
+        fit(place, bar, enable_progress_bar=True)
+    except IndexError as error:
+        if place.measured:
+            raise
+        raise Unavailable("this RichProgressBar does not work with this version of rich") from error
     return bar.shown
 
 

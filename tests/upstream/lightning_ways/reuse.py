@@ -318,6 +318,12 @@ def ddp(place):
         torch.distributed.destroy_process_group()
 
 
+@WAYS.way("DDP with two processes")
+def ddp_of_two(place):
+    place.monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    fit(place, strategy="ddp_fork", devices=2, logger=False)
+
+
 @WAYS.way("two of our callbacks")
 def two_of_ours(place):
     ours = [place.framework.new_callback(name=name) for name in "ab"] if place.measured else []
