@@ -82,28 +82,66 @@ ADAPTERS = {
 }
 
 
-def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
-    """Run one framework's tests where no other framework is installed."""
-    extra, packages, tests = ADAPTERS[name]
+def install_adapter(
+    session: nox.Session, name: str, group: str, *constraints: str
+) -> dict[str, str]:
+    """Install one framework and no other; return the environment variables of its tests."""
+    extra, packages, _ = ADAPTERS[name]
     session.install(GROUPS["frameworks"][0])
-    session.install(*GROUPS["test"], *packages, *constraints, "-e", f".[{extra}]")
-    env = {**OFFLINE, "KERAS_BACKEND": name.removeprefix("keras-")}
-    session.run(*PYTEST, f"tests/adapters/{tests}", *session.posargs, env=env)
+    session.install(*GROUPS[group], *packages, *constraints, "-e", f".[{extra}]")
+    return {**OFFLINE, "KERAS_BACKEND": name.removeprefix("keras-")}
+
+
+def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
+    """Run one framework's tests."""
+    env = install_adapter(session, name, "test", *constraints)
+    session.run(*PYTEST, f"tests/adapters/{ADAPTERS[name][2]}", *session.posargs, env=env)
+
+
+def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
+    """Compare one framework's trainings with and without the callback, and print the table."""
+    env = install_adapter(session, name, "upstream", *constraints)
+    tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ADAPTERS[name][2])]
+    session.run("pytest", "-q", "--show-capture=no", *tests, *session.posargs, env=env)
+
+
+def oldest(name: str) -> list[str]:
+    """Return the oldest versions that are promised for a framework, as requirements."""
+    promised = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+    return [one.replace(">=", "==") for one in promised[ADAPTERS[name][0]]]
+
+
+EVERY_ADAPTER = nox.parametrize("name", [nox.param(name, id=name) for name in ADAPTERS])
+# Keras' oldest version is tested with one backend.
+OLDEST_ADAPTERS = nox.parametrize("name", [nox.param(name, id=name) for name in list(ADAPTERS)[:4]])
 
 
 @nox.session
-@nox.parametrize("name", [nox.param(name, id=name) for name in ADAPTERS])
+@EVERY_ADAPTER
 def adapters(session: nox.Session, name: str) -> None:
     """Run each framework's tests alone, Keras' on each of its backends."""
     test_adapter(session, name)
 
 
 @nox.session
-@nox.parametrize("name", [nox.param(name, id=name) for name in list(ADAPTERS)[:4]])
+@OLDEST_ADAPTERS
 def minimums(session: nox.Session, name: str) -> None:
     """Run each framework's tests with the oldest version that is promised."""
-    promised = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
-    test_adapter(session, name, *(one.replace(">=", "==") for one in promised[ADAPTERS[name][0]]))
+    test_adapter(session, name, *oldest(name))
+
+
+@nox.session
+@EVERY_ADAPTER
+def upstream(session: nox.Session, name: str) -> None:
+    """Compare trainings with and without the callback, in every way of using a Trainer."""
+    test_upstream(session, name)
+
+
+@nox.session
+@OLDEST_ADAPTERS
+def upstream_minimums(session: nox.Session, name: str) -> None:
+    """Compare trainings with and without the callback in the oldest versions that are promised."""
+    test_upstream(session, name, *oldest(name))
 
 
 @nox.session(python=PYTHONS)
