@@ -9,7 +9,7 @@ from typing import Any
 
 def batch_sampler_of(loader: Any) -> Any:
     """Return torch's own sampler of batches, where a loader has one of known length; else None."""
-    batches = getattr(loader, "batch_sampler", None)
+    batches: Any = getattr(loader, "batch_sampler", None)
     # On several ranks, accelerate deals out the batches of the sampler within its own.
     batches = getattr(batches, "batch_sampler", batches)
     torch: Any = sys.modules.get("torch")
