@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Container
 from typing import Any, NoReturn, TypeVar
 
@@ -69,6 +70,15 @@ class LightningHooks(CallbackBase):
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()
+        self._rejecting: list[Any] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Wrap the hooks that do nothing, too: Fabric's arguments would be too few for them."""
+        super().__init_subclass__(**kwargs)
+        for name in dir(cls):
+            hook = getattr(cls, name)
+            if name.startswith("on_") and not hasattr(hook, "__wrapped__"):
+                setattr(cls, name, of_trainer(hook))
 
     @property
     def state_key(self) -> str:
@@ -128,11 +138,12 @@ class LightningHooks(CallbackBase):
         if self._training.may_stop and trainer.world_size == 1:
             self._stop_if_spent(trainer)
         metrics = self._training.metrics(self._progress(trainer), f"epoch {trainer.current_epoch}")
-        logged = self._training.selection.of(metrics)
-        for name, value in logged.items():
-            shown = self._prog_bar and name == "energy_kwh"
-            self._log(trainer, pl_module, PREFIX + name, value, prog_bar=shown)
-        self._monitor(trainer, pl_module, metrics, logged)
+        shown = self._training.selection.of(metrics)
+        for name, value in shown.items():
+            in_bar = self._prog_bar and name == "energy_kwh"
+            self._log(trainer, pl_module, PREFIX + name, value, prog_bar=in_bar)
+        self._monitor(trainer, pl_module, metrics, shown)
+        self._send(trainer, PREFIX, shown)
 
     @of_trainer
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -189,7 +200,7 @@ class LightningHooks(CallbackBase):
         kept = {
             key: value for key, value in self.__dict__.items() if key not in ("log", "log_dict")
         }
-        return {**kept, "_samples": SampleCount()}
+        return {**kept, "_samples": SampleCount(), "_rejecting": []}
 
     def _begin(self, trainer: Any, kind: str, *, resumes: bool = False) -> None:
         self._training.begin(
@@ -226,16 +237,36 @@ class LightningHooks(CallbackBase):
         """
         for name in MONITORED:
             value = metrics.get(name, 0.0)
-            self._log(trainer, pl_module, f"carbon_{name}", value, logger=False)
+            self._log(trainer, pl_module, f"carbon_{name}", value)
             if name not in logged:
-                self._log(trainer, pl_module, PREFIX + name, value, logger=False)
+                self._log(trainer, pl_module, PREFIX + name, value)
 
     def _log(self, trainer: Any, pl_module: Any, name: str, value: float, **options: Any) -> None:
+        """Log a value for monitors and the progress bar."""
         # All ranks log the same. Lightning recommends to reduce what is logged, for each metric in a
-        # warning; this pair of arguments does neither.
-        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), trainer.world_size > 1)
+        # warning; this pair of arguments does neither. Its size of a batch is of no importance, but
+        # Lightning would look for it in the batch.
+        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), _is_distributed())
+        if getattr(trainer, "barebones", False):
+            return
         with self._training.guard():
-            _framework_class(pl_module).log(pl_module, name, value, **options, **alike)
+            module_class = _framework_class(pl_module)
+            module_class.log(pl_module, name, value, logger=False, batch_size=1, **options, **alike)
+
+    def _send(self, trainer: Any, prefix: str, metrics: Figures) -> None:
+        """Log metrics in an entry of their own, so that a logger that rejects them harms no other."""
+        entry: Figures = {prefix + name: value for name, value in metrics.items()}
+        if trainer.state.fn == "fit":
+            entry["epoch"] = trainer.current_epoch
+        for logger in trainer.loggers if metrics else ():
+            if any(logger is one for one in self._rejecting):
+                continue
+            try:
+                logger.log_metrics(metrics=entry, step=logged_step(trainer))
+            except Exception as error:  # noqa: BLE001 - a logger's errors have no common class
+                self._rejecting.append(logger)
+                name = type(logger).__name__
+                self._training.tracker.complain(f"{name} rejected the energy: {error!r}")
 
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:
         self._close(trainer, status_of(exception) if exception is not None else "interrupted")
@@ -246,15 +277,19 @@ class LightningHooks(CallbackBase):
         self._training.end(status)
         # Evaluations must not continue the curves of the training.
         prefix = PREFIX if trainer.state.fn == "fit" else f"{PREFIX}{trainer.state.fn.value}/"
-        with self._training.guard():
-            totals = {prefix + k: value for k, value in self._training.final_metrics().items()}
-            for logger in trainer.loggers if totals else ():
-                logger.log_metrics(metrics=totals, step=logged_step(trainer))
+        self._send(trainer, prefix, self._training.final_metrics())
+        self._rejecting = []
 
 
 def _framework_class(module: Any) -> Any:
     """Return LightningModule of a module's package: the module's own `log` may want other arguments."""
     return next(cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
+
+
+def _is_distributed() -> bool:
+    """Whether Lightning recommends to reduce what is logged, as it does for a single process, too."""
+    distributed: Any = sys.modules["torch"].distributed
+    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 class StatefulHooks(LightningHooks):

@@ -6,9 +6,14 @@ import pytest
 pl = pytest.importorskip("lightning.pytorch")
 
 from adapters.lightning_contract import LightningContract, LightningWorld
+from adapters.lightning_ways import LightningWays
 
 import carbon_callbacks.lightning  # noqa: F401 - the world looks it up by name
 
 
 class TestLightning(LightningContract):
     world = LightningWorld("lightning", pl, pl.loggers)
+
+
+class TestLightningWays(LightningWays):
+    world = TestLightning.world

@@ -15,13 +15,14 @@ _OURS = re.compile(
 
 def is_ours(key: str) -> bool:
     """Whether a key of a log entry is one of the callback's metrics."""
-    return key.startswith("carbon/") or _OURS.search(key) is not None
+    return key.startswith(("carbon/", "carbon_")) or _OURS.search(key) is not None
 
 
 def without_ours(text: str) -> tuple[str, list[str]]:
     """Return a text without the names of our metrics that it lists, and those names."""
-    listed = re.findall(r"`(carbon/\w+)`", text)
-    return re.sub(r",? ?`carbon/\w+`", "", text), listed
+    listed = re.findall(r"`(carbon[/_]\w+)`", text)
+    # Without the commas of lists, too: the first name may be one of ours.
+    return " ".join(re.sub(r"`carbon[/_]\w+`|,(?= `)", "", text).split()), listed
 
 
 ALLOWED = {
@@ -31,10 +32,17 @@ ALLOWED = {
     "added files/*/carbon/*": "the same in a logger's file",
     "added files/*:/carbon/*": "our curves in TensorBoard's file",
     "added metrics/callback/carbon/*": "Lightning: what EarlyStopping and ModelCheckpoint can monitor",
+    "added metrics/callback/carbon_*": "the same under names without a slash, for checkpoints' names",
     "added metrics/logged/carbon/*": "Lightning: what its loggers get",
     "added metrics of ours listed in the exception/*": "Lightning lists what can be monitored",
     "added process/warnings/UserWarning: Be aware that when using `ckpt_path`*EmissionsCallback*": (
         "Lightning warns of each callback with a state that a resumed training lacks"
+    ),
+    "added process/logged/carbon_callbacks WARNING: *Logger rejected the energy: *": (
+        "a logger that raises when it gets our entry is named, once"
+    ),
+    "added process/logged/carbon_callbacks WARNING: EmissionsCallback needs a Trainer; with Fabric*": (
+        "refused with a line that says what to use"
     ),
     "added files/*:/callbacks/EmissionsCallback{*": "our state in a checkpoint, to add up on resuming",
 }

@@ -1,6 +1,7 @@
 """Loggers, what modules log, and the callbacks that watch or show."""
 
 import torch
+from upstream.allowed import is_ours
 from upstream.harness import Unavailable
 from upstream.lightning_ways.trainers import WAYS, fit, model, record, trainer
 
@@ -224,14 +225,14 @@ def reads_metrics(place):
             read.append(dict(self.trainer.callback_metrics))
 
         def on_train_end(self):
-            read.append({k: v for k, v in self.trainer.callback_metrics.items() if "/" not in k})
+            read.append({k: v for k, v in self.trainer.callback_metrics.items() if not is_ours(k)})
 
         def on_validation_epoch_end(self):
-            read.append(sorted(k for k in self.trainer.callback_metrics if "/" not in k))
+            read.append(sorted(k for k in self.trainer.callback_metrics if not is_ours(k)))
 
     fit(place, net=model(place, Reads))
     return [
-        {key: one[key] for key in one if "/" not in key} if isinstance(one, dict) else one
+        {key: one[key] for key in one if not is_ours(key)} if isinstance(one, dict) else one
         for one in read
     ]
 
