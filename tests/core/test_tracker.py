@@ -16,6 +16,10 @@ from carbon_core.testing import FakeClock, FakeMeter, fake_device
 from carbon_core.tracker.parts import Parts
 
 
+# What `optuna.TrialPruned` looks like from outside.
+TrialPruned = type("TrialPruned", (Exception,), {"__module__": "optuna.exceptions"})
+
+
 def kwh(joules: float) -> float:
     return joules / JOULES_PER_KWH
 
@@ -115,6 +119,9 @@ def test_a_second_run_counts_from_nothing() -> None:
         (ValueError(), "failed"),
         (KeyboardInterrupt(), "interrupted"),
         (SystemExit(), "interrupted"),
+        (TrialPruned(), "pruned"),
+        (type("Own", (TrialPruned,), {})(), "pruned"),
+        (type("TrialPruned", (Exception,), {"__module__": "somewhere.else"})(), "failed"),
     ],
 )
 def test_a_block_ends_the_run_with_its_status(error: BaseException | None, status: str) -> None:

@@ -223,7 +223,7 @@ class Run:
         """End the run, save it and return its report. Only the first call does anything.
 
         Args:
-            status: ``completed``, ``failed`` or ``interrupted``.
+            status: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
             The report; None in a forked child, and within the very call that is closing the run.
