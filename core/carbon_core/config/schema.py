@@ -249,6 +249,12 @@ class Settings:
     journal: bool = _key(
         True, kinds.boolean(), "Keep a journal, from which a killed run is recovered."
     )
+    min_duration_s: float = _key(
+        0.0,
+        kinds.number(least=0, unit="seconds"),
+        "A shorter run leaves no file, reaches no output and prints no result; its report is returned. "
+        "For test suites.",
+    )
     log_level: str | int = _key("INFO", kinds.log_level(), "Least severe lines to show.")
     logger_preamble: str = _key("", kinds.text(), "Put before each line.")
     shutdown_timeout_s: float = _key(

@@ -71,6 +71,9 @@ class Run:
         self._outputs: Sequence[FileOutput] = ()
         self._deliveries: Sequence[Delivery] = ()
         self._beats = 0
+        # Re-entrant as `_closing` is; flush() opens outputs on the user's thread, a heartbeat elsewhere.
+        self._opening = threading.RLock()
+        self._outputs_open = False
         self._marginal: Marginal | None = None
         self._tasks: list[tuple[str, Report]] = []
         # What this run continues, as the user's thread was told and as the files' thread found it.
@@ -215,8 +218,9 @@ class Run:
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
         report = self.report(self.snapshot())
-        self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
-        self._deliver(report)
+        if self._opened_outputs(report):
+            self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
+            self._deliver(report)
         return report
 
     def close(self, status: str) -> Report | None:
@@ -247,12 +251,24 @@ class Run:
                 self._outputs = self._deliveries = ()
                 self._parts = replace(self._parts, live=None, marginal=None, learn_place=None)
             self._ask_for_the_place()
-        self.notices.tell(self._greeting())
-        report = self.report()
-        self._submit(*(functools.partial(output.open, report) for output in self._outputs))
+        self._opened_outputs(self.report())
         # Opening has recovered what killed runs left.
         self._submit(self._find_tails)
         return self._detection.meters
+
+    def _opened_outputs(self, report: Report) -> bool:
+        """Open the outputs once the run has lasted `min_duration_s`; return whether they are open.
+
+        A shorter run never opens them, so nothing has to be removed again: no directory, no lock.
+        """
+        if report.duration_s < self._parts.min_duration_s:
+            return False
+        with self._opening:
+            if not self._outputs_open:
+                self._outputs_open = True
+                self.notices.tell(self._greeting())
+                self._submit(*(functools.partial(output.open, report) for output in self._outputs))
+        return True
 
     def _greeting(self) -> str:
         devices = [device for meter in self._detection.meters for device in meter.devices]
@@ -266,13 +282,17 @@ class Run:
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._hours.note(self._parts.clock.now(), snapshot.joules)
         self._look_at_loads()
-        report = replace(self.report(snapshot), moments=self._sampler.recorder.take())
+        report = self.report(snapshot)
         self.look_at_budget(report)
-        self._submit(*(functools.partial(output.update, report) for output in self._outputs))
+        opened = self._opened_outputs(report)
+        if opened:
+            drawn = replace(report, moments=self._sampler.recorder.take())
+            self._submit(*(functools.partial(output.update, drawn) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._reporter.network.submit(self._ask_price)
-            self._deliver(report)
+            if opened:
+                self._deliver(report)
         self._beats += 1
 
     def _deliver(self, report: Report) -> None:
@@ -390,23 +410,26 @@ class Run:
         if self._asked_the_past and not _on_a_thread_of_ours():
             self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
-        drawn = replace(report, moments=self._sampler.recorder.take())
-        self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
-        for delivery in self._deliveries:
-            network.submit(functools.partial(delivery.close, report))
+        opened = self._opened_outputs(report)
+        if opened:
+            drawn = replace(report, moments=self._sampler.recorder.take())
+            self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
+            for delivery in self._deliveries:
+                network.submit(functools.partial(delivery.close, report))
         if not network.close(self._left_s(deadline_ns) * _SHARE):
             self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))
         if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
-        self.notices.tell(report.summary())
+        if opened:
+            self.notices.tell(report.summary())
         return report
 
     def _give_up(self) -> None:
-        """Let nothing be sent once the run is over; the journal knows what was not."""
+        """Stop sending once the run is over; the journal holds what was not delivered."""
         for delivery in self._deliveries:
             delivery.give_up()
-        if self._deliveries:
+        if self._deliveries and self._outputs_open:
             names = ", ".join(delivery.name for delivery in self._deliveries)
             self.notices.warn(f"no answer in time: {names} may not have been told the whole run")
 
