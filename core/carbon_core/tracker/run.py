@@ -22,6 +22,7 @@ from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
 from carbon_core.lineage import merged
+from carbon_core.notices import printable
 from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
@@ -29,6 +30,7 @@ from carbon_core.report import Phase, Report
 from carbon_core.reporter import Reporter
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.tracker.parts import Parts
+from carbon_core.tracker.run_lines import of_process
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
@@ -266,7 +268,7 @@ class Run:
         with self._opening:
             if not self._outputs_open:
                 self._outputs_open = True
-                self.notices.tell(self._greeting())
+                self._announce("greeting", self._greeting())
                 self._submit(*(functools.partial(output.open, report) for output in self._outputs))
         return True
 
@@ -319,7 +321,12 @@ class Run:
             return
         self._parts = learned
         self._curve = PriceCurve(learned.assumed, pue=learned.facts.pue)
-        self.notices.tell(f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
+        self._announce("place", f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
+
+    def _announce(self, kind: str, text: str) -> None:
+        """Show a line, unless the previous run of this process showed the same."""
+        line = self.notices.preamble + printable(text)
+        self.notices.tell(text, lambda: of_process().unless_repeated(kind, line))
 
     def _ask_price(self, *, insist: bool = False) -> bool:
         """Price what was drawn since the last look-up; tell whether the source said with what."""
@@ -422,7 +429,8 @@ class Run:
         if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
         if opened:
-            self.notices.tell(report.summary())
+            preamble, t_ns = self.notices.preamble, self._parts.clock.monotonic_ns()
+            self.notices.tell(report.summary(), lambda: of_process().at_end(report, preamble, t_ns))
         return report
 
     def _give_up(self) -> None:
