@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from carbon_callbacks._lightning_trainer import fraction_done, progress_of
 from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.training import Training
 from carbon_callbacks._training.watching import Watching
-from carbon_core import status_of
+from carbon_core import status_of, with_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -16,6 +17,7 @@ PREFIX = "carbon/"
 MONITORED = ("energy_kwh", "emissions_kg", "epoch_energy_kwh", "epoch_emissions_kg")
 
 
+@with_settings(Training)
 class LightningHooks(Watching):
     """Measures what `Trainer` does, and logs it.
 

@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 
 from carbon_callbacks._training.improvement import ENERGY_PER_IMPROVEMENT
 from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.training import Training
 from carbon_callbacks._training.watching import Watching
+from carbon_core import with_settings
 
 try:
     from keras.callbacks import Callback
@@ -19,6 +21,7 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 
+@with_settings(Training)
 class EmissionsCallback(Watching, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 

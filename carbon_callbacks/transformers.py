@@ -7,6 +7,8 @@ from typing import Any
 
 from carbon_callbacks._hf_trainer import TrainerKnown
 from carbon_callbacks._training.metrics import Progress
+from carbon_callbacks._training.training import Training
+from carbon_core import with_settings
 
 try:
     from transformers import TrainerCallback
@@ -19,6 +21,7 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 
+@with_settings(Training)
 class EmissionsCallback(TrainerKnown, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, `evaluate` and `predict`, and adds what they took to their logs.
 

@@ -16,7 +16,10 @@ from carbon_core.tracker import run, tracker
 # Keras picks its backend when it is first imported, by whichever test module that is.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 pytest.register_assert_rewrite(
-    "adapters.contract", "adapters.contract_without_end", "adapters.lightning_contract"
+    "adapters.contract",
+    "adapters.contract_without_end",
+    "adapters.lightning_cli_contract",
+    "adapters.lightning_contract",
 )
 
 WATTS = 100.0

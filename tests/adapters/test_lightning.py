@@ -5,6 +5,7 @@ import pytest
 
 pl = pytest.importorskip("lightning.pytorch")
 
+from adapters.lightning_cli_contract import LightningCliContract
 from adapters.lightning_contract import LightningContract, LightningWorld
 
 import carbon_callbacks.lightning  # noqa: F401 - the world looks it up by name
@@ -12,3 +13,8 @@ import carbon_callbacks.lightning  # noqa: F401 - the world looks it up by name
 
 class TestLightning(LightningContract):
     world = LightningWorld("lightning", pl, pl.loggers)
+
+
+class TestLightningCli(LightningCliContract):
+    package = "lightning.pytorch"
+    callback = "carbon_callbacks.lightning.EmissionsCallback"

@@ -5,6 +5,7 @@ import pytest
 
 pl = pytest.importorskip("pytorch_lightning")
 
+from adapters.lightning_cli_contract import LightningCliContract
 from adapters.lightning_contract import LightningContract, LightningWorld
 
 import carbon_callbacks.pytorch_lightning  # noqa: F401 - the world looks it up by name
@@ -12,3 +13,8 @@ import carbon_callbacks.pytorch_lightning  # noqa: F401 - the world looks it up 
 
 class TestPytorchLightning(LightningContract):
     world = LightningWorld("pytorch_lightning", pl, pl.loggers)
+
+
+class TestLightningCli(LightningCliContract):
+    package = "pytorch_lightning"
+    callback = "carbon_callbacks.pytorch_lightning.EmissionsCallback"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from carbon_core.config import kinds
@@ -42,6 +42,19 @@ class Key:
     used: bool = True
     replaces: str | None = None
     common: bool = False
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# An argument that is not given: the next source decides. None, in contrast, asks for the default.
+UNSET = Unset.UNSET
 
 
 class OutputMethod(str, enum.Enum):
@@ -416,6 +429,4 @@ def _bare(name: str, value: Any) -> Any:
 
 def default_of(name: str) -> Any:
     """Return the default of a setting."""
-    default = next(f.default for f in fields(Settings) if f.name == name)
-    assert default is not MISSING  # noqa: S101 - every row of the table above has one
-    return default
+    return getattr(Settings, name)
