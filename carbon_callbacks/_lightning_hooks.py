@@ -11,7 +11,8 @@ from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logg
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.metrics import Figures, Progress
-from carbon_core import status_of
+from carbon_callbacks._training.training import Training
+from carbon_core import status_of, with_settings
 
 PREFIX = "carbon/"
 # What may be monitored; also under names without a slash, which would make directories of the names
@@ -42,6 +43,7 @@ def of_trainer(hook: _Hook) -> _Hook:
     return checked  # type: ignore[return-value]
 
 
+@with_settings(Training)
 class LightningHooks(CallbackBase):
     """Measures what `Trainer` does, and logs it.
 

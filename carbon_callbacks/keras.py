@@ -10,6 +10,8 @@ from carbon_callbacks._keras_trials import current_trial, note_fit, segments_of_
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.metrics import Progress, Topic
+from carbon_callbacks._training.training import Training
+from carbon_core import with_settings
 
 try:
     from keras import Model
@@ -26,6 +28,7 @@ wrap_method(Model, "evaluate")
 wrap_method(Model, "predict")
 
 
+@with_settings(Training)
 class EmissionsCallback(CallbackBase, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 

@@ -7,6 +7,8 @@ from typing import Any
 from carbon_callbacks._hf_progress import TokenCount, fraction_done, samples_so_far
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.metrics import Figures, Progress
+from carbon_callbacks._training.training import Training
+from carbon_core import with_settings
 
 try:
     from transformers import Trainer, TrainerCallback
@@ -21,6 +23,7 @@ __all__ = ["EmissionsCallback"]
 wrap_trainer(Trainer)
 
 
+@with_settings(Training)
 class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, `evaluate` and `predict`, and adds their energy to the logs.
 

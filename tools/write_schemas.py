@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from carbon_core.report import STATUSES
+
 DATA = Path(__file__).parent.parent / "core" / "carbon_core" / "data"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -157,7 +159,7 @@ def receipt() -> Schema:
         **record(
             schema_version={"const": 1},
             run=RUN,
-            status={"enum": ["running", "completed", "failed", "interrupted"]},
+            status={"enum": list(STATUSES)},
             ended_at=TIME,
             duration_s=NOT_NEGATIVE,
             energy_kwh=ESTIMATE,

@@ -1,4 +1,4 @@
-"""Writes the tables of settings from the schema: docs/settings.md, and the common ones in README.md.
+"""Writes what is made from the schema: docs/settings.md, the common settings in README.md, their types.
 
 With ``--check``, changes nothing and tells by its exit status whether a page would change.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from carbon_core.config.schema import KEYS, Key, default_of
+from carbon_core.config.schema import ALIASES, KEYS, Key, default_of
 
 ROOT = Path(__file__).parent.parent
 HEAD = """# Settings
@@ -22,10 +22,27 @@ Sources, lowest first: defaults, `~/.codecarbon.config`, `./.codecarbon.config` 
 source that has a valid value. A wrong argument raises `ConfigError`; a wrong value in a file or
 variable is one warning, unless `strict_config` is on. `None` as an argument means the default, and so
 does an empty value in a file or variable where the default is `None`; an empty list is an empty list.
+In signatures, and in configurations printed by LightningCLI, `UNSET` is an argument that is not given.
 
 | setting | type | default | |
 |---|---|---|---|
 """
+ARGUMENTS = '''"""Settings as keyword arguments, for type checkers and editors.
+
+Generated from `carbon_core/config/schema.py` by `python tools/write_settings.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class SettingArguments(TypedDict, total=False):
+    """Every setting as an argument; None asks for the default, whatever other sources say."""
+
+'''
 README_TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
 
 
@@ -39,6 +56,18 @@ def short_table(keys: Mapping[str, Key]) -> str:
     """Return the README's table."""
     rows = (_row(name, key.help) for name, key in keys.items() if key.common)
     return "| setting | default | |\n|---|---|---|\n" + "".join(rows)
+
+
+def arguments() -> str:
+    """Return the module of the settings' types as arguments."""
+    keys = {**KEYS, **{old: KEYS[new] for old, new in ALIASES.items()}}
+    types = {name: key.kind.accepts for name, key in keys.items()}
+    lines = (f"    {name}: {_or_none(accepts)}\n" for name, accepts in types.items())
+    return ARGUMENTS + "".join(lines)
+
+
+def _or_none(accepts: str) -> str:
+    return accepts if accepts == "Any" else f"{accepts} | None"
 
 
 def _row(name: str, *cells: str) -> str:
@@ -59,13 +88,16 @@ def pages() -> dict[Path, str]:
     """Return what each page should hold."""
     readme = ROOT / "README.md"
     text = README_TABLE.sub(lambda _: short_table(KEYS), readme.read_text(encoding="utf-8"))
-    return {ROOT / "docs" / "settings.md": full_page(), readme: text}
+    module = ROOT / "core" / "carbon_core" / "config" / "arguments.py"
+    return {ROOT / "docs" / "settings.md": full_page(), readme: text, module: arguments()}
 
 
 def main() -> int:
     """Write or check the pages."""
     stale = {
-        path: text for path, text in pages().items() if path.read_text(encoding="utf-8") != text
+        path: text
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
     }
     if "--check" in sys.argv:
         return int(bool(stale))

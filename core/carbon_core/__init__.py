@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.schema import OutputMethod
+    from carbon_core.config.signature import with_settings
     from carbon_core.config.sources import process_environment
     from carbon_core.errors import (
         CarbonError,
@@ -45,6 +47,7 @@ _HOMES = {
     "Parts": "tracker.parts",
     "Report": "report",
     "Segment": "records",
+    "SettingArguments": "config.arguments",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
@@ -54,6 +57,7 @@ _HOMES = {
     "state_of": "lineage",
     "status_of": "tracker.tracker",
     "track_emissions": "assemble",
+    "with_settings": "config.signature",
 }
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "Parts",
     "Report",
     "Segment",
+    "SettingArguments",
     "Tracker",
     "Window",
     "card_entry",
@@ -79,6 +84,7 @@ __all__ = [
     "state_of",
     "status_of",
     "track_emissions",
+    "with_settings",
 ]
 
 

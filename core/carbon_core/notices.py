@@ -1,4 +1,4 @@
-"""Lines for people: through logging, never from a measuring thread, never twice.
+"""Lines for people: through logging, never from a measuring thread, never twice in a run.
 
 A thread other than the caller's may only `post`; the next call of the tracker from the user's own
 thread `deliver`s. A forked child can therefore never inherit a logging lock held by the sampler.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
 
 LOGGER_NAME = "carbon_callbacks"
 # Levels of `logging`, which is imported when there is something to say.
@@ -19,6 +20,8 @@ WARNING = 30
 _MAX_PENDING = 64
 _MAX_LINE = 1000
 
+_Lines = Callable[[], Sequence[str]]
+
 
 class Notices:
     """The lines of one run.
@@ -26,34 +29,60 @@ class Notices:
     Args:
         level: Least severe level to show, as in `logging`.
         preamble: Put before each line.
+
+    Attributes:
+        preamble: As above.
     """
 
     def __init__(self, level: int = INFO, preamble: str = "") -> None:
+        self.preamble = preamble
         self._level = level
-        self._preamble = preamble
         self._seen: set[str] = set()
-        self._pending: deque[tuple[int, str]] = deque(maxlen=_MAX_PENDING)
+        self._pending: deque[tuple[int, _Lines]] = deque(maxlen=_MAX_PENDING)
 
-    def post(self, level: int, text: str) -> None:
-        """Keep a line for later, unless it was said before. Safe from any thread."""
+    def post(self, level: int, text: str, lines: _Lines | None = None) -> None:
+        """Keep a line for later, unless it was said before. Safe from any thread.
+
+        Args:
+            level: As in `logging`.
+            text: The line.
+            lines: Called on the user's thread, if the level is shown at all; returns the lines to show
+                in place of this one, with their preambles.
+        """
         if text not in self._seen and len(self._seen) < _MAX_PENDING:
             self._seen.add(text)
-            self._pending.append((level, text))
+            self._pending.append((level, lines or (lambda: (self.preamble + printable(text),))))
 
     def warn(self, text: str) -> None:
         """Keep a warning for later. Safe from any thread."""
         self.post(WARNING, text)
 
-    def tell(self, text: str) -> None:
-        """Keep a line of information for later. Safe from any thread."""
-        self.post(INFO, text)
+    def tell(self, text: str, lines: _Lines | None = None) -> None:
+        """Keep a line of information for later, as `post` does. Safe from any thread."""
+        self.post(INFO, text, lines)
 
     def deliver(self) -> None:
         """Show what was kept. Only from the user's thread."""
         while self._pending:
-            level, text = self._pending.popleft()
+            level, lines = self._pending.popleft()
             if level >= self._level:
-                _show(level, self._preamble + printable(text))
+                for line in lines():
+                    _show(level, line)
+
+
+def show_at_exit(lines: Sequence[str]) -> None:
+    """Show lines of information while the interpreter ends; quiet where logging no longer can."""
+    if not lines:
+        return
+    import logging
+
+    # A handler's file may be closed by now: that deserves no traceback after the program's own end.
+    raises, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        for line in lines:
+            _show(INFO, line)
+    finally:
+        logging.raiseExceptions = raises
 
 
 def printable(text: str) -> str:

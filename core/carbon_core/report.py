@@ -26,6 +26,8 @@ from carbon_core.records import (
     Window,
 )
 
+# ``pruned``: Optuna ended the trial early. A killed run's receipt says ``interrupted``.
+STATUSES = ("running", "completed", "failed", "interrupted", "pruned")
 NOT_METERED = (
     "power supply losses, fans, mainboard, disks and network are not metered; "
     "neither is cooling, unless pue says so"
@@ -127,7 +129,7 @@ class Report:
 
     Attributes:
         run: What was known at the start.
-        status: ``running``, ``completed``, ``failed`` or ``interrupted``.
+        status: One of `STATUSES`.
         ended_at: ISO time in UTC of the last instant that is counted.
         window: The whole run; energy of the hardware, without the facility's overhead.
         prices: Which intensities priced which part.

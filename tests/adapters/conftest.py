@@ -16,7 +16,10 @@ from carbon_core.tracker import run, tracker
 # Keras picks its backend when it is first imported, by whichever test module that is.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 pytest.register_assert_rewrite(
-    "adapters.contract", "adapters.lightning_contract", "adapters.lightning_ways"
+    "adapters.contract",
+    "adapters.lightning_cli_contract",
+    "adapters.lightning_contract",
+    "adapters.lightning_ways",
 )
 
 WATTS = 100.0

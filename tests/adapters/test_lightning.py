@@ -5,6 +5,7 @@ import pytest
 
 pl = pytest.importorskip("lightning.pytorch")
 
+from adapters.lightning_cli_contract import LightningCliContract
 from adapters.lightning_contract import LightningContract, LightningWorld
 from adapters.lightning_ways import LightningWays
 
@@ -17,3 +18,8 @@ class TestLightning(LightningContract):
 
 class TestLightningWays(LightningWays):
     world = TestLightning.world
+
+
+class TestLightningCli(LightningCliContract):
+    package = "lightning.pytorch"
+    callback = "carbon_callbacks.lightning.EmissionsCallback"

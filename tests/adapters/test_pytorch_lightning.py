@@ -5,6 +5,7 @@ import pytest
 
 pl = pytest.importorskip("pytorch_lightning")
 
+from adapters.lightning_cli_contract import LightningCliContract
 from adapters.lightning_contract import LightningContract, LightningWorld
 from adapters.lightning_ways import LightningWays
 
@@ -17,3 +18,8 @@ class TestPytorchLightning(LightningContract):
 
 class TestPytorchLightningWays(LightningWays):
     world = TestPytorchLightning.world
+
+
+class TestLightningCli(LightningCliContract):
+    package = "pytorch_lightning"
+    callback = "carbon_callbacks.pytorch_lightning.EmissionsCallback"

@@ -9,11 +9,16 @@ import pytest
 from faults.children import receipts, rows
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, lab, said, steady
 
-from carbon_core import EmissionsData, status_of
+from carbon_core import EmissionsData, EmissionsTracker, Report, status_of
 from carbon_core.notices import Notices
+from carbon_core.outputs.delivery import Delivery
 from carbon_core.outputs.run_directory import RunDirectory
+from carbon_core.records import Amounts
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 from carbon_core.tracker.parts import Parts
+
+# What `optuna.TrialPruned` looks like from outside.
+TrialPruned = type("TrialPruned", (Exception,), {"__module__": "optuna.exceptions"})
 
 
 def kwh(joules: float) -> float:
@@ -115,6 +120,9 @@ def test_a_second_run_counts_from_nothing() -> None:
         (ValueError(), "failed"),
         (KeyboardInterrupt(), "interrupted"),
         (SystemExit(), "interrupted"),
+        (TrialPruned(), "pruned"),
+        (type("Own", (TrialPruned,), {})(), "pruned"),
+        (type("TrialPruned", (Exception,), {"__module__": "somewhere.else"})(), "failed"),
     ],
 )
 def test_a_block_ends_the_run_with_its_status(error: BaseException | None, status: str) -> None:
@@ -382,6 +390,106 @@ def test_a_mark_without_a_run_is_nothing() -> None:
 
 
 # --- files ---------------------------------------------------------------------------------------
+
+
+class Told:
+    """An output of the user's; `calls` holds the methods that were called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def open(self, report: Report) -> None:
+        self.calls.append("open")
+
+    def update(self, report: Report, delta: Amounts) -> None:
+        self.calls.append("update")
+
+    def close(self, report: Report, delta: Amounts) -> None:
+        self.calls.append("close")
+
+
+def with_least(directory: Path, min_duration_s: float) -> tuple[LabTracker, FakeClock, Told]:
+    """Return a tracker that saves runs of a least duration, its clock, and an output of its own."""
+    told, clock = Told(), FakeClock()
+
+    def deliveries() -> list[Delivery]:
+        return [Delivery("told", told, clock=clock, warn=tracker.notices.warn)]
+
+    tracker = LabTracker(
+        clock,
+        lambda: [steady(clock, 100.0)],
+        make_outputs=lambda: [
+            RunDirectory(directory, "emissions.csv", always_update=False, keep_journal=True)
+        ],
+        make_deliveries=deliveries,
+        min_duration_s=min_duration_s,
+    )
+    return tracker, clock, told
+
+
+def test_a_run_shorter_than_the_least_leaves_nothing_but_its_report(tmp_path: Path) -> None:
+    directory = tmp_path / "out"
+    tracker, clock, told = with_least(directory, 60)
+    tracker.start()
+    with tracker.window("part"):
+        clock.advance(20)
+    assert tracker.flush() == pytest.approx(kwh(2000))
+    clock.advance(39)
+    assert tracker.stop() == pytest.approx(kwh(5900))
+    assert tracker.final_report is not None
+    assert tracker.final_report.status == "completed"
+    assert not directory.exists()
+    assert said(tracker) == []
+    assert told.calls == []
+
+
+def test_a_run_that_becomes_long_enough_has_its_files_and_lines(tmp_path: Path) -> None:
+    tracker, clock, told = with_least(tmp_path, 60)
+    tracker.start()
+    clock.advance(59)
+    tracker.flush()
+    assert list(tmp_path.iterdir()) == []
+    clock.advance(1)
+    tracker.flush()
+    assert eventually(lambda: len(rows(tmp_path)) == 1)
+    assert list((tmp_path / "carbon_runs").glob("*.journal.jsonl"))
+    clock.advance(40)
+    tracker.stop()
+    (row,) = rows(tmp_path)
+    assert float(row["duration"]) == pytest.approx(100)
+    assert len(receipts(tmp_path)) == 1
+    assert [line.split()[0] for line in said(tracker)] == ["completed", "measuring"]
+    assert told.calls[0] == "open"
+    assert told.calls[-1] == "close"
+
+
+def test_a_run_that_is_long_enough_only_at_its_end_is_saved_whole(tmp_path: Path) -> None:
+    tracker, clock, told = with_least(tmp_path, 10)
+    tracker.start()
+    clock.advance(10)
+    tracker.stop()
+    assert len(rows(tmp_path)) == len(receipts(tmp_path)) == 1
+    assert not list((tmp_path / "carbon_runs").glob("*.jsonl.lock"))
+    assert told.calls == ["open", "close"]
+
+
+def test_a_short_run_still_warns(tmp_path: Path) -> None:
+    tracker, clock, _ = with_least(tmp_path, 60)
+    tracker.start()
+    tracker.complain("something is wrong")
+    clock.advance(1)
+    tracker.stop()
+    assert said(tracker) == ["something is wrong"]
+
+
+def test_the_least_duration_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODECARBON_OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setenv("CODECARBON_MIN_DURATION_S", "3600")
+    with EmissionsTracker(output_methods=["csv", "boamps"], metadata={}) as tracker:
+        pass
+    assert tracker.final_report is not None
+    assert tracker.final_report.components
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_flush_writes_one_row_that_stop_updates(tmp_path: Path) -> None:

@@ -17,31 +17,48 @@ def code_blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
-FRAMEWORK_FREE = [
+ALL_CODE = [
     pytest.param(block, id=f"{document.name}-{i}")
     for document in DOCUMENTS
     for i, block in enumerate(code_blocks(document, "python"))
     if "import EmissionsCallback" not in block
 ]
+TEST_SUITES = [code for code in ALL_CODE if "import pytest" in code.values[0]]
+FRAMEWORK_FREE = [code for code in ALL_CODE if code not in TEST_SUITES]
 
 
-@pytest.mark.parametrize("block", FRAMEWORK_FREE)
-def test_code_without_a_framework_runs_as_shown(block, tmp_path):
-    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+def run_python(directory, *arguments):
+    environment = {**os.environ, "HOME": str(directory), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", block],
-        cwd=tmp_path,
+        [sys.executable, *arguments],
+        cwd=directory,
         env=environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", FRAMEWORK_FREE)
+def test_code_without_a_framework_runs_as_shown(block, tmp_path):
+    run_python(tmp_path, "-c", block)
     assert (tmp_path / "emissions.csv").exists()
+
+
+@pytest.mark.parametrize("block", TEST_SUITES)
+def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, tmp_path):
+    (tmp_path / "test_shown.py").write_text(block, encoding="utf-8")
+    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temp"))
+    said = run_python(tmp_path, *arguments, "test_shown.py")
+    assert f"{block.count('def test_')} passed" in said
+    assert not {"emissions.csv", "carbon_runs"} & set(os.listdir(tmp_path))
 
 
 def test_there_is_code_without_a_framework_to_run():
     assert FRAMEWORK_FREE
+    assert TEST_SUITES
 
 
 def test_every_import_of_a_callback_in_the_readme_names_a_module_that_is_there():

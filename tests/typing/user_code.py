@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from typing_extensions import assert_type
 
-from carbon_callbacks import EmissionsData, EmissionsTracker, Report, track_emissions
+from carbon_callbacks import (
+    EmissionsData,
+    EmissionsTracker,
+    OutputMethod,
+    Report,
+    track_emissions,
+)
+
+
+def settings_from_somewhere() -> dict[str, Any]:
+    return {"pue": 1.2}
 
 
 @track_emissions(country_iso_code="FRA")
@@ -29,3 +42,10 @@ assert_type(tracker.final_emissions, float | None)
 assert_type(tracker.final_emissions_data, EmissionsData | None)
 assert_type(tracker.final_report, Report | None)
 assert_type(tracker.stop(), float | None)
+
+EmissionsTracker("digits", 5, gpu_ids=[0], output_dir=Path("out"), pue=1, region=None)
+EmissionsTracker(output_methods=[OutputMethod.CSV], metadata={"header": {}}, log_level=30)
+EmissionsTracker(**settings_from_somewhere())
+EmissionsTracker(contry_iso_code="FRA")  # type: ignore[call-arg]
+EmissionsTracker(pue="1.2")  # type: ignore[arg-type]
+track_emissions(offline=True, contry_iso_code="FRA")  # type: ignore[call-overload]

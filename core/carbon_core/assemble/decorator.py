@@ -6,9 +6,15 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from carbon_core.assemble.trackers import EmissionsTracker, OfflineEmissionsTracker
+from carbon_core.config.signature import function_with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_core.config.arguments import SettingArguments
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -19,12 +25,16 @@ def track_emissions(function: _Function) -> _Function: ...
 
 @overload
 def track_emissions(
-    function: None = None, *, offline: bool = False, **overrides: Any
+    function: None = None, *, offline: bool = False, **overrides: Unpack[SettingArguments]
 ) -> Callable[[_Function], _Function]: ...
 
 
+@function_with_settings
 def track_emissions(
-    function: _Function | None = None, *, offline: bool = False, **overrides: Any
+    function: _Function | None = None,
+    *,
+    offline: bool = False,
+    **overrides: Unpack[SettingArguments],
 ) -> _Function | Callable[[_Function], _Function]:
     """Measure each call of a function.
 

@@ -97,6 +97,7 @@ def make_parts(
         marginal=marginal_source(settings, clock),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
+        min_duration_s=settings.min_duration_s,
         notices=notices,
         first_phase=first_phase,
         budget=_budget(settings, notices),

@@ -6,16 +6,22 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.outputs import check_arguments
 from carbon_core.assemble.parts import detected_hardware, make_parts, notices_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
+from carbon_core.config.signature import with_settings_in_order
 from carbon_core.notices import Notices
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.tracker import Tracker, harmless
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_core.config.arguments import SettingArguments
 
 # CodeCarbon's order of its arguments, for those who pass them without names.
 _POSITIONAL = (
@@ -31,6 +37,7 @@ _POSITIONAL = (
 _OWN_PACKAGES = ("carbon_core", "carbon_callbacks")
 
 
+@with_settings_in_order(_POSITIONAL)
 class EmissionsTracker(Tracker):
     """Measures energy and emissions from `start()` to `stop()`.
 
@@ -57,7 +64,7 @@ class EmissionsTracker(Tracker):
     _first_phase = "run"
     _offline = False
 
-    def __init__(self, *positional: Any, **overrides: Any) -> None:
+    def __init__(self, *positional: Any, **overrides: Unpack[SettingArguments]) -> None:
         super().__init__()
         resolution = resolve(_named(positional, overrides))
         self.settings: Settings = resolution.settings

@@ -1,1 +1,1 @@
-"""Settings: the table of keys (`schema`), where values come from (`sources`), who wins (`resolve`)."""
+"""Settings: table of keys (`schema`), where values come from (`sources`), precedence (`resolve`)."""

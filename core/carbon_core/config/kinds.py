@@ -28,28 +28,35 @@ class Kind:
 
     Attributes:
         name: Short name for tables.
+        accepts: Type of an argument, as Python code; files and variables have text.
         allowed: Completes the sentence "the key must be …".
         parse: Returns the value, or raises ValueError or TypeError.
     """
 
     name: str
+    accepts: str
     allowed: str
     parse: Callable[[Any], Any]
 
 
 def text() -> Kind:
     """Any text."""
-    return Kind("text", "text", _parse_text)
+    return Kind("text", "str", "text", _parse_text)
 
 
 def path() -> Kind:
     """A path, kept as written."""
-    return Kind("path", "a path", lambda value: _filled(_parse_text(os.fspath(value))))
+    return Kind(
+        "path",
+        "str | os.PathLike[str]",
+        "a path",
+        lambda value: _filled(_parse_text(os.fspath(value))),
+    )
 
 
 def boolean() -> Kind:
     """True or false, as people write them."""
-    return Kind("boolean", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
+    return Kind("boolean", "bool", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
 
 
 def number(
@@ -73,7 +80,7 @@ def number(
             raise ValueError(value)
         return result
 
-    return Kind("number", words + bound, parse)
+    return Kind("number", "float", words + bound, parse)
 
 
 def year() -> Kind:
@@ -85,7 +92,7 @@ def year() -> Kind:
             raise ValueError(value)
         return int(result)
 
-    return Kind("integer", f"a year from {_FIRST_YEAR} to {_LAST_YEAR}", parse)
+    return Kind("integer", "int", f"a year from {_FIRST_YEAR} to {_LAST_YEAR}", parse)
 
 
 def interval_count() -> Kind:
@@ -97,13 +104,13 @@ def interval_count() -> Kind:
             raise ValueError(value)
         return int(result)
 
-    return Kind("integer", "a whole number of at least 1, or -1 for never", parse)
+    return Kind("integer", "int", "a whole number of at least 1, or -1 for never", parse)
 
 
 def coordinate(most: float) -> Kind:
     """Degrees of latitude or longitude, kept to a tenth: a place, but no address."""
     exact = number(least=-most, most=most, unit="degrees")
-    return Kind("number", exact.allowed, lambda value: round(exact.parse(value), 1))
+    return Kind("number", "float", exact.allowed, lambda value: round(exact.parse(value), 1))
 
 
 def choice(*options: str) -> Kind:
@@ -115,7 +122,7 @@ def choice(*options: str) -> Kind:
             raise ValueError(value)
         return word
 
-    return Kind("choice", "one of " + ", ".join(options), parse)
+    return Kind("choice", "str", "one of " + ", ".join(options), parse)
 
 
 def choices(*options: str) -> Kind:
@@ -126,7 +133,7 @@ def choices(*options: str) -> Kind:
         items: Sequence[Any] = value.split(",") if isinstance(value, str) else value
         return [one.parse(getattr(item, "value", item)) for item in items if item != ""]
 
-    return Kind("list", "a list of " + ", ".join(options), parse)
+    return Kind("list", "Sequence[str] | str", "a list of " + ", ".join(options), parse)
 
 
 def log_level() -> Kind:
@@ -140,13 +147,16 @@ def log_level() -> Kind:
             raise ValueError(value)
         return name
 
-    return Kind("choice", "one of " + ", ".join(_LOG_LEVELS), parse)
+    return Kind("choice", "int | str", "one of " + ", ".join(_LOG_LEVELS), parse)
 
 
 def gpu_list() -> Kind:
     """GPUs by index, UUID or MIG name: a list, or text with commas."""
     return Kind(
-        "list", "a list of GPU indices, UUIDs (GPU-…) or MIG names (MIG-…)", _parse_gpu_list
+        "list",
+        "Sequence[int | str] | int | str",
+        "a list of GPU indices, UUIDs (GPU-…) or MIG names (MIG-…)",
+        _parse_gpu_list,
     )
 
 
@@ -156,7 +166,9 @@ def identifier() -> Kind:
     def parse(value: Any) -> str:
         return str(value) if isinstance(value, uuid.UUID) else _filled(_parse_text(value))
 
-    return Kind("text", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c or a name", parse)
+    return Kind(
+        "text", "str", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c or a name", parse
+    )
 
 
 def country_code() -> Kind:
@@ -168,7 +180,7 @@ def country_code() -> Kind:
             raise ValueError(value)
         return code
 
-    return Kind("country", "an ISO 3166 country code such as FRA", parse)
+    return Kind("country", "str", "an ISO 3166 country code such as FRA", parse)
 
 
 def url() -> Kind:
@@ -180,16 +192,17 @@ def url() -> Kind:
             raise ValueError(value)
         return address
 
-    return Kind("url", "an HTTP address such as https://host/path or localhost:7777", parse)
+    return Kind("url", "str", "an HTTP address such as https://host/path or localhost:7777", parse)
 
 
 def mapping_or_path() -> Kind:
     """A mapping, which only an argument can carry, or the path of a file that holds it."""
 
     def parse(value: Any) -> Any:
-        return value if isinstance(value, Mapping) else path().parse(value)
+        return _plain(value) if isinstance(value, Mapping) else path().parse(value)
 
-    return Kind("object", "a mapping or the path of a JSON file", parse)
+    accepts = "Mapping[str, Any] | str | os.PathLike[str]"
+    return Kind("object", accepts, "a mapping or the path of a JSON file", parse)
 
 
 def anything() -> Kind:
@@ -200,7 +213,16 @@ def anything() -> Kind:
             raise TypeError(value)
         return value
 
-    return Kind("object", "an object passed as an argument", parse)
+    return Kind("object", "Any", "an object passed as an argument", parse)
+
+
+def _plain(value: Any) -> Any:
+    """Return nested mappings and sequences as dicts and lists: those of OmegaConf are neither."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _parse_text(value: Any) -> str:

@@ -20,6 +20,7 @@ from carbon_core.config.schema import (
     IGNORED_KEYS,
     KEYS,
     SAVE_TO,
+    UNSET,
     Settings,
     default_of,
     hidden,
@@ -53,7 +54,8 @@ def resolve(
     """Resolve the settings of a tracker.
 
     Args:
-        overrides: Arguments of the call; None means the default, whatever files say.
+        overrides: Arguments of the call; None means the default, whatever files say, and `UNSET` that
+            the argument is not given.
         environ: Environment variables; those of this process when None.
         home: Where the user's file lies; the home directory when None.
         directory: Where the project's file lies; the working directory when None.
@@ -62,7 +64,8 @@ def resolve(
         ConfigError: An argument is wrong, or anything is and ``strict_config`` is on.
     """
     ambient = _ambient(environ, home, directory)
-    arguments = sources.from_arguments(overrides)
+    given = {name: value for name, value in overrides.items() if value is not UNSET}
+    arguments = sources.from_arguments(given)
     _refuse_unknown(arguments)
     cascade = [*ambient, arguments]
     warnings = _problems_of_sources(ambient)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from carbon_core.config import kinds
@@ -42,6 +42,19 @@ class Key:
     used: bool = True
     replaces: str | None = None
     common: bool = False
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# An argument that is not given: the next source decides. None, in contrast, asks for the default.
+UNSET = Unset.UNSET
 
 
 class OutputMethod(str, enum.Enum):
@@ -249,6 +262,12 @@ class Settings:
     journal: bool = _key(
         True, kinds.boolean(), "Keep a journal, from which a killed run is recovered."
     )
+    min_duration_s: float = _key(
+        0.0,
+        kinds.number(least=0, unit="seconds"),
+        "A shorter run leaves no file, reaches no output and prints no result; its report is returned. "
+        "For test suites.",
+    )
     log_level: str | int = _key("INFO", kinds.log_level(), "Least severe lines to show.")
     logger_preamble: str = _key("", kinds.text(), "Put before each line.")
     shutdown_timeout_s: float = _key(
@@ -412,6 +431,4 @@ def _bare(name: str, value: Any) -> Any:
 
 def default_of(name: str) -> Any:
     """Return the default of a setting."""
-    default = next(f.default for f in fields(Settings) if f.name == name)
-    assert default is not MISSING  # noqa: S101 - every row of the table above has one
-    return default
+    return getattr(Settings, name)

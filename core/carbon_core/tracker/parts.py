@@ -64,6 +64,7 @@ class Parts:
         live_every: Heartbeats between two live look-ups, and between two deliveries; None for only at
             the end.
         shutdown_timeout_s: Longest time that closing may take.
+        min_duration_s: A run shorter than this reaches no output and shows no line but warnings.
         notices: Lines for people.
         first_phase: The phase that the run begins with.
         budget: What the run may use, if the settings limit it.
@@ -85,6 +86,7 @@ class Parts:
     marginal: MarginalSource | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
+    min_duration_s: float = 0.0
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"
     budget: Budget | None = None

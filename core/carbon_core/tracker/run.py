@@ -22,6 +22,7 @@ from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
 from carbon_core.lineage import merged
+from carbon_core.notices import printable
 from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
@@ -29,6 +30,7 @@ from carbon_core.report import Phase, Report
 from carbon_core.reporter import Reporter
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.tracker.parts import Parts
+from carbon_core.tracker.run_lines import of_process
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
@@ -73,6 +75,9 @@ class Run:
         self._beats = 0
         # Whether a reading that outputs get on the way came while the run was closing.
         self._update_due = False
+        # Re-entrant as `_closing` is; flush() opens outputs on the user's thread, a heartbeat elsewhere.
+        self._opening = threading.RLock()
+        self._outputs_open = False
         self._marginal: Marginal | None = None
         self._tasks: list[tuple[str, Report]] = []
         # What this run continues, as the user's thread was told and as the files' thread found it.
@@ -217,16 +222,17 @@ class Run:
     def flush(self) -> Report:
         """Take a reading and have the results saved so far; does not wait for the files."""
         report = self.report(self.snapshot())
-        self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
-        for delivery in self._deliveries:
-            delivery.submit_flush(report, self._reporter.network.submit)
+        if self._opened_outputs(report):
+            self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
+            for delivery in self._deliveries:
+                delivery.submit_flush(report, self._reporter.network.submit)
         return report
 
     def close(self, status: str) -> Report | None:
         """End the run, save it and return its report. Only the first call does anything.
 
         Args:
-            status: ``completed``, ``failed`` or ``interrupted``.
+            status: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
             The report; None in a forked child, and within the very call that is closing the run.
@@ -250,12 +256,24 @@ class Run:
                 self._outputs = self._deliveries = ()
                 self._parts = replace(self._parts, live=None, marginal=None, learn_place=None)
             self._ask_for_the_place()
-        self.notices.tell(self._greeting())
-        report = self.report()
-        self._submit(*(functools.partial(output.open, report) for output in self._outputs))
+        self._opened_outputs(self.report())
         # Opening has recovered what killed runs left.
         self._submit(self._find_tails)
         return self._detection.meters
+
+    def _opened_outputs(self, report: Report) -> bool:
+        """Open the outputs once the run has lasted `min_duration_s`; return whether they are open.
+
+        A shorter run never opens them, so nothing has to be removed again: no directory, no lock.
+        """
+        if report.duration_s < self._parts.min_duration_s:
+            return False
+        with self._opening:
+            if not self._outputs_open:
+                self._outputs_open = True
+                self._announce("greeting", self._greeting())
+                self._submit(*(functools.partial(output.open, report) for output in self._outputs))
+        return True
 
     def _greeting(self) -> str:
         devices = [device for meter in self._detection.meters for device in meter.devices]
@@ -269,14 +287,17 @@ class Run:
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._hours.note(self._parts.clock.now(), snapshot.joules)
         self._look_at_loads()
-        report = replace(self.report(snapshot), moments=self._sampler.recorder.take())
+        report = self.report(snapshot)
         self.look_at_budget(report)
-        self._submit(*(functools.partial(output.update, report) for output in self._outputs))
+        opened = self._opened_outputs(report)
+        if opened:
+            drawn = replace(report, moments=self._sampler.recorder.take())
+            self._submit(*(functools.partial(output.update, drawn) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._reporter.network.submit(self._ask_price)
         # Readings are counted from the start on, as CodeCarbon counts them for its handlers.
-        if self._beats and every and (self._beats + 1) % every == 0:
+        if opened and self._beats and every and (self._beats + 1) % every == 0:
             self._deliver(report)
         self._beats += 1
 
@@ -307,7 +328,12 @@ class Run:
             return
         self._parts = learned
         self._curve = PriceCurve(learned.assumed, pue=learned.facts.pue)
-        self.notices.tell(f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
+        self._announce("place", f"{_priced_at(learned.assumed)}; {learned.assumed.note}")
+
+    def _announce(self, kind: str, text: str) -> None:
+        """Show a line, unless the previous run of this process showed the same."""
+        line = self.notices.preamble + printable(text)
+        self.notices.tell(text, lambda: of_process().unless_repeated(kind, line))
 
     def _ask_price(self, *, insist: bool = False) -> bool:
         """Price what was drawn since the last look-up; tell whether the source said with what."""
@@ -398,23 +424,29 @@ class Run:
         if self._asked_the_past and not _on_a_thread_of_ours():
             self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
-        drawn = replace(report, moments=self._sampler.recorder.take())
-        self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
-        for delivery in self._deliveries:
-            network.submit(functools.partial(delivery.close, report, update_due=self._update_due))
+        opened = self._opened_outputs(report)
+        if opened:
+            drawn = replace(report, moments=self._sampler.recorder.take())
+            self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
+            for delivery in self._deliveries:
+                network.submit(
+                    functools.partial(delivery.close, report, update_due=self._update_due)
+                )
         if not network.close(self._left_s(deadline_ns) * _SHARE):
             self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))
         if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
-        self.notices.tell(report.summary())
+        if opened:
+            preamble, t_ns = self.notices.preamble, self._parts.clock.monotonic_ns()
+            self.notices.tell(report.summary(), lambda: of_process().at_end(report, preamble, t_ns))
         return report
 
     def _give_up(self) -> None:
-        """Let nothing be sent once the run is over; the journal knows what was not."""
+        """Stop sending once the run is over; the journal holds what was not delivered."""
         for delivery in self._deliveries:
             delivery.give_up()
-        if self._deliveries:
+        if self._deliveries and self._outputs_open:
             names = ", ".join(delivery.name for delivery in self._deliveries)
             self.notices.warn(f"no answer in time: {names} may not have been told the whole run")
 

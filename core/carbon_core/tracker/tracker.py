@@ -94,7 +94,7 @@ class Tracker:
         """End the run and save it.
 
         Args:
-            status: How the work ended: ``completed``, ``failed`` or ``interrupted``.
+            status: How the work ended: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
             Emissions in kg CO2e; those of the last run when none goes on, None when there was none.
@@ -321,7 +321,17 @@ class OpenWindow:
 
 
 def status_of(error: BaseException | None) -> str:
-    """Return the status of a run that ended with an exception, or without one."""
+    """Return the status of a run that ended with an exception, or without one.
+
+    A trial that Optuna has pruned raises `optuna.TrialPruned`: this is how a search saves time, no
+    failure. The class is recognised by its name, so that Optuna need not be installed.
+    """
     if error is None:
         return "completed"
+    if any(_is_pruning(kind) for kind in type(error).__mro__):
+        return "pruned"
     return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def _is_pruning(kind: type) -> bool:
+    return kind.__name__ == "TrialPruned" and kind.__module__.partition(".")[0] == "optuna"

@@ -60,7 +60,7 @@ def test_a_run_that_was_still_running_was_interrupted(path: Path, make_report: M
     assert read(path).status == "interrupted"
 
 
-@pytest.mark.parametrize("status", ["completed", "failed", "interrupted"])
+@pytest.mark.parametrize("status", ["completed", "failed", "interrupted", "pruned"])
 def test_a_run_that_had_ended_keeps_its_status(
     path: Path, make_report: MakeReport, status: str
 ) -> None:

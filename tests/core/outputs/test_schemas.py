@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from carbon_core import EmissionsTracker
+from carbon_core import EmissionsTracker, status_of
 from carbon_core.data import text
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import Delivered
@@ -20,6 +20,7 @@ from carbon_core.records import HourEnergy, Marginal, Segment
 from carbon_core.report import Report
 
 MakeReport = Callable[..., Report]
+Pruned = type("TrialPruned", (Exception,), {"__module__": "optuna.exceptions"})
 SEGMENT = Segment("an-id", "2026-01-01T10:00:00.000+00:00", 1.0, 2.0, 3.0)
 
 
@@ -52,6 +53,13 @@ def test_a_full_receipt_and_one_of_a_real_run_are_valid(
         pass
     (path,) = (tmp_path / "carbon_runs").glob("*.receipt.json")
     check.validate(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("error", [None, ValueError(), KeyboardInterrupt(), Pruned()])
+def test_every_status_is_valid_in_a_receipt(full: Report, error: BaseException | None) -> None:
+    check = validator("receipt.schema.json")
+    data = receipt.receipt(replace(full, status=status_of(error)))
+    check.validate(json.loads(json.dumps(data, default=str)))
 
 
 def test_every_line_of_a_journal_is_valid(full: Report, tmp_path: Path) -> None:

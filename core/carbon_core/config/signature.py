@@ -1,0 +1,133 @@
+"""Settings as arguments in signatures: for `help()`, editors, jsonargparse, LightningCLI and Hydra.
+
+A tracker takes its settings as ``**overrides``, because one that is not given comes from another
+source. Their signature therefore shows each with the default `UNSET`, which stands for just that. It
+can be printed into a configuration file and read again without becoming an argument that overrides
+files and variables.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from carbon_core.config.schema import ALIASES, KEYS, UNSET, Key, Unset, default_of
+
+_Class = TypeVar("_Class", bound=type)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_NAMED = (_EITHER, _KEYWORD)
+_NAMES = {"Any": Any, "Mapping": Mapping, "Sequence": Sequence, "Unset": Unset, "os": os}
+
+# Parsers of docstrings want a sentence before the arguments.
+_SUMMARY = "Settings that are not given come from variables, files and defaults."
+_NEWLINE = "\n"
+
+# Made once, for all that show them.
+_types: dict[str, Any] = {}
+_settings: list[inspect.Parameter] = []
+_lines: list[str] = []
+
+
+def with_settings(*passed_on: type) -> Callable[[_Class], _Class]:
+    """Class decorator: show what ``__init__`` takes in place of its ``**kwargs``.
+
+    The signature lists the named parameters of ``__init__``, of those that it passes its ``**kwargs``
+    to, and the settings. Only what is shown changes, not what happens.
+
+    Args:
+        *passed_on: Classes beyond the bases that get the ``**kwargs``, too.
+    """
+
+    def decorate(cls: _Class) -> _Class:
+        inits = [vars(base).get("__init__") for base in (*cls.__mro__, *passed_on)]
+        own, *others = filter(inspect.isfunction, inits)  # not those of C, which take nothing
+        _show(own, [_SELF, *_named(own, *others)])
+        return cls
+
+    return decorate
+
+
+def with_settings_in_order(names: Sequence[str]) -> Callable[[_Class], _Class]:
+    """Class decorator: show the settings that ``__init__`` takes, some of them without a name.
+
+    Args:
+        names: Those that may be given without a name, in their order.
+    """
+
+    def decorate(cls: _Class) -> _Class:
+        by_name = {parameter.name: parameter for parameter in settings_parameters()}
+        first = [by_name.pop(name).replace(kind=_EITHER) for name in names]
+        _show(vars(cls)["__init__"], [_SELF, *first, *by_name.values()])
+        return cls
+
+    return decorate
+
+
+def function_with_settings(function: _Function) -> _Function:
+    """Decorator: show the settings in place of a function's ``**kwargs``."""
+    _show(function, _named(function))
+    return function
+
+
+def settings_parameters() -> Sequence[inspect.Parameter]:
+    """Return the settings as keyword parameters, deprecated names last."""
+    if not _settings:
+        keys = {**KEYS, **{old: KEYS[new] for old, new in ALIASES.items()}}
+        _settings.extend(
+            inspect.Parameter(name, _KEYWORD, default=UNSET, annotation=_type(key.kind.accepts))
+            for name, key in keys.items()
+        )
+    return _settings
+
+
+_SELF = inspect.Parameter("self", _EITHER)
+
+
+def _named(*functions: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the named parameters of functions that pass their ``**kwargs`` on, then the settings."""
+    found: dict[str, inspect.Parameter] = {}
+    for function in functions:
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind in _NAMED and parameter.name != "self":
+                kind = parameter.kind if function is functions[0] else _KEYWORD
+                found.setdefault(parameter.name, _evaluated(parameter, function).replace(kind=kind))
+    return list({**found, **{one.name: one for one in settings_parameters()}}.values())
+
+
+def _evaluated(parameter: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
+    """Return a parameter of this package with its annotation as an object."""
+    if not isinstance(parameter.annotation, str):
+        return parameter
+    names = inspect.unwrap(function).__globals__
+    return parameter.replace(annotation=eval(parameter.annotation, names))  # noqa: S307 - our source
+
+
+def _type(accepts: str) -> Any:
+    """Return the type of a setting as an argument: every one may be unset, and None (the default)."""
+    if accepts not in _types:
+        # `UNSET` first: text would match its name, too.
+        _types[accepts] = eval(f"Unset | {accepts} | None", _NAMES)  # noqa: S307 - the table's
+    return _types[accepts]
+
+
+def _show(function: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    # For `typing.get_type_hints`; what the source says of ``**kwargs`` is for type checkers alone.
+    function.__annotations__ = {one.name: one.annotation for one in parameters if one is not _SELF}
+    if not _lines:
+        _lines.extend(f"    {name}: {_help(name, key)}" for name, key in KEYS.items())
+    text = "\n".join(_lines)
+    if function.__doc__:
+        before, _, after = inspect.cleandoc(function.__doc__).partition("    **overrides:")
+        function.__doc__ = f"{before}{text}\n{after.partition(_NEWLINE)[2]}"
+    else:
+        function.__doc__ = f"{_SUMMARY}\n\nArgs:\n{text}"
+
+
+def _help(name: str, key: Key) -> str:
+    default = default_of(name)
+    return key.help if default is None else f"{key.help} (default: {default})"

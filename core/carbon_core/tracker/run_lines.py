@@ -1,0 +1,137 @@
+"""Folds the lines of many short runs in one process: a search of 100 trials would print 200 of them.
+
+    greeting of a run       shown unless it equals the one before
+    end of a short run      the first is shown; those that follow are counted, and shown as one line
+                            at most every 30 s, when a longer run ends, and at the end of the process
+
+Warnings do not come here. All of it is called when `Notices.deliver` shows lines, on the user's
+threads; memory is fixed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Sequence
+
+from carbon_core import units
+from carbon_core.notices import printable, show_at_exit
+from carbon_core.report import Report, figure
+
+_SHORT_S = 10.0
+_EVERY_NS = units.nanoseconds(30.0)
+# A program may end its runs with statuses of its own.
+_MOST_STATUSES = 8
+
+
+class RunLines:
+    """What a process has shown of its runs, and what it still has to show.
+
+    Attributes:
+        pid: The process; a forked child shows nothing of its parent's.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        # Re-entrant: a signal's handler may stop a run while another one's line is made.
+        self._lock = threading.RLock()
+        self._last: dict[str, str] = {}
+        self._series: str | None = None
+        self._shown_ns = 0
+        self._clear()
+
+    def unless_repeated(self, kind: str, line: str) -> Sequence[str]:
+        """Return a line, or none where it equals the previous one of its kind.
+
+        Args:
+            kind: What the line is about; each kind has a previous line.
+            line: The line with its preamble.
+        """
+        with self._lock:
+            if self._last.get(kind) == line:
+                return ()
+            self._last[kind] = line
+            return (line,)
+
+    def at_end(self, report: Report, preamble: str, t_ns: int) -> Sequence[str]:
+        """Return the lines to show for a run that has ended: its summary, what was folded, or none.
+
+        Args:
+            report: The run.
+            preamble: Put before its lines; runs with different ones are not folded together.
+            t_ns: Monotonic time of its end.
+        """
+        line = preamble + printable(report.summary())
+        with self._lock:
+            short = report.duration_s < _SHORT_S
+            is_due = t_ns - self._shown_ns >= _EVERY_NS
+            if short and preamble == self._series and (self._count or not is_due):
+                self._add(report, line)
+                if not is_due:
+                    return ()
+                self._shown_ns = t_ns
+                return self.rest()
+            lines = (*self.rest(), line)
+            self._series = preamble if short else None
+            self._shown_ns = t_ns
+            return lines
+
+    def rest(self) -> Sequence[str]:
+        """Return the line of what was folded since the last one, if anything was, and forget it."""
+        with self._lock:
+            count, line = self._count, self._line
+            if count > 1:
+                line = (
+                    f"{self._series or ''}{count} more runs{self._endings}: {figure(self._kwh)} kWh, "
+                    f"{figure(self._grams)} gCO2e in {self._seconds:.0f} s"
+                )
+            self._clear()
+            return (line,) if count else ()
+
+    def _add(self, report: Report, line: str) -> None:
+        if not self._count:
+            # Anew each time: what is registered last runs first, before logging shuts down.
+            atexit.unregister(_show_rest)
+            atexit.register(_show_rest)
+        self._line = line
+        self._count += 1
+        self._kwh += report.energy_kwh.value
+        self._grams += report.emissions_kg.value * units.GRAMS_PER_KG
+        self._seconds += report.duration_s
+        if report.status in self._statuses or len(self._statuses) < _MOST_STATUSES:
+            self._statuses[report.status] = self._statuses.get(report.status, 0) + 1
+
+    @property
+    def _endings(self) -> str:
+        others = [f"{n} {name}" for name, n in self._statuses.items() if name != "completed"]
+        return f" ({', '.join(others)})" if others else ""
+
+    def _clear(self) -> None:
+        self._count = 0
+        self._line = ""
+        self._kwh = self._grams = self._seconds = 0.0
+        self._statuses: dict[str, int] = {}
+
+
+_lines: RunLines | None = None
+
+
+def of_process() -> RunLines:
+    """Return what this process has shown; a forked child begins with nothing, and a lock of its own."""
+    global _lines  # noqa: PLW0603 - one for each process, as its standard error is
+    lines = _lines
+    if lines is None or lines.pid != os.getpid():
+        lines = _lines = RunLines()
+    return lines
+
+
+def forget() -> None:
+    """Begin anew, as another process would: for tests."""
+    global _lines  # noqa: PLW0603 - as above
+    _lines = None
+
+
+def _show_rest() -> None:
+    if _lines is not None and _lines.pid == os.getpid():
+        show_at_exit(_lines.rest())

@@ -1,0 +1,238 @@
+"""Lines of many short runs: folded, counted, complete; warnings as ever."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from faults.lab import LabTracker, steady
+
+from carbon_core import EmissionsTracker
+from carbon_core.notices import Notices
+from carbon_core.testing import FakeClock
+from carbon_core.tracker import run_lines
+
+GREETING = "measuring cpu by"
+
+
+class Program:
+    """A program of many runs of 100 W, on a clock of its own."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO", "carbon_callbacks")
+        self._caplog = caplog
+        self.clock = FakeClock()
+
+    def run(
+        self,
+        seconds: float,
+        status: str = "completed",
+        *,
+        warn: str = "",
+        power_w: float = 100.0,
+        level: int = logging.INFO,
+        preamble: str = "",
+    ) -> None:
+        """Have one run, with notices of its own, as every run of `EmissionsTracker` has."""
+        tracker = LabTracker(self.clock, lambda: [steady(self.clock, power_w)])
+        tracker.notices = Notices(level, preamble)
+        tracker.start()
+        self.clock.advance(seconds)
+        if warn:
+            tracker.complain(warn)
+        tracker.stop(status)
+
+    @property
+    def shown(self) -> list[str]:
+        """Everything shown so far."""
+        return [record.getMessage() for record in self._caplog.records]
+
+    @property
+    def ends(self) -> list[str]:
+        """The lines about the ends of runs, each without what follows the energy."""
+        return [line.partition(" kWh")[0] for line in self.shown if GREETING not in line]
+
+
+@pytest.fixture
+def program(caplog: pytest.LogCaptureFixture) -> Program:
+    return Program(caplog)
+
+
+def test_a_hundred_trials_show_a_greeting_a_first_result_and_a_few_sums(program: Program) -> None:
+    for _ in range(100):
+        program.run(3)
+    assert [GREETING in line for line in program.shown[:2]] == [True, False]
+    assert len(program.shown) <= 2 + 100 * 3 / 30
+    assert program.ends[0] == "completed after 3.0 s: 8.33e-05"
+    assert program.shown[2].startswith("10 more runs: 0.000833 kWh, 0.833 gCO2e in 30 s")
+    folded = sum(int(line.split()[0]) for line in program.ends[1:])
+    rest = "".join(run_lines.of_process().rest())
+    assert folded + int(rest.split()[0]) == 99
+    assert run_lines.of_process().rest() == ()
+
+
+def test_a_longer_run_ends_the_series(program: Program) -> None:
+    for seconds in (1, 2, 3, 10, 1, 2):
+        program.run(seconds)
+    assert program.ends == [
+        "completed after 1.0 s: 2.78e-05",
+        "2 more runs: 0.000139",
+        "completed after 10.0 s: 0.000278",
+        "completed after 1.0 s: 2.78e-05",
+    ]
+
+
+def test_short_runs_now_and_then_are_shown_as_they_are(program: Program) -> None:
+    for _ in range(3):
+        program.run(1)
+        program.clock.advance(60)
+    assert program.ends == ["completed after 1.0 s: 2.78e-05"] * 3
+
+
+def test_a_single_run_that_was_folded_is_shown_as_it_is(program: Program) -> None:
+    program.run(1)
+    program.run(2)
+    program.run(20)
+    assert [line.split(":")[0] for line in program.ends] == [
+        "completed after 1.0 s",
+        "completed after 2.0 s",
+        "completed after 20.0 s",
+    ]
+
+
+def test_how_the_folded_runs_ended_is_said(program: Program) -> None:
+    for status in ("completed", "failed", "pruned", "completed", "pruned"):
+        program.run(1, status)
+    (line,) = run_lines.of_process().rest()
+    assert line.startswith("4 more runs (1 failed, 2 pruned): ")
+
+
+def test_no_warning_is_folded_or_lost(program: Program) -> None:
+    for i in range(20):
+        program.run(1, warn=f"warning {i}")
+    assert [line for line in program.shown if "warning" in line] == [
+        f"warning {i}" for i in range(20)
+    ]
+
+
+def test_a_greeting_comes_again_when_it_differs(program: Program) -> None:
+    for preamble in ("", "", "[a] ", "[a] ", ""):
+        program.run(1, preamble=preamble)
+    greetings = [line for line in program.shown if GREETING in line]
+    assert [line.startswith("[a] ") for line in greetings] == [False, True, False]
+
+
+def test_runs_with_different_preambles_are_not_folded_together(program: Program) -> None:
+    for preamble in ("[a] ", "[a] ", "[a] ", "[b] "):
+        program.run(1, preamble=preamble)
+    assert program.ends == [
+        "[a] completed after 1.0 s: 2.78e-05",
+        "[a] 2 more runs: 5.56e-05",
+        "[b] completed after 1.0 s: 2.78e-05",
+    ]
+
+
+def test_runs_whose_lines_are_not_wanted_are_not_counted(program: Program) -> None:
+    program.run(1)
+    for _ in range(5):
+        program.run(1, level=logging.WARNING)
+    assert len(program.shown) == 2
+    assert run_lines.of_process().rest() == ()
+
+
+def test_any_number_of_statuses_takes_no_more_room(program: Program) -> None:
+    for i in range(100):
+        program.run(0.1, f"status {i}")
+    assert len(run_lines.of_process()._statuses) == 8
+
+
+def test_runs_on_several_threads_are_all_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    caplog.set_level("INFO", "carbon_callbacks")
+
+    def runs() -> None:
+        for _ in range(5):
+            with EmissionsTracker(save_to_file=False):
+                pass
+
+    threads = [threading.Thread(target=runs) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (line,) = run_lines.of_process().rest()
+    assert line.startswith("19 more runs: ")
+
+
+# --- the end of the process ----------------------------------------------------------------------
+
+TRIALS = """
+import os, sys
+from carbon_core import EmissionsTracker
+def trial():
+    with EmissionsTracker(save_to_file=False):
+        pass
+"""
+
+
+def lines_of(script: str, tmp_path: Path) -> list[str]:
+    environ = {name: v for name, v in os.environ.items() if not name.startswith("CODECARBON_")}
+    environ |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", TRIALS + script]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()
+
+
+def test_what_was_folded_is_shown_at_the_end_of_the_process(tmp_path: Path) -> None:
+    lines = lines_of("for _ in range(5): trial()", tmp_path)
+    assert [line.split()[1] for line in lines] == ["measuring", "completed", "4"]
+    assert lines[-1].startswith("carbon-callbacks: 4 more runs: ")
+
+
+def test_a_forked_child_shows_nothing_of_its_parent_s(tmp_path: Path) -> None:
+    script = """
+for _ in range(3): trial()
+if os.fork() == 0:
+    sys.exit()  # with the handlers that were inherited
+os.wait()
+print("the child has ended", file=sys.stderr)
+"""
+    lines = lines_of(script, tmp_path)
+    assert lines[-2] == "the child has ended"
+    assert lines[-1].startswith("carbon-callbacks: 2 more runs: ")
+    assert sum("more runs" in line for line in lines) == 1
+
+
+def test_a_forked_child_has_lines_of_its_own(tmp_path: Path) -> None:
+    script = """
+for _ in range(3): trial()
+if os.fork() == 0:
+    for _ in range(4): trial()
+    sys.exit()
+os.wait()
+"""
+    lines = lines_of(script, tmp_path)
+    assert [line.split()[1] for line in lines] == [
+        "measuring", "completed", "measuring", "completed", "3", "2",
+    ]  # fmt: skip
+
+
+def test_a_log_that_is_closed_by_then_is_no_traceback(tmp_path: Path) -> None:
+    script = """
+import io, logging
+stream = io.StringIO()
+logging.basicConfig(stream=stream, level="INFO")
+for _ in range(3): trial()
+stream.close()
+"""
+    assert lines_of(script, tmp_path) == []
