@@ -95,7 +95,7 @@ def test_the_archive_knows_a_run_by_its_receipt_or_else_by_its_journal(runs, mak
 def test_the_archive_finds_the_last_training_of_a_project_with_what_it_continued(runs, make_report):
     first = make_report("first")
     save(runs, first)
-    second = replace(make_report("second"), earlier=(first.segment,))
+    second = replace(make_report("second", status="failed"), earlier=(first.segment,))
     save(runs, second)
     save(runs, make_report("other", project_name="other"))
     save(runs, replace(make_report("test"), phases=()))
@@ -104,6 +104,24 @@ def test_the_archive_finds_the_last_training_of_a_project_with_what_it_continued
         set_time(runs / f"{name}.receipt.json", 1_000_000 - age)
     assert Archive(runs.parent, "digits").last() == (first.segment, second.segment)
     assert Archive(runs.parent, "nobody").last() == ()
+
+
+def test_the_archive_continues_no_training_that_ended_by_itself(runs, make_report):
+    save(runs, make_report("killed", status="interrupted"))
+    save(runs, make_report("whole"))
+    for age, name in enumerate(["whole", "killed"]):
+        set_time(runs / f"{name}.receipt.json", 1_000_000 - age)
+    assert Archive(runs.parent, "digits").last() == ()
+
+
+def test_the_archive_finds_the_training_of_a_trial_and_no_other(runs, make_report):
+    for age, trial in enumerate(["0003", None, "0001", "0002"]):
+        report = make_report(f"of-{trial}")
+        save(runs, replace(report, run=replace(report.run, trial=trial)))
+        set_time(runs / f"of-{trial}.receipt.json", 1_000_000 - age)
+    (segment,) = Archive(runs.parent, "digits").last("0001")
+    assert segment.run_id == "of-0001"
+    assert Archive(runs.parent, "digits").last("0009") == ()
 
 
 def set_time(path: Path, seconds: int) -> None:
