@@ -279,7 +279,8 @@ def observe(framework: Framework, way: Way, root: Path, *, measured: bool) -> di
             seen, watched = place.seen, place.watched
             del place  # it holds our callbacks, to which Lightning ties the model
             alive = {name: one() is not None for name, one in watched.items()}
-            collected = gc.collect() and {name: one() is None for name, one in watched.items()}
+            gc.collect()
+            collected = {name: one() is None for name, one in watched.items()}
         finally:
             gc.enable()
         named: dict[str, str] = dict(flat(outcome))
