@@ -88,7 +88,7 @@ def _optimizer(name: str) -> Any:
 def _register_compiled(name: str, options: dict[str, Any]) -> None:
     @WAYS.way(f"{name} model")
     def compiled(place: Place) -> Any:
-        if options.get("jit_compile"):
+        if options.get("jit_compile") or "steps_per_execution" in options:
             needs_backend("jax", "tensorflow")
         given = {k: _optimizer(v) if k == "optimizer" else v for k, v in options.items()}
         return fit(place, model(place, **given), validation_data=samples(4))

@@ -4,6 +4,7 @@ Each fit has a `Recorder` as its last callback, so that each way also compares t
 and the logs that other callbacks get.
 """
 
+import csv
 import io
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from upstream.harness import Framework, Place, Unavailable, Ways
+from upstream.allowed import is_ours
+from upstream.harness import Framework, Log, Place, Unavailable, Ways
 
 from carbon_callbacks.keras import EmissionsCallback
 
@@ -51,7 +53,19 @@ class Keras(Framework):
                 return {"config": archive.read("config.json"), "weights": dict(arrays_of(weights))}
         if path.name in ("trial.json", "oracle.json"):
             return None  # times in them
+        if path.suffix in (".csv", ".tsv"):
+            return Log(list(rows_of(path)))
         return super().content(path)
+
+
+def rows_of(path: Path) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yield the rows of a log by column; cells beyond the header have a column of their own."""
+    with path.open(newline="") as file:
+        reader = csv.DictReader(
+            file, restkey="beyond", delimiter="\t" if path.suffix == ".tsv" else ","
+        )
+        for row in reader:
+            yield {key: cell for key, cell in row.items() if cell}, row.get("epoch")
 
 
 def arrays_of(file: Any) -> Iterator[tuple[str, Any]]:
@@ -191,14 +205,13 @@ def record(place: Place, made: Any, name: str = "") -> None:
 def of_history(place: Place, history: Any, name: str = "") -> Any:
     """Put a history into the place; return what of it is no log."""
     columns = history.history
-    lengths = {len(values) for values in columns.values()}
-    for epoch in range(max(lengths, default=0)):
+    for number in range(max(map(len, columns.values()), default=0)):
         entry = {
-            key: plain(values[epoch]) for key, values in columns.items() if epoch < len(values)
+            key: plain(values[number]) for key, values in columns.items() if number < len(values)
         }
-        place.log(f"history{name}").add(entry, epoch)
-    own = {len(values) for key, values in columns.items() if "loss" in key}
-    place.seen.metrics[f"columns as long as the losses{name}"] = lengths <= own
+        place.log(f"history{name}").add(entry, number)
+    ours = {len(values) for key, values in columns.items() if is_ours(key)}
+    place.seen.metrics[f"columns as long as the epochs{name}"] = ours <= {len(history.epoch)}
     return {"epochs": history.epoch, "params": history.params}
 
 

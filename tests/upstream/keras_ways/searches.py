@@ -14,7 +14,7 @@ def receipts() -> dict[str, Any]:
     """Return the receipts of our runs by run id."""
     found = Path(os.environ["CODECARBON_OUTPUT_DIR"]).rglob("*.json")
     read = [json.loads(file.read_text()) for file in found]
-    return {one["run_id"]: one for one in read if "run_id" in one}
+    return {one["run"]["run_id"]: one for one in read if "earlier_starts" in one}
 
 
 class Search:
@@ -47,21 +47,20 @@ class Search:
         kwargs["callbacks"] = [*kwargs["callbacks"], recorder]
         history = model.fit(*args, **kwargs)
         note(self.place, "hooks", recorder.events)
-        values = hp.values
-        past = values.get("tuner/trial_id")
-        self.epochs.append([values.get("tuner/initial_epoch"), len(history.epoch), bool(past)])
-        trial = str(len(self.epochs))
+        past = hp.values.get("tuner/trial_id")
+        self.epochs.append([hp.values.get("tuner/initial_epoch"), len(history.epoch), bool(past)])
+        (trial,) = {one.trial.trial_id for one in kwargs["callbacks"] if hasattr(one, "trial")}
         for run_id in set(receipts()) - before:
             self.trial_of[run_id] = trial
-            earlier = receipts()[run_id].get("earlier_starts") or []
-            if earlier and not past:
-                self.wrong.append(f"trial {trial} continues {len(earlier)} runs")
+            for earlier in receipts()[run_id]["earlier_starts"]:
+                if self.trial_of.get(earlier["run_id"]) != past:
+                    self.wrong.append(f"trial {trial} of {past}")
         return history
 
 
 def found_by(place: Place, search: Search, tuner: Any) -> Any:
     """Return what a search found."""
-    place.seen.metrics["trials that continue another's run"] = search.wrong
+    place.seen.metrics["a trial continues another's run"] = bool(search.wrong)
     trials = tuner.oracle.get_best_trials(10)
     best = [[one.hyperparameters.values.get("rate"), one.score, one.best_step] for one in trials]
     metrics = {name: None for one in trials for name in one.metrics.metrics}
