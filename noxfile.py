@@ -101,8 +101,8 @@ def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
 def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
     """Compare one framework's trainings with and without the callback, and print the table."""
     env = install_adapter(session, name, "upstream", *constraints)
-    pytest = ["pytest", "--show-capture=no", "--tb=line", "-q"]
-    session.run(*pytest, f"tests/upstream/{ADAPTERS[name][2]}", *session.posargs, env=env)
+    tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ADAPTERS[name][2])]
+    session.run("pytest", "-q", "--show-capture=no", *tests, *session.posargs, env=env)
 
 
 def oldest(name: str) -> list[str]:

@@ -29,13 +29,24 @@ def is_ours(key: str) -> bool:
     return key.startswith("carbon/") or _OURS.search(key) is not None
 
 
+def without_ours(text: str) -> tuple[str, list[str]]:
+    """Return a text without the names of our metrics that it lists, and those names."""
+    listed = re.findall(r"`(carbon/\w+)`", text)
+    return re.sub(r",? ?`carbon/\w+`", "", text), listed
+
+
 ALLOWED = {
     "added logs/*/entry of ours *": "totals that are logged at the end, in an entry of their own",
     "added files/*/entry of ours *": "the same in a logger's file",
     "added logs/*/carbon/*": "Lightning: our metrics in an entry of the framework's loggers",
     "added files/*/carbon/*": "the same in a logger's file",
+    "added files/*:/carbon/*": "our curves in TensorBoard's file",
     "added metrics/callback/carbon/*": "Lightning: what EarlyStopping and ModelCheckpoint can monitor",
     "added metrics/logged/carbon/*": "Lightning: what its loggers get",
+    "added metrics of ours listed in the exception/*": "Lightning lists what can be monitored",
+    "added process/warnings/UserWarning: Be aware that when using `ckpt_path`*EmissionsCallback*": (
+        "Lightning warns of each callback with a state that a resumed training lacks"
+    ),
     "added files/*:/callbacks/EmissionsCallback{*": "our state in a checkpoint, to add up on resuming",
 }
 for _name in NAMES:

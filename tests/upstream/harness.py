@@ -17,6 +17,7 @@ in what happens to the process around it (`upstream.process`). Each difference h
 
 import gc
 import os
+import re
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upstream.allowed import ALLOWED, is_ours
+from upstream.allowed import ALLOWED, is_ours, without_ours
 from upstream.plain import entries_of_csv, flat, normal
 from upstream.process import Process, seed_everything
 
@@ -158,15 +159,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of using a Trainer."""
+    """One way of using a Trainer.
+
+    Attributes:
+        name: Its name in the table.
+        run: The function, called with the place.
+        raises: Name of the exception's type that it ends with, also without the callback.
+    """
 
     name: str
     run: Callable[[Any], Any]
+    raises: str | None = None
 
     @property
     def id(self) -> str:
         """Its name as part of a test's name."""
-        return self.name.replace(" ", "-")
+        return re.sub(r"\W+", "-", self.name)
 
 
 class Ways:
@@ -175,12 +183,14 @@ class Ways:
     def __init__(self) -> None:
         self._ways: dict[str, Way] = {}
 
-    def way(self, name: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-        """Add the decorated function to the table."""
+    def way(
+        self, name: str, *, raises: str | None = None
+    ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+        """Add the decorated function to the table; see `Way`."""
 
         def add(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
             assert name not in self._ways, f"two ways are called {name!r}"
-            self._ways[name] = Way(name, function)
+            self._ways[name] = Way(name, function, raises)
             return function
 
         return add
@@ -223,6 +233,8 @@ def examine(framework: Framework, way: Way, root: Path) -> list[Difference]:
     only, is not due to the callback.
     """
     bare = observe(framework, way, root, measured=False)
+    raised = bare.get("raised/type")
+    assert raised == way.raises, f"the bare run raised {raised}: {bare.get('raised/text')}"
     found = compare(bare, observe(framework, way, root, measured=True))
     if not all(one.allowed for one in found):
         second = observe(framework, way, root, measured=False)
@@ -267,10 +279,11 @@ def observe(framework: Framework, way: Way, root: Path, *, measured: bool) -> di
         patch.setenv("CODECARBON_OUTPUT_DIR", str(directories["ours"]))
         patch.setenv("HOME", str(directories["home"]))
         patch.chdir(directories["cwd"])
-        place = Place(framework, directories["way"], measured)
-        seed_everything()
         framework.reset()
         gc.collect()
+        gc.freeze()  # what is there already need not be searched again
+        place = Place(framework, directories["way"], measured)
+        seed_everything()
         process = Process([*framework.loggers, "carbon_callbacks"], framework.classes)
         gc.disable()
         try:
@@ -304,14 +317,14 @@ def _outcome(way: Way, place: Place) -> dict[str, Any]:
     except BaseException as error:
         if isinstance(error, pytest.skip.Exception):
             raise
-        return {
-            "raised": {
-                "type": type(error).__qualname__,
-                "text": normal(str(error)),
-                "same object": error is place.error,
-                "cause": repr(error.__cause__),
-            }
+        text, listed = without_ours(normal(str(error)))
+        raised = {
+            "type": type(error).__qualname__,
+            "text": text,
+            "same object": error is place.error,
+            "cause": repr(error.__cause__),
         }
+        return {"raised": raised, "metrics of ours listed in the exception": listed}
     finally:
         place.error.__traceback__ = place.error.__context__ = None
         place.monkeypatch.undo()

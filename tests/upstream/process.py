@@ -48,10 +48,11 @@ class Process:
 
     @contextlib.contextmanager
     def observed(self) -> Iterator[None]:
-        """Observe the block. What it did to signal handlers and hooks is undone afterwards."""
+        """Observe the block. What it did to variables, signal handlers and hooks is undone."""
         records = _Records()
         threads, files, state = set(threading.enumerate()), _open_files(), self._state()
         handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        variables, hook = dict(os.environ), sys.excepthook
         for name in self._loggers:
             logging.getLogger(name).addHandler(records)
         try:
@@ -75,6 +76,9 @@ class Process:
                 "changed": _changed(state, self._state()),
                 "random": _random_states(),
             }
+            os.environ.clear()
+            os.environ.update(variables)
+            sys.excepthook = hook
             for number, handler in handlers.items():
                 if signal.getsignal(number) is not handler and handler is not None:
                     signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from types import SimpleNamespace
@@ -10,10 +9,11 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from upstream.harness import Framework, Log, Ways
+from upstream.harness import Framework, Ways
 
 WAYS = Ways()
 SAMPLES = 16
+OWN = object()
 torch.set_num_threads(1)
 
 
@@ -89,7 +89,7 @@ class Lightning(Framework):
         if path.suffix in (".ckpt", ".pt"):
             return torch.load(path, map_location="cpu", weights_only=False)
         if "tfevents" in path.name:
-            return Log(list(_scalars(path)))
+            return _scalars(path)
         return super().content(path)
 
     @cached_property
@@ -160,12 +160,16 @@ class Lightning(Framework):
         return SimpleNamespace(Model=Model, Recorder=Recorder)
 
 
-def _scalars(path: Any) -> Iterator[tuple[dict[str, Any], int]]:
+def _scalars(path: Any) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves of a file of TensorBoard: steps and values by tag."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
+    curves: dict[str, list[tuple[int, float]]] = {}
     for event in LegacyEventFileLoader(str(path)).Load():
         for value in event.summary.value:
-            yield {value.tag: value.simple_value}, event.step
+            curves.setdefault(value.tag, []).append((event.step, value.simple_value))
+    curves.pop("epoch", None)  # Lightning writes it beside each entry, so beside ours, too
+    return curves
 
 
 def trainer(place: Any, *callbacks: Any, first: bool = True, **options: Any) -> Any:
@@ -183,12 +187,12 @@ def trainer(place: Any, *callbacks: Any, first: bool = True, **options: Any) -> 
         "accelerator": "cpu",
         "devices": 1,
         "max_epochs": 2,
-        "log_every_n_steps": 1,
         "default_root_dir": place.path,
         "callbacks": both,
     }
     if not options.get("barebones"):
         defaults.update(
+            log_every_n_steps=1,
             enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
@@ -207,20 +211,32 @@ def model(place: Any, *bases: type, **arguments: Any) -> Any:
 def fit(place: Any, *callbacks: Any, net: Any = None, data: Any = None, **options: Any) -> Any:
     """Train; put what is to be compared into the place, also where it raises.
 
+    Args:
+        place: Where the way runs.
+        *callbacks: The way's own callbacks.
+        net: The model; a new one by default.
+        data: The loader to train with, or that and the one to validate with; `OWN` if the model has
+            loaders; a data module.
+        **options: Arguments of the Trainer (or a Trainer), and ``ckpt_path``.
+
     Returns:
         The Trainer.
     """
     ckpt_path = options.pop("ckpt_path", None)
     made = options.pop("trainer", None) or trainer(place, *callbacks, **options)
     net = model(place) if net is None else net
-    train, validate = data if isinstance(data, tuple) else (data, None)
+    if data is OWN:
+        given = {}
+    elif isinstance(data, place.framework.pl.LightningDataModule):
+        given = {"datamodule": data}
+    else:
+        train, validate = data if isinstance(data, tuple) else (data, None)
+        given = {
+            "train_dataloaders": loader(shuffle=True) if train is None else train,
+            "val_dataloaders": loader(8) if validate is None else validate,
+        }
     try:
-        made.fit(
-            net,
-            loader(shuffle=True) if train is None else train,
-            loader(8) if validate is None else validate,
-            ckpt_path=ckpt_path,
-        )
+        made.fit(net, ckpt_path=ckpt_path, **given)
     finally:
         record(place, made, net)
     return made
