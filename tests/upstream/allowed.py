@@ -57,4 +57,13 @@ for _name in NAMES:
 ALLOWED |= {
     "added files/*/stateful_callbacks/carbon_callbacks:*": "our state in Hugging Face's checkpoint",
     "added files/*README.md:/data/co2_eq_emissions/*": "the emissions in a model card",
+    "added process/logged/transformers.trainer_callback WARNING: You are adding a <class 'carbon_*": (
+        "the Trainer warns of two callbacks of one class, whatever they are"
+    ),
+    "removed process/warnings/UserWarning: Early stopping conditioned on metric*": (
+        "Keras lists what can be monitored"
+    ),
+    "added process/warnings/UserWarning: Early stopping conditioned on metric*energy_kwh*": (
+        "the same, with our metrics"
+    ),
 }

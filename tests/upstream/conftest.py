@@ -1,6 +1,5 @@
 """The table of all ways, after they ran: which are the same with and without the callback."""
 
-import gc
 from collections import Counter
 
 import pytest
@@ -12,13 +11,6 @@ SHOWN = 4
 def pytest_configure(config):
     """Make room for the results."""
     config.stash[RESULTS] = []
-
-
-@pytest.fixture(autouse=True)
-def quick_collections():
-    """Let the collections of each run skip what the frameworks have loaded before it."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ pytest.importorskip("accelerate")
 pytest.importorskip("transformers")
 
 from upstream.harness import check
-from upstream.transformers_ways import WAYS, Transformers
+from upstream.transformers_ways.every import WAYS, Transformers
 
 FRAMEWORK = Transformers()
 
