@@ -78,7 +78,7 @@ def _register(name: str, error: Any) -> None:
         given = {"verbose": 0, "callbacks": place.callbacks}
         failed = attempt(made.evaluate, *samples(4), **given)
         again = attempt(made.evaluate, *samples(4), **given)  # which jax cannot do any more
-        return failed, plain(again), fit(place, made)
+        return failed, plain(again), attempt(fit, place, made)
 
     @WAYS.way(f"{name} in a prediction alone")
     def in_prediction(place: Place) -> Any:
@@ -86,7 +86,7 @@ def _register(name: str, error: Any) -> None:
         given = {"verbose": 0, "callbacks": place.callbacks}
         failed = attempt(made.predict, samples(4)[0], **given)
         again = attempt(made.predict, samples(4)[0], **given)
-        return failed, plain(again), fit(place, made)
+        return failed, plain(again), attempt(fit, place, made)
 
 
 for _name, _error in _ERRORS.items():

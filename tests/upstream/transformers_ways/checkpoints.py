@@ -250,8 +250,8 @@ def a_model_card(place: Place) -> Any:
     trainer = make(place, eval_strategy="epoch")
     output = trainer.train()
     returned = trainer.create_model_card(model_name="tiny", tags=["one"], dataset="numbers")
-    if place.measured:
-        assert "co2_eq_emissions" in (place.path / "trainer" / "README.md").read_text()
+    card = (place.path / "trainer" / "README.md").read_text()
+    place.seen.metrics["emissions in the card"] = "co2_eq_emissions" in card or not place.measured
     return seen(place, trainer, output, returned)
 
 

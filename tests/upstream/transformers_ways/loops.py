@@ -189,6 +189,16 @@ def a_data_set_whose_length_raises(place: Place) -> Any:
     return seen(place, trainer, trainer.train())
 
 
+@WAYS.way("a stream whose length raises")
+def a_stream_whose_length_raises(place: Place) -> Any:
+    class Unmeasured(Stream):
+        def __len__(self) -> int:
+            raise TypeError("no length")
+
+    trainer = make(place, train_dataset=Unmeasured(), max_steps=8)
+    return seen(place, trainer, trainer.train())
+
+
 @WAYS.way("the length of the data set is asked as often")
 def the_length_is_asked_as_often(place: Place) -> Any:
     class Counted(Samples):

@@ -6,6 +6,7 @@ from transformers import Trainer, TrainerCallback
 from upstream.harness import Boom, Place
 from upstream.transformers_ways.trainers import (
     WAYS,
+    At,
     FailingNet,
     Samples,
     attempt,
@@ -144,17 +145,41 @@ def the_same_instance_twice(place: Place) -> Any:
     return seen(place, trainer, trainer.train(), trainer.evaluate())
 
 
-@WAYS.way("a handler's list that another callback changes")
-def a_list_changed_by_others(place: Place) -> Any:
-    class Once(TrainerCallback):
-        trainer: Any = None
+class Leaves(TrainerCallback):
+    """Removes itself at the end of a training, for which the Trainer skips who comes next."""
 
-        def on_train_end(self, *args: Any, **_: Any) -> None:
-            self.trainer.remove_callback(self)
+    trainer: Any = None
 
-    once = Once()
-    trainer = make(place, before=(once,))
-    once.trainer = trainer
+    def on_train_end(self, *args: Any, **_: Any) -> None:
+        self.trainer.remove_callback(self)
+        del self.trainer
+
+
+@WAYS.way("a callback behind ours that leaves")
+def a_callback_behind_that_leaves(place: Place) -> Any:
+    leaves = Leaves()
+    trainer = make(place, after=(leaves,))
+    leaves.trainer = trainer
     output = trainer.train()
-    del once.trainer
     return seen(place, trainer, output, trainer.train())
+
+
+@WAYS.way("a callback ahead of ours that leaves")
+def a_callback_ahead_that_leaves(place: Place) -> Any:
+    leaves = Leaves()
+    trainer = make(place, before=(leaves,))
+    leaves.trainer = trainer
+    output = trainer.train()
+    trainer.recorder.events.clear()  # it is the one that is skipped where ours are not
+    return seen(place, trainer, output, trainer.evaluate())
+
+
+@WAYS.way("a callback that takes ours out at the end")
+def a_callback_that_takes_ours_out(place: Place) -> Any:
+    def take(**_: Any) -> None:
+        removed(box[0], place, "remove", "instance")
+
+    box = [make(place, after=(At("on_train_end", take),))]
+    output = box[0].train()
+    box[0].recorder.events.clear()  # the Trainer skips who comes next
+    return seen(place, box.pop(), output)
