@@ -7,10 +7,21 @@ difference is no harm.
 import re
 
 # Metrics that the callback logs, whatever prefix a framework puts before them.
-_OURS = re.compile(
-    r"(^|[/_])(energy_kwh|emissions_kg|power_w|carbon_intensity_g_per_kwh|energy_per_improvement_kwh"
-    r"|forecast_energy_(low_|high_)?kwh|forecast_left_s|(samples|tokens)_per_kwh|j_per_(sample|token))$"
+NAMES = (
+    "energy_kwh",
+    "emissions_kg",
+    "power_w",
+    "carbon_intensity_g_per_kwh",
+    "energy_per_improvement_kwh",
+    "forecast_energy_low_kwh",
+    "forecast_energy_high_kwh",
+    "forecast_left_s",
+    "samples_per_kwh",
+    "tokens_per_kwh",
+    "j_per_sample",
+    "j_per_token",
 )
+_OURS = re.compile(rf"(^|[/_])({'|'.join(NAMES)})$")
 
 
 def is_ours(key: str) -> bool:
@@ -45,4 +56,22 @@ ALLOWED = {
         "refused with a line that says what to use"
     ),
     "added files/*:/callbacks/EmissionsCallback{*": "our state in a checkpoint, to add up on resuming",
+}
+for _name in NAMES:
+    ALLOWED[f"added logs/*/*{_name}"] = (
+        "Hugging Face and Keras: our metrics in an entry of the logs"
+    )
+    ALLOWED[f"added files/*/*{_name}"] = "the same in a file of the logs or of the Trainer's state"
+ALLOWED |= {
+    "added files/*/stateful_callbacks/carbon_callbacks:*": "our state in Hugging Face's checkpoint",
+    "added files/*README.md:/data/co2_eq_emissions/*": "the emissions in a model card",
+    "added process/logged/transformers.trainer_callback WARNING: You are adding a <class 'carbon_*": (
+        "the Trainer warns of two callbacks of one class, whatever they are"
+    ),
+    "removed process/warnings/UserWarning: Early stopping conditioned on metric*": (
+        "Keras lists what can be monitored"
+    ),
+    "added process/warnings/UserWarning: Early stopping conditioned on metric*energy_kwh*": (
+        "the same, with our metrics"
+    ),
 }
