@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
 
@@ -13,29 +14,49 @@ def fraction_done(state: Any) -> float | None:
     return state.global_step / state.max_steps if state.max_steps > 0 else None
 
 
-def samples_so_far(trainer: Any, first_epoch: float) -> float | None:
-    """Return the samples since a training began, of all ranks; None where their number is not known.
+class SampleCount:
+    """Training samples since a run began, of all ranks, from the epochs that the Trainer has counted.
+
+    The loader is asked for its lengths once, as late as possible: a data set may take its time.
 
     Args:
-        trainer: The Trainer.
-        first_epoch: The epoch that this run began with, a fraction of it included.
+        first_epoch: The epoch that the run began with, a fraction of it included.
     """
-    state, loader = trainer.state, trainer.callback_handler.train_dataloader
-    if state.epoch is None:
-        return None
-    before = _samples_at(first_epoch, loader, trainer.args.world_size)
-    now = _samples_at(state.epoch, loader, trainer.args.world_size)
-    return None if before is None or now is None else now - before
+
+    def __init__(self, first_epoch: float = 0.0) -> None:
+        self._first_epoch = first_epoch
+        self._epoch: _EpochSize | None = None
+
+    def so_far(self, trainer: Any) -> float | None:
+        """Return the samples so far; None where their number is not known."""
+        if self._epoch is None:
+            loader = trainer.callback_handler.train_dataloader
+            self._epoch = _epoch_size(loader, trainer.args.world_size)
+        now = trainer.state.epoch
+        if self._epoch.samples is None or now is None:
+            return None
+        return self._epoch.samples_at(now) - self._epoch.samples_at(self._first_epoch)
 
 
-def _samples_at(epoch: float, loader: Any, world_size: int) -> float | None:
-    """Return the samples of some epochs, the last of them perhaps not finished."""
+class _EpochSize(NamedTuple):
+    """How much an epoch has: samples (None if unknown), batches of each rank, samples in a batch."""
+
+    samples: int | None = None
+    batches: int = 0
+    batch_size: int = 0
+
+    def samples_at(self, epoch: float) -> float:
+        whole, part = divmod(epoch + 1e-6, 1.0)
+        samples = self.samples or 0
+        return whole * samples + min(samples, round(part * self.batches) * self.batch_size)
+
+
+def _epoch_size(loader: Any, world_size: int) -> _EpochSize:
     batches = batch_sampler_of(loader)
     if batches is None:
-        return None
-    whole, part = divmod(epoch + 1e-6, 1.0)
-    in_epoch = samples_in(len(batches) + world_size, batches)
-    return whole * in_epoch + samples_in(round(part * len(loader)) * world_size, batches)
+        return _EpochSize()
+    samples = samples_in(sys.maxsize, batches)
+    return _EpochSize(samples, len(loader), batches.batch_size * world_size)
 
 
 class TokenCount:

@@ -40,6 +40,8 @@ class TrainerHooks(CallbackBase):
         self.return_metrics = return_metrics
         self._evaluations: list[OpenWindow] = []
         self._pruning = False
+        # Names of the metrics that were added to log entries.
+        self.added: set[str] = set()
 
     def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
         """Return what is added to a log entry."""
@@ -91,7 +93,7 @@ class TrainerHooks(CallbackBase):
         """
         with self._training.guard():
             report = self._training.report_of_training()
-            if report is not None and report.components:
+            if report is not None and report.components and Path(path).exists():
                 write_entry(Path(path), card_entry(report, training_type))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,6 +158,7 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
     for callback in _ours(trainer) if isinstance(logs, dict) else ():
         figures = callback.figures_for(trainer, logs)
         added |= figures
+        callback.added.update(figures)
         if callback.return_metrics:
             kept |= figures
     added = {name: value for name, value in added.items() if name not in logs}
@@ -195,7 +198,14 @@ def _report_to_hp_search(report: Method, trainer: Any, /, *args: Any, **kwargs: 
 
 
 def _create_model_card(create: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
-    result = create(trainer, *args, **kwargs)
+    """Write a card whose tables have no columns of ours, and then its own entry."""
+    state, history = trainer.state, trainer.state.log_history
+    ours = {name for callback in _ours(trainer) for name in callback.added}
+    state.log_history = [{k: v for k, v in one.items() if k not in ours} for one in history]
+    try:
+        result = create(trainer, *args, **kwargs)
+    finally:
+        state.log_history = history
     for callback in _ours(trainer) if trainer.is_world_process_zero() else ():
         origin = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
         path = Path(trainer.args.output_dir) / "README.md"

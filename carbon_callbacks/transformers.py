@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from carbon_callbacks._hf_progress import TokenCount, fraction_done, samples_so_far
+from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.metrics import Figures, Progress
 from carbon_callbacks._training.training import Training
@@ -49,7 +49,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
 
     def __init__(self, **overrides: Any) -> None:
         super().__init__(**overrides)
-        self._first_epoch = 0.0
+        self._sample_count = SampleCount()
         self._token_count = TokenCount()
 
     # hook                        event
@@ -64,7 +64,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         if self.state_key in state.stateful_callbacks:
             self._training.restore(state.stateful_callbacks[self.state_key])
         self._training.begin(resumes=True, ranks=args.world_size)
-        self._first_epoch = state.epoch or 0.0
+        self._sample_count = SampleCount(state.epoch or 0.0)
         self._token_count = TokenCount(trainer, state)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -104,7 +104,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             training.phase("end")
             training.settle_ranks()
         at = "end" if last else f"{state.global_step}"
-        figures = training.metrics(self._progress(trainer), at, summary=last)
+        figures = training.metrics(self._progress(trainer, last=last), at, summary=last)
         return figures if last else training.selection.of(figures)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
@@ -118,12 +118,12 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         at = f"{prefix}{state.global_step}"
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
-    def _progress(self, trainer: Any) -> Progress:
+    def _progress(self, trainer: Any, *, last: bool) -> Progress:
+        samples = None
         with self._training.guard():
-            state = trainer.state
-            samples = samples_so_far(trainer, self._first_epoch)
-            return Progress(fraction_done(state), samples, self._token_count.value)
-        return Progress()
+            if last or self._training.selection.has("samples"):
+                samples = self._sample_count.so_far(trainer)
+        return Progress(fraction_done(trainer.state), samples, self._token_count.value)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

@@ -111,6 +111,10 @@ class Selection:
         """Return the chosen ones among some figures."""
         return {name: value for name, value in figures.items() if name not in self._hidden}
 
+    def has(self, topic: Topic) -> bool:
+        """Return whether any metric of a topic is chosen."""
+        return any(m.topic == topic and m.name not in self._hidden for m in METRICS)
+
     def names(self, without: Iterable[Topic]) -> list[str]:
         """Return the names that are chosen.
 

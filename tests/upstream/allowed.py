@@ -38,6 +38,7 @@ def without_ours(text: str) -> tuple[str, list[str]]:
 
 ALLOWED = {
     "added logs/*/entry of ours *": "totals that are logged at the end, in an entry of their own",
+    "changed logs/*/entry of ours *": "more of our names, where a program logs some of them",
     "added files/*/entry of ours *": "the same in a logger's file",
     "added logs/*/carbon/*": "Lightning: our metrics in an entry of the framework's loggers",
     "added files/*/carbon/*": "the same in a logger's file",
