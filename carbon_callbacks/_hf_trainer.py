@@ -123,7 +123,11 @@ def wrap_subclass(trainer: Any) -> None:
 
 
 def calling_trainer() -> Any:
-    """Return the Trainer that is calling a hook; None if it cannot be found."""
+    """Return the Trainer that is calling a hook; None if it cannot be found.
+
+    Only for hooks of short calls: until a frame that was looked at returns, Python keeps what it has in
+    variables.
+    """
     frame = sys._getframe(1).f_back
     for _ in range(_MAX_DEPTH):
         if frame is None:

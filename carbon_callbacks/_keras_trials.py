@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from carbon_core import Segment
 
-_MAX_DEPTH = 60
 _fits: weakref.WeakKeyDictionary[Any, tuple[Segment, ...]] = weakref.WeakKeyDictionary()
 
 
@@ -31,16 +30,15 @@ class Trial(NamedTuple):
 
 
 def current_trial() -> Trial:
-    """Return the trial that a hook is called in: KerasTuner's tuners have it in a variable."""
-    frame = sys._getframe(1).f_back
-    for _ in range(_MAX_DEPTH):
-        if frame is None:
-            break
-        trial: Any = frame.f_locals.get("trial")
+    """Return the trial that a hook is called in: KerasTuner lists a callback that has it."""
+    # The list calls the hook, which calls this. Frames of the user's program are not touched: Python
+    # would keep what they have in variables until they return.
+    callbacks = getattr(sys._getframe(2).f_locals.get("self"), "callbacks", None)
+    for callback in callbacks if isinstance(callbacks, list) else ():
+        trial: Any = getattr(callback, "trial", None)
         values = getattr(getattr(trial, "hyperparameters", None), "values", None)
         if isinstance(values, dict) and hasattr(trial, "trial_id"):
             return Trial(str(trial.trial_id), values.get("tuner/trial_id"))
-        frame = frame.f_back
     return Trial()
 
 

@@ -6,7 +6,7 @@ import math
 import weakref
 from typing import Any, NoReturn
 
-from carbon_callbacks._keras_trials import current_trial, note_fit, segments_of_model
+from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.metrics import Progress, Topic
@@ -82,7 +82,7 @@ class EmissionsCallback(CallbackBase, Callback):
         if self._fit is not None and self._training.running and self._fit.is_outside:
             self._fit.nested += 1  # another callback trains something within this fit
             return
-        self._fit = Fit(self.model, self.params)
+        self._fit = Fit(self.model, self.params, current_trial())
         self._training.begin(trial=self._fit.trial.trial_id, on_exit=self._exit)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -105,8 +105,8 @@ class EmissionsCallback(CallbackBase, Callback):
         self._training.epoch_end()
         metrics = self._training.selection.of(self._training.metrics(progress))
         if logs is not None:
-            # Tables need every column from the first row on.
-            logs.update({**dict.fromkeys(self._names, math.nan), **metrics})
+            # Tables need every column from the first row on. What the model itself calls so stays.
+            logs |= {**dict.fromkeys(self._names, math.nan), **metrics, **logs}
         if self._training.should_stop():
             fit.stop()
 
@@ -171,17 +171,18 @@ class Fit:
     Attributes:
         first_epoch: The epoch that it began with, once that is known.
         nested: How many fits with the same callback are running within it.
-        trial: The trial of KerasTuner that it belongs to.
+        trial: As below.
 
     Args:
         model: Its model; None in a loop that has none.
         params: What Keras says about it; None or {} in a loop that says nothing.
+        trial: The trial of KerasTuner that it belongs to.
     """
 
-    def __init__(self, model: Any, params: dict[str, Any] | None) -> None:
+    def __init__(self, model: Any, params: dict[str, Any] | None, trial: Trial) -> None:
         self.first_epoch: int | None = None
         self.nested = 0
-        self.trial = current_trial()
+        self.trial = trial
         self._epochs = (params or {}).get("epochs")
         # Other models may be evaluated with the same callback meanwhile.
         self._model = weakref.ref(model) if model is not None else lambda: None

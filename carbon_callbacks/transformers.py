@@ -6,6 +6,7 @@ from typing import Any
 
 from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
+from carbon_callbacks._training.calls import innermost
 from carbon_callbacks._training.metrics import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -58,7 +59,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         wrap_subclass(calling_trainer())
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        trainer = calling_trainer()
+        call = innermost()
+        trainer = call.owner if call is not None else calling_trainer()
         wrap_subclass(trainer)  # it may have been added later
         self._training.forget_restored()
         if self.state_key in state.stateful_callbacks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,10 +28,16 @@ class Call:
         running: Whether it has not ended.
     """
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, owner: Any, method: str) -> None:
+        self._owner = weakref.ref(owner)
         self.method = method
         self.running = True
         self._on_exit: list[OnExit] = []
+
+    @property
+    def owner(self) -> Any:
+        """The object that it was called on, while that lives."""
+        return self._owner()
 
     def on_exit(self, react: OnExit) -> None:
         """Have a function called as this call ends: with its exception, or None."""
@@ -74,7 +81,7 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
 
 def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method as a `Call`: what was begun within it learns about its exception."""
-    call, calls = Call(original.__name__), _calls()
+    call, calls = Call(owner, original.__name__), _calls()
     calls.append(call)
     try:
         result = original(owner, *args, **kwargs)

@@ -119,7 +119,7 @@ def a_csv_logger_that_appends(place: Place) -> Any:
 
 @WAYS.way("a CSVLogger that appends with the callback later")
 def a_csv_logger_that_appends_later(place: Place) -> Any:
-    made, path = model(place), place.path / "log.csv"
+    made, path = model(place), place.path / "begun_without.csv"
     first = fit(place, made, ours=[], after=(callbacks.CSVLogger(path),))
     log = callbacks.CSVLogger(path, append=True)
     second = fit(place, made, name=" again", after=(log,), initial_epoch=2, epochs=4)

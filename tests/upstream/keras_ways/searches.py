@@ -23,6 +23,7 @@ class Search:
     def __init__(self, place: Place, tuner_package: Any) -> None:
         self.place = place
         self.trial_of: dict[str, str] = {}
+        self.past_of: dict[str, str | None] = {}
         self.epochs: list[Any] = []
         self.wrong: list[str] = []
         search = self
@@ -50,12 +51,20 @@ class Search:
         past = hp.values.get("tuner/trial_id")
         self.epochs.append([hp.values.get("tuner/initial_epoch"), len(history.epoch), bool(past)])
         (trial,) = {one.trial.trial_id for one in kwargs["callbacks"] if hasattr(one, "trial")}
+        self.past_of[trial] = past
         for run_id in set(receipts()) - before:
             self.trial_of[run_id] = trial
-            for earlier in receipts()[run_id]["earlier_starts"]:
-                if self.trial_of.get(earlier["run_id"]) != past:
-                    self.wrong.append(f"trial {trial} of {past}")
+            trials = [
+                self.trial_of.get(one["run_id"]) for one in receipts()[run_id]["earlier_starts"]
+            ]
+            if trials != self.ancestors(trial):
+                self.wrong.append(f"trial {trial} continues {trials}")
         return history
+
+    def ancestors(self, trial: str) -> list[str | None]:
+        """Return the trials whose weights a trial has taken over, the first one first."""
+        past = self.past_of.get(trial)
+        return [*self.ancestors(past), past] if past else []
 
 
 def found_by(place: Place, search: Search, tuner: Any) -> Any:
