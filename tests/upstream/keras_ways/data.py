@@ -56,7 +56,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 def _register(name: str, options: dict[str, Any]) -> None:
     @WAYS.way(name)
     def with_options(place: Place) -> Any:
-        return fit(place, model(place), **options)
+        return fit(place, model(place, jit_compile="auto"), **options)
 
 
 for _name, _options in _OPTIONS.items():
@@ -91,7 +91,8 @@ def _register_compiled(name: str, options: dict[str, Any]) -> None:
         if options.get("jit_compile") or "steps_per_execution" in options:
             needs_backend("jax", "tensorflow")
         given = {k: _optimizer(v) if k == "optimizer" else v for k, v in options.items()}
-        return fit(place, model(place, **given), validation_data=samples(4))
+        made = model(place, **{"jit_compile": "auto", **given})
+        return fit(place, made, validation_data=samples(4))
 
 
 for _name, _options in _COMPILED.items():

@@ -146,7 +146,10 @@ def model(place: Place, kind: Any = None, *, watch: bool = True, **options: Any)
     """
     keras.utils.set_random_seed(7)
     made = (kind or keras.Sequential)(layers())
-    made.compile(**{"optimizer": keras.optimizers.SGD(0.05), "loss": "mse", **options})
+    base: dict[str, Any] = {"optimizer": keras.optimizers.SGD(0.05), "loss": "mse"}
+    if BACKEND == "jax":
+        base["jit_compile"] = False  # which would take longer than the training
+    made.compile(**{**base, **options})
     if watch:
         number = len(place.watched)
         place.watch(**{f"model {number}": made, f"optimizer {number}": made.optimizer})

@@ -115,9 +115,9 @@ def hyperband(place: Place) -> Any:
     tuner = package.Hyperband(
         search.model(),
         "val_loss",
-        max_epochs=4,
-        factor=2,
-        seed=3,
+        max_epochs=3,
+        factor=3,
+        seed=5,
         directory=place.path,
         project_name="one",
     )
