@@ -127,7 +127,7 @@ class LightningHooks(CallbackBase):
             self._saving = False
             self._training.phase("train")
         if self._batches == 1 and self._training.active:
-            self._monitor(trainer, pl_module, self._training.metrics())
+            self._monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
 
@@ -156,7 +156,7 @@ class LightningHooks(CallbackBase):
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         # Monitors may look now, before the first epoch has ended.
         if trainer.state.fn == "fit" and not trainer.sanity_checking and self._training.active:
-            self._monitor(trainer, pl_module, self._training.metrics())
+            self._monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
 
     @of_trainer
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:

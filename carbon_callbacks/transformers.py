@@ -106,7 +106,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             training.phase("end")
             training.settle_ranks()
         at = "end" if last else f"{state.global_step}"
-        figures = training.metrics(self._progress(trainer, last=last), at, summary=last)
+        progress = self._progress(trainer, last=last)
+        figures = training.metrics(progress, at, within_epoch=not last, summary=last)
         return figures if last else training.selection.of(figures)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:

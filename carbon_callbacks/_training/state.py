@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from carbon_callbacks._training.forecast import Laps
+from carbon_callbacks._training.forecast import Forecast, Laps
 from carbon_callbacks._training.improvement import Improvement
 from carbon_callbacks._training.metrics import (
     EPOCH_PREFIX,
@@ -23,6 +23,8 @@ from carbon_callbacks._training.metrics import (
 from carbon_core import OpenWindow, Report, Segment, Tracker
 
 NOTHING_KNOWN = Progress()
+# A forecast takes as long as all else that is logged; at many logs a second it hardly changes.
+_FORECAST_EVERY_S = 0.25
 
 
 @dataclass
@@ -41,6 +43,8 @@ class TrainingState:
         trained: The window since the first epoch began.
         kwh: Energy of `trained` by progress.
         seconds: Time of `trained` by progress.
+        forecast: The latest forecast of energy and time.
+        forecast_s: Seconds of `trained` at which it was made.
     """
 
     phase: str = ""
@@ -54,6 +58,8 @@ class TrainingState:
     trained: OpenWindow | None = None
     kwh: Laps = field(default_factory=lambda: Laps(0.0))
     seconds: Laps = field(default_factory=lambda: Laps(0.0))
+    forecast: tuple[Forecast | None, Forecast | None] | None = None
+    forecast_s: float = 0.0
 
     def begin_epoch(self, tracker: Tracker, fraction: float | None) -> None:
         """Open the window of an epoch, and that of all epochs if it is the first."""
@@ -69,7 +75,9 @@ class TrainingState:
             report: The totals of its run, so far or at its end.
         """
         totals = figures_of(report)
-        trained = self.trained.report() if self.trained is not None else None
+        trained = None
+        if self.trained is not None and report is not None:
+            trained = self.trained.report(report.window.end)
         return RankTotals(
             totals,
             self.epoch_figures,
@@ -142,9 +150,14 @@ class TrainingState:
         fraction = self.progress.fraction
         if fraction is None or not so_far:
             return {}
-        self.kwh.add(fraction, totals.trained_kwh)
-        self.seconds.add(fraction, totals.trained_s)
-        kwh, seconds = self.kwh.forecast(), self.seconds.forecast()
+        if totals.trained_s - self.forecast_s > _FORECAST_EVERY_S or self.forecast is None:
+            self.kwh.add(fraction, totals.trained_kwh)
+            self.seconds.add(fraction, totals.trained_s)
+            self.forecast, self.forecast_s = (
+                (self.kwh.forecast(), self.seconds.forecast()),
+                totals.trained_s,
+            )
+        kwh, seconds = self.forecast
         if kwh is None or seconds is None:
             return {}
         done_kwh, done_kg = so_far["all_starts_energy_kwh"], so_far["all_starts_emissions_kg"]

@@ -46,6 +46,9 @@ from carbon_core import (
     status_of,
 )
 
+# Of many logs a second, not each needs a reading of its own.
+_MAX_AGE_S = 0.1
+
 
 class _TrainingTracker(EmissionsTracker):
     """A tracker whose runs begin in the phase before the first batch.
@@ -273,7 +276,7 @@ class Training:
         """
         with self.guard():
             self._state.windows[prefix] = self._closed(window)
-            own = self._own_totals()
+            own = self._own_totals(_MAX_AGE_S)
             self._together(own)
             return self._shared(own, at, self._state.of_evaluation(prefix))
         return {}
@@ -285,18 +288,25 @@ class Training:
                 self._state.improvement.note(float(metrics[self.improvement_of]))
 
     def metrics(
-        self, progress: Progress = NOTHING_KNOWN, at: str = "", *, summary: bool = False
+        self,
+        progress: Progress = NOTHING_KNOWN,
+        at: str = "",
+        *,
+        within_epoch: bool = False,
+        summary: bool = False,
     ) -> Figures:
         """Return every metric so far, of all ranks together, by name.
 
         Args:
             progress: How far the training has come.
             at: Which log this is, the same on all ranks; an empty string for none.
+            within_epoch: Whether there may be many such logs, for which a recent reading is enough.
             summary: Whether to add the energy of each phase.
         """
         with self.guard():
-            self._state.progress = progress
-            own = self._own_totals()
+            if progress is not NOTHING_KNOWN:
+                self._state.progress = progress
+            own = self._own_totals(_MAX_AGE_S if within_epoch else 0.0)
             together = self._together(own)
             figures = self._state.metrics(together, forecast=self._forecasts)
             if summary:
@@ -398,8 +408,9 @@ class Training:
 
     # --- within it -------------------------------------------------------------------------------
 
-    def _own_totals(self) -> RankTotals:
-        return self._state.own_totals(self.tracker.report() if self.running else None)
+    def _own_totals(self, max_age_s: float = 0.0) -> RankTotals:
+        report = self.tracker.report(max_age_s=max_age_s) if self.running else None
+        return self._state.own_totals(report)
 
     def _together(self, own: RankTotals) -> RankTotals:
         """Return the totals of all ranks, as far as they are known; note them for the receipt."""

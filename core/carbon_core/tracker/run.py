@@ -130,6 +130,12 @@ class Run:
         mark.wait(PATIENCE_S)
         return self.at(mark)
 
+    def recent(self, max_age_s: float) -> Snapshot:
+        """Return the totals as they were at most some seconds ago, or now."""
+        latest, now_ns = self._sampler.latest, self._parts.clock.monotonic_ns()
+        fresh = now_ns - latest.t_ns <= units.nanoseconds(max_age_s)
+        return latest if fresh and latest.devices else self.snapshot()
+
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at an instant: read, or carried to it while its reading is on the way."""
         return mark.snapshot or self._sampler.carried_to(mark.t_ns)

@@ -160,11 +160,16 @@ class Tracker:
         return emissions_data(self._run.note_task(task.name, task.close()))
 
     @harmless
-    def report(self, at: Snapshot | None = None) -> Report | None:
-        """Return the totals: now (or at a snapshot) while a run goes on, else of the last run."""
+    def report(self, at: Snapshot | None = None, *, max_age_s: float = 0.0) -> Report | None:
+        """Return the totals so far while a run is going on, else those of the last run.
+
+        Args:
+            at: An instant of the run; by default, now.
+            max_age_s: Now may be so many seconds ago, if the meters were read then.
+        """
         if self._run is None or not self.running:
             return self._last
-        report = self._run.report(at or self._run.snapshot())
+        report = self._run.report(at or self._run.recent(max_age_s))
         self._run.look_at_budget(report)
         self._run.notices.deliver()
         return report
@@ -285,9 +290,17 @@ class OpenWindow:
             end = final.window.end if final else self._run.snapshot()
         return end - self._run.at(self._start)
 
-    def report(self) -> Report | None:
-        """Return the window's totals in the shape of a whole run; None if nothing was measured."""
-        return self._run.part_report(self.result) if self._run else None
+    def report(self, until: Snapshot | None = None) -> Report | None:
+        """Return the window's totals in the shape of a whole run; None if nothing was measured.
+
+        Args:
+            until: Where an open window is cut off; by default, now.
+        """
+        if self._run is None:
+            return None
+        if until is not None and self._end is None and self._start is not None:
+            return self._run.part_report(until - self._run.at(self._start))
+        return self._run.part_report(self.result)
 
     @property
     def duration_s(self) -> float:
