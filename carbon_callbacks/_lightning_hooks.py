@@ -300,6 +300,7 @@ class StatefulHooks(LightningHooks):
     @of_trainer
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self._training.forget_restored()
+        self._training.prepare()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state of a checkpoint."""
@@ -323,6 +324,8 @@ class AutomaticHooks(LightningHooks):
         others = [one for one in trainer.callbacks if isinstance(one, CallbackBase)]
         listed = any(not isinstance(one, AutomaticHooks) for one in others)
         self._training.stands_aside = listed or others[0] is not self
+        if not self._training.stands_aside:
+            self._training.prepare()
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Put the training so far where a callback's state is kept."""

@@ -57,6 +57,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         wrap_subclass(calling_trainer())
+        self._training.prepare()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         call = innermost()

@@ -46,6 +46,9 @@ from carbon_core import (
     status_of,
 )
 
+# The meters are found before the first batch, whose time would be taken otherwise.
+_PREPARE_PATIENCE_S = 1.0
+_START_PATIENCE_S = 0.05
 # Of many logs a second, not each needs a reading of its own.
 _MAX_AGE_S = 0.1
 
@@ -64,7 +67,8 @@ class _TrainingTracker(EmissionsTracker):
 
     def make_parts(self, run_id: str) -> Parts:
         parts = super().make_parts(run_id)
-        return replace(parts, facts=replace(parts.facts, phases_synced=self.sync, trial=self.trial))
+        facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
+        return replace(parts, facts=facts, start_patience_s=_START_PATIENCE_S)
 
 
 class Training:
@@ -194,6 +198,7 @@ class Training:
             self._logged = {}
             restored, self._restored = self._restored if resumes else (), ()
             self.tracker.trial = trial
+            self.tracker.prepare(_PREPARE_PATIENCE_S)
             self.tracker.start()
             self.tracker.continue_from(restored)
         call = calls.innermost()
@@ -207,6 +212,11 @@ class Training:
                     "the other ranks cannot be reached, for torch.distributed is not initialised; "
                     "each rank counts on its own, and a budget stops none of them"
                 )
+
+    def prepare(self) -> None:
+        """Load what a run needs: a training is being set up."""
+        with self.guard():
+            self.tracker.prepare()
 
     def phase(self, name: str) -> None:
         """Begin a phase: what the devices still have queued belongs to the one before."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.outputs import check_arguments
 from carbon_core.assemble.parts import detected_hardware, make_parts, notices_for
+from carbon_core.assemble.preloading import preload
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
@@ -92,6 +93,14 @@ class EmissionsTracker(Tracker):
             ``cpu_model``, ``gpu_count``, ``gpu_model`` and ``gpu_ids`` (the setting).
         """
         return detected_hardware(self.settings, sources.process_environment())
+
+    def prepare(self, wait_s: float = 0.0) -> None:
+        """Load what a run needs, ahead of `start()`.
+
+        Args:
+            wait_s: Longest time to wait for it, in seconds.
+        """
+        preload(wait_s)
 
 
 class OfflineEmissionsTracker(EmissionsTracker):

@@ -21,6 +21,7 @@ from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.nvml.meter import NvmlMeter
+from carbon_core.hardware.nvml.search import load_nvml
 from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.ram import RamMeter
@@ -76,6 +77,11 @@ def discover(
         on_problem: Told in words what the user should know.
     """
     return _Search(host, clock, wanted, on_problem).detection()
+
+
+def load_libraries() -> None:
+    """Load the vendor libraries that a search begins with; one that is absent is reported by it."""
+    load_nvml()
 
 
 class _Search:

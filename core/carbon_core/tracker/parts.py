@@ -64,6 +64,7 @@ class Parts:
         live_every: Heartbeats between two live look-ups, and between two deliveries; None for only at
             the end.
         shutdown_timeout_s: Longest time that closing may take.
+        start_patience_s: Longest time that starting waits for the first readings.
         min_duration_s: A run shorter than this reaches no output and shows no line but warnings.
         notices: Lines for people.
         first_phase: The phase that the run begins with.
@@ -86,6 +87,7 @@ class Parts:
     marginal: MarginalSource | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
+    start_patience_s: float = 0.01
     min_duration_s: float = 0.0
     notices: Notices = field(default_factory=Notices)
     first_phase: str = "run"

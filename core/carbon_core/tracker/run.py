@@ -34,8 +34,6 @@ from carbon_core.tracker.run_lines import of_process
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
-# Finding the meters mostly takes longer than this; more patience would only delay the program.
-_START_PATIENCE_S = 0.01
 # Of the time that stop() has left, what one step may take before the next gets its turn.
 _SHARE = 0.5
 _LEAST_FILE_S = 0.25
@@ -110,7 +108,7 @@ class Run:
         if not self._parts.only_with_meters:
             self._ask_for_the_place()
         if self._sampler.start():
-            self._sampler.started.wait(_START_PATIENCE_S)
+            self._sampler.started.wait(self._parts.start_patience_s)
         else:
             self._sampler.begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,12 @@ _POLL_PERIOD_S = 0.1
 # Boards that share a module, and a meter of it, with their processor (NVML_POWER_SCOPE_MODULE).
 _MODULES = ("GH200", "GB200", "GB300")
 _Problems = Callable[[str], None]
+
+
+def load_nvml() -> None:
+    """Load the library's Python module, if it is installed."""
+    with contextlib.suppress(ImportError):
+        import pynvml  # noqa: F401
 
 
 def open_nvml(
