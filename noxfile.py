@@ -98,9 +98,16 @@ def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
     session.run(*PYTEST, f"tests/adapters/{ADAPTERS[name][2]}", *session.posargs, env=env)
 
 
+# What is used together with a framework, in its newest version.
+COMPANIONS = {"transformers": ["datasets", "ipython", "trl"], "keras": ["keras-tuner", "pandas"]}
+
+
 def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
     """Compare one framework's trainings with and without the callback, and print the table."""
     env = install_adapter(session, name, "upstream", *constraints)
+    companions = COMPANIONS.get(ADAPTERS[name][0], [])
+    if companions and not constraints:
+        session.install(*companions)
     tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ADAPTERS[name][2])]
     session.run("pytest", "-q", "--show-capture=no", *tests, *session.posargs, env=env)
 

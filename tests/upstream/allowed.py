@@ -73,6 +73,9 @@ ALLOWED |= {
     "added process/logged/transformers.trainer_callback WARNING: You are adding a <class 'carbon_*": (
         "the Trainer warns of two callbacks of one class, whatever they are"
     ),
+    "changed process/warnings/DeprecationWarning: __array__ implementation*": (
+        "with numpy 2 the bar of Keras 3.5 warns of each figure that it shows"
+    ),
     "removed process/warnings/UserWarning: Early stopping conditioned on metric*": (
         "Keras lists what can be monitored"
     ),
