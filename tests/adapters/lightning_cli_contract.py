@@ -105,7 +105,7 @@ class LightningCliContract:
         text = " ".join(self.printed(capsys, f"--trainer.callbacks.help={self.callback}").split())
         for name in ("forecast", "improvement_of", "country_iso_code", "min_duration_s"):
             assert f"--trainer.callbacks.{name}" in text
-        assert "Whether to log what the whole training will take." in text
+        assert "Whether to forecast the energy of the whole training." in text
         assert "State or province within the country, by name or code." in text
 
     @pytest.mark.parametrize("mistake", [{"contry_iso_code": "FRA"}, {"pue": "much"}])

@@ -131,7 +131,7 @@ class Run:
     def recent(self, max_age_s: float) -> Snapshot:
         """Return the totals as they were at most some seconds ago, or now."""
         latest, now_ns = self._sampler.latest, self._parts.clock.monotonic_ns()
-        fresh = now_ns - latest.t_ns <= units.nanoseconds(max_age_s)
+        fresh = max_age_s > 0 and now_ns - latest.t_ns <= units.nanoseconds(max_age_s)
         return latest if fresh and latest.devices else self.snapshot()
 
     def at(self, mark: Mark) -> Snapshot:
