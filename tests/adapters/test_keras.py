@@ -3,6 +3,8 @@
 
 import copy
 import csv
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from adapters.contract import (
     Outcome,
     World,
     both,
+    change_parts,
     clockwork,
+    hold_search,
     nothing,
     raising,
     receipts,
@@ -36,6 +40,7 @@ from adapters.contract import (
 )
 
 from carbon_callbacks.keras import EmissionsCallback
+from carbon_core.hardware.base import Detection
 
 BACKEND = keras.backend.backend()
 
@@ -311,7 +316,138 @@ class TestKeras(Contract):
         more = (targets,) if what == "evaluate" else ()
         getattr(model, what)(inputs, *more, batch_size=2, verbose=0, callbacks=[callback])
 
+    # --- what others do within a fit -----------------------------------------------------------
+
+    @pytest.mark.parametrize("other", [False, True], ids=["its model", "another model"])
+    def test_an_evaluation_within_fit_with_the_same_callback_is_validation(self, other, machine):
+        turn = clockwork(machine.clock)
+        callback, fitted = EmissionsCallback(), self.world.model(turn)
+        evaluated = self.world.model(turn) if other else fitted
+
+        class Evaluates(keras.callbacks.Callback):
+            def on_epoch_end(within, epoch: int, logs: Any = None) -> None:
+                for what in ("evaluate", "predict"):
+                    self.work(what, evaluated, callback)
+
+        history = self.world.fit(fitted, callback, Evaluates(), epochs=3)
+        assert len(history.history["energy_kwh"]) == 3
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+        phases = {phase.name: phase for phase in callback.report.phases}
+        assert phases["validate"].count >= 6
+        assert phases["train"].joules == pytest.approx(WATTS * 3 * TRAIN_BATCHES)
+
+    def test_a_fit_within_fit_with_the_same_callback_leaves_the_outer_one_measured(self, machine):
+        callback = EmissionsCallback(budget_kwh=1e6)
+        turn = clockwork(machine.clock)
+
+        class Trains(keras.callbacks.Callback):
+            def on_epoch_begin(within, epoch: int, logs: Any = None) -> None:
+                inputs, targets = samples(2)
+                self.world.model(turn).fit(inputs, targets, verbose=0, callbacks=[callback])
+
+        history = self.world.fit(self.world.model(turn), callback, Trains(), epochs=3)
+        assert len(history.history["energy_kwh"]) == 3
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    @pytest.mark.parametrize("known", [False, True], ids=["bare", "with model and params"])
+    def test_a_loop_of_one_s_own_is_measured(self, known, machine):
+        logged: list[dict[str, float]] = []
+
+        class Sees(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                logged.append(dict(logs))
+
+        callback = EmissionsCallback(budget_kwh=1e-12)
+        options = {"model": self.world.model(), "epochs": 2, "steps": 1} if known else {}
+        callbacks = keras.callbacks.CallbackList([callback, Sees()], **options)
+        callbacks.on_train_begin()
+        for epoch in range(2):
+            callbacks.on_epoch_begin(epoch)
+            machine.clock.advance(5.0)
+            callbacks.on_epoch_end(epoch, {"loss": 0.5})
+        callbacks.on_train_end()
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+        assert [one["epoch_energy_kwh"] for one in logged] == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
+
+    def test_metrics_of_the_model_keep_their_names_and_values(self, machine):
+        model = self.world.model(clockwork(machine.clock))
+        seen: list[float] = []
+
+        class Names(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                logs["energy_kwh"] = 42.0
+
+        class Sees(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                seen.append(logs["energy_kwh"])
+
+        inputs, targets = samples(2)
+        ours = [Names(), EmissionsCallback(), Sees()]
+        model.fit(inputs, targets, epochs=2, verbose=0, callbacks=ours)
+        assert seen == [42.0, 42.0]
+
+    def test_every_epoch_has_all_columns_where_the_meters_are_found_late(self, monkeypatch):
+        found = threading.Event()
+        hold_search(monkeypatch, found)
+        late = self.world.in_hook(found.set)
+        callback = EmissionsCallback(metrics="all")
+        history = self.world.fit(self.world.model(), callback, late, epochs=3).history
+        assert {len(values) for values in history.values()} == {3}
+
+    def test_columns_of_a_machine_without_meters_are_there(self, monkeypatch):
+        change_parts(monkeypatch, lambda parts: replace(parts, detect=lambda: Detection(())))
+        history = self.world.fit(self.world.model(), EmissionsCallback(), epochs=2).history
+        assert all(np.isnan(value) for value in history["energy_kwh"])
+
+    # --- what it continues ---------------------------------------------------------------------
+
+    def test_the_same_model_trained_on_continues_its_own_fit(self, machine):
+        model, turn = self.world.model(), clockwork(machine.clock)
+        first, second = EmissionsCallback(), EmissionsCallback()
+        self.world.fit(model, first, on_batch=turn)
+        self.world.train(EmissionsCallback(), on_batch=turn)
+        self.world.fit(model, second, on_batch=turn, initial_epoch=EPOCHS, epochs=EPOCHS + 1)
+        assert [one.run_id for one in second.report.earlier] == [first.report.run.run_id]
+
+    def test_another_model_at_a_later_epoch_continues_no_fit_that_ended_by_itself(self, machine):
+        self.world.train(EmissionsCallback())
+        callback = EmissionsCallback()
+        self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        assert callback.report.earlier == ()
+
+    def test_a_trial_continues_the_trial_whose_weights_it_takes(self, machine):
+        class Trial:
+            def __init__(self, trial_id: str, parent: str | None) -> None:
+                values = {"tuner/trial_id": parent} if parent else {}
+                self.trial_id = trial_id
+                self.hyperparameters = type("Values", (), {"values": values})()
+
+        class Of(keras.callbacks.Callback):
+            def __init__(self, trial: Trial) -> None:
+                super().__init__()
+                self.trial = trial
+
+        def trained(trial: Trial, first: int) -> Any:
+            callback = EmissionsCallback()
+            self.world.fit(
+                self.world.model(), callback, Of(trial), initial_epoch=first, epochs=first + 1
+            )
+            return callback.report
+
+        one = trained(Trial("1", None), 0)
+        trained(Trial("2", None), 0)
+        promoted = trained(Trial("3", "1"), 1)
+        unknown = trained(Trial("4", None), 1)
+        assert [segment.run_id for segment in promoted.earlier] == [one.run.run_id]
+        assert unknown.earlier == ()
+
     # --- its ends ------------------------------------------------------------------------------
+
+    def test_an_interrupted_fit_is_closed_at_once(self):
+        with pytest.raises(KeyboardInterrupt):
+            self.world.train(EmissionsCallback(), self.world.in_hook(raising(KeyboardInterrupt())))
+        assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
+        assert not threads_of_ours()
 
     def test_exception_at_the_end_of_an_epoch_closes_the_run(self):
         class Raising(keras.callbacks.Callback):

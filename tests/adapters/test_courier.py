@@ -1,0 +1,174 @@
+"""Ranks that exchange totals: threads of one process over a real store of torch."""
+# ruff: noqa: E402 - without torch, nothing below can be imported
+
+import threading
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+if not torch.distributed.is_available():
+    pytest.skip("this torch has no distributed package", allow_module_level=True)
+
+from carbon_callbacks._training import courier as courier_module
+from carbon_callbacks._training.courier import Courier
+from carbon_callbacks._training.metrics import RankTotals
+from carbon_core import Segment
+
+WORLD = 3
+LIMIT_S = 30.0
+
+
+def totals(rank, kwh):
+    segment = Segment(f"run-{rank}", "2026-01-01T00:00:00", 1.0, kwh, kwh / 2)
+    return RankTotals({"energy_kwh": kwh, "emissions_kg": kwh / 2}, {}, {}, own=segment)
+
+
+@pytest.fixture(autouse=True)
+def first_training(monkeypatch):
+    """Every test is the first training of its process."""
+    monkeypatch.setattr(courier_module, "_begun", type(courier_module._begun)())
+
+
+@pytest.fixture
+def store():
+    return torch.distributed.HashStore()
+
+
+@pytest.fixture
+def ranks(store, request):
+    """Couriers of three ranks; each has its own count of trainings, as in a process of its own."""
+    made = [Courier(lambda: store, f"test/{request.node.name}", rank=rank, world_size=WORLD,
+                    polls=True) for rank in range(WORLD)]  # fmt: skip
+    for one in made:
+        # All threads of this test share what processes would count for themselves.
+        courier_module._begun.clear()
+        one.start()
+        assert one.request(lambda: None).wait(LIMIT_S)
+    yield made
+    for one in made:
+        one.stop()
+
+
+def ask(courier, act, *arguments):
+    answer = courier.request(act, *arguments)
+    assert answer.wait(LIMIT_S)
+    return answer.value
+
+
+def test_each_rank_learns_what_the_others_have_posted(ranks):
+    for one in (1, 2, 0):
+        ask(ranks[one], ranks[one].post, totals(one, one + 1.0).plain(), "", None)
+    ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "", None)
+    assert sorted(t.totals["energy_kwh"] for t in ranks[0].others) == [2.0, 3.0]
+    assert sorted(t.totals["energy_kwh"] for t in ranks[2].others) == [1.0, 2.0]
+
+
+def test_nobody_waits_for_a_rank_that_posts_nothing(ranks):
+    ask(ranks[0], ranks[0].post, totals(0, 1.0).plain(), "1", {"energy_kwh": 1.0})
+    assert ranks[0].others == []
+    assert ask(ranks[1], ranks[1].record_of, "1", 5.0) == {"energy_kwh": 1.0}
+    assert ask(ranks[1], ranks[1].record_of, "2", 0.01) is None
+
+
+def test_final_totals_are_complete(ranks):
+    answers = [one.request(one.finish, totals(one.rank, one.rank + 1.0).plain()) for one in ranks]
+    assert all(answer.wait(LIMIT_S) for answer in answers)
+    assert [answer.value for answer in answers] == [[], [], []]
+    for one in ranks:
+        assert sum(t.totals["energy_kwh"] for t in one.others) == 6.0 - (one.rank + 1.0)
+
+
+def test_a_rank_without_final_totals_is_named(ranks, monkeypatch):
+    monkeypatch.setattr(courier_module, "FINAL_PATIENCE_S", 0.2)
+    ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "", None)
+    ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
+    assert ask(ranks[0], ranks[0].finish, totals(0, 1.0).plain()) == [2]
+    # What it posted before counts.
+    assert sorted(t.totals["energy_kwh"] for t in ranks[0].others) == [2.0, 3.0]
+
+
+def test_without_rank_0_nobody_waits(store, monkeypatch):
+    only = Courier(lambda: store, "test/alone", rank=1, world_size=2)
+    only.start()
+    assert ask(only, only.finish, totals(1, 1.0).plain()) == [0]
+    only.stop()
+
+
+def decide(ranks, proposal):
+    answers = [one.request(one.decide, proposal) for one in ranks]
+    assert all(answer.wait(LIMIT_S) for answer in answers)
+    return [answer.value for answer in answers]
+
+
+def until(holds):
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_all_ranks_stop_at_the_proposed_step(ranks):
+    ask(ranks[0], ranks[0].propose, 10)
+    until(lambda: all(one.proposal is not None for one in ranks))
+    proposal = ranks[1].proposal
+    assert proposal.step == 10
+    assert decide(ranks, proposal) == [True, True, True]
+
+
+def test_a_rank_that_has_passed_the_step_keeps_all_from_stopping(ranks):
+    ranks[2].step = 11
+    ask(ranks[0], ranks[0].propose, 10)
+    until(lambda: ranks[0].proposal is not None and ranks[1].proposal is not None)
+    proposal = ranks[0].proposal
+    assert decide(ranks[:2], proposal) == [False, False]
+    # The next proposal is another one, which all can reach.
+    ask(ranks[0], ranks[0].propose, 20)
+    until(lambda: all(one.proposal is not None for one in ranks))
+    assert decide(ranks, ranks[2].proposal) == [True, True, True]
+
+
+def test_the_first_to_arrive_decides_for_all(ranks):
+    ask(ranks[0], ranks[0].propose, 10)
+    until(lambda: all(one.proposal is not None for one in ranks))
+    proposal = ranks[0].proposal
+    assert ask(ranks[1], ranks[1].decide, proposal) is True
+    assert ask(ranks[0], ranks[0].decide, proposal) is True
+    assert ask(ranks[2], ranks[2].decide, proposal) is True
+
+
+def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
+    class Broken:
+        def set_timeout(self, timeout):
+            pass
+
+        def __getattr__(self, name):
+            raise ConnectionError("gone")
+
+    one = Courier(lambda: Broken(), "test/broken", rank=0, world_size=2)
+    one.start()
+    assert ask(one, one.post, totals(0, 1.0).plain(), "1", {}) is None
+    assert ask(one, one.finish, totals(0, 1.0).plain()) is None
+    assert one.others == []
+    one.stop()
+
+
+def test_records_do_not_pile_up(ranks, store):
+    first = ranks[0]
+    for index in range(100):
+        ask(first, first.post, totals(0, 1.0).plain(), str(index), {"energy_kwh": 1.0})
+    kept = sum(store.check([f"{first._own}/log/{index}"]) for index in range(100))
+    assert kept == courier_module._KEPT_RECORDS
+
+
+def test_a_training_that_rank_0_has_ended_is_not_joined(store):
+    before = Courier(lambda: store, "test/joined", rank=0, world_size=2)
+    before.start()
+    ask(before, before.finish, totals(0, 1.0).plain())
+    before.stop()
+    courier_module._begun.clear()
+    late = Courier(lambda: store, "test/joined", rank=1, world_size=2)
+    late.start()
+    ask(late, late.post, totals(1, 2.0).plain(), "", None)
+    assert late.others == []
+    late.stop()
