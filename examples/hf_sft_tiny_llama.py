@@ -49,7 +49,8 @@ def train(output_dir=".", epochs=20):
         processing_class=tokenizer,
         callbacks=[EmissionsCallback(project_name="hf-sft", output_dir=output_dir)],
     )
-    return trainer.train().metrics
+    trainer.train()
+    return trainer.state.log_history[-1]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from compat import differences
 
+from carbon_callbacks._training.metrics import METRICS
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
 
@@ -54,6 +56,12 @@ def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, 
     said = run_python(tmp_path, *arguments, "test_shown.py")
     assert f"{block.count('def test_')} passed" in said
     assert not {"emissions.csv", "carbon_runs"} & set(os.listdir(tmp_path))
+
+
+def test_the_table_of_metrics_is_that_of_the_code():
+    text = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    for metric in METRICS:
+        assert f"| `{metric.name}` | {metric.help} | {'yes' if metric.brief else ''} |" in text
 
 
 def test_there_is_code_without_a_framework_to_run():
