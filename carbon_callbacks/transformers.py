@@ -105,7 +105,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         last = "train_runtime" in logs and "total_flos" in logs
         if last:
             training.phase("end")
-            training.settle_ranks()
+            training.settle_ranks("last log")
         at = "end" if last else f"{state.global_step}"
         progress = self._progress(trainer, last=last)
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)

@@ -1,7 +1,8 @@
 """The thread that exchanges a training's totals with the other ranks, over their key-value store.
 
-Keys begin with the training's: ``rank/R`` is what rank R posted, ``published`` what rank 0 has
-collected, ``log/AT`` what rank 0 logged, ``stop/N/...`` the Nth proposal to stop.
+Keys begin with the training's: ``present`` counts the ranks that have the callback, ``rank/R`` is what
+rank R posted, ``posted/AT`` and ``arrived/AT`` count the ranks at a log, ``published`` is what rank 0
+has collected, ``log/AT`` what it logged, ``stop/N/...`` the Nth proposal to stop.
 
 A budget stops all ranks at the same step: rank 0 proposes a step that lies ahead, every rank that has
 not passed it acknowledges, and the first rank to reach it decides: to stop if all have acknowledged.
@@ -9,11 +10,12 @@ not passed it acknowledges, and the first rank to reach it decides: to stop if a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -26,9 +28,9 @@ PATIENCE_S = 0.05
 # The end of a training may wait this long for other ranks that have the callback, too.
 FINAL_PATIENCE_S = 2.0
 _REQUEST_TIMEOUT = timedelta(seconds=5)
-_POLL_S = 0.02
-_POLL_FINAL_S = 0.005
-_POLL_RECORD_S = 0.001
+_POLL_S = 0.001
+# How soon a proposal to stop is seen.
+_LOOK_EVERY_S = 0.02
 _KEPT_RECORDS = 64
 # How many trainings of a name and kind this process has begun. The store outlives them.
 _begun: Counter[str] = Counter()
@@ -100,6 +102,11 @@ class Courier:
         self._next_proposal = 0
         self._records: deque[str] = deque()
 
+    @property
+    def other_ranks(self) -> list[int]:
+        """All ranks but this one."""
+        return [rank for rank in range(self.world_size) if rank != self.rank]
+
     def start(self) -> bool:
         """Start the thread; return whether the system allowed it."""
         return self._thread.start()
@@ -113,10 +120,10 @@ class Courier:
         self.end()
         self._thread.join(FINAL_PATIENCE_S)
 
-    def request(self, act: Callable[..., Any], *arguments: Any) -> Answer:
+    def request(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
         """Have a method of this object called by the thread; return where its result will be."""
         answer = Answer()
-        self._requests.put(lambda: answer.give(self._try(act, *arguments)))
+        self._requests.put(lambda: answer.give(self._try(act, *arguments, **options)))
         return answer
 
     # --- on its own thread -----------------------------------------------------------------------
@@ -125,18 +132,18 @@ class Courier:
         self._try(self._join)
         while not self._ended:
             try:
-                request = self._requests.get(timeout=_POLL_S if self._polls else None)
+                request = self._requests.get(timeout=_LOOK_EVERY_S if self._polls else None)
             except queue.Empty:
                 self._try(self._look_for_proposal)
             else:
                 request()
 
-    def _try(self, act: Callable[..., Any], *arguments: Any) -> Any:
+    def _try(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Do something; a store that fails once is not used any more."""
         if self._broken:
             return None
         try:
-            return act(*arguments)
+            return act(*arguments, **options)
         except Exception:  # noqa: BLE001 - the guard of this thread; errors of stores have no common class
             self._broken = True
             return None
@@ -153,26 +160,81 @@ class Courier:
             if not self._read("published").get("closed"):
                 break
         self._write(f"rank/{self.rank}", {"final": False, "totals": None})
+        self._store.add(f"{self._own}/present", 1)
 
     def _end(self) -> None:
         self._ended = True
 
-    def post(self, totals: dict[str, Any], at: str, figures: Figures | None) -> None:
-        """Post this rank's totals; on rank 0 what it logs, too, and what all have posted."""
-        self._write(f"rank/{self.rank}", {"final": False, "totals": totals})
-        if self.rank == 0:
-            if at and figures is not None:
-                self._record(f"log/{at}", figures)
-            if self._requests.empty():  # else the next post publishes more
-                self._publish()
-        else:
-            self._receive()
+    def post(self, totals: dict[str, Any], at: str, *, final: bool = False) -> None:
+        """Post this rank's totals.
 
-    def _record(self, key: str, figures: Figures) -> None:
-        self._write(key, figures)
-        self._records.append(key)
+        Args:
+            totals: The totals, as plain types.
+            at: The log that they are for, the same on all ranks; an empty string for none.
+            final: Whether no others follow.
+        """
+        self._write(f"rank/{self.rank}", {"final": final, "totals": totals})
+        if at:
+            self._store.add(f"{self._own}/posted/{at}", 1)
+
+    def collect(self, at: str, patience_s: float, *, closed: bool = False) -> bool:
+        """Publish what all ranks have posted; on rank 0.
+
+        Args:
+            at: The log that they are expected to post for.
+            patience_s: How many seconds later ones may come.
+            closed: Whether the training ends.
+
+        Returns:
+            Whether all have posted for it.
+        """
+        complete = self._await(f"posted/{at}", patience_s)
+        posted = {rank: self._read(f"rank/{rank}") for rank in range(self.world_size)}
+        self._published = {
+            "at": at,
+            "closed": closed,
+            "missing": [rank for rank, one in posted.items() if closed and not one.get("final")],
+            "ranks": {
+                str(rank): one["totals"]
+                for rank, one in posted.items()
+                if one and _measured(one["totals"])
+            },
+        }
+        self._write("published", self._published)
+        self._take()
+        return complete
+
+    def receive(self, at: str = "", patience_s: float = 0.0) -> None:
+        """Take what rank 0 has published.
+
+        Args:
+            at: The log for which it is expected to.
+            patience_s: How many seconds later it may come.
+        """
+        deadline_s = _now_s() + patience_s
+        while True:
+            self._published = self._read("published")
+            done = self._published.get("closed") or self._published.get("at") == at
+            if done or _now_s() >= deadline_s:
+                break
+            _pause(_POLL_S)
+        self._take()
+
+    def _take(self) -> None:
+        ranks = self._published.get("ranks", {})
+        self.others = [
+            RankTotals.of_plain(totals) for rank, totals in ranks.items() if int(rank) != self.rank
+        ]
+
+    def record(self, at: str, figures: Figures) -> None:
+        """Keep what rank 0 logs for the other ranks."""
+        self._write(f"log/{at}", figures)
+        self._records.append(at)
         if len(self._records) > _KEPT_RECORDS:
-            self._store.delete_key(f"{self._own}/{self._records.popleft()}")
+            oldest = self._records.popleft()
+            with contextlib.suppress(Exception):  # a store in a file cannot delete anything
+                for kind in ("log", "posted"):
+                    self._store.delete_key(f"{self._own}/{kind}/{oldest}")
 
     def record_of(self, at: str, patience_s: float) -> Figures | None:
         """Return what rank 0 has logged; None if it does not log that within some seconds."""
@@ -181,66 +243,37 @@ class Courier:
             figures: Figures = self._read(f"log/{at}")
             if figures:
                 return figures
-            _pause(_POLL_RECORD_S)
+            _pause(_POLL_S)
         return None
 
-    def _publish(self, *, closed: bool = False, missing: Sequence[int] = ()) -> None:
-        """Collect what the other ranks have posted, and publish it with this rank's."""
-        self._published = {
-            "closed": closed,
-            "missing": list(missing),
-            "ranks": {
-                str(rank): posted["totals"]
-                for rank in range(self.world_size)
-                if (posted := self._read(f"rank/{rank}")) and _measured(posted["totals"])
-            },
-        }
-        self._write("published", self._published)
-        self._take(self._published)
+    def arrive(self, at: str) -> bool:
+        """Wait a short time for all ranks to come to the same point; return whether they did."""
+        self._store.add(f"{self._own}/arrived/{at}", 1)
+        return self._await(f"arrived/{at}", FINAL_PATIENCE_S)
 
-    def _receive(self) -> None:
-        self._take(self._read("published"))
+    def settle(self, totals: dict[str, Any], at: str, *, closed: bool) -> list[int]:
+        """Exchange totals with all ranks, waiting a short time for them.
 
-    def _take(self, published: dict[str, Any]) -> None:
-        ranks = published.get("ranks", {})
-        self.others = [
-            RankTotals.of_plain(totals)
-            for rank, totals in ranks.items()
-            if int(rank) != self.rank and totals
-        ]
-
-    def finish(self, totals: dict[str, Any]) -> list[int]:
-        """Post the final totals, wait for the others', and return the ranks without any."""
-        self._write(f"rank/{self.rank}", {"final": True, "totals": totals})
-        deadline_s = _now_s() + FINAL_PATIENCE_S
+        Returns:
+            The ranks whose final totals are not known, if the training ends.
+        """
+        self.post(totals, at, final=closed)
         if self.rank == 0:
-            self._await(deadline_s, lambda: not self._open_ranks())
-            missing = [*self._open_ranks(), *self._absent_ranks()]
-            self._publish(closed=True, missing=sorted(missing))
-            return self._missing()
-        if not self._read("rank/0"):
+            self.collect(at, FINAL_PATIENCE_S, closed=closed)
+        elif self._read("rank/0"):
+            self.receive(at, FINAL_PATIENCE_S)
+        else:
             return [0]
-        self._await(deadline_s, lambda: self._read("published").get("closed"))
-        self._published = self._read("published")
-        self._take(self._published)
-        return self._missing() if self._published.get("closed") else [0]
+        if closed and not self._published.get("closed"):
+            return [0]
+        return list(self._published.get("missing", ()))
 
     def leave(self, totals: dict[str, Any]) -> None:
         """Post the final totals of a rank that ends on its own."""
-        self._write(f"rank/{self.rank}", {"final": True, "totals": totals})
+        self.post(totals, "", final=True)
+        self._store.add(f"{self._own}/present", -1)
         if self.rank == 0:
-            self._publish(closed=True, missing=self._absent_ranks())
-
-    def _missing(self) -> list[int]:
-        return list(self._published["missing"])
-
-    def _absent_ranks(self) -> list[int]:
-        return [rank for rank in range(self.world_size) if not self._read(f"rank/{rank}")]
-
-    def _open_ranks(self) -> list[int]:
-        """Return the ranks that have the callback and have not posted their final totals."""
-        posted = {rank: self._read(f"rank/{rank}") for rank in range(self.world_size)}
-        return [rank for rank, one in posted.items() if one and not one["final"]]
+            self.collect("", 0.0, closed=True)
 
     # --- the step at which all stop ---
 
@@ -267,10 +300,11 @@ class Courier:
         """Return what all ranks do at a proposed step: the first to arrive decides."""
         key = f"{self._own}/stop/{proposal.number}"
         decided = f"{key}/decision"
-        self._await(
-            _now_s() + PATIENCE_S,
-            lambda: self._store.check([decided]) or self._all_acknowledged(key),
-        )
+        deadline_s = _now_s() + PATIENCE_S
+        while not (self._store.check([decided]) or self._all_acknowledged(key)):
+            if _now_s() >= deadline_s:
+                break
+            _pause(_POLL_S)
         wish = "stop" if self._all_acknowledged(key) else "continue"
         decision = bytes(self._store.compare_set(decided, "", wish))
         self._pass_on()
@@ -293,9 +327,17 @@ class Courier:
         full = f"{self._own}/{key}"
         return json.loads(self._store.get(full)) if self._store.check([full]) else {}
 
-    def _await(self, deadline_s: float, holds: Callable[[], Any]) -> None:
-        while not holds() and _now_s() < deadline_s:
-            _pause(_POLL_FINAL_S)
+    def _await(self, counter: str, patience_s: float) -> bool:
+        """Wait until as many ranks have counted as have the callback; return whether they did."""
+        deadline_s = _now_s() + patience_s
+        while not self._count(counter) >= self._count("present"):
+            if _now_s() >= deadline_s:
+                return False
+            _pause(_POLL_S)
+        return True
+
+    def _count(self, counter: str) -> int:
+        return int(self._store.add(f"{self._own}/{counter}", 0))
 
 
 def _measured(totals: dict[str, Any] | None) -> bool:

@@ -2,18 +2,19 @@
 
 No collective is used: one that a single rank does not enter would hang the training. Each rank posts
 its totals in the key-value store of ``torch.distributed``, rank 0 collects and publishes them, and every
-rank uses what it has received so far, which may be a log behind. Only the totals at the end are waited
-for, for a short time. A thread of its own makes all requests, so that a slow store delays nothing.
+rank uses what it has received so far. At a log the ranks wait for one another a moment, which becomes
+shorter where they do not log alike, and at the end for a short time. A thread of its own makes all
+requests, so that a slow store delays nothing.
 """
 
 from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from carbon_callbacks._training.courier import FINAL_PATIENCE_S, PATIENCE_S, Courier
+from carbon_callbacks._training.courier import FINAL_PATIENCE_S, PATIENCE_S, Answer, Courier
 from carbon_callbacks._training.metrics import Figures, RankTotals
 
 # A decision must reach every rank: only a store that is gone takes longer, and then the training ends.
@@ -29,7 +30,7 @@ class RankBoard:
     Attributes:
         several: Whether there are other ranks.
         finished: Whether the final totals were posted.
-        missing: The ranks whose final totals are not known, once `finish` has returned.
+        missing: The ranks whose final totals are not known, once the training has ended.
     """
 
     def __init__(self) -> None:
@@ -73,33 +74,45 @@ class RankBoard:
         """What the other ranks have measured, as far as it is known."""
         return self._courier.others if self._courier is not None else []
 
-    def post(self, totals: RankTotals, at: str = "", figures: Figures | None = None) -> None:
-        """Post this rank's totals, and with them what rank 0 logs.
+    def exchange(self, totals: RankTotals, at: str) -> None:
+        """Post this rank's totals for a log, and learn those of the others that are there.
 
         Args:
             totals: This rank's totals.
             at: Which log this is, the same on all ranks; an empty string for none.
-            figures: What this rank would log.
         """
         courier = self._courier
-        if courier is not None:
-            courier.request(courier.post, totals.plain(), at, figures)
+        if courier is None or self.finished:
+            return
+        courier.request(courier.post, totals.plain(), at)
+        if courier.rank != 0:
+            courier.request(courier.receive)
+        elif at:
+            self._wait(courier.request(courier.collect, at, self._patience_s))
 
     def agreed(self, at: str, figures: Figures) -> Figures:
         """Return what rank 0 logs, so that all ranks log the same; this rank's own if that is late.
 
         Args:
-            at: Which log this is, as for `post`.
+            at: Which log this is, as for `exchange`.
             figures: This rank's own figures.
         """
         courier = self._courier
-        if courier is None or courier.rank == 0 or self._patience_s < _LEAST_PATIENCE_S:
+        if courier is None or self.finished:
             return figures
-        answer = courier.request(courier.record_of, at, self._patience_s)
-        known = answer.wait(self._patience_s)
-        # Where rank 0 does not log what this rank logs, waiting for it again would be in vain.
-        self._patience_s = PATIENCE_S if known and answer.value else self._patience_s / 2
-        return answer.value or figures if known else figures
+        if courier.rank == 0:
+            courier.request(courier.record, at, figures)
+            return figures
+        answer = self._wait(courier.request(courier.record_of, at, self._patience_s))
+        return answer or figures
+
+    def _wait(self, answer: Answer) -> Any:
+        """Wait a moment for other ranks; less and less where they do not log what this one logs."""
+        if self._patience_s < _LEAST_PATIENCE_S:
+            return None
+        known = answer.wait(self._patience_s) and answer.value
+        self._patience_s = PATIENCE_S if known else self._patience_s / 2
+        return known
 
     def should_stop(self, step: int, *, over_budget: bool) -> bool:
         """Return whether all ranks stop after this step; to be called at every step.
@@ -124,20 +137,22 @@ class RankBoard:
         self._margin = min(_MAX_MARGIN_STEPS, 2 * self._margin)
         return stops
 
-    def finish(self, totals: RankTotals) -> None:
-        """Post the final totals and wait a short time for those of the others.
+    def settle(self, at: str, read: Callable[[], RankTotals], *, closed: bool = False) -> None:
+        """Exchange totals at a point that all ranks come to; waits for them a short time.
 
         Args:
-            totals: This rank's final totals.
+            at: Which point this is.
+            read: Returns this rank's totals, once the others are there.
+            closed: Whether the training ends.
         """
-        courier, self.finished = self._courier, True
-        if courier is None:
+        courier = self._courier
+        if courier is None or self.finished:
             return
-        answer = courier.request(courier.finish, totals.plain())
-        if answer.wait(2 * FINAL_PATIENCE_S):
-            self.missing = answer.value or ()
-        else:
-            self.missing = [rank for rank in range(courier.world_size) if rank != courier.rank]
+        courier.request(courier.arrive, at).wait(2 * FINAL_PATIENCE_S)
+        answer = courier.request(courier.settle, read().plain(), at, closed=closed)
+        known = answer.wait(2 * FINAL_PATIENCE_S)
+        self.finished = closed
+        self.missing = answer.value or () if known else courier.other_ranks
 
     def leave(self, totals: RankTotals) -> None:
         """Post the totals of a rank that ends on its own, and wait for nobody."""

@@ -286,9 +286,8 @@ class Training:
         """
         with self.guard():
             self._state.windows[prefix] = self._closed(window)
-            own = self._own_totals(_MAX_AGE_S)
-            self._together(own)
-            return self._shared(own, at, self._state.of_evaluation(prefix))
+            self._together(self._own_totals(_MAX_AGE_S), at)
+            return self._agreed(at, self._state.of_evaluation(prefix))
         return {}
 
     def improve(self, metrics: Mapping[str, Any] | None) -> None:
@@ -316,12 +315,11 @@ class Training:
         with self.guard():
             if progress is not NOTHING_KNOWN:
                 self._state.progress = progress
-            own = self._own_totals(_MAX_AGE_S if within_epoch else 0.0)
-            together = self._together(own)
+            together = self._together(self._own_totals(_MAX_AGE_S if within_epoch else 0.0), at)
             figures = self._state.metrics(together, forecast=self._forecasts)
             if summary:
                 figures = {**figures, **together.phases}
-            return self._shared(own, at, figures)
+            return self._agreed(at, figures)
         return {}
 
     def final_metrics(self) -> Figures:
@@ -338,8 +336,8 @@ class Training:
         """
         with self.guard():
             if status == "completed":
-                self.settle_ranks()
-            else:
+                self.settle_ranks("end", closed=True)
+            elif self._board.several:
                 self._board.leave(self._own_totals())
             self._board.close()
         if self.running:
@@ -351,19 +349,24 @@ class Training:
                 self._trained = self.report
         self._state.phase = ""
 
-    def settle_ranks(self) -> None:
-        """Exchange final totals with the other ranks, before the last log; waits a short time."""
+    def settle_ranks(self, at: str, *, closed: bool = False) -> None:
+        """Exchange totals with the other ranks at a point that all come to; waits a short time.
+
+        Args:
+            at: Which point this is.
+            closed: Whether the training ends.
+        """
         if not self._board.several or self._board.finished:
             return
-        own = self._own_totals()
-        self._board.finish(own)
-        self._together(own)
-        if self._board.missing:
-            names = ", ".join(map(str, self._board.missing))
-            self.tracker.complain(
-                f"no final totals from rank {names}: not every rank has this callback, or has ended "
-                "its training; what is known of them counts"
-            )
+        with self.guard():
+            self._board.settle(at, self._own_totals, closed=closed)
+            self._together(self._own_totals())
+            if closed and self._board.missing:
+                names = ", ".join(map(str, self._board.missing))
+                self.tracker.complain(
+                    f"no final totals from rank {names}: not every rank has this callback, or has "
+                    "ended its training; what is known of them counts"
+                )
 
     def exit(self, error: BaseException | None) -> None:
         """End a run that no hook has ended, as where its callback was removed, or with an exception."""
@@ -422,19 +425,19 @@ class Training:
         report = self.tracker.report(max_age_s=max_age_s) if self.running else None
         return self._state.own_totals(report)
 
-    def _together(self, own: RankTotals) -> RankTotals:
+    def _together(self, own: RankTotals, at: str = "") -> RankTotals:
         """Return the totals of all ranks, as far as they are known; note them for the receipt."""
+        self._board.exchange(own, at)
         together = self._state.together(own, self._board.others)
         others = [one.own for one in self._state.others if one.own is not None]
         if others:
             self.tracker.note_others(others)
         return together
 
-    def _shared(self, own: RankTotals, at: str, figures: Figures) -> Figures:
-        """Post this rank's totals; return what all ranks log, which never falls."""
+    def _agreed(self, at: str, figures: Figures) -> Figures:
+        """Return what all ranks log, which never falls."""
         if not self._board.several:
             return figures
-        self._board.post(own, at, figures)
         figures = never_less(self._board.agreed(at, figures) if at else figures, self._logged)
         self._logged |= figures
         return figures

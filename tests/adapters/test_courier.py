@@ -58,40 +58,63 @@ def ask(courier, act, *arguments):
 
 def test_each_rank_learns_what_the_others_have_posted(ranks):
     for one in (1, 2, 0):
-        ask(ranks[one], ranks[one].post, totals(one, one + 1.0).plain(), "", None)
-    ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "", None)
+        ask(ranks[one], ranks[one].post, totals(one, one + 1.0).plain(), "1")
+    assert ask(ranks[0], ranks[0].collect, "1", 5.0) is True
+    ask(ranks[2], ranks[2].receive)
     assert sorted(t.totals["energy_kwh"] for t in ranks[0].others) == [2.0, 3.0]
     assert sorted(t.totals["energy_kwh"] for t in ranks[2].others) == [1.0, 2.0]
 
 
-def test_nobody_waits_for_a_rank_that_posts_nothing(ranks):
-    ask(ranks[0], ranks[0].post, totals(0, 1.0).plain(), "1", {"energy_kwh": 1.0})
+def test_nobody_waits_longer_than_it_may_for_a_rank_that_posts_nothing(ranks):
+    ask(ranks[0], ranks[0].post, totals(0, 1.0).plain(), "1")
+    assert ask(ranks[0], ranks[0].collect, "1", 0.01) is False
     assert ranks[0].others == []
+    ask(ranks[0], ranks[0].record, "1", {"energy_kwh": 1.0})
     assert ask(ranks[1], ranks[1].record_of, "1", 5.0) == {"energy_kwh": 1.0}
     assert ask(ranks[1], ranks[1].record_of, "2", 0.01) is None
 
 
-def test_final_totals_are_complete(ranks):
-    answers = [one.request(one.finish, totals(one.rank, one.rank + 1.0).plain()) for one in ranks]
+def settle(ranks, at, *, closed=False):
+    arrived = [one.request(one.arrive, at) for one in ranks]
+    assert all(answer.wait(LIMIT_S) and answer.value for answer in arrived)
+    answers = [
+        one.request(one.settle, totals(one.rank, one.rank + 1.0).plain(), at, closed=closed)
+        for one in ranks
+    ]
     assert all(answer.wait(LIMIT_S) for answer in answers)
-    assert [answer.value for answer in answers] == [[], [], []]
+    return [answer.value for answer in answers]
+
+
+def test_final_totals_are_complete(ranks):
+    assert settle(ranks, "last log") == [[], [], []]
+    assert settle(ranks, "end", closed=True) == [[], [], []]
     for one in ranks:
         assert sum(t.totals["energy_kwh"] for t in one.others) == 6.0 - (one.rank + 1.0)
 
 
 def test_a_rank_without_final_totals_is_named(ranks, monkeypatch):
     monkeypatch.setattr(courier_module, "FINAL_PATIENCE_S", 0.2)
-    ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "", None)
+    ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "")
     ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
-    assert ask(ranks[0], ranks[0].finish, totals(0, 1.0).plain()) == [2]
+    answer = ranks[0].request(ranks[0].settle, totals(0, 1.0).plain(), "end", closed=True)
+    assert answer.wait(LIMIT_S)
+    assert answer.value == [2]
     # What it posted before counts.
     assert sorted(t.totals["energy_kwh"] for t in ranks[0].others) == [2.0, 3.0]
 
 
-def test_without_rank_0_nobody_waits(store, monkeypatch):
+def test_a_rank_that_has_left_is_not_waited_for(ranks):
+    ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
+    assert settle([ranks[0], ranks[2]], "end", closed=True) == [[], []]
+    assert sorted(t.totals["energy_kwh"] for t in ranks[2].others) == [1.0, 2.0]
+
+
+def test_without_rank_0_nobody_waits(store):
     only = Courier(lambda: store, "test/alone", rank=1, world_size=2)
     only.start()
-    assert ask(only, only.finish, totals(1, 1.0).plain()) == [0]
+    answer = only.request(only.settle, totals(1, 1.0).plain(), "end", closed=True)
+    assert answer.wait(LIMIT_S)
+    assert answer.value == [0]
     only.stop()
 
 
@@ -147,8 +170,8 @@ def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
 
     one = Courier(lambda: Broken(), "test/broken", rank=0, world_size=2)
     one.start()
-    assert ask(one, one.post, totals(0, 1.0).plain(), "1", {}) is None
-    assert ask(one, one.finish, totals(0, 1.0).plain()) is None
+    assert ask(one, one.post, totals(0, 1.0).plain(), "1") is None
+    assert ask(one, one.collect, "1", 1.0) is None
     assert one.others == []
     one.stop()
 
@@ -156,19 +179,21 @@ def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
 def test_records_do_not_pile_up(ranks, store):
     first = ranks[0]
     for index in range(100):
-        ask(first, first.post, totals(0, 1.0).plain(), str(index), {"energy_kwh": 1.0})
-    kept = sum(store.check([f"{first._own}/log/{index}"]) for index in range(100))
-    assert kept == courier_module._KEPT_RECORDS
+        ask(first, first.post, totals(0, 1.0).plain(), str(index))
+        ask(first, first.record, str(index), {"energy_kwh": 1.0})
+    for kind in ("log", "posted"):
+        kept = sum(store.check([f"{first._own}/{kind}/{index}"]) for index in range(100))
+        assert kept == courier_module._KEPT_RECORDS
 
 
 def test_a_training_that_rank_0_has_ended_is_not_joined(store):
     before = Courier(lambda: store, "test/joined", rank=0, world_size=2)
     before.start()
-    ask(before, before.finish, totals(0, 1.0).plain())
+    assert before.request(before.leave, totals(0, 1.0).plain()).wait(LIMIT_S)
     before.stop()
     courier_module._begun.clear()
     late = Courier(lambda: store, "test/joined", rank=1, world_size=2)
     late.start()
-    ask(late, late.post, totals(1, 2.0).plain(), "", None)
+    ask(late, late.receive)
     assert late.others == []
     late.stop()
