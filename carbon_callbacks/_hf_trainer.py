@@ -47,6 +47,10 @@ class TrainerHooks(CallbackBase):
         """Return what is added to a log entry."""
         raise NotImplementedError
 
+    def guard(self) -> contextlib.AbstractContextManager[None]:
+        """Keep a fault of ours out of the training."""
+        return self._training.guard()
+
     @property
     def state_key(self) -> str:
         """The key in ``stateful_callbacks``.
@@ -58,7 +62,7 @@ class TrainerHooks(CallbackBase):
     @contextlib.contextmanager
     def evaluating(self, trainer: Any, kind: str) -> Iterator[None]:
         """Measure an evaluation or prediction, which is a run of its own outside of a training."""
-        with self._training.evaluation(kind, ranks=trainer.args.world_size):
+        with self._training.evaluation(kind, ranks=getattr(trainer.args, "world_size", 1)):
             self._evaluations.append(self._training.tracker.window())
             try:
                 yield
@@ -69,8 +73,9 @@ class TrainerHooks(CallbackBase):
     def checkpointing(self, trainer: Any) -> Iterator[None]:
         """Put the training so far where the checkpoint takes its state from."""
         with self._training.within("checkpoint"):
-            if state := self._training.state():
-                trainer.state.stateful_callbacks[self.state_key] = state
+            with self._training.guard():
+                if state := self._training.state():
+                    trainer.state.stateful_callbacks[self.state_key] = state
             yield
 
     @contextlib.contextmanager
@@ -160,7 +165,9 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
     added: Figures = {}
     kept: Figures = {}
     for callback in _ours(trainer) if isinstance(logs, dict) else ():
-        figures = callback.figures_for(trainer, logs)
+        figures: Figures = {}
+        with callback.guard():
+            figures = callback.figures_for(trainer, logs)
         added |= figures
         callback.added.update(figures)
         if callback.return_metrics:
@@ -186,7 +193,7 @@ def _save_checkpoint(save: Method, trainer: Any, /, *args: Any, **kwargs: Any) -
 
 def _load_callback_state(load: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Hide our state from the Trainer, which would warn that no callback's class has its name."""
-    states = trainer.state.stateful_callbacks
+    states = trainer.state.stateful_callbacks or {}
     hidden = {key: states.pop(key) for key in list(states) if key.startswith(_STATE_PREFIX)}
     try:
         return load(trainer, *args, **kwargs)

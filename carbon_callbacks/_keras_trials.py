@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from carbon_core import Segment
 
-_fits: weakref.WeakKeyDictionary[Any, tuple[Segment, ...]] = weakref.WeakKeyDictionary()
+# By identity: models may compare as equal.
+_fits: list[tuple[weakref.ref[Any], tuple[Segment, ...]]] = []
 
 
 class Trial(NamedTuple):
@@ -44,10 +45,11 @@ def current_trial() -> Trial:
 
 def note_fit(model: Any, segments: Sequence[Segment]) -> None:
     """Keep what a model's fit has measured, for as long as the model lives."""
+    _fits[:] = [(one, kept) for one, kept in _fits if one() is not None and one() is not model]
     if model is not None:
-        _fits[model] = tuple(segments)
+        _fits.append((weakref.ref(model), tuple(segments)))
 
 
 def segments_of_model(model: Any) -> tuple[Segment, ...]:
     """Return what the earlier fits of a model have measured, the latest with all that it continued."""
-    return _fits.get(model, ()) if model is not None else ()
+    return next((kept for one, kept in _fits if model is not None and one() is model), ())

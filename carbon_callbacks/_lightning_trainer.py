@@ -60,7 +60,10 @@ class SampleCount:
         """Count a batch."""
         self._batches += 1
         if self._sampler is None and self._seen is not None:
-            size = size_of(batch)
+            try:
+                size = size_of(batch)
+            except Exception:  # noqa: BLE001 - batches may be objects of any kind
+                size = None
             self._seen = self._seen + size if size is not None else None
 
     @property

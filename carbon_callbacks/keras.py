@@ -82,8 +82,11 @@ class EmissionsCallback(CallbackBase, Callback):
         if self._fit is not None and self._training.running and self._fit.is_outside:
             self._fit.nested += 1  # another callback trains something within this fit
             return
-        self._fit = Fit(self.model, self.params, current_trial())
-        self._training.begin(trial=self._fit.trial.trial_id, on_exit=self._exit)
+        trial = Trial()
+        with self._training.guard():
+            trial = current_trial()
+        self._fit = Fit(self.model, self.params, trial)
+        self._training.begin(trial=trial.trial_id, on_exit=self._exit)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         fit = self._own_fit
@@ -116,8 +119,9 @@ class EmissionsCallback(CallbackBase, Callback):
             return
         fit, self._fit = self._fit, None
         self._training.end()
-        if fit is not None and self.report is not None:
-            note_fit(fit.model, self.report.segments)
+        with self._training.guard():
+            if fit is not None and self.report is not None:
+                note_fit(fit.model, self.report.segments)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._enter("validate" if self._in_fit else "evaluate")

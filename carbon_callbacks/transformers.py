@@ -56,13 +56,16 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
     # hook                        event
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        wrap_subclass(calling_trainer())
+        with self.guard():
+            wrap_subclass(calling_trainer())
         self._training.prepare()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        call = innermost()
-        trainer = call.owner if call is not None else calling_trainer()
-        wrap_subclass(trainer)  # it may have been added later
+        trainer = None
+        with self.guard():
+            call = innermost()
+            trainer = call.owner if call is not None else calling_trainer()
+            wrap_subclass(trainer)  # it may have been added later
         self._training.forget_restored()
         if self.state_key in state.stateful_callbacks:
             self._training.restore(state.stateful_callbacks[self.state_key])

@@ -29,7 +29,10 @@ class Call:
     """
 
     def __init__(self, owner: Any, method: str) -> None:
-        self._owner = weakref.ref(owner)
+        try:
+            self._owner: Callable[[], Any] = weakref.ref(owner)
+        except TypeError:  # an object of a class with slots may have none for this
+            self._owner = _nobody
         self.method = method
         self.running = True
         self._on_exit: list[OnExit] = []
@@ -93,6 +96,10 @@ def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: An
         return result
     finally:
         calls.remove(call)
+
+
+def _nobody() -> None:
+    return None
 
 
 def _calls() -> list[Call]:

@@ -336,7 +336,7 @@ class Training:
         """
         with self.guard():
             if status == "completed":
-                self.settle_ranks("end", closed=True)
+                self.settle_ranks("closing", closed=True)
             elif self._board.several:
                 self._board.leave(self._own_totals())
             self._board.close()
