@@ -54,7 +54,7 @@ ALLOWED = {
     "added process/warnings/UserWarning: Be aware that when using `ckpt_path`*EmissionsCallback*": (
         "Lightning warns of each callback with a state that a resumed training lacks"
     ),
-    "added process/logged/carbon_callbacks WARNING: *Logger rejected the energy: *": (
+    "added process/logged/carbon_callbacks WARNING: * rejected the energy: *": (
         "a logger that raises when it gets our entry is named, once"
     ),
     "added process/logged/carbon_callbacks WARNING: EmissionsCallback needs a Trainer; with Fabric*": (
