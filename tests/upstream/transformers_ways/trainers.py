@@ -81,7 +81,9 @@ def scalars_of(path: Path) -> Iterator[tuple[str, Any, int]]:
     for event in LegacyEventFileLoader(str(path)).Load():
         for value in event.summary.value:
             if value.HasField("simple_value"):
-                yield value.tag, plain(value.simple_value, f"_{value.tag}"), event.step
+                # TensorBoard's callback turns `eval_runtime` into `eval/runtime`.
+                key = value.tag.replace("/", "_")
+                yield value.tag, plain(value.simple_value, key), event.step
 
 
 class Samples(torch.utils.data.Dataset):
