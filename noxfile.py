@@ -99,7 +99,10 @@ def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
 
 
 # What is used together with a framework, in its newest version.
-COMPANIONS = {"transformers": ["datasets", "ipython", "trl"], "keras": ["keras-tuner", "pandas"]}
+COMPANIONS = {
+    "transformers": ["datasets", "ipython", "trl"],
+    "keras": ["keras-tuner", "six", "tensorboard", "pandas"],
+}
 
 
 def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
