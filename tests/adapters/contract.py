@@ -180,6 +180,22 @@ class Contract:
         assert not threads_of_ours()
         assert not open_files_under(place)
 
+    def test_meters_are_found_and_all_is_loaded_before_the_first_batch(self):
+        tests = type(self)
+        program = (
+            f"from adapters.{tests.__module__.rpartition('.')[2]} import {tests.__name__} as tests\n"
+            "import sys\n"
+            "callback, seen = tests.world.callback(), []\n"
+            "def on_batch(what):\n"
+            "    if what == 'train' and not seen:\n"
+            "        run = callback._training.tracker._run\n"
+            "        seen.extend([run._sampler.started.is_set(), set(sys.modules)])\n"
+            "tests.world.train(callback, on_batch=on_batch)\n"
+            "ours = ('carbon_core.hardware', 'psutil', 'pynvml', 'filelock')\n"
+            "print(seen[0], [name for name in set(sys.modules) - seen[1] if name.startswith(ours)])\n"
+        )
+        assert run_python(program).stdout.splitlines()[-1] == "True []"
+
     def test_marks_do_not_grow_with_batches(self, monkeypatch):
         marks = count_marks(monkeypatch)
         self.world.train(self.world.callback(), batches=2)
