@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError, OutputError
+from carbon_core.threads import without_log_records
 from carbon_core.units import seconds
 
 Ask = Callable[[str, str, Mapping[str, str]], str]
@@ -22,6 +23,9 @@ _MAX_BYTES = 64 * 1024
 _PROXY_AUTHENTICATION_REQUIRED = 407
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SUCCESSES = range(200, 300)
+_LIBRARY_LOGGERS = tuple(
+    f"urllib3.{module}" for module in ("connection", "connectionpool", "poolmanager", "util.retry")
+)
 _LONGEST_WAIT_S = 86_400.0
 
 
@@ -103,6 +107,8 @@ def _body(
 ) -> bytes:
     """Return the body of a prompt, small, successful answer; raise `_UnansweredError` otherwise."""
     import requests  # imported where used: it costs more than the rest of the package
+
+    without_log_records(*_LIBRARY_LOGGERS)
 
     deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
     try:

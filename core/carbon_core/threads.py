@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 
+_PREFIX = "carbon-"
+
 
 class LazyThread:
     """A daemon thread that does not exist before somebody needs it.
@@ -63,6 +65,25 @@ class LazyThread:
             self._run()
         finally:
             self._ended = True
+
+
+def without_log_records(*loggers: str) -> None:
+    """Keep what libraries log on our threads from the program's handlers.
+
+    A handler writes to a stream, whose lock a worker that is forked at that moment would inherit and
+    wait for in vain.
+
+    Args:
+        loggers: Names of the libraries' loggers.
+    """
+    import logging  # loaded by these libraries in any case
+
+    for name in loggers:
+        logging.getLogger(name).addFilter(_is_of_the_program)
+
+
+def _is_of_the_program(record: object) -> bool:
+    return not threading.current_thread().name.startswith(_PREFIX)
 
 
 def in_parallel(calls: Sequence[Callable[[], object]], name: str) -> None:

@@ -183,6 +183,40 @@ def test_fork_pools_never_hang_while_sampling_fast(run: Run, out: Path) -> None:
     assert len(rows(out)) == 1
 
 
+def test_nothing_is_logged_on_our_threads(run: Run, out: Path) -> None:
+    # A worker that is forked while a handler writes would wait for its stream for ever.
+    ended = run(
+        """
+        import http.server, logging, threading
+        class Kept(logging.Handler):
+            def emit(self, record):
+                seen.append((threading.current_thread().name, record.name))
+        class Answers(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.send_response(500)
+                self.end_headers()
+            def log_message(self, *args):
+                pass
+        seen = []
+        logging.basicConfig(level=logging.DEBUG, handlers=[Kept()])
+        server = http.server.HTTPServer(("127.0.0.1", 0), Answers)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        t = tracker(measure_power_secs=0.05, emissions_endpoint=f"http://127.0.0.1:{port}",
+                    api_call_interval=1)
+        t.start()
+        for _ in range(5):
+            t.flush()
+            time.sleep(0.1)
+        t.stop()
+        server.shutdown()
+        say([one for one in seen if one[0].startswith("carbon-")])
+        """
+    )
+    assert (ended.status, ended.out) == (0, "[]\n"), ended.err
+    assert len(rows(out)) == 1
+
+
 # --- what stop() leaves --------------------------------------------------------------------------
 
 

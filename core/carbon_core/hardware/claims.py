@@ -15,8 +15,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.hardware.base import Meter
 from carbon_core.records import Device, Reading
 

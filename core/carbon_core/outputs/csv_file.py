@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from carbon_core.errors import OutputError
+from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.outputs.base import open_for_append, replace
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 

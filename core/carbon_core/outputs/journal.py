@@ -15,10 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from carbon_core import units
 from carbon_core.errors import OutputError
+from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.lineage import is_safe_id
 from carbon_core.methods import Method
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, open_for_append

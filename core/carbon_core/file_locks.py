@@ -1,0 +1,11 @@
+"""Locks on files, for processes that share a directory; the only module that knows `filelock`."""
+
+from __future__ import annotations
+
+from filelock import FileLock, Timeout
+
+from carbon_core.threads import without_log_records
+
+__all__ = ["FileLock", "Timeout"]
+
+without_log_records("filelock")
