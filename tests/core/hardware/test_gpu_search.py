@@ -27,7 +27,8 @@ while not tracker.report().energy_kwh.value and time.monotonic() - began < 20:
     time.sleep(0.05)
 report = tracker.report()
 tracker.stop()
-print(started - began < 1, report.components, [r.reason for r in report.refusals if "NVML" in r.reason])
+reasons = [r.reason for r in report.refusals if "NVML" in r.reason]
+print(started - began < 1, report.components, reasons, flush=True)
 os._exit(0)
 """
 
