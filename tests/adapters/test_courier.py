@@ -11,6 +11,7 @@ if not torch.distributed.is_available():
     pytest.skip("this torch has no distributed package", allow_module_level=True)
 
 from carbon_callbacks._training import courier as courier_module
+from carbon_callbacks._training import ranks as ranks_module
 from carbon_callbacks._training.courier import Courier
 from carbon_callbacks._training.metrics import RankTotals
 from carbon_core import Segment
@@ -174,6 +175,26 @@ def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
     assert ask(one, one.collect, "1", 1.0) is None
     assert one.others == []
     one.stop()
+
+
+def test_ranks_behind_a_store_that_fails_are_missing_at_the_end(monkeypatch):
+    class Distributed:
+        class distributed_c10d:
+            @staticmethod
+            def _get_default_store():
+                raise ConnectionError("gone")
+
+        get_rank, get_world_size = staticmethod(lambda: 1), staticmethod(lambda: 3)
+
+    monkeypatch.setattr(ranks_module, "_distributed", lambda: Distributed)
+    board = ranks_module.RankBoard()
+    assert board.open("test", "train", may_stop=True)
+    board.exchange(totals(1, 1.0), "1")
+    assert board.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
+    assert board.should_stop(5, over_budget=True) is False
+    board.settle("closing", lambda: totals(1, 1.0), closed=True)
+    assert list(board.missing) == [0, 2]
+    board.close()
 
 
 def test_records_do_not_pile_up(ranks, store):
