@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
@@ -145,7 +145,7 @@ class LightningHooks(CallbackBase):
             in_bar = self._prog_bar and name == "energy_kwh"
             self._log(trainer, pl_module, PREFIX + name, value, prog_bar=in_bar)
         self._monitor(trainer, pl_module, metrics, shown)
-        self._send(trainer, PREFIX, shown)
+        self._send(trainer, PREFIX, shown, {"epoch": trainer.current_epoch})
 
     @of_trainer
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -255,11 +255,11 @@ class LightningHooks(CallbackBase):
             module_class = _framework_class(pl_module)
             module_class.log(pl_module, name, value, logger=False, batch_size=1, **options, **alike)
 
-    def _send(self, trainer: Any, prefix: str, metrics: Figures) -> None:
+    def _send(
+        self, trainer: Any, prefix: str, metrics: Figures, beside: Mapping[str, int] | None = None
+    ) -> None:
         """Log metrics in an entry of their own, so that a logger that rejects them harms no other."""
-        entry: Figures = {prefix + name: value for name, value in metrics.items()}
-        if trainer.state.fn == "fit":
-            entry["epoch"] = trainer.current_epoch
+        entry = {**{prefix + name: value for name, value in metrics.items()}, **(beside or {})}
         for logger in trainer.loggers if metrics else ():
             if any(logger is one for one in self._rejecting):
                 continue
@@ -323,7 +323,7 @@ class AutomaticHooks(LightningHooks):
         self._training.forget_restored()
         others = [one for one in trainer.callbacks if isinstance(one, CallbackBase)]
         listed = any(not isinstance(one, AutomaticHooks) for one in others)
-        self._training.stands_aside = listed or others[0] is not self
+        self._training.stands_aside = listed or (bool(others) and others[0] is not self)
         if not self._training.stands_aside:
             self._training.prepare()
 
