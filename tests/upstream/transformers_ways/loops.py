@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import threading
 from typing import Any
 
 import torch
@@ -111,7 +112,12 @@ def _register(name: str, options: dict[str, Any]) -> None:
     def with_options(place: Place) -> Any:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             trainer = make(place, **options)
-            return seen(place, trainer, trainer.train())
+            output = trainer.train()
+        # The Trainer's thread that watches memory ends on its own, a moment after the training.
+        for thread in threading.enumerate():
+            if "peak_monitor_func" in thread.name:
+                thread.join(timeout=30)
+        return seen(place, trainer, output)
 
 
 for _name, _options in _OPTIONS.items():
