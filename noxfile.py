@@ -112,7 +112,7 @@ def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
     if companions and not constraints:
         session.install(*companions)
     tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ADAPTERS[name][2])]
-    session.run("pytest", "-q", "--show-capture=no", *tests, *session.posargs, env=env)
+    session.run("pytest", "-q", "-rfEs", "--show-capture=no", *tests, *session.posargs, env=env)
 
 
 def oldest(name: str) -> list[str]:
