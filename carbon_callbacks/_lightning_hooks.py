@@ -10,14 +10,11 @@ from typing import Any, NoReturn, TypeVar
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
-from carbon_callbacks._training.metrics import Figures, Progress
+from carbon_callbacks._training.metrics import MONITORED, Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
 
 PREFIX = "carbon/"
-# What may be monitored; also under names without a slash, which would make directories of the names
-# of checkpoints.
-MONITORED = ("energy_kwh", "emissions_kg", "epoch_energy_kwh", "epoch_emissions_kg")
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
@@ -237,6 +234,7 @@ class LightningHooks(CallbackBase):
 
         Where nothing is known (no meter, or another rank measures) a monitor gets 0, loggers nothing.
         """
+        # Also under names without a slash, which would make directories of the names of checkpoints.
         for name in MONITORED:
             value = metrics.get(name, 0.0)
             self._log(trainer, pl_module, f"carbon_{name}", value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from carbon_core import ConfigError, Report, Segment, units
@@ -13,7 +13,6 @@ Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", 
 EPOCH_PREFIX = "epoch_"
 ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
 _INTENSITY = "carbon_intensity_g_per_kwh"
-_PER_WINDOW = ("energy_kwh", "emissions_kg")
 
 
 class Metric(NamedTuple):
@@ -21,68 +20,95 @@ class Metric(NamedTuple):
 
     Attributes:
         name: Its name, before the framework's prefix.
+        unit: Its unit.
         help: What it is.
         topic: What it belongs to; what is not known of a training has no metrics of that topic.
+        across_ranks: How the ranks' values become one; ``derived`` ones follow from the others.
         brief: Whether it is logged unless ``metrics`` chooses others.
-        across_ranks: How the ranks' values become one: added up, or derived from what was added up.
+        monitored: Whether callbacks can monitor it at every check, in Lightning.
+        per_window: Whether an epoch and an evaluation have it, too, under their own prefix.
         rising: Whether it never falls while a training is running.
     """
 
     name: str
+    unit: str
     help: str
     topic: Topic = "totals"
+    across_ranks: Literal["sum", "mean", "max", "derived"] = "sum"
     brief: bool = False
-    across_ranks: Literal["sum", "derived"] = "sum"
+    monitored: bool = False
+    per_window: bool = False
     rising: bool = False
 
 
+_SINCE = "since the start of this run"
+_WITH_EARLIER = "of this run and those that it resumes"
 METRICS = (
-    Metric("energy_kwh", "Energy since the start of this run.", brief=True, rising=True),
-    Metric("emissions_kg", "Emissions since the start of this run.", brief=True, rising=True),
-    Metric("power_w", "Mean power since the start of this run.", brief=True),
-    Metric(_INTENSITY, "Mean carbon intensity of this run.", across_ranks="derived"),
-    Metric("cpu_energy_kwh", "Energy of the processors.", rising=True),
-    Metric("gpu_energy_kwh", "Energy of the GPUs.", rising=True),
-    Metric("ram_energy_kwh", "Energy of the memory.", rising=True),
-    Metric("epoch_energy_kwh", "Energy of the latest finished epoch.", "epoch", brief=True),
-    Metric("epoch_emissions_kg", "Emissions of the latest finished epoch.", "epoch", brief=True),
     Metric(
-        "all_starts_energy_kwh", "Energy of this run and those that it resumes.", "segments",
-        across_ranks="derived", rising=True,
+        "energy_kwh", "kWh", f"Energy {_SINCE}.",
+        brief=True, monitored=True, per_window=True, rising=True,
     ),
     Metric(
-        "all_starts_emissions_kg", "Emissions of this run and those that it resumes.", "segments",
-        across_ranks="derived", rising=True,
+        "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.",
+        brief=True, monitored=True, per_window=True, rising=True,
     ),
-    Metric("samples_per_kwh", "Training samples for each kWh.", "samples", across_ranks="derived"),
-    Metric("j_per_sample", "Joules for each training sample.", "samples", across_ranks="derived"),
-    Metric("tokens_per_kwh", "Tokens for each kWh.", "tokens", across_ranks="derived"),
-    Metric("j_per_token", "Joules for each token.", "tokens", across_ranks="derived"),
+    Metric("power_w", "W", f"Mean power {_SINCE}.", brief=True),
+    Metric(_INTENSITY, "g CO2e/kWh", "Mean carbon intensity of this run.", across_ranks="derived"),
+    Metric("cpu_energy_kwh", "kWh", "Energy of the processors.", rising=True),
+    Metric("gpu_energy_kwh", "kWh", "Energy of the GPUs.", rising=True),
+    Metric("ram_energy_kwh", "kWh", "Energy of the memory.", rising=True),
     Metric(
-        "forecast_energy_kwh", "Energy of the whole training, by its end.", "forecast", brief=True,
-        across_ranks="derived",
-    ),
-    Metric(
-        "forecast_energy_low_kwh", "Lower end of its 95 % interval.", "forecast",
-        across_ranks="derived",
+        "epoch_energy_kwh", "kWh", "Energy of the latest finished epoch.", "epoch",
+        brief=True, monitored=True,
     ),
     Metric(
-        "forecast_energy_high_kwh", "Upper end of its 95 % interval.", "forecast",
-        across_ranks="derived",
+        "epoch_emissions_kg", "kg CO2e", "Emissions of the latest finished epoch.", "epoch",
+        brief=True, monitored=True,
     ),
     Metric(
-        "forecast_emissions_kg", "Emissions of the whole training, by its end.", "forecast",
-        across_ranks="derived",
+        "all_starts_energy_kwh", "kWh", f"Energy {_WITH_EARLIER}.", "segments", "derived",
+        rising=True,
     ),
-    Metric("forecast_left_s", "Seconds until its end.", "forecast", across_ranks="derived"),
     Metric(
-        ENERGY_PER_IMPROVEMENT, "Energy for each unit by which a metric has improved.",
-        "improvement", across_ranks="derived",
+        "all_starts_emissions_kg", "kg CO2e", f"Emissions {_WITH_EARLIER}.", "segments", "derived",
+        rising=True,
+    ),
+    Metric("samples_per_kwh", "1/kWh", "Training samples for each kWh.", "samples", "derived"),
+    Metric("j_per_sample", "J", "Energy for each training sample.", "samples", "derived"),
+    Metric("tokens_per_kwh", "1/kWh", "Tokens for each kWh.", "tokens", "derived"),
+    Metric("j_per_token", "J", "Energy for each token.", "tokens", "derived"),
+    Metric(
+        "forecast_energy_kwh", "kWh", "Energy of the whole training, by its end.", "forecast",
+        "derived", brief=True,
+    ),
+    Metric(
+        "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.", "forecast", "derived"
+    ),
+    Metric(
+        "forecast_energy_high_kwh", "kWh", "Upper end of its 95 % interval.", "forecast", "derived"
+    ),
+    Metric(
+        "forecast_emissions_kg", "kg CO2e", "Emissions of the whole training, by its end.",
+        "forecast", "derived",
+    ),
+    Metric("forecast_left_s", "s", "Time until its end.", "forecast", "derived"),
+    Metric(
+        ENERGY_PER_IMPROVEMENT, "kWh", "Energy for each unit by which a metric has improved.",
+        "improvement", "derived",
     ),
 )  # fmt: skip
 NAMES = tuple(metric.name for metric in METRICS)
-_DERIVED = frozenset(one.name for one in METRICS if one.across_ranks == "derived")
+MONITORED = tuple(metric.name for metric in METRICS if metric.monitored)
+_PER_WINDOW = tuple(metric.name for metric in METRICS if metric.per_window)
 _RISING = tuple(metric.name for metric in METRICS if metric.rising)
+_COMBINED: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "sum": sum,
+    "mean": lambda values: sum(values) / len(values),
+    "max": max,
+    "derived": lambda values: values[-1],
+}
+# The energy of a phase is in no row of the table; it adds up.
+_ACROSS = {metric.name: _COMBINED[metric.across_ranks] for metric in METRICS}
 
 
 class Selection:
@@ -180,12 +206,13 @@ def figures_of(report: Report | None) -> Figures:
     return report.metrics if report is not None else {}
 
 
-def summed(figures: Iterable[Figures]) -> Figures:
-    """Return the figures of several ranks together."""
-    total: Figures = {}
+def across_ranks(figures: Iterable[Figures]) -> Figures:
+    """Return the figures of several ranks together, each as its row of the table says."""
+    values: dict[str, list[float]] = {}
     for one in figures:
         for name, value in one.items():
-            total[name] = value if name in _DERIVED else total.get(name, 0.0) + value
+            values.setdefault(name, []).append(value)
+    total = {name: float(_ACROSS.get(name, sum)(each)) for name, each in values.items()}
     if total.get("energy_kwh"):
         total[_INTENSITY] = total["emissions_kg"] * units.GRAMS_PER_KG / total["energy_kwh"]
     return total

@@ -12,13 +12,13 @@ from carbon_callbacks._training.metrics import (
     Figures,
     Progress,
     RankTotals,
+    across_ranks,
     figures_of,
     kg_per_kwh,
     of_all_starts,
     of_phases,
     of_window,
     of_work,
-    summed,
 )
 from carbon_core import OpenWindow, Report, Segment, Tracker
 
@@ -105,9 +105,9 @@ class TrainingState:
             if rank.own is not None:
                 segments.pop(rank.own.run_id, None)
         return RankTotals(
-            summed(rank.totals for rank in ranks),
-            summed(rank.epoch for rank in ranks),
-            summed(rank.phases for rank in ranks),
+            across_ranks(rank.totals for rank in ranks),
+            across_ranks(rank.epoch for rank in ranks),
+            across_ranks(rank.phases for rank in ranks),
             sum(rank.trained_kwh for rank in ranks),
             max(rank.trained_s for rank in ranks),
             earlier=tuple(segments.values()),
@@ -132,10 +132,10 @@ class TrainingState:
 
     def final_metrics(self, report: Report | None) -> Figures:
         """Return what is logged once the run has ended."""
-        totals = summed([figures_of(report), *(one.totals for one in self.others)])
+        totals = across_ranks([figures_of(report), *(one.totals for one in self.others)])
         return {
             **totals,
-            **summed([of_phases(report), *(one.phases for one in self.others)]),
+            **across_ranks([of_phases(report), *(one.phases for one in self.others)]),
             **of_all_starts(totals, report.earlier if report else ()),
             **of_work(totals, self.progress),
         }
@@ -143,7 +143,7 @@ class TrainingState:
     def of_evaluation(self, prefix: str) -> Figures:
         """Return the figures of the latest evaluation with a prefix, of all ranks together."""
         ranks = [self.windows, *(rank.windows for rank in self.others)]
-        return of_window(summed(windows.get(prefix, {}) for windows in ranks), prefix)
+        return of_window(across_ranks(windows.get(prefix, {}) for windows in ranks), prefix)
 
     def _forecast(self, totals: RankTotals, so_far: Figures) -> Figures:
         """Return what the whole training will have consumed at its end."""
