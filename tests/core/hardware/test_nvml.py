@@ -120,7 +120,7 @@ def test_what_a_power_reading_is_worth_depends_on_the_board(measure, capability,
 
 
 def test_boards_of_a_slow_driver_are_read_at_the_same_time(measure):
-    found = measure(gpus=8, latency_ms=20.0, seconds=1.0, curve=PowerCurve.constant(200.0))
+    found = measure(gpus=8, latency_ms=20.0, seconds=4.0, curve=PowerCurve.constant(200.0))
     seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
     for device in found["devices"]:
         assert device["joules"] == pytest.approx(200.0 * seconds, rel=0.001)
