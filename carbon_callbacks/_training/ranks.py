@@ -150,9 +150,9 @@ class RankBoard:
             return
         courier.request(courier.arrive, at).wait(2 * FINAL_PATIENCE_S)
         answer = courier.request(courier.settle, read().plain(), at, closed=closed)
-        answered = answer.wait(2 * FINAL_PATIENCE_S) and answer.value is not None
+        missing = answer.value if answer.wait(2 * FINAL_PATIENCE_S) else None
         self.finished = closed
-        self.missing = answer.value if answered else courier.other_ranks
+        self.missing = courier.other_ranks if missing is None else missing
 
     def leave(self, totals: RankTotals) -> None:
         """Post the totals of a rank that ends on its own, and wait for nobody."""
