@@ -1,4 +1,4 @@
-"""One run: from `start()` to `stop()`, made of a sampler, a reporter, a price curve and outputs.
+"""One run: from `start()` to `stop()`, made of a sampler, worker threads, a price curve and outputs.
 
     new ──open()──▶ running ──close(status)──▶ closed
                        │ mark(), snapshot(), report()
@@ -27,10 +27,10 @@ from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report
-from carbon_core.reporter import Reporter
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.run_lines import of_process
+from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
@@ -87,7 +87,7 @@ class Run:
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
         self._closed = False
-        self._reporter = Reporter(
+        self._workers = Workers(
             self.notices.warn, self._rescue, parts.heartbeat_s + _METER_PATIENCE_S
         )
         self._sampler = Sampler(
@@ -229,7 +229,7 @@ class Run:
         if self._opened_outputs(report):
             self._submit(*(functools.partial(output.flush, report) for output in self._outputs))
             for delivery in self._deliveries:
-                delivery.submit_flush(report, self._reporter.network.submit)
+                delivery.submit_flush(report, self._workers.network.submit)
         return report
 
     def close(self, status: str) -> Report | None:
@@ -299,7 +299,7 @@ class Run:
             self._submit(*(functools.partial(output.update, drawn) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
-            self._reporter.network.submit(self._ask_price)
+            self._workers.network.submit(self._ask_price)
         # Readings are counted from the start on, as CodeCarbon counts them for its handlers.
         if opened and self._beats and every and (self._beats + 1) % every == 0:
             self._deliver(report)
@@ -310,18 +310,18 @@ class Run:
             self._update_due = True  # with the final totals, a moment later
             return
         for delivery in self._deliveries:
-            delivery.submit_update(report, self._reporter.network.submit)
+            delivery.submit_update(report, self._workers.network.submit)
 
     def _look_at_loads(self) -> None:
         if self._detection.gauge is not None:
             self._detection.gauge.sample()
 
-    # --- called by the reporter's threads -------------------------------------------------------
+    # --- called by the worker threads ---------------------------------------------------------
 
     def _ask_for_the_place(self) -> None:
         """Have the place learned before anything asks for a price, which depends on it."""
         if self._parts.learn_place is not None:
-            self._reporter.network.submit(self._learn_place)
+            self._workers.network.submit(self._learn_place)
 
     def _learn_place(self) -> None:
         """Learn where the machine is, and price the run so far with what holds there."""
@@ -385,7 +385,7 @@ class Run:
             self.notices.warn(f"no marginal intensity: {error}")
 
     def _submit(self, *writes: Callable[[], None]) -> None:
-        if not self._reporter.files.submit(lambda: self._write(writes)):
+        if not self._workers.files.submit(lambda: self._write(writes)):
             self.notices.warn("files are too slow: some journal records were left out")
 
     def _write(self, writes: Sequence[Callable[[], None]]) -> None:
@@ -416,7 +416,7 @@ class Run:
         )
         end = self._last_snapshot()
         self._hours.note(self._parts.clock.now(), end.joules)
-        network, parts = self._reporter.network, self._parts
+        network, parts = self._workers.network, self._parts
         if any((parts.live, parts.learn_place, parts.marginal)):
             network.submit(lambda: self._ask_last_prices(end))
             network.submit(self._ask_marginal)
@@ -426,7 +426,7 @@ class Run:
             self._summing_up = True
             self._curve.price(end.joules, self._curve.assumed)
         if self._asked_the_past and not _on_a_thread_of_ours():
-            self._reporter.files.settle(self._left_s(deadline_ns) * _SHARE)
+            self._workers.files.settle(self._left_s(deadline_ns) * _SHARE)
         report = self.report(end, status)
         opened = self._opened_outputs(report)
         if opened:
@@ -439,7 +439,7 @@ class Run:
         if not network.close(self._left_s(deadline_ns) * _SHARE):
             self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))
-        if not self._reporter.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
+        if not self._workers.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
             self.notices.warn("the files did not finish in time; the journal will be recovered")
         if opened:
             preamble, t_ns = self.notices.preamble, self._parts.clock.monotonic_ns()

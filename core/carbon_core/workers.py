@@ -1,4 +1,4 @@
-"""The reporter: everything that may be slow (files, network) away from training and sampling.
+"""Worker threads for files and network, away from training and sampling.
 
 Files and network have a thread each, so that a server that never answers cannot hold back the
 journal. The network's thread exists only when something asks for it.
@@ -76,7 +76,7 @@ class Worker:
                 self._on_silence()
 
 
-class Reporter:
+class Workers:
     """The two workers.
 
     The files' one hears from the sampler at every heartbeat, so it is the one to notice when the
