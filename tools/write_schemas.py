@@ -124,7 +124,7 @@ SEGMENTS = several(
         emissions_kg=NUMBER,
     )
 )
-MOMENTS = {
+TRACE = {
     **record(
         readings=several(row(COUNT, several(NOT_NEGATIVE), several(NUMBER))),
         phases=several(row(NOT_NEGATIVE, TEXT)),
@@ -223,7 +223,7 @@ def journal() -> Schema:
                 phases=several(record(**PHASE)),
                 hours=several(row(TEXT, NUMBER, NUMBER)),
                 utilization=UTILIZATION,
-                moments=MOMENTS,
+                trace=TRACE,
             ),
             record(
                 type={"const": "delivered"},

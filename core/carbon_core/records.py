@@ -240,8 +240,8 @@ class Curve(NamedTuple):
     joules: list[float]
 
 
-class Moments(NamedTuple):
-    """What came up between two heartbeats of a run, for whoever draws it; no total needs it.
+class TraceData(NamedTuple):
+    """Trace data between two heartbeats of a run, for plots; no total depends on it.
 
     Attributes:
         readings: Readings in between, by device.
@@ -254,7 +254,7 @@ class Moments(NamedTuple):
     windows: tuple[tuple[str, float, float], ...] = ()
 
 
-NO_MOMENTS = Moments()
+NO_TRACE = TraceData()
 
 
 class Segment(NamedTuple):

@@ -11,17 +11,17 @@ from carbon_core import uncertainty, units
 from carbon_core.methods import Method
 from carbon_core.records import (
     COMPONENTS,
-    NO_MOMENTS,
+    NO_TRACE,
     Amounts,
     Component,
     Estimate,
     HostFacts,
     HourEnergy,
     Marginal,
-    Moments,
     PriceShare,
     Refusal,
     Segment,
+    TraceData,
     Utilization,
     Window,
 )
@@ -142,7 +142,7 @@ class Report:
         host: The machine.
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
-        moments: What came up since the heartbeat before; only where the journal gets it.
+        trace: Trace data since the previous heartbeat; only where the journal gets it.
     """
 
     run: RunFacts
@@ -159,7 +159,7 @@ class Report:
     host: HostFacts = field(default_factory=HostFacts)
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
-    moments: Moments = NO_MOMENTS
+    trace: TraceData = NO_TRACE
 
     @property
     def duration_s(self) -> float:

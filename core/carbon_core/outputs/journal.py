@@ -268,7 +268,7 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "phases": [asdict(phase) for phase in report.phases],
         "hours": report.hours[settled_hours:],
         "utilization": asdict(report.utilization),
-        "moments": report.moments._asdict(),
+        "moments": report.trace._asdict(),
     }
 
 

@@ -21,7 +21,7 @@ from carbon_core.ledger import Ledger
 from carbon_core.records import Reading, Snapshot
 from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.phases import Phases, PhaseTotal
-from carbon_core.sampler.recorder import Recorder
+from carbon_core.sampler.trace import Trace
 from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
@@ -39,7 +39,7 @@ class Sampler:
     Attributes:
         latest: The totals as they were resolved last.
         started: Set once the first readings are in.
-        recorder: Keeps what the run looked like since its last heartbeat.
+        trace: Trace data since the last heartbeat.
 
     Args:
         clock: Source of monotonic time.
@@ -80,7 +80,7 @@ class Sampler:
         self._marks: queue.SimpleQueue[Mark | None] = queue.SimpleQueue()
         self._heartbeat_ns = units.nanoseconds(heartbeat_s)
         self._next_heartbeat_ns = opened_ns + self._heartbeat_ns
-        self.recorder = Recorder(opened_ns, first_phase, self._heartbeat_ns)
+        self.trace = Trace(opened_ns, first_phase, self._heartbeat_ns)
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
         self._faulty: set[int] = set()
@@ -170,8 +170,8 @@ class Sampler:
         for i, meter in enumerate(self._meters or ()):
             if i not in self._stuck and (marks or beat or self._due_ns[i] <= now_ns):
                 self._read(i, meter)
-        if self.recorder.is_due(now_ns):
-            self.recorder.note_readings(now_ns, self._ledger.readings())
+        if self.trace.is_due(now_ns):
+            self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
             self._beat(now_ns)
         for mark in marks:
@@ -263,7 +263,7 @@ class Sampler:
         snapshot = self._ledger.snapshot(mark.t_ns)
         if mark.phase is not None:
             self._phases.enter(mark.phase, snapshot)
-            self.recorder.note_phase(mark.t_ns, mark.phase)
+            self.trace.note_phase(mark.t_ns, mark.phase)
         self.latest = snapshot
         mark.resolve(snapshot)
 

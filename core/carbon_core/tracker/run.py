@@ -140,7 +140,7 @@ class Run:
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
         """Note that a window closed, for whoever draws the run."""
-        self._sampler.recorder.note_window(name, begin.t_ns, end.t_ns)
+        self._sampler.trace.note_window(name, begin.t_ns, end.t_ns)
 
     def continue_from(self, segments: Sequence[Segment]) -> None:
         """Note what this run continues; what was measured of it later on is looked up in the files."""
@@ -295,7 +295,7 @@ class Run:
         self.look_at_budget(report)
         opened = self._opened_outputs(report)
         if opened:
-            drawn = replace(report, moments=self._sampler.recorder.take())
+            drawn = replace(report, trace=self._sampler.trace.take())
             self._submit(*(functools.partial(output.update, drawn) for output in self._outputs))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
@@ -430,7 +430,7 @@ class Run:
         report = self.report(end, status)
         opened = self._opened_outputs(report)
         if opened:
-            drawn = replace(report, moments=self._sampler.recorder.take())
+            drawn = replace(report, trace=self._sampler.trace.take())
             self._submit(*(functools.partial(output.close, drawn) for output in self._outputs))
             for delivery in self._deliveries:
                 network.submit(

@@ -22,7 +22,7 @@ from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal, journal_path
-from carbon_core.records import Energy, HourEnergy, Moments, Snapshot
+from carbon_core.records import Energy, HourEnergy, Snapshot, TraceData
 from carbon_core.report import Report
 
 pytest.importorskip("typer", reason="the extra report is not installed here")
@@ -55,7 +55,7 @@ def two_hours(
             )
             if joules
         )
-        moments = Moments(
+        moments = TraceData(
             phases=((0.0, "setup"), (15.0, "train")) if t_s == 15 else (),
             windows=(("epoch", t_s - 1800.0, float(t_s)),) if t_s and t_s % 1800 == 0 else (),
         )
@@ -68,9 +68,7 @@ def two_hours(
         window = end - Snapshot(0)
         status = "running" if t_s < 7200 else "completed"
         reports.append(
-            replace(
-                whole, window=window, hours=hours, prices=prices, moments=moments, status=status
-            )
+            replace(whole, window=window, hours=hours, prices=prices, trace=moments, status=status)
         )
     return reports
 
@@ -281,7 +279,7 @@ def test_a_week_of_readings_is_drawn_in_a_few_hundred_steps(
         replace(
             reports[-1],
             window=replace(last, t_ns=units.nanoseconds(t_s)) - Snapshot(0),
-            moments=Moments(windows=(("epoch", t_s - 15.0, float(t_s)),)),
+            trace=TraceData(windows=(("epoch", t_s - 15.0, float(t_s)),)),
         )
         for t_s in range(7200, 7 * 24 * 3600 + 1, 15)
     ]

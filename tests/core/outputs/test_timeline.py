@@ -17,7 +17,7 @@ from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, timeline
 from carbon_core.outputs.journal import SUFFIX, Journal
 from carbon_core.outputs.timeline import Span, resampled
-from carbon_core.records import Curve, Energy, Moments
+from carbon_core.records import Curve, Energy, TraceData
 from carbon_core.report import Report
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 
@@ -30,13 +30,15 @@ def square(t_s: float) -> float:
     return periods * 2500 + min(rest_s, 5.0) * 100 + max(0.0, rest_s - 5.0) * 400
 
 
-def at(report: Report, seconds: float, *energies: Energy, moments: Moments | None = None) -> Report:
+def at(
+    report: Report, seconds: float, *energies: Energy, moments: TraceData | None = None
+) -> Report:
     """Return a report of so many seconds; with the energies of its devices, in their order."""
     end = replace(
         report.window.end, t_ns=units.nanoseconds(seconds), energies=energies or report_energies
     )
     window = replace(report.window, end=end)
-    return replace(report, window=window, moments=moments or Moments())
+    return replace(report, window=window, trace=moments or TraceData())
 
 
 report_energies = (Energy(10.0), Energy(20.0), Energy(30.0))
@@ -66,7 +68,7 @@ def test_readings_between_heartbeats_show_what_the_totals_smooth_out(
         bench.run_to(beat * 15.0, 0.5, bench.mark())
         end = bench.sampler.latest
         window = end - replace(end, t_ns=units.nanoseconds(1000.0), energies=())
-        report = replace(make_report(), window=window, moments=bench.sampler.recorder.take())
+        report = replace(make_report(), window=window, trace=bench.sampler.trace.take())
         reports.append(report)
     write(path, *reports)
     seen = timeline.read(path)
@@ -83,7 +85,7 @@ def test_readings_are_kept_more_seldom_as_a_run_goes_on() -> None:
     kept = []
     for hour in range(1, 4):
         bench.run_to(hour * 3600.0, 0.5)
-        kept.append(sum(len(curve.t_s) for curve in bench.sampler.recorder.take().readings))
+        kept.append(sum(len(curve.t_s) for curve in bench.sampler.trace.take().readings))
     assert 800 < kept[0] < 1100
     # Half a second's step would be 7200 an hour; after 50 minutes the heartbeats say enough.
     assert kept[1:] == [0, 0]
@@ -105,20 +107,20 @@ def test_what_nobody_takes_does_not_grow() -> None:
     for i in range(5_000):
         clock.advance(1.0)
         bench.sampler.step([bench.mark(f"phase {i}")])
-        bench.sampler.recorder.note_window(f"window {i}", 0, clock.monotonic_ns())
-    taken = bench.sampler.recorder.take()
+        bench.sampler.trace.note_window(f"window {i}", 0, clock.monotonic_ns())
+    taken = bench.sampler.trace.take()
     assert (len(taken.phases), len(taken.windows)) == (256, 256)
     assert (taken.phases[-1], taken.windows[-1][0]) == ((5_000.0, "phase 4999"), "window 4999")
     assert sum(len(curve.t_s) for curve in taken.readings) <= 4096
 
 
 def test_phases_and_windows_come_back_in_order(path: Path, make_report: MakeReport) -> None:
-    first = Moments((), ((0.0, "setup"), (0.5, "train")), (("epoch", 0.5, 9.0),))
-    second = Moments(
+    first = TraceData((), ((0.0, "setup"), (0.5, "train")), (("epoch", 0.5, 9.0),))
+    second = TraceData(
         (), ((9.0, "validate"), (10.0, "train"), (20.0, "end")), (("epoch", 9.0, 20.0),)
     )
     report = make_report()
-    write(path, at(report, 0.0), at(report, 10.0, moments=first), at(report, 20.0, moments=second))
+    write(path, at(report, 0.0), at(report, 10.0, trace=first), at(report, 20.0, trace=second))
     seen = timeline.read(path)
     assert seen.duration_s == 20.0
     assert seen.phases == [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from carbon_core import units
-from carbon_core.records import Curve, Moments
+from carbon_core.records import Curve, TraceData
 
 _FINEST_NS = units.nanoseconds(0.5)
 _FINENESS = 200
@@ -24,8 +24,8 @@ _MOST_MARKS = 256
 _T = TypeVar("_T")
 
 
-class Recorder:
-    """Gathers `Moments` on the sampler's thread; windows come from the user's.
+class Trace:
+    """Gathers `TraceData` on the sampler's thread; windows come from the user's.
 
     Args:
         opened_ns: When the run began.
@@ -63,14 +63,14 @@ class Recorder:
         """Keep that a window closed. Never blocks."""
         self._windows.append((name, self._seconds(begin_ns), self._seconds(end_ns)))
 
-    def take(self) -> Moments:
+    def take(self) -> TraceData:
         """Return what has come up since this was called last."""
         by_device: dict[int, Curve] = {}
         for i, t_s, joules in _drained(self._readings):
             curve = by_device.setdefault(i, Curve(i, [], []))
             curve.t_s.append(t_s)
             curve.joules.append(joules)
-        return Moments(
+        return TraceData(
             tuple(by_device.values()),
             tuple(_drained(self._phases)),
             tuple(_drained(self._windows)),
