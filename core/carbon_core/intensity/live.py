@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import may_carry_secrets
 from carbon_core.hours import iso_hour, utc
-from carbon_core.patience import Patience
 from carbon_core.records import Intensity
 
 MAX_G_PER_KWH = 3000.0
@@ -65,29 +65,29 @@ class PatientSource:
         self._clock = clock
         self._last: Intensity | None = None
         self._failure = ""
-        self._patience = Patience(clock)
+        self._backoff = Backoff(clock)
 
     def latest(self, *, insist: bool = False) -> Intensity:
         """Return the newest value.
 
         Args:
-            insist: Ask even soon after a failure, unless the service itself asked for patience.
+            insist: Ask even soon after a failure, unless the service sent Retry-After.
 
         Raises:
             IntensityError: There is none, it is of another day, or the source is left alone after such a
                 failure, which is named.
         """
-        if not self._patience.may_ask(insist=insist):
+        if not self._backoff.may_request(insist=insist):
             raise IntensityError(self._failure)
         try:
             found = self._source.latest()
             told = aged(found, self._clock.now())
         except IntensityError as error:
             self._failure = str(error)
-            self._patience.failed(error.retry_after_s)
+            self._backoff.failed(error.retry_after_s)
             raise
         self._last = found
-        self._patience.succeeded()
+        self._backoff.succeeded()
         return told
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:

@@ -11,10 +11,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import CarbonError
 from carbon_core.outputs.base import Delivered, Output
-from carbon_core.patience import Patience
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -54,7 +54,7 @@ class Delivery:
         self._warn = warn
         self._confirm = confirm
         self._accepted = before.amounts if before else Amounts()
-        self._patience = Patience(clock)
+        self._backoff = Backoff(clock)
         self._opened = self.failed = False
         self._waiting: Report | None = None
         self._over = False
@@ -89,13 +89,13 @@ class Delivery:
     def _flush_now(
         self, report: Report, flush: Callable[[Report, Amounts], Amounts | None]
     ) -> None:
-        if not self._over and self._patience.may_ask():
+        if not self._over and self._backoff.may_request():
             self._tell(report, flush)
 
     def update(self) -> None:
         """Tell the output the totals that wait for it, unless it is left alone after a failure."""
         report, self._waiting = self._waiting, None
-        if report is not None and not self._over and self._patience.may_ask():
+        if report is not None and not self._over and self._backoff.may_request():
             self._tell(report, self._output.update)
 
     def close(self, report: Report, *, update_due: bool = False) -> None:
@@ -108,9 +108,9 @@ class Delivery:
         if self._over:
             return
         self._over = True
-        if update_due and self._patience.may_ask():
+        if update_due and self._backoff.may_request():
             self._tell(report, self._output.update)
-        if self._patience.may_ask(insist=True):
+        if self._backoff.may_request(insist=True):
             self._tell(report, self._output.close)
 
     @property
@@ -131,14 +131,14 @@ class Delivery:
             delta = report.amounts.minus(self._accepted)
             accepted = tell(report, delta)
         except Exception as error:  # noqa: BLE001 - an output may be the user's own; none stops another
-            self._patience.failed(getattr(error, "retry_after_s", None))
+            self._backoff.failed(getattr(error, "retry_after_s", None))
             reason = str(error) if isinstance(error, CarbonError) else repr(error)
             if not self.failed:
                 self._warn(f"{self.name} was not told of the run: {reason}{self._remedy}")
             self.failed = True
             return
         self.failed = False
-        self._patience.succeeded()
+        self._backoff.succeeded()
         self._accepted = self._accepted.plus(delta if accepted is None else accepted)
         self._note()
 
