@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         MeterError,
         OutputError,
     )
-    from carbon_core.lineage import segments_of, state_of
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report, figure
+    from carbon_core.segments import segments_of, state_of
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
 

@@ -31,7 +31,7 @@ class Archive:
         """Return the last known state of a run; None if nothing is kept of it.
 
         Args:
-            run_id: The run; an id that `carbon_core.lineage.is_safe_id` allows.
+            run_id: The run; an id that `carbon_core.segments.is_safe_id` allows.
         """
         with contextlib.suppress(OutputError):
             return receipt.segment(self._runs / f"{run_id}{receipt.SUFFIX}")

@@ -18,7 +18,6 @@ from typing import Any
 from carbon_core import units
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import FileLock, Timeout
-from carbon_core.lineage import is_safe_id
 from carbon_core.methods import Method
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, open_for_append
 from carbon_core.records import (
@@ -35,6 +34,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.segments import is_safe_id
 
 SUFFIX = ".journal.jsonl"
 _LOCK_SUFFIX = ".lock"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from carbon_core.errors import OutputError
-from carbon_core.lineage import merged
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.records import Segment
+from carbon_core.segments import merged
 
 MISSING = "missing"
 

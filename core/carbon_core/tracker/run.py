@@ -21,13 +21,13 @@ from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
-from carbon_core.lineage import merged
 from carbon_core.notices import printable
 from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report
 from carbon_core.sampler import Mark, Sampler
+from carbon_core.segments import merged
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.run_lines import of_process
 from carbon_core.workers import Workers

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from carbon_core.lineage import merged, segments_of, state_of
 from carbon_core.records import Segment
+from carbon_core.segments import merged, segments_of, state_of
 
 
 def segment(run_id: str = "a", duration_s: float = 10.0, kwh: float = 1.0) -> Segment:
