@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.parts import detect, notices_for
+from carbon_core.assemble.parts import detect, messages_for
 from carbon_core.clock import SystemClock
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve
@@ -41,9 +41,9 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
         root: Directory that holds ``proc`` and ``sys``.
     """
     settings = resolve({}).settings
-    notices = notices_for(settings)
+    messages = messages_for(settings)
     environ = sources.process_environment()
-    detection = detect(settings, environ, root, SystemClock(), notices)
+    detection = detect(settings, environ, root, SystemClock(), messages)
     try:
         if as_json:
             print(json.dumps(_data(detection), indent=2))
@@ -52,7 +52,7 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
     finally:
         for meter in detection.meters:
             meter.close()
-        notices.deliver()
+        messages.deliver()
     if at_least is not None and (worse := _worse(detection, at_least)):
         for text in worse:
             print(text, file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from carbon_core.assemble.outputs import problems, told
-from carbon_core.assemble.parts import notices_for
+from carbon_core.assemble.parts import messages_for
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
@@ -25,15 +25,15 @@ def run(directory: Path, *, as_json: bool) -> None:
         as_json: Print JSON instead of lines.
     """
     settings, environ, clock = resolve({}).settings, process_environment(), SystemClock()
-    notices = notices_for(settings)
+    messages = messages_for(settings)
     for text in problems(settings, environ):
-        notices.warn(text)
+        messages.warn(text)
     if not told(settings, environ, clock):
-        notices.deliver()
+        messages.deliver()
         print("no setting names a service: emissions_endpoint, or save_to_api", file=sys.stderr)
         raise typer.Exit(2)
-    done = list(resend(directory, settings, environ, clock, notices))
-    notices.deliver()
+    done = list(resend(directory, settings, environ, clock, messages))
+    messages.deliver()
     if as_json:
         print(json.dumps([one._asdict() for one in done], indent=2))
     else:

@@ -13,7 +13,7 @@ import pytest
 from faults.lab import LabTracker, steady
 
 from carbon_core import EmissionsTracker
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.testing import FakeClock
 from carbon_core.tracker import run_lines
 
@@ -38,9 +38,9 @@ class Program:
         level: int = logging.INFO,
         preamble: str = "",
     ) -> None:
-        """Have one run, with notices of its own, as every run of `EmissionsTracker` has."""
+        """Have one run, with messages of its own, as every run of `EmissionsTracker` has."""
         tracker = LabTracker(self.clock, lambda: [steady(self.clock, power_w)])
-        tracker.notices = Notices(level, preamble)
+        tracker.messages = Messages(level, preamble)
         tracker.start()
         self.clock.advance(seconds)
         if warn:

@@ -10,7 +10,7 @@ from faults.children import receipts, rows
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, lab, said, steady
 
 from carbon_core import EmissionsData, EmissionsTracker, Report, status_of
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Amounts
@@ -413,7 +413,7 @@ def with_least(directory: Path, min_duration_s: float) -> tuple[LabTracker, Fake
     told, clock = Told(), FakeClock()
 
     def deliveries() -> list[Delivery]:
-        return [Delivery("told", told, clock=clock, warn=tracker.notices.warn)]
+        return [Delivery("told", told, clock=clock, warn=tracker.messages.warn)]
 
     tracker = LabTracker(
         clock,
@@ -562,7 +562,7 @@ def test_a_tracker_that_cannot_be_made_says_so_and_harms_nothing(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = _Unmakeable(FakeClock(), list)
-    tracker.notices = Notices()
+    tracker.messages = Messages()
     tracker.start()
     tracker.mark("train")
     with tracker.window():
@@ -609,12 +609,12 @@ def test_a_meter_that_cannot_be_closed_does_not_keep_the_run() -> None:
 def test_lines_are_shown_on_the_users_thread_only() -> None:
     shown_by: list[str] = []
 
-    class Watching(Notices):
+    class Watching(Messages):
         def deliver(self) -> None:
             shown_by.append(threading.current_thread().name)
             super().deliver()
 
-    tracker, clock = lab(notices=Watching(level=100))
+    tracker, clock = lab(messages=Watching(level=100))
     tracker.start()
     clock.advance(10)
     tracker.stop()

@@ -8,7 +8,7 @@ from typing import Any
 
 from carbon_core import Tracker
 from carbon_core.hardware.base import Detection, Meter
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
@@ -30,7 +30,7 @@ class LabTracker(Tracker):
     def __init__(self, clock: Any, detect: Callable[[], Sequence[Meter]], **parts: Any) -> None:
         super().__init__()
         self.clock = clock
-        self.notices = Notices(level=100)
+        self.messages = Messages(level=100)
         self._detect = detect
         self._parts = parts
 
@@ -45,7 +45,7 @@ class LabTracker(Tracker):
                 "facts": facts,
                 "detect": lambda: Detection(tuple(detect())),
                 "assumed": PER_KWH,
-                "notices": self.notices,
+                "messages": self.messages,
                 **self._parts,
             }
         )
@@ -64,7 +64,7 @@ def lab(power_w: float = 100.0, **parts: Any) -> tuple[LabTracker, FakeClock]:
 
 def said(tracker: LabTracker) -> list[str]:
     """Return every line that the runs of a tracker had for people, each once."""
-    return sorted(tracker.notices._seen)
+    return sorted(tracker.messages._seen)
 
 
 def eventually(true: Callable[[], bool], timeout_s: float = 5.0) -> bool:

@@ -112,7 +112,7 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
         try:
             found = ip_place.ip_place(fetcher(parts.clock), settings.geolocation_url)
         except IntensityError as error:
-            parts.notices.warn(f"the place is not learned: {error}")
+            parts.messages.warn(f"the place is not learned: {error}")
             return parts
         place = replace(place, country=found.country, region=found.region or None)
     else:

@@ -14,7 +14,7 @@ from carbon_core.config.origin import ENVIRONMENT_TRUST, Origin
 from carbon_core.config.schema import OutputMethod, Settings
 from carbon_core.errors import ConfigError
 from carbon_core.fetch import may_carry_secrets, sender
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs.base import Delivered, FileOutput, Output
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.outputs.endpoint import with_scheme
@@ -67,7 +67,7 @@ def deliveries(
     settings: Settings,
     environ: Mapping[str, str],
     clock: Clock,
-    notices: Notices,
+    messages: Messages,
     confirm: Callable[[Delivered], None],
     *,
     offline: bool = False,
@@ -78,13 +78,15 @@ def deliveries(
         settings: The effective settings.
         environ: Environment variables.
         clock: Source of time.
-        notices: Lines for people.
+        messages: Lines for people.
         confirm: Told what each has accepted.
         offline: Leave out those that are told over the network.
     """
     services = dict(services_of(settings, environ, clock))
     if offline and services:
-        notices.warn(f"an offline tracker tells nobody over the network: not {', '.join(services)}")
+        messages.warn(
+            f"an offline tracker tells nobody over the network: not {', '.join(services)}"
+        )
         services = {}
     named = [*((name, output, None) for name, output in services.items()), *_own(settings)]
     return [
@@ -92,7 +94,7 @@ def deliveries(
             name,
             output,
             clock=clock,
-            warn=notices.warn,
+            warn=messages.warn,
             confirm=confirm if name in _RESENDABLE else None,
             flush=flush,
         )

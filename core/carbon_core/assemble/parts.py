@@ -29,7 +29,7 @@ from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.ranks import Rank, is_launched, job_of, rank_of
@@ -65,14 +65,14 @@ def make_parts(
         offline: Use the network for nothing.
     """
     clock = clock or SystemClock()
-    notices = notices_for(settings)
+    messages = messages_for(settings)
     place = place_of(settings, environ, root)
     located = locate(place)
     # Made absolute now: the program may change its directory while the run goes on.
     directory = _absolute(settings.output_dir)
     problems = outputs.problems(settings, environ)
     for text in [*without_effect(settings), *contradictions(settings, located), *problems]:
-        notices.warn(text)
+        messages.warn(text)
     rank = rank_of(environ)
     parts = Parts(
         clock=clock,
@@ -80,7 +80,7 @@ def make_parts(
             _facts(settings, run_id, rank, clock, place),
             told=() if offline else outputs.told(settings, environ, clock),
         ),
-        detect=lambda: detect(settings, environ, root, clock, notices),
+        detect=lambda: detect(settings, environ, root, clock, messages),
         assumed=located.intensity,
         heartbeat_s=settings.measure_power_secs,
         make_outputs=functools.partial(outputs.files, settings, directory),
@@ -89,7 +89,7 @@ def make_parts(
             settings,
             environ,
             clock,
-            notices,
+            messages,
             _confirming(directory, run_id),
             offline=offline,
         ),
@@ -98,9 +98,9 @@ def make_parts(
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
-        notices=notices,
+        messages=messages,
         first_phase=first_phase,
-        budget=_budget(settings, notices),
+        budget=_budget(settings, messages),
         archive=Archive(directory, settings.project_name),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
     )
@@ -112,7 +112,7 @@ def make_parts(
 
 
 def detect(
-    settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, notices: Notices
+    settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, messages: Messages
 ) -> Detection:
     """Find the meters that the settings ask for; loads psutil and pynvml."""
     from carbon_core.hardware.discover import Wanted, discover
@@ -134,7 +134,7 @@ def detect(
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
     )
-    detection = discover(Host(root), clock, wanted, notices.warn)
+    detection = discover(Host(root), clock, wanted, messages.warn)
     host = detection.host
     return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
 
@@ -152,7 +152,7 @@ def detected_hardware(
     from carbon_core.outputs.emissions_data import counted
 
     visible = {name: environ[name] for name in GPU_VARIABLES if name in environ}
-    detection = detect(settings, visible, root, SystemClock(), notices_for(settings))
+    detection = detect(settings, visible, root, SystemClock(), messages_for(settings))
     for meter in detection.meters:
         meter.close()
     host = detection.host
@@ -185,11 +185,11 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
     return claims
 
 
-def notices_for(settings: Settings) -> Notices:
+def messages_for(settings: Settings) -> Messages:
     """Return where lines for people go, at the level that the settings ask for."""
     level = settings.log_level
     number = level if isinstance(level, int) else _LEVELS[level]
-    return Notices(number, settings.logger_preamble)
+    return Messages(number, settings.logger_preamble)
 
 
 def without_effect(settings: Settings) -> list[str]:
@@ -229,9 +229,9 @@ def _facts(
     )
 
 
-def _budget(settings: Settings, notices: Notices) -> Budget | None:
+def _budget(settings: Settings, messages: Messages) -> Budget | None:
     limits = settings.budget_kwh, settings.budget_kg_co2e
-    return Budget(*limits, notices.warn) if any(limits) else None
+    return Budget(*limits, messages.warn) if any(limits) else None
 
 
 def _absolute(directory: str) -> Path:
@@ -260,5 +260,5 @@ def _second(parts: Parts) -> Parts:
         parts,
         only_with_meters=True,
         archive=None,
-        notices=Notices(_LEVELS["ERROR"]),
+        messages=Messages(_LEVELS["ERROR"]),
     )

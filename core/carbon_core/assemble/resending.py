@@ -12,7 +12,7 @@ from carbon_core.assemble.outputs import services_of
 from carbon_core.clock import Clock
 from carbon_core.config.schema import Settings
 from carbon_core.errors import OutputError
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs import journal
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered
 from carbon_core.outputs.delivery import Delivery
@@ -44,7 +44,7 @@ def resend(
     settings: Settings,
     environ: Mapping[str, str],
     clock: Clock,
-    notices: Notices,
+    messages: Messages,
 ) -> Iterator[Resent]:
     """Tell the services of finished runs what they have not accepted yet; what they accept is noted.
 
@@ -55,7 +55,7 @@ def resend(
         settings: The effective settings: addresses and keys.
         environ: Environment variables.
         clock: Source of time.
-        notices: Gets what went wrong.
+        messages: Gets what went wrong.
     """
     for path in sorted((directory / RUNS_DIRECTORY).glob(f"*{journal.SUFFIX}")):
         with journal.held(path) as free:
@@ -69,7 +69,7 @@ def resend(
                         continue
                     confirm = functools.partial(journal.note_delivered, path)
                     delivery = Delivery(
-                        name, output, clock=clock, warn=notices.warn, confirm=confirm, before=known
+                        name, output, clock=clock, warn=messages.warn, confirm=confirm, before=known
                     )
                     delivery.close(report)
                     rest_kwh = report.amounts.energy_kwh - known.amounts.energy_kwh

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.outputs import check_arguments
-from carbon_core.assemble.parts import detected_hardware, make_parts, notices_for
+from carbon_core.assemble.parts import detected_hardware, make_parts, messages_for
 from carbon_core.assemble.preloading import preload
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve
 from carbon_core.config.schema import Settings
 from carbon_core.config.signature import with_settings_in_order
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.tracker import Tracker, harmless
 
@@ -70,8 +70,8 @@ class EmissionsTracker(Tracker):
         resolution = resolve(_named(positional, overrides))
         self.settings: Settings = resolution.settings
         check_arguments(self.settings)
-        self.notices = notices_for(self.settings)
-        _tell(resolution, self.notices)
+        self.messages = messages_for(self.settings)
+        _tell(resolution, self.messages)
 
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of."""
@@ -118,11 +118,11 @@ def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str,
     return {**named, **overrides}
 
 
-def _tell(resolution: Resolution, notices: Notices) -> None:
+def _tell(resolution: Resolution, messages: Messages) -> None:
     """Pass on what was found wrong in files and variables, and which names are deprecated."""
     for text in resolution.warnings:
-        notices.warn(text)
-    notices.deliver()
+        messages.warn(text)
+    messages.deliver()
     for text, origin in resolution.deprecations:
         if origin.source == "argument":
             warnings.warn(text, DeprecationWarning, stacklevel=_users_level())

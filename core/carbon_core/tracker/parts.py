@@ -10,7 +10,7 @@ from typing import Protocol
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock
 from carbon_core.hardware.base import Detection
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
@@ -66,7 +66,7 @@ class Parts:
         shutdown_timeout_s: Longest time that closing may take.
         start_patience_s: Longest time that starting waits for the first readings.
         min_duration_s: A run shorter than this reaches no output and shows no line but warnings.
-        notices: Lines for people.
+        messages: Lines for people.
         first_phase: The phase that the run begins with.
         budget: What the run may use, if the settings limit it.
         only_with_meters: Whether a run that finds no meter leaves no file and asks nobody: that of a
@@ -89,7 +89,7 @@ class Parts:
     shutdown_timeout_s: float = 2.0
     start_patience_s: float = 0.01
     min_duration_s: float = 0.0
-    notices: Notices = field(default_factory=Notices)
+    messages: Messages = field(default_factory=Messages)
     first_phase: str = "run"
     budget: Budget | None = None
     only_with_meters: bool = False

@@ -21,7 +21,7 @@ from carbon_core.hardware.base import Detection, Meter
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.ledger import PriceCurve
-from carbon_core.notices import printable
+from carbon_core.messages import printable
 from carbon_core.outputs.base import FileOutput, occupy_standard_descriptors
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.records import Intensity, Marginal, Segment, Snapshot, Utilization, Window
@@ -58,7 +58,7 @@ class Run:
     """
 
     def __init__(self, parts: Parts) -> None:
-        self.notices = parts.notices
+        self.messages = parts.messages
         self.final: Report | None = None
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
@@ -88,7 +88,7 @@ class Run:
         self._closing = threading.RLock()
         self._closed = False
         self._workers = Workers(
-            self.notices.warn, self._rescue, parts.heartbeat_s + _METER_PATIENCE_S
+            self.messages.warn, self._rescue, parts.heartbeat_s + _METER_PATIENCE_S
         )
         self._sampler = Sampler(
             clock=parts.clock,
@@ -97,7 +97,7 @@ class Run:
             detect=self._detect,
             heartbeat_s=parts.heartbeat_s,
             on_heartbeat=self._heartbeat,
-            on_fault=self.notices.warn,
+            on_fault=self.messages.warn,
         )
 
     # --- called by the user's thread ------------------------------------------------------------
@@ -220,7 +220,7 @@ class Run:
         if len(self._tasks) < _MOST_TASKS:
             self._tasks.append((name, report))
         else:
-            self.notices.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
+            self.messages.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
         return report
 
     def flush(self) -> Report:
@@ -336,8 +336,8 @@ class Run:
 
     def _announce(self, kind: str, text: str) -> None:
         """Show a line, unless the previous run of this process showed the same."""
-        line = self.notices.preamble + printable(text)
-        self.notices.tell(text, lambda: of_process().unless_repeated(kind, line))
+        line = self.messages.preamble + printable(text)
+        self.messages.info(text, lambda: of_process().unless_repeated(kind, line))
 
     def _ask_price(self, *, insist: bool = False) -> bool:
         """Price what was drawn since the last look-up; tell whether the source said with what."""
@@ -358,7 +358,7 @@ class Run:
 
     def _tell(self, problem: str, instead: Intensity) -> None:
         held = f"{instead.g_per_kwh:g} g/kWh ({instead.source})"
-        self.notices.warn(f"{problem}; {held} is used")
+        self.messages.warn(f"{problem}; {held} is used")
 
     def _ask_last_prices(self, end: Snapshot) -> None:
         """Ask for the last price, and give the hours that are over their own, where it is known."""
@@ -382,18 +382,18 @@ class Run:
             span = self._opened_at, self._parts.clock.now()
             self._marginal = self._parts.marginal.marginal(*span)
         except IntensityError as error:
-            self.notices.warn(f"no marginal intensity: {error}")
+            self.messages.warn(f"no marginal intensity: {error}")
 
     def _submit(self, *writes: Callable[[], None]) -> None:
         if not self._workers.files.submit(lambda: self._write(writes)):
-            self.notices.warn("files are too slow: some journal records were left out")
+            self.messages.warn("files are too slow: some journal records were left out")
 
     def _write(self, writes: Sequence[Callable[[], None]]) -> None:
         for write in writes:
             try:
                 write()
             except CarbonError as error:
-                self.notices.warn(f"{error}; the run is still measured and returned")
+                self.messages.warn(f"{error}; the run is still measured and returned")
 
     def _find_tails(self) -> None:
         """Look up how far the segments that this run continues went after their last checkpoint."""
@@ -440,10 +440,12 @@ class Run:
             self._give_up()
         self._sampler.stop(self._left_s(deadline_ns))
         if not self._workers.files.close(max(_LEAST_FILE_S, self._left_s(deadline_ns))):
-            self.notices.warn("the files did not finish in time; the journal will be recovered")
+            self.messages.warn("the files did not finish in time; the journal will be recovered")
         if opened:
-            preamble, t_ns = self.notices.preamble, self._parts.clock.monotonic_ns()
-            self.notices.tell(report.summary(), lambda: of_process().at_end(report, preamble, t_ns))
+            preamble, t_ns = self.messages.preamble, self._parts.clock.monotonic_ns()
+            self.messages.info(
+                report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
+            )
         return report
 
     def _give_up(self) -> None:
@@ -452,7 +454,7 @@ class Run:
             delivery.give_up()
         if self._deliveries and self._outputs_open:
             names = ", ".join(delivery.name for delivery in self._deliveries)
-            self.notices.warn(f"no answer in time: {names} may not have been told the whole run")
+            self.messages.warn(f"no answer in time: {names} may not have been told the whole run")
 
     def _last_snapshot(self) -> Snapshot:
         mark = Mark(self._parts.clock.monotonic_ns(), "end", threading.Event(), last=True)
@@ -471,7 +473,7 @@ class Run:
 
     def _carried_on(self, t_ns: int) -> Snapshot:
         if self._sampler.alive:
-            self.notices.warn("a meter did not answer in time: the last known power is carried on")
+            self.messages.warn("a meter did not answer in time: the last known power is carried on")
         return self._sampler.carried_to(t_ns)
 
     def _left_s(self, deadline_ns: int) -> float:

@@ -4,7 +4,7 @@
     end of a short run      the first is shown; those that follow are counted, and shown as one line
                             at most every 30 s, when a longer run ends, and at the end of the process
 
-Warnings do not come here. All of it is called when `Notices.deliver` shows lines, on the user's
+Warnings do not come here. All of it is called when `Messages.deliver` shows lines, on the user's
 threads; memory is fixed.
 """
 
@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 
 from carbon_core import units
-from carbon_core.notices import printable, show_at_exit
+from carbon_core.messages import printable, show_at_exit
 from carbon_core.report import Report, figure
 
 _SHORT_S = 10.0

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from carbon_core import units
-from carbon_core.notices import Notices
+from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Segment, Snapshot, Window
 from carbon_core.report import Report
@@ -53,7 +53,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self.run_id = str(uuid.uuid4())
-        self.notices = Notices()
+        self.messages = Messages()
         self._run: Run | None = None
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
@@ -65,8 +65,8 @@ class Tracker:
 
     def complain(self, text: str) -> None:
         """Tell the user about a fault of ours, once."""
-        self.notices.warn(text)
-        self.notices.deliver()
+        self.messages.warn(text)
+        self.messages.deliver()
 
     @property
     def running(self) -> bool:
@@ -87,7 +87,7 @@ class Tracker:
             run.open()
         finally:
             self._run = run
-        run.notices.deliver()
+        run.messages.deliver()
 
     @harmless
     def stop(self, status: str = "completed") -> float | None:
@@ -107,7 +107,7 @@ class Tracker:
             self._run = None
             if self._finalizer is not None:
                 self._finalizer.detach()
-            run.notices.deliver()
+            run.messages.deliver()
         return self.final_emissions
 
     @harmless
@@ -116,7 +116,7 @@ class Tracker:
         if self._run is None or not self.running:
             return None
         report = self._run.flush()
-        self._run.notices.deliver()
+        self._run.messages.deliver()
         return report.emissions_kg.value
 
     def mark(self, phase: str) -> None:
@@ -171,7 +171,7 @@ class Tracker:
             return self._last
         report = self._run.report(at or self._run.recent(max_age_s))
         self._run.look_at_budget(report)
-        self._run.notices.deliver()
+        self._run.messages.deliver()
         return report
 
     @harmless

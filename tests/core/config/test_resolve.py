@@ -316,7 +316,7 @@ def live(home: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest
         (home / NAME).chmod(0o600)
         (work / NAME).chmod(0o600)
         parts = EmissionsTracker(**arguments).make_parts("run")
-        parts.notices.deliver()
+        parts.messages.deliver()
         return parts.live is not None
 
     return asks

@@ -32,7 +32,7 @@ class Machine:
         self.tracker = LabTracker(self.clock, lambda: [self._meter()])
 
     def _meter(self):
-        tell = self.tracker.notices.warn
+        tell = self.tracker.messages.warn
         meter = open_rapl(self.tree.root, self.clock, 15.0, XEON, on_problem=tell)
         self.opened = True
         return meter

@@ -250,7 +250,7 @@ def test_what_it_had_accepted_before_is_not_told_again() -> None:
 def running(*listeners: Listener, **parts: Any) -> Any:
     def deliveries() -> list[Delivery]:
         return [
-            Delivery(f"output {i}", one, clock=clock, warn=tracker.notices.warn)
+            Delivery(f"output {i}", one, clock=clock, warn=tracker.messages.warn)
             for i, one in enumerate(listeners)
         ]
 

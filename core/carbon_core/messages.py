@@ -23,7 +23,7 @@ _MAX_LINE = 1000
 _Lines = Callable[[], Sequence[str]]
 
 
-class Notices:
+class Messages:
     """The lines of one run.
 
     Args:
@@ -57,7 +57,7 @@ class Notices:
         """Keep a warning for later. Safe from any thread."""
         self.post(WARNING, text)
 
-    def tell(self, text: str, lines: _Lines | None = None) -> None:
+    def info(self, text: str, lines: _Lines | None = None) -> None:
         """Keep a line of information for later, as `post` does. Safe from any thread."""
         self.post(INFO, text, lines)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from carbon_core.notices import LOGGER_NAME, Notices, printable
+from carbon_core.messages import LOGGER_NAME, Messages, printable
 
 LOGGER = logging.getLogger(LOGGER_NAME)
 
@@ -21,9 +21,9 @@ def unconfigure_logging(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lines_go_through_logging_where_it_is_configured(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notices = Notices()
-    notices.warn("100 % of it")
-    notices.deliver()
+    messages = Messages()
+    messages.warn("100 % of it")
+    messages.deliver()
     assert caplog.record_tuples == [("carbon_callbacks", logging.WARNING, "100 % of it")]
     assert capsys.readouterr() == ("", "")
 
@@ -32,22 +32,22 @@ def test_lines_go_to_standard_error_where_it_is_not(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unconfigure_logging(monkeypatch)
-    notices = Notices(preamble="[rank 0] ")
-    notices.warn("something")
-    notices.deliver()
+    messages = Messages(preamble="[rank 0] ")
+    messages.warn("something")
+    messages.deliver()
     assert capsys.readouterr() == ("", "carbon-callbacks: [rank 0] something\n")
 
 
 def test_nothing_is_shown_before_delivery(caplog: pytest.LogCaptureFixture) -> None:
-    Notices().warn("from the sampler's thread")
+    Messages().warn("from the sampler's thread")
     assert caplog.records == []
 
 
 def test_a_line_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    notices = Notices()
+    messages = Messages()
     for _ in range(3):
-        notices.warn("again")
-        notices.deliver()
+        messages.warn("again")
+        messages.deliver()
     assert [record.getMessage() for record in caplog.records] == ["again"]
 
 
@@ -58,18 +58,18 @@ def test_lines_below_the_level_are_not_shown(
     level: int, shown: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    notices = Notices(level)
-    notices.post(logging.INFO, "a summary")
-    notices.warn("a warning")
-    notices.deliver()
+    messages = Messages(level)
+    messages.post(logging.INFO, "a summary")
+    messages.warn("a warning")
+    messages.deliver()
     assert len(caplog.records) == shown
 
 
 def test_a_flood_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    notices = Notices()
+    messages = Messages()
     for i in range(10_000):
-        notices.warn(f"warning {i}")
-    notices.deliver()
+        messages.warn(f"warning {i}")
+    messages.deliver()
     assert len(caplog.records) == 64
 
 
@@ -92,9 +92,9 @@ def test_a_closed_or_absent_standard_error_is_nobody_to_tell(
         file.close()
     unconfigure_logging(monkeypatch)
     monkeypatch.setattr(sys, "stderr", file)
-    notices = Notices()
-    notices.warn("to nobody")
-    notices.deliver()
+    messages = Messages()
+    messages.warn("to nobody")
+    messages.deliver()
 
 
 def test_a_standard_error_that_cannot_show_a_character_is_survived(
@@ -104,13 +104,13 @@ def test_a_standard_error_that_cannot_show_a_character_is_survived(
     with path.open("w", encoding="ascii") as file:
         unconfigure_logging(monkeypatch)
         monkeypatch.setattr(sys, "stderr", file)
-        notices = Notices()
-        notices.warn("Zürich")
-        notices.warn("plain")
-        notices.deliver()
+        messages = Messages()
+        messages.warn("Zürich")
+        messages.warn("plain")
+        messages.deliver()
     assert path.read_text(encoding="ascii") == "carbon-callbacks: plain\n"
 
 
 def test_no_handler_is_installed_and_no_level_changed() -> None:
-    Notices(logging.DEBUG).deliver()
+    Messages(logging.DEBUG).deliver()
     assert (LOGGER.handlers, LOGGER.level) == ([], logging.NOTSET)
