@@ -13,7 +13,7 @@ import typer
 from carbon_core.comparison import Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.outputs.history import PastRun, Skipped, read
-from carbon_core.report import figure
+from carbon_core.report import formatted
 
 
 class Figure(str, enum.Enum):
@@ -50,7 +50,7 @@ def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: 
         raise typer.Exit(2) from error
     worse = max_increase is not None and found.change * _PERCENT > max_increase
     if as_json:
-        print(json.dumps({"figure": what.value, **found._asdict(), "too_much": worse}, indent=2))
+        print(json.dumps({"formatted": what.value, **found._asdict(), "too_much": worse}, indent=2))
     else:
         print(_in_words(found, what.value, unit))
         if worse:
@@ -79,7 +79,7 @@ def _in_words(found: Comparison, what: str, unit: str) -> str:
             "how much such runs differ by themselves is not known: several on each side tell"
         )
     return (
-        f"{what}: {figure(found.a)} {unit} -> {figure(found.b)} {unit}: "
+        f"{what}: {formatted(found.a)} {unit} -> {formatted(found.b)} {unit}: "
         f"{change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %)"
         + "".join(f"; {note}" for note in notes)
     )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_core.outputs.merging import MISSING, Merged, merge
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 
@@ -49,13 +49,13 @@ def _print_table(training: Merged) -> None:
     table = Table("started (UTC)", "rank", "status", "seconds", "kWh", "gCO2e", title=projects)
     for part in training.parts:
         segment = part.segment
-        grams = figure(segment.emissions_kg * GRAMS_PER_KG)
+        grams = formatted(segment.emissions_kg * GRAMS_PER_KG)
         rank = "-" if part.rank is None else str(part.rank)
-        seconds, kwh = f"{segment.duration_s:.0f}", figure(segment.energy_kwh)
+        seconds, kwh = f"{segment.duration_s:.0f}", formatted(segment.energy_kwh)
         table.add_row(segment.started_at[:19], rank, part.status, seconds, kwh, grams)
-    grams = figure(training.emissions_kg * GRAMS_PER_KG)
+    grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
-    table.add_row("together", "", "", "", figure(training.energy_kwh), grams)
+    table.add_row("together", "", "", "", formatted(training.energy_kwh), grams)
     Console().print(table)
     for part in training.parts:
         if part.status == MISSING:

@@ -17,7 +17,7 @@ from rich.text import Text
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker, Report, Window
 from carbon_core.clock import SystemClock
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG, kwh
 
 _ENDING = [
@@ -105,7 +105,9 @@ def _budget(tracker: EmissionsTracker, report: Report) -> str:
     if not limits:
         return ""
     share, limit_text, left_h = max(limits, key=lambda one: one[0])
-    lasts = f", lasts {figure(left_h)} h at this rate" if left_h is not None and left_h > 0 else ""
+    lasts = (
+        f", lasts {formatted(left_h)} h at this rate" if left_h is not None and left_h > 0 else ""
+    )
     return f"{share * _PERCENT:.0f} % of {limit_text}{lasts}"
 
 
@@ -116,8 +118,8 @@ def _line(view: View) -> str:
     power_w = view.moment.power_w * report.run.pue
     rest = f"; {view.budget}" if view.budget else ""
     return (
-        f"{time} {power_w:.1f} W, {figure(report.energy_kwh.value)} kWh, {figure(grams)} gCO2e "
-        f"({figure(report.intensity_g_per_kwh)} g/kWh, {report.place}){rest}"
+        f"{time} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
+        f"({formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){rest}"
     )
 
 
@@ -132,8 +134,8 @@ def _table(view: View) -> Group:
             str(device.method),
             device.method.grade,
             f"{watts:.1f}",
-            figure(kwh(energy.joules) * pue),
+            formatted(kwh(energy.joules) * pue),
         )
     emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
-    interval = f"95 %: {figure(emissions.low)} to {figure(emissions.high)} gCO2e"
+    interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
     return Group(table, Text(_line(view)), Text(f"{interval}; Ctrl-C ends it", style="dim"))

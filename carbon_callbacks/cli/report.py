@@ -18,7 +18,7 @@ from carbon_core.errors import CarbonError
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -123,16 +123,23 @@ def _run_rows(history: History) -> Iterator[list[str]]:
     for run in history.runs:
         kwh, grams = run.energy_kwh.value, run.emissions_kg.value * GRAMS_PER_KG
         seconds = f"{run.duration_s:.0f}"
-        yield [run.time[:19], run.project_name, run.status, seconds, figure(kwh), figure(grams)]
+        yield [
+            run.time[:19],
+            run.project_name,
+            run.status,
+            seconds,
+            formatted(kwh),
+            formatted(grams),
+        ]
 
 
 def _project_rows(history: History) -> Iterator[list[str]]:
     projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
     for name, total in (*projects, ("together", history.total)):
         grams = total.emissions_kg.scaled(GRAMS_PER_KG)
-        interval = f"{figure(grams.value)} ({figure(grams.low)} to {figure(grams.high)})"
+        interval = f"{formatted(grams.value)} ({formatted(grams.low)} to {formatted(grams.high)})"
         hours = f"{total.duration_s / _S_PER_HOUR:.2f}"
-        yield [name, str(total.runs), hours, figure(total.energy_kwh.value), interval]
+        yield [name, str(total.runs), hours, formatted(total.energy_kwh.value), interval]
 
 
 def _run_data(run: PastRun) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import journal
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate, Intensity
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.repricing import Finished, IntensityOf
 from carbon_core.units import GRAMS_PER_KG
 
@@ -112,7 +112,7 @@ def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
 
 
 def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
-    energy = figure(run.energy_kwh.value)
+    energy = formatted(run.energy_kwh.value)
     table = Table(
         "price", "g/kWh", "gCO2e", "95 %", title=f"{run.project_name}, {energy} kWh: {run.run_id}"
     )
@@ -124,8 +124,12 @@ def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
 def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
     grams = emissions_kg.scaled(GRAMS_PER_KG)
     kwh = run.energy_kwh.value
-    mean = figure(grams.value / kwh) if kwh else "-"
-    return mean, figure(grams.value), f"{figure(grams.low)} to {figure(grams.high)}"
+    mean = formatted(grams.value / kwh) if kwh else "-"
+    return (
+        mean,
+        formatted(grams.value),
+        f"{formatted(grams.low)} to {formatted(grams.high)}",
+    )
 
 
 def _names(intensities: tuple[Intensity, ...]) -> str:

@@ -14,7 +14,7 @@ from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
-from carbon_core.report import figure
+from carbon_core.report import formatted
 
 
 def run(directory: Path, *, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def run(directory: Path, *, as_json: bool) -> None:
     else:
         for one in done:
             outcome = "sent" if one.accepted else "not accepted"
-            print(f"{one.run_id}: {figure(one.energy_kwh)} kWh {outcome} ({one.service})")
+            print(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
         if not done:
             print("nothing is missing anywhere")
     if not all(one.accepted for one in done):

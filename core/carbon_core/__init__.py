@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
-    from carbon_core.report import Report, figure
+    from carbon_core.report import Report, formatted
     from carbon_core.segments import segments_of, state_of
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
@@ -51,7 +51,7 @@ _HOMES = {
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
-    "figure": "report",
+    "formatted": "report",
     "process_environment": "config.sources",
     "segments_of": "segments",
     "state_of": "segments",
@@ -78,7 +78,7 @@ __all__ = [
     "Tracker",
     "Window",
     "card_entry",
-    "figure",
+    "formatted",
     "process_environment",
     "segments_of",
     "state_of",

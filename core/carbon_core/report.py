@@ -364,12 +364,12 @@ class Report:
     def summary(self) -> str:
         """Return the run in one line for people."""
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
-        net = f" ({figure(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
+        net = f" ({formatted(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
         return (
             f"{self.status} after {self.duration_s:.1f} s: "
-            f"{figure(energy.value)} kWh{net}, {figure(emissions.value)} gCO2e "
-            f"(95 %: {figure(emissions.low)} to {figure(emissions.high)}; "
-            f"{self._known_by}; {figure(self.intensity_g_per_kwh)} g/kWh, {self.place})"
+            f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
+            f"(95 %: {formatted(emissions.low)} to {formatted(emissions.high)}; "
+            f"{self._known_by}; {formatted(self.intensity_g_per_kwh)} g/kWh, {self.place})"
             f"{self._training_summary()}"
         )
 
@@ -380,11 +380,12 @@ class Report:
         energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
         rows = {
             "run": f"{self.run.project_name}, {self.status} after {self.duration_s:.1f} s",
-            "energy": f"{figure(energy.value)} kWh ({figure(energy.low)} to {figure(energy.high)})",
-            "emissions": f"{figure(emissions.value)} gCO2e "
-            f"({figure(emissions.low)} to {figure(emissions.high)})",
-            "power": f"{figure(self.power_w)} W on average",
-            "intensity": f"{figure(self.intensity_g_per_kwh)} g/kWh, {self.place}",
+            "energy": f"{formatted(energy.value)} kWh "
+            f"({formatted(energy.low)} to {formatted(energy.high)})",
+            "emissions": f"{formatted(emissions.value)} gCO2e "
+            f"({formatted(emissions.low)} to {formatted(emissions.high)})",
+            "power": f"{formatted(self.power_w)} W on average",
+            "intensity": f"{formatted(self.intensity_g_per_kwh)} g/kWh, {self.place}",
             "known by": f"{self._known_by}; 95 % intervals",
         }
         cells = "".join(
@@ -405,7 +406,7 @@ class Report:
             return ""
         kwh, grams = self.training_kwh, self.training_kg * units.GRAMS_PER_KG
         parts = f"; all {len(self.segments)} parts of the training together"
-        return f"{parts}: {figure(kwh)} kWh, {figure(grams)} gCO2e"
+        return f"{parts}: {formatted(kwh)} kWh, {formatted(grams)} gCO2e"
 
     @property
     def place(self) -> str:
@@ -429,7 +430,7 @@ class Report:
         return sum(share.grams / total_g * share.intensity.sigma_ln for share in self.prices)
 
 
-def figure(value: float) -> str:
+def formatted(value: float) -> str:
     """Return a number with three significant digits, without an exponent where people avoid it."""
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         digits = 2 - math.floor(math.log10(abs(value))) if value else 0

@@ -15,7 +15,7 @@ from carbon_core.records import (
     PriceShare,
     Snapshot,
 )
-from carbon_core.report import Report, RunFacts, figure
+from carbon_core.report import Report, RunFacts, formatted
 from carbon_core.uncertainty import Z_95
 
 KWH = units.JOULES_PER_KWH
@@ -138,7 +138,7 @@ def test_a_run_of_no_energy_still_names_its_intensity() -> None:
 
 def test_the_summary_says_it_in_one_line() -> None:
     of = report()
-    low, high = (figure(bound * 1_000) for bound in of.emissions_kg[1:])
+    low, high = (formatted(bound * 1_000) for bound in of.emissions_kg[1:])
     assert of.summary() == (
         "completed after 7200.0 s: 4.00 kWh, 350 gCO2e "
         f"(95 %: {low} to {high}; measured; grades: 92% A, 8% E; 87.5 g/kWh, FR)"
@@ -167,7 +167,7 @@ def test_the_summary_calls_an_estimate_an_estimate() -> None:
     ],
 )
 def test_figures_have_three_significant_digits(value: float, text: str) -> None:
-    assert figure(value) == text
+    assert formatted(value) == text
 
 
 def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
@@ -177,6 +177,6 @@ def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     assert table.startswith("<table>")
     assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 7200.0 s" in table
     energy = named.energy_kwh
-    assert f"4.00 kWh ({figure(energy.low)} to {figure(energy.high)})" in table
+    assert f"4.00 kWh ({formatted(energy.low)} to {formatted(energy.high)})" in table
     assert "measured; grades: 92% A, 8% E" in table
     assert table.count("<tr>") == table.count("</tr>") == 6

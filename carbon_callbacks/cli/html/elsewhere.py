@@ -14,7 +14,7 @@ from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core import repricing
 from carbon_core.intensity import tables
 from carbon_core.records import Estimate, Intensity
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 
@@ -77,9 +77,9 @@ def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
     return Chart(
         "The same joules in other countries",
         f"Emissions of the same energy in {len(places)} countries, from "
-        f"{figure(cleanest.emissions_g.value)} gCO2e in {cleanest.intensity.place} to "
-        f"{figure(dirtiest.emissions_g.value)} gCO2e in {dirtiest.intensity.place}.",
-        f"{figure(emitted)} gCO2e where it ran ({view.finished.place}). Annual averages; an average "
+        f"{formatted(cleanest.emissions_g.value)} gCO2e in {cleanest.intensity.place} to "
+        f"{formatted(dirtiest.emissions_g.value)} gCO2e in {dirtiest.intensity.place}.",
+        f"{formatted(emitted)} gCO2e where it ran ({view.finished.place}). Annual averages; an average "
         "says what a grid emits, not what one more machine on it causes.",
         drawn(
             [trace],
@@ -103,7 +103,7 @@ def by_hour(view: RunView) -> Chart | None:
     for t_s, value in view.intensities:
         seen[view.clock_at(t_s).hour].append(value)
     means = {hour: fmean(values) for hour, values in sorted(seen.items())}
-    if len({figure(value) for value in means.values()}) < 2:
+    if len({formatted(value) for value in means.values()}) < 2:
         return None
     energy_kwh = view.finished.energy_kwh.value
     emissions_g = [energy_kwh * value for value in means.values()]
@@ -118,8 +118,8 @@ def by_hour(view: RunView) -> Chart | None:
         "The same joules at other hours",
         f"Emissions of the same energy at each hour of the day: lowest at {best:02d}:00 UTC, highest "
         f"at {worst:02d}:00 UTC.",
-        f"{figure(min(emissions_g))} gCO2e had all of it been drawn at {best:02d}:00 UTC, "
-        f"{figure(max(emissions_g))} at {worst:02d}:00: at the mean intensity of the hours that the "
+        f"{formatted(min(emissions_g))} gCO2e had all of it been drawn at {best:02d}:00 UTC, "
+        f"{formatted(max(emissions_g))} at {worst:02d}:00: at the mean intensity of the hours that the "
         "run went through.",
         drawn([trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False),
     )

@@ -17,7 +17,7 @@ from carbon_callbacks.cli.totals import History
 from carbon_core.errors import OutputError
 from carbon_core.outputs.base import replace
 from carbon_core.records import Estimate
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 from carbon_core.version import VERSION
 
@@ -52,7 +52,7 @@ def _rendered(history: History) -> str:
     environment.filters.update(interval=_interval, grams=_grams, duration=_duration)
     largest_first = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
     return environment.get_template("page.html.j2").render(
-        figure=figure,
+        formatted=formatted,
         history=history,
         projects=largest_first,
         run=view.receipt if view is not None else None,
@@ -90,7 +90,7 @@ def _grades(view: RunView) -> str:
 def _interval(estimate: Any) -> str:
     """Return the 95 % interval of an estimate, or of one that a receipt holds, in words."""
     low, high = estimate[1:] if isinstance(estimate, Estimate) else list(estimate.values())[1:]
-    return f"{figure(low)} to {figure(high)}"
+    return f"{formatted(low)} to {formatted(high)}"
 
 
 def _grams(estimate_kg: Any) -> Estimate:

@@ -19,7 +19,7 @@ from carbon_callbacks.cli.html.chart import (
 )
 from carbon_callbacks.cli.html.run_view import RunView, grams
 from carbon_core.outputs.timeline import Span
-from carbon_core.report import figure
+from carbon_core.report import formatted
 
 # What is shaded must be wide enough to be seen; more rectangles than this would only be slow.
 _MOST_SPANS = 600
@@ -81,7 +81,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
         "Power by device",
         f"Power in watts over {view.times_s[-1]:.0f} seconds of {len(devices)} devices, stacked; "
         f"the phases {names} are shaded.",
-        f"Mean power in steps of {figure(view.step_s)} s, stacked. Shaded: phases. Dotted: where an "
+        f"Mean power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: where an "
         f"epoch, or another window, ended.{_MISSING_SAID if missing else ''}",
         drawn(
             [*traces, *_legend(colours)],
@@ -161,9 +161,10 @@ def _cumulative(
     nothing = {"width": 0}
     band = {"fill": "tonexty", "fillcolor": BAND, "line": nothing, "name": "95 % interval"}
     low, high = ([value * share[end] for value in values] for end in ("low_95", "high_95"))
-    said = (
-        f"{figure(total['value'])} {unit} ({figure(total['low_95'])} to {figure(total['high_95'])})"
+    total_text, low_text, high_text = (
+        formatted(total[end]) for end in ("value", "low_95", "high_95")
     )
+    said = f"{total_text} {unit} ({low_text} to {high_text})"
     traces = [
         go.Scatter(x=x, y=low, line=nothing, showlegend=False, hovertemplate="%{y:.4g} low"),
         go.Scatter(x=x, y=high, hovertemplate="%{y:.4g} high", **band),
@@ -197,7 +198,7 @@ def _intensity(view: RunView, axis: TimeAxis) -> Chart:
             for one in view.receipt["intensities"]
         )
     )
-    low, high = figure(min(values)), figure(max(values))
+    low, high = formatted(min(values)), formatted(max(values))
     reach = (
         f"{low} gCO2e/kWh throughout" if low == high else f"{low} to {high} gCO2e/kWh by the hour"
     )

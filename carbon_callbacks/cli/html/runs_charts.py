@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
 from carbon_callbacks.cli.totals import History
 from carbon_core.outputs.history import PastRun
-from carbon_core.report import figure
+from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 _MOST_DAYS = 92
@@ -39,7 +39,7 @@ def _side_by_side(runs: Sequence[PastRun], colours: Mapping[str, str]) -> Chart:
     most_g = max(run.emissions_kg.value for run in runs) * GRAMS_PER_KG
     return Chart(
         f"The latest {len(runs)} runs",
-        f"Emissions of {len(runs)} runs with their intervals, the largest {figure(most_g)} gCO2e.",
+        f"Emissions of {len(runs)} runs with their intervals, the largest {formatted(most_g)} gCO2e.",
         "Oldest left. Whiskers: 95 % interval. The command compare tells whether a difference is one.",
         drawn(
             traces,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from carbon_core import units
 from carbon_core.messages import printable, show_at_exit
-from carbon_core.report import Report, figure
+from carbon_core.report import Report, formatted
 
 _SHORT_S = 10.0
 _EVERY_NS = units.nanoseconds(30.0)
@@ -83,8 +83,8 @@ class RunLines:
             count, line = self._count, self._line
             if count > 1:
                 line = (
-                    f"{self._series or ''}{count} more runs{self._endings}: {figure(self._kwh)} kWh, "
-                    f"{figure(self._grams)} gCO2e in {self._seconds:.0f} s"
+                    f"{self._series or ''}{count} more runs{self._endings}: {formatted(self._kwh)} kWh, "
+                    f"{formatted(self._grams)} gCO2e in {self._seconds:.0f} s"
                 )
             self._clear()
             return (line,) if count else ()
