@@ -115,13 +115,13 @@ def detect(
     settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, messages: Messages
 ) -> Detection:
     """Find the meters that the settings ask for; loads psutil and pynvml."""
-    from carbon_core.hardware.discover import Wanted, discover
+    from carbon_core.hardware.discover import DetectionOptions, discover
     from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
 
     home = home_directory()
-    wanted = Wanted(
+    options = DetectionOptions(
         period_s=settings.measure_power_secs,
         gpu_ids=settings.gpu_ids,
         gpu_environ={name: environ[name] for name in GPU_VARIABLES if name in environ},
@@ -134,7 +134,7 @@ def detect(
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
     )
-    detection = discover(Host(root), clock, wanted, messages.warn)
+    detection = discover(Host(root), clock, options, messages.warn)
     host = detection.host
     return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
 

@@ -34,8 +34,8 @@ from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the settings ask of the hardware.
+class DetectionOptions:
+    """What to detect and how, from the settings.
 
     Attributes:
         period_s: Time between two reads of a counter in seconds.
@@ -66,17 +66,17 @@ class Wanted:
 
 
 def discover(
-    host: Host, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]
+    host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
 ) -> Detection:
     """Try every meter and keep, for each component, the best that works.
 
     Args:
         host: The machine.
         clock: Source of the readings' times.
-        wanted: What the settings ask for.
+        options: What the settings ask for.
         on_problem: Told in words what the user should know.
     """
-    return _Search(host, clock, wanted, on_problem).detection()
+    return _Search(host, clock, options, on_problem).detection()
 
 
 def load_libraries() -> None:
@@ -88,33 +88,33 @@ class _Search:
     """One search: what was found so far, and what was refused."""
 
     def __init__(
-        self, host: Host, clock: Clock, wanted: Wanted, on_problem: Callable[[str], None]
+        self, host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
     ) -> None:
         self._host = host
         self._clock = clock
-        self._wanted = wanted
+        self._options = options
         self._on_problem = on_problem
         self._meters: list[Meter] = []
         self._refusals: list[Refusal] = []
         self._claims = self._claims_of_rank()
-        self._first = self._claims.first if self._claims else wanted.first
+        self._first = self._claims.first if self._claims else options.first
 
     def _claims_of_rank(self) -> Claims | None:
         try:
-            return self._wanted.claims() if self._wanted.claims else None
+            return self._options.claims() if self._options.claims else None
         except OSError as error:
             self._on_problem(f"devices cannot be shared out among the ranks: {error}")
             return None
 
     def detection(self) -> Detection:
         """Look, from counters to models."""
-        host, wanted = self._host, self._wanted
+        host, options = self._host, self._options
         gpu_search = GpuSearch(
             host.root,
             self._clock,
-            wanted.period_s,
-            wanted.gpu_ids,
-            wanted.gpu_environ,
+            options.period_s,
+            options.gpu_ids,
+            options.gpu_environ,
             self._on_problem,
         )
         identity = identify(
@@ -124,14 +124,14 @@ class _Search:
         )
         if self._first:
             if host.is_apple():
-                self._try("apple", "cpu", partial(open_apple, self._clock, wanted.period_s))
+                self._try("apple", "cpu", partial(open_apple, self._clock, options.period_s))
             self._try_rapl(identity.model_name or "")
         gpus = self._of_rank(gpu_search.result(self._refusals))
         self._meters += self._claimed(gpus)
         if self._first:
             self._try_sensors()
             self._try_models(identity)
-        gauge = LoadGauge(host, _gpu_percent(gpus), _sharing(host, gpus, launched=wanted.launched))
+        gauge = LoadGauge(host, _gpu_percent(gpus), _sharing(host, gpus, launched=options.launched))
         facts = self._facts(identity)
         meters = self._of_job()
         if self._claims is not None:
@@ -150,11 +150,11 @@ class _Search:
 
     def _missing(self) -> set[Component]:
         """Return the components that nothing measures yet and that the settings do not model."""
-        wanted = self._wanted
+        options = self._options
         found = {device.component for meter in self._meters for device in meter.devices}
-        if wanted.force_cpu_power_w is not None or wanted.force_cpu_load:
+        if options.force_cpu_power_w is not None or options.force_cpu_load:
             found.add("cpu")
-        if wanted.force_ram_power_w is not None:
+        if options.force_ram_power_w is not None:
             found.add("ram")
         return set(COMPONENTS) - found
 
@@ -179,7 +179,7 @@ class _Search:
             meter = opener(
                 self._host.root,
                 self._clock,
-                self._wanted.period_s,
+                self._options.period_s,
                 cpu_model,
                 dram="ram" in self._missing(),
                 on_problem=self._on_problem,
@@ -193,28 +193,28 @@ class _Search:
     def _try_sensors(self) -> None:
         missing = self._missing()
         if missing:
-            wanted = self._wanted
+            options = self._options
             meters, refusals = open_hwmon(
                 self._host.root,
                 self._clock,
-                wanted.period_s,
+                options.period_s,
                 missing,
-                gpu_ids=wanted.gpu_ids,
-                environ=wanted.gpu_environ,
+                gpu_ids=options.gpu_ids,
+                environ=options.gpu_environ,
             )
             self._meters += meters
             self._refusals += refusals
 
     def _try_models(self, identity: CpuIdentity) -> None:
-        host, clock, wanted = self._host, self._clock, self._wanted
+        host, clock, options = self._host, self._clock, self._options
         known = {device.component for meter in self._meters for device in meter.devices}
         if "cpu" not in known:
-            rated_w = wanted.force_cpu_power_w
+            rated_w = options.force_cpu_power_w
             self._try("cpu load", "cpu", partial(CpuLoadMeter, host, clock, identity, rated_w))
         if "ram" not in known:
-            forced_w = wanted.force_ram_power_w
+            forced_w = options.force_ram_power_w
             size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
-            opener = partial(RamMeter, clock, size_gb, wanted.period_s, forced_w, dimms)
+            opener = partial(RamMeter, clock, size_gb, options.period_s, forced_w, dimms)
             self._try("ram model", "ram", opener)
 
     def _of_rank(self, gpus: Sequence[GpuMeter]) -> Sequence[GpuMeter]:
@@ -237,7 +237,7 @@ class _Search:
         return [Claimed(meter, self._claims) for meter in gpus]
 
     def _of_job(self) -> Sequence[Meter]:
-        if not self._wanted.only_job:
+        if not self._options.only_job:
             return self._meters
         try:
             return share_of(self._meters, JobUse(self._host, self._clock), self._clock)
@@ -247,7 +247,7 @@ class _Search:
             return self._meters
 
     def _facts(self, identity: CpuIdentity) -> HostFacts:
-        host, idle_file = self._host, self._wanted.idle_file
+        host, idle_file = self._host, self._options.idle_file
         devices = [device for meter in self._meters for device in meter.devices]
         return HostFacts(
             cpu_model=identity.model_name,
@@ -259,7 +259,7 @@ class _Search:
                 "cpu_tdp_match": identity.match,
                 **zone_facts(host.root),
             },
-            idle_w=read_idle(idle_file) if idle_file and not self._wanted.only_job else {},
+            idle_w=read_idle(idle_file) if idle_file and not self._options.only_job else {},
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from carbon_core.errors import MeterError
 from carbon_core.hardware.apple import open_apple
-from carbon_core.hardware.discover import Wanted, discover
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.host import Host
 from carbon_core.ledger import Ledger
 from carbon_core.testing import FakeClock
@@ -94,6 +94,6 @@ class Mac(Host):
 
 
 def test_the_search_takes_what_the_chip_tells_and_models_the_rest(package, tmp_path: Path) -> None:
-    detection = discover(Mac(tmp_path), FakeClock(), Wanted(), lambda line: None)
+    detection = discover(Mac(tmp_path), FakeClock(), DetectionOptions(), lambda line: None)
     found = {d.id.partition(":")[0]: d.method.name for m in detection.meters for d in m.devices}
     assert found == {"cpu": "apple.energy", "gpu": "apple.energy", "ram": "ram.model"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carbon_core.hardware.base import Detection
-from carbon_core.hardware.discover import Wanted, discover
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.host import Host
 from carbon_core.testing import FakeClock, RaplTree
 
@@ -38,7 +38,7 @@ def search(tree: RaplTree, problems: list[str]) -> Iterator[object]:
     found: list[Detection] = []
 
     def search(host: Host | None = None, **wanted: object) -> Detection:
-        asked = Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}, **wanted)  # type: ignore[arg-type]
+        asked = DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}, **wanted)  # type: ignore[arg-type]
         found.append(discover(host or Host(tree.root), FakeClock(), asked, problems.append))
         return found[-1]
 
@@ -150,7 +150,7 @@ def test_a_machine_that_tells_nothing_is_still_modelled(tmp_path: Path, problems
     detection = discover(
         Host(tmp_path),
         FakeClock(),
-        Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}),
+        DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""}),
         problems.append,
     )
     assert methods(detection) == {"cpu": "cpu.load_default", "ram": "ram.model"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carbon_core.hardware.discover import Wanted, discover
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.ledger import Ledger
@@ -183,7 +183,7 @@ def test_joules_of_a_counter_through_the_ledger(boards: Boards) -> None:
 
 def test_the_search_takes_sensors_before_models(boards: Boards) -> None:
     jetson(boards)
-    wanted = Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
+    wanted = DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
     detection = discover(Host(boards.root), FakeClock(), wanted, lambda line: None)
     found = {d.component: d.method.name for m in detection.meters for d in m.devices}
     assert found == {"cpu": "hwmon.power", "gpu": "hwmon.power", "ram": "ram.model"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from carbon_core.errors import MeterError
-from carbon_core.hardware.discover import Wanted, discover
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.rapl_perf import open_rapl_perf, perf_event_open
 from carbon_core.ledger import Ledger
@@ -167,7 +167,7 @@ def test_events_of_the_package_come_before_files_of_its_cores(
     monkeypatch.setitem(open_rapl_perf.__kwdefaults__, "perf_open", kernel.open)
     if not permitted:
         kernel.refuse[PACKAGE] = errno.EACCES
-    wanted = Wanted(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
+    wanted = DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
     detection = discover(Host(tree.root), FakeClock(), wanted, lambda line: None)
     methods = {d.method.name for m in detection.meters for d in m.devices if d.component == "cpu"}
     reasons = {refusal.meter: refusal.reason for refusal in detection.refusals}
