@@ -138,12 +138,12 @@ def test_a_bad_answer_leaves_the_static_value(
     from carbon_core.clock import SystemClock
     from carbon_core.fetch import fetcher
     from carbon_core.intensity.electricity_maps import ElectricityMaps
-    from carbon_core.intensity.live import PatientSource
+    from carbon_core.intensity.live import BackoffSource
 
     server.answer = (status, headers, body)
     clock = FakeClock()
     maps = ElectricityMaps(fetcher(SystemClock()), server.url, "sesame", "FR")
-    source = PatientSource(maps, SystemClock())
+    source = BackoffSource(maps, SystemClock())
     tracker = LabTracker(clock, lambda: [steady(clock)], live=source)
     tracker.start()
     clock.advance(3600)

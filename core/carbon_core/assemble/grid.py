@@ -14,11 +14,11 @@ from carbon_core.config.schema import Settings
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch, fetcher, link_local
 from carbon_core.intensity import cloud_metadata, ip_place
-from carbon_core.intensity.live import PatientSource, Source
+from carbon_core.intensity.live import BackoffSource, IntensitySource
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.tables import country_name
 from carbon_core.intensity.time_zone import machine_time_zone
-from carbon_core.tracker.parts import LiveSource, MarginalSource, Parts
+from carbon_core.tracker.parts import LiveIntensity, MarginalIntensity, Parts
 
 ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
 _TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
@@ -169,7 +169,7 @@ def _not_sent(settings: Settings, secret: str, address: str) -> str:
     )
 
 
-def live_source(settings: Settings, clock: Clock, place: Place) -> LiveSource | None:
+def live_source(settings: Settings, clock: Clock, place: Place) -> LiveIntensity | None:
     """Return the live source that the settings ask for, made patient; None where they ask for none."""
     name = settings.intensity_source
     token = settings.electricitymaps_api_token
@@ -178,10 +178,10 @@ def live_source(settings: Settings, clock: Clock, place: Place) -> LiveSource | 
     needs_token = name in (None, ELECTRICITY_MAPS)
     if needs_token and not (token and settings.may_send(*_TOKEN_AND_ADDRESS)):
         return None
-    return PatientSource(source_of(settings, fetcher(clock), place), clock)
+    return BackoffSource(source_of(settings, fetcher(clock), place), clock)
 
 
-def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
+def source_of(settings: Settings, fetch: Fetch, place: Place) -> IntensitySource:
     """Return the live source that the settings name, by default Electricity Maps.
 
     Args:
@@ -205,7 +205,7 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> Source:
     )
 
 
-def marginal_source(settings: Settings, clock: Clock) -> MarginalSource | None:
+def marginal_source(settings: Settings, clock: Clock) -> MarginalIntensity | None:
     """Return the source of marginal intensity that the settings ask for, or None."""
     username, password, region = _account(settings)
     if not (username and password and region and settings.may_send(*_PASSWORD_AND_ADDRESS)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from carbon_core.config import sources
 from carbon_core.config.schema import KEYS, hidden
-from carbon_core.config.sources import FILE_NAME, SECTION, Source
+from carbon_core.config.sources import FILE_NAME, SECTION, ConfigSource
 from carbon_core.errors import ConfigError
 from carbon_core.outputs.base import replace
 
@@ -115,7 +115,7 @@ def _key_of(line: str) -> str:
     return "" if line[:1] in " \t#;" else sources.split(line)[0].strip().lower()
 
 
-def _mode(path: Path, content: Source) -> int:
+def _mode(path: Path, content: ConfigSource) -> int:
     if content.has_secret:
         return 0o600
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644

@@ -25,7 +25,7 @@ from carbon_core.config.schema import (
     default_of,
     hidden,
 )
-from carbon_core.config.sources import Found, Source
+from carbon_core.config.sources import ConfigSource, Found
 from carbon_core.errors import ConfigError
 
 
@@ -108,18 +108,18 @@ def check(
 
 def _ambient(
     environ: Mapping[str, str] | None, home: Path | None, directory: Path | None
-) -> list[Source]:
+) -> list[ConfigSource]:
     environ = sources.process_environment() if environ is None else environ
     home = sources.home_directory() if home is None else home
     return sources.ambient_sources(environ, home, directory or Path())
 
 
-def _problems_of_sources(ambient: Sequence[Source]) -> list[str]:
+def _problems_of_sources(ambient: Sequence[ConfigSource]) -> list[str]:
     problems = [problem for source in ambient for problem in source.problems]
     return problems + [text for source in ambient for text in _unknown(source)]
 
 
-def _settle(cascade: Sequence[Source], warnings: list[str]) -> Settings:
+def _settle(cascade: Sequence[ConfigSource], warnings: list[str]) -> Settings:
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for name in KEYS:
@@ -138,7 +138,7 @@ def _settle(cascade: Sequence[Source], warnings: list[str]) -> Settings:
     return Settings(**values, origins=origins)
 
 
-def _candidates(cascade: Sequence[Source], name: str) -> list[Found]:
+def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[Found]:
     """Return a key's values, highest source first; a deprecated name only counts after all others."""
     names = [name, *(alias for alias, new in ALIASES.items() if new == name)]
     return [
@@ -167,13 +167,13 @@ def _value(name: str, found: Found) -> Any:
     )
 
 
-def _refuse_unknown(arguments: Source) -> None:
+def _refuse_unknown(arguments: ConfigSource) -> None:
     for name in arguments.values:
         if name not in KEYS and name not in ALIASES:
             raise ConfigError(f"there is no setting {name!r}{_near(name)}", key=name)
 
 
-def _unknown(source: Source) -> list[str]:
+def _unknown(source: ConfigSource) -> list[str]:
     return [
         f"{found.origin}: there is no setting {name!r}{_near(name)}; it is ignored"
         for name, found in source.values.items()
@@ -186,7 +186,7 @@ def _near(name: str) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
-def _deprecations(cascade: Sequence[Source], settings: Settings) -> list[tuple[str, Origin]]:
+def _deprecations(cascade: Sequence[ConfigSource], settings: Settings) -> list[tuple[str, Origin]]:
     remedies = {alias: f"use {new}" for alias, new in ALIASES.items()}
     if settings.output_methods is not None:
         # CodeCarbon's rule: beside `output_methods`, these count for nothing.
@@ -198,7 +198,7 @@ def _deprecations(cascade: Sequence[Source], settings: Settings) -> list[tuple[s
     ]
 
 
-def _origin(cascade: Sequence[Source], name: str) -> Origin | None:
+def _origin(cascade: Sequence[ConfigSource], name: str) -> Origin | None:
     """Return the origin of the highest value under exactly this name."""
     found = [source.values[name].origin for source in cascade if name in source.values]
     return found[-1] if found else None

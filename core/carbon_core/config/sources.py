@@ -40,7 +40,7 @@ class Found:
 
 
 @dataclass
-class Source:
+class ConfigSource:
     """What one source holds.
 
     Attributes:
@@ -71,7 +71,9 @@ def home_directory() -> Path | None:
         return None
 
 
-def ambient_sources(environ: Mapping[str, str], home: Path | None, directory: Path) -> list[Source]:
+def ambient_sources(
+    environ: Mapping[str, str], home: Path | None, directory: Path
+) -> list[ConfigSource]:
     """Return the sources outside the program, lowest first."""
     sources = [read_file(home / FILE_NAME, HOME_TRUST)] if home else []
     local = directory / FILE_NAME
@@ -82,14 +84,14 @@ def ambient_sources(environ: Mapping[str, str], home: Path | None, directory: Pa
     return [*sources, read_environment(environ)]
 
 
-def from_arguments(overrides: Mapping[str, Any]) -> Source:
+def from_arguments(overrides: Mapping[str, Any]) -> ConfigSource:
     """Return the arguments of a call as a source."""
-    return Source({key: Found(value, ARGUMENT) for key, value in overrides.items()})
+    return ConfigSource({key: Found(value, ARGUMENT) for key, value in overrides.items()})
 
 
-def read_environment(environ: Mapping[str, str]) -> Source:
+def read_environment(environ: Mapping[str, str]) -> ConfigSource:
     """Read ``CODECARBON_<KEY>`` in any case."""
-    source = Source()
+    source = ConfigSource()
     for name, value in environ.items():
         if not name.lower().startswith(PREFIX):
             continue
@@ -101,22 +103,24 @@ def read_environment(environ: Mapping[str, str]) -> Source:
     return source
 
 
-def read_file(path: Path, trust: int = LOCAL_TRUST) -> Source:
+def read_file(path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
     """Read one configuration file; an absent one is an empty source."""
     if is_absent(path):
-        return Source()
+        return ConfigSource()
     try:
         text = text_of(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        return Source(problems=[f"{path}: cannot be read ({reason}); its settings are not used"])
+        return ConfigSource(
+            problems=[f"{path}: cannot be read ({reason}); its settings are not used"]
+        )
     source = parse(text, path, trust)
     if source.has_secret and _others_can_read(path):
         source.problems.append(f"{path}: holds a secret and others can read it; chmod 600 it")
     return source
 
 
-def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> Source:
+def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
     """Return what a file's text holds.
 
     Args:
@@ -149,7 +153,7 @@ class _Parser:
     """Reads lines; keeps the section and the key that a continuation line would extend."""
 
     def __init__(self, path: Path, trust: int) -> None:
-        self.source = Source()
+        self.source = ConfigSource()
         self._path = path
         self._trust = trust
         self._headless = False

@@ -58,11 +58,11 @@ class ElectricityMaps:
             self._where = {"lat": f"{coordinates[0]:.1f}", "lon": f"{coordinates[1]:.1f}"}
 
     def latest(self) -> Intensity:
-        """Return the zone's latest value, as `Source.latest`."""
+        """Return the zone's latest value, as `IntensitySource.latest`."""
         return self._intensity(self._ask("latest"))
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
-        """Return the hourly values of the last 24 hours, as `Source.between`."""
+        """Return the hourly values of the last 24 hours, as `IntensitySource.between`."""
         return [
             self._intensity(item) for item in listed(self._ask("history"), "history", self.name)
         ]

@@ -43,14 +43,14 @@ class EnergiDataService:
         self._area = (area or "").strip().upper().removeprefix("DK-")
 
     def latest(self) -> Intensity:
-        """Return the value of the last five minutes, as `Source.latest`."""
+        """Return the value of the last five minutes, as `IntensitySource.latest`."""
         values = self._ask({"limit": "1", "sort": "Minutes5UTC desc"})
         if not values:
             raise IntensityError(f"{self.name}: no value in the answer")
         return values[0]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
-        """Return the values of a span, as `Source.between`."""
+        """Return the values of a span, as `IntensitySource.between`."""
         return [
             value
             for since, until in in_steps(start, end, _SPAN)

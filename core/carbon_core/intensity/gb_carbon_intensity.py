@@ -52,7 +52,7 @@ class GbCarbonIntensity:
         self._place = f"Great Britain, {name}" if self._region_id else "Great Britain"
 
     def latest(self) -> Intensity:
-        """Return the value of this half hour, as `Source.latest`."""
+        """Return the value of this half hour, as `IntensitySource.latest`."""
         region = f"regional/regionid/{self._region_id}"
         answer = self._fetch(f"{self._url}/{region if self._region_id else 'intensity'}", {}, {})
         values = self._values(answer)
@@ -61,7 +61,7 @@ class GbCarbonIntensity:
         return values[-1]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
-        """Return the half-hourly values of a span, as `Source.between`."""
+        """Return the half-hourly values of a span, as `IntensitySource.between`."""
         values: list[Intensity] = []
         for since, until in in_steps(start, end, _SPAN):
             span = f"intensity/{since.strftime(_TIME)}/{until.strftime(_TIME)}"

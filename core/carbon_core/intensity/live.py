@@ -27,7 +27,7 @@ _OLD = timedelta(hours=3)
 _TOO_OLD = timedelta(hours=24)
 
 
-class Source(Protocol):
+class IntensitySource(Protocol):
     """A service that tells the intensity of one place."""
 
     @property
@@ -52,7 +52,7 @@ class Source(Protocol):
         ...
 
 
-class PatientSource:
+class BackoffSource:
     """A source that is left alone when it fails, and whose last answer holds for a while.
 
     Args:
@@ -60,7 +60,7 @@ class PatientSource:
         clock: Tells how old a value is, and when the source may be asked again.
     """
 
-    def __init__(self, source: Source, clock: Clock) -> None:
+    def __init__(self, source: IntensitySource, clock: Clock) -> None:
         self._source = source
         self._clock = clock
         self._last: Intensity | None = None
@@ -91,7 +91,7 @@ class PatientSource:
         return told
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
-        """Return the values of a span, as `Source.between`."""
+        """Return the values of a span, as `IntensitySource.between`."""
         return self._source.between(start, end)
 
     @property

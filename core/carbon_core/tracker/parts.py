@@ -18,7 +18,7 @@ from carbon_core.records import Intensity, Marginal
 from carbon_core.report import RunFacts
 
 
-class LiveSource(Protocol):
+class LiveIntensity(Protocol):
     """A source of grid intensity that answers over the network."""
 
     def latest(self, *, insist: bool = False) -> Intensity:
@@ -39,7 +39,7 @@ class LiveSource(Protocol):
         ...
 
 
-class MarginalSource(Protocol):
+class MarginalIntensity(Protocol):
     """A source of marginal intensity that answers over the network."""
 
     def marginal(self, start: datetime, end: datetime) -> Marginal:
@@ -83,8 +83,8 @@ class Parts:
     heartbeat_s: float = 15.0
     make_outputs: Callable[[], Sequence[FileOutput]] = tuple
     make_deliveries: Callable[[], Sequence[Delivery]] = tuple
-    live: LiveSource | None = None
-    marginal: MarginalSource | None = None
+    live: LiveIntensity | None = None
+    marginal: MarginalIntensity | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
     start_patience_s: float = 0.01

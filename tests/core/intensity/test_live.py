@@ -14,7 +14,7 @@ from carbon_core.errors import IntensityError
 from carbon_core.intensity.electricity_maps import ElectricityMaps
 from carbon_core.intensity.energi_data_service import EnergiDataService
 from carbon_core.intensity.gb_carbon_intensity import GbCarbonIntensity
-from carbon_core.intensity.live import PatientSource, by_hour, checked_g_per_kwh
+from carbon_core.intensity.live import BackoffSource, by_hour, checked_g_per_kwh
 from carbon_core.records import Intensity
 from carbon_core.testing import FakeClock, FakeFetch
 
@@ -23,9 +23,9 @@ HOUR = timedelta(hours=1)
 ANSWER = {"zone": "FR", "carbonIntensity": 52, "datetime": "2026-01-01T12:00:00.000Z"}
 
 
-def patient(*answers: Any, clock: FakeClock | None = None) -> tuple[PatientSource, FakeFetch]:
+def patient(*answers: Any, clock: FakeClock | None = None) -> tuple[BackoffSource, FakeFetch]:
     fetch = FakeFetch(*answers)
-    return PatientSource(
+    return BackoffSource(
         ElectricityMaps(fetch, "https://host", "token", "FR"), clock or at(NOON)
     ), fetch
 
