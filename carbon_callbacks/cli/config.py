@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from carbon_core.assemble.build import contradictions, without_effect
 from carbon_core.assemble.grid import place_of
-from carbon_core.assemble.parts import contradictions, without_effect
 from carbon_core.config import edit, sources
 from carbon_core.config.resolve import check, resolve
 from carbon_core.config.schema import KEYS, Settings, hidden

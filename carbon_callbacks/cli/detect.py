@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.parts import detect, messages_for
+from carbon_core.assemble.build import detect, messages_for
 from carbon_core.clock import SystemClock
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
+from carbon_core.assemble.build import messages_for
 from carbon_core.assemble.outputs import problems, told
-from carbon_core.assemble.parts import messages_for
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from carbon_core.assemble.build import detected_hardware, make_parts, messages_for
 from carbon_core.assemble.outputs import check_arguments
-from carbon_core.assemble.parts import detected_hardware, make_parts, messages_for
 from carbon_core.assemble.preloading import preload
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve

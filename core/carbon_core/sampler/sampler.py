@@ -25,7 +25,7 @@ from carbon_core.sampler.trace import Trace
 from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
-_PATIENCE = 3
+_SECOND_READING_FACTOR = 3
 _NEVER_NS = 2**63
 
 
@@ -238,7 +238,7 @@ class Sampler:
         a counter that is lost early has told a power to go on with.
         """
         now_ns = self._clock.monotonic_ns()
-        soon_ns = max(_SECOND_READING_NS, _PATIENCE * (now_ns - self._began_ns))
+        soon_ns = max(_SECOND_READING_NS, _SECOND_READING_FACTOR * (now_ns - self._began_ns))
         return now_ns + min(units.nanoseconds(meter.period_s), soon_ns)
 
     def _tell_fault(self, i: int, meter: Meter, fault: Exception) -> None:

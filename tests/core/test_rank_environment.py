@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carbon_core import EmissionsTracker
-from carbon_core.ranks import Rank, rank_of
+from carbon_core.rank_environment import Rank, rank_of
 
 
 def test_outside_any_job_a_process_measures() -> None:

@@ -32,7 +32,7 @@ from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
-from carbon_core.ranks import Rank, is_launched, job_of, rank_of
+from carbon_core.rank_environment import Rank, is_launched, job_of, rank_of
 from carbon_core.report import RunFacts
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
