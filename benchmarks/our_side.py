@@ -25,9 +25,9 @@ NEVER_NS = 2**62
 def load() -> Any:
     """Import the package and lead it to the fake machine's processors."""
     import carbon_callbacks
-    from carbon_core.assemble import parts, trackers
+    from carbon_core.assemble import build, trackers
 
-    here = functools.partial(parts.make_parts, root=probes.machine_root())
+    here = functools.partial(build.make_parts, root=probes.machine_root())
     trackers.make_parts = here  # type: ignore[attr-defined]
     return carbon_callbacks
 
