@@ -50,7 +50,7 @@ def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: 
         raise typer.Exit(2) from error
     worse = max_increase is not None and found.change * _PERCENT > max_increase
     if as_json:
-        print(json.dumps({"formatted": what.value, **found._asdict(), "too_much": worse}, indent=2))
+        print(json.dumps({"figure": what.value, **found._asdict(), "too_much": worse}, indent=2))
     else:
         print(_in_words(found, what.value, unit))
         if worse:
