@@ -25,7 +25,7 @@ from carbon_core.sampler.trace import Trace
 from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
-_SECOND_READING_FACTOR = 3
+_LONGEST_DELAY_FACTOR = 3
 _NEVER_NS = 2**63
 
 
@@ -228,18 +228,8 @@ class Sampler:
             self._ledger.update(readings)
         except Exception as error:  # noqa: BLE001 - nor must a reading that nobody announced
             self._tell_fault(i, meter, error)
-        self._due_ns[i] = self._next_due_ns(meter)
-
-    def _next_due_ns(self, meter: Meter) -> int:
-        """Return when to read a meter again: after its period, at first sooner.
-
-        Once more quite soon, whatever the period: what was drawn before the first reading is reckoned
-        from the power right after it. Then no later than three times what the run has lasted, so that
-        a counter that is lost early has told a power to go on with.
-        """
         now_ns = self._clock.monotonic_ns()
-        soon_ns = max(_SECOND_READING_NS, _SECOND_READING_FACTOR * (now_ns - self._began_ns))
-        return now_ns + min(units.nanoseconds(meter.period_s), soon_ns)
+        self._due_ns[i] = _next_due_ns(meter, now_ns, now_ns - self._began_ns)
 
     def _tell_fault(self, i: int, meter: Meter, fault: Exception) -> None:
         if i not in self._faulty:
@@ -287,3 +277,19 @@ class Sampler:
             meter.close()
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
             self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
+
+
+def _next_due_ns(meter: Meter, now_ns: int, age_ns: int) -> int:
+    """Return when to read a meter again: after its period, at first sooner.
+
+    The second reading comes early, because the energy before the first one is extrapolated from the
+    power right after it. From then on the delay is at most three times the age of the run, so that a
+    counter that is lost early has given a power to extrapolate with.
+
+    Args:
+        meter: The meter that was read.
+        now_ns: Monotonic time.
+        age_ns: Time since the search for meters began.
+    """
+    soon_ns = max(_SECOND_READING_NS, _LONGEST_DELAY_FACTOR * age_ns)
+    return now_ns + min(units.nanoseconds(meter.period_s), soon_ns)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 
 from carbon_core import units
-from carbon_core.messages import printable, show_at_exit
+from carbon_core.messages import Messages, printable, show_at_exit
 from carbon_core.report import Report, formatted
 
 _SHORT_S = 10.0
@@ -135,3 +135,15 @@ def forget() -> None:
 def _show_rest() -> None:
     if _lines is not None and _lines.pid == os.getpid():
         show_at_exit(_lines.rest())
+
+
+def announce(messages: Messages, kind: str, text: str) -> None:
+    """Log a line, unless the previous run of this process logged the same.
+
+    Args:
+        messages: The run's messages.
+        kind: What the line is about.
+        text: The line without its preamble.
+    """
+    line = messages.preamble + printable(text)
+    messages.info(text, lambda: of_process().unless_repeated(kind, line))

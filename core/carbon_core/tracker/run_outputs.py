@@ -1,0 +1,109 @@
+"""The outputs of a run: files on one worker, services and the user's own objects on another."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+
+from carbon_core.errors import CarbonError
+from carbon_core.messages import Messages
+from carbon_core.outputs.base import FileOutput
+from carbon_core.outputs.delivery import Delivery
+from carbon_core.report import Report
+from carbon_core.tracker.stage import RunState
+from carbon_core.workers import Workers
+
+
+class RunOutputs:
+    """Opens, updates and closes all outputs of a run; nothing here waits for them.
+
+    Args:
+        workers: Run the writing and the sending.
+        messages: Gets what goes wrong.
+        state: Stage of the run.
+        min_duration_s: A shorter run never opens its outputs, so nothing has to be removed again: no
+            directory, no lock.
+    """
+
+    def __init__(
+        self, workers: Workers, messages: Messages, state: RunState, min_duration_s: float
+    ) -> None:
+        self._workers = workers
+        self._messages = messages
+        self._state = state
+        self._min_duration_s = min_duration_s
+        self._files: Sequence[FileOutput] = ()
+        self._deliveries: Sequence[Delivery] = ()
+        # Re-entrant: a signal's handler may close the run on the very thread that is opening them.
+        # flush() opens outputs on the user's thread, a heartbeat on the sampler's.
+        self._opening = threading.RLock()
+        self._opened = False
+        # Whether an update became due while the run was closing.
+        self._update_due = False
+
+    def use(self, files: Sequence[FileOutput], deliveries: Sequence[Delivery]) -> None:
+        """Set the outputs, before any is opened."""
+        self._files, self._deliveries = files, deliveries
+
+    def open(self, report: Report, on_first: Callable[[], None] = lambda: None) -> bool:
+        """Open the outputs, unless the run is too short so far; return whether they are open.
+
+        Args:
+            report: The totals so far.
+            on_first: Called before they are opened.
+        """
+        if report.duration_s < self._min_duration_s:
+            return False
+        with self._opening:
+            if not self._opened:
+                self._opened = True
+                on_first()
+                self.submit(*(functools.partial(output.open, report) for output in self._files))
+        return True
+
+    def update(self, report: Report) -> None:
+        """Write a heartbeat to the files."""
+        self.submit(*(functools.partial(output.update, report) for output in self._files))
+
+    def deliver(self, report: Report) -> None:
+        """Send the totals so far; while the run is closing, together with the final ones."""
+        if self._state.closing:
+            self._update_due = True
+            return
+        for delivery in self._deliveries:
+            delivery.submit_update(report, self._workers.network.submit)
+
+    def flush(self, report: Report) -> None:
+        """Write and send the totals so far, on the user's request."""
+        self.submit(*(functools.partial(output.flush, report) for output in self._files))
+        for delivery in self._deliveries:
+            delivery.submit_flush(report, self._workers.network.submit)
+
+    def close(self, report: Report) -> None:
+        """Write and send the final totals."""
+        self.submit(*(functools.partial(output.close, report) for output in self._files))
+        for delivery in self._deliveries:
+            self._workers.network.submit(
+                functools.partial(delivery.close, report, update_due=self._update_due)
+            )
+
+    def give_up(self) -> None:
+        """Stop sending: the run is over, and its journal has what was not delivered."""
+        for delivery in self._deliveries:
+            delivery.give_up()
+        if self._deliveries and self._opened:
+            names = ", ".join(delivery.name for delivery in self._deliveries)
+            self._messages.warn(f"no answer in time: {names} may not have been told the whole run")
+
+    def submit(self, *writes: Callable[[], None]) -> None:
+        """Run jobs on the files' worker, one after the other."""
+        if not self._workers.files.submit(lambda: self._write(writes)):
+            self._messages.warn("files are too slow: some journal records were left out")
+
+    def _write(self, writes: Sequence[Callable[[], None]]) -> None:
+        for write in writes:
+            try:
+                write()
+            except CarbonError as error:
+                self._messages.warn(f"{error}; the run is still measured and returned")
