@@ -216,7 +216,7 @@ def lost(arguments: argparse.Namespace) -> Figures:
     """Errors of the GPU that was lost for good: what was measured of it, and what was carried over."""
     window = a_run(arguments).window
     t0_ns, t1_ns = window.start.t_ns, window.end.t_ns
-    energies = [e for d, e in window.by_device().items() if d.component == "gpu"]
+    energies = [e for d, e in window.by_device.items() if d.component == "gpu"]
     energy = max(energies, key=lambda one: one.missing_s)
     last_ns = t1_ns - round(energy.missing_s * 1e9)
     measured_j = probes.wave_j(t0_ns, last_ns) / len(energies)

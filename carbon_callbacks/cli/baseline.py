@@ -52,7 +52,7 @@ def _measure(seconds: float) -> dict[Device, float]:
     report = tracker.final_report
     if report is None:
         return {}
-    energies = report.window.by_device()
+    energies = report.window.by_device
     return {
         device: energy.joules / report.duration_s
         for device, energy in energies.items()

@@ -12,8 +12,8 @@ import typer
 
 from carbon_core.comparison import Comparison, compare
 from carbon_core.errors import CarbonError
+from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun, Skipped, read
-from carbon_core.report import formatted
 
 
 class Figure(str, enum.Enum):

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from carbon_core.formatting import formatted
 from carbon_core.outputs.merging import MISSING, Merged, merge
-from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker, Report, Window
 from carbon_core.clock import SystemClock
-from carbon_core.report import formatted
+from carbon_core.formatting import formatted
 from carbon_core.units import GRAMS_PER_KG, kwh
 
 _ENDING = [
@@ -125,8 +125,8 @@ def _line(view: View) -> str:
 
 def _table(view: View) -> Group:
     table = Table("device", "meter", "grade", "W now", "kWh")
-    now, pue = view.moment.by_device(), view.report.run.pue
-    for device, energy in view.report.window.by_device().items():
+    now, pue = view.moment.by_device, view.report.run.pue
+    for device, energy in view.report.window.by_device.items():
         joules = now[device].joules if device in now else 0.0
         watts = joules * pue / view.moment.duration_s if view.moment.duration_s > 0 else 0.0
         table.add_row(

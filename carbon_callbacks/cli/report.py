@@ -15,10 +15,10 @@ from rich.table import Table
 
 from carbon_callbacks.cli.totals import History, Total
 from carbon_core.errors import CarbonError
+from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate
-from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 FORMATS = ("table", "json", "csv", "markdown")

@@ -21,12 +21,12 @@ from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
 from carbon_core.errors import CarbonError
 from carbon_core.fetch import fetcher
+from carbon_core.formatting import formatted
 from carbon_core.hours import utc
 from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import journal
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate, Intensity
-from carbon_core.report import formatted
 from carbon_core.repricing import Finished, IntensityOf
 from carbon_core.units import GRAMS_PER_KG
 

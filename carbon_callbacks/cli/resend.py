@@ -14,7 +14,7 @@ from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
-from carbon_core.report import formatted
+from carbon_core.formatting import formatted
 
 
 def run(directory: Path, *, as_json: bool) -> None:

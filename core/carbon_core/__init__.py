@@ -25,10 +25,11 @@ if TYPE_CHECKING:
         MeterError,
         OutputError,
     )
+    from carbon_core.formatting import formatted
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
-    from carbon_core.report import Report, formatted
+    from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
@@ -51,7 +52,7 @@ _HOMES = {
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
-    "formatted": "report",
+    "formatted": "formatting",
     "process_environment": "config.sources",
     "segments_of": "segments",
     "state_of": "segments",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
@@ -117,7 +118,7 @@ class Window:
         """Length in seconds."""
         return units.seconds(self.end.t_ns - self.start.t_ns)
 
-    @property
+    @cached_property
     def joules(self) -> float:
         """Joules of all devices within the window."""
         return self.end.joules - self.start.joules
@@ -127,17 +128,26 @@ class Window:
         """Mean power in watts: energy by duration, so that the three always agree."""
         return self.joules / self.duration_s if self.duration_s > 0 else 0.0
 
-    def by_device(self) -> dict[Device, Energy]:
-        """Return each device's energy within the window."""
+    @cached_property
+    def by_device(self) -> Mapping[Device, Energy]:
+        """Each device's energy within the window."""
         pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
         return {
             device: Energy(*(b - a for b, a in zip(end, start)))
             for device, (end, start) in zip(self.end.devices, pairs)
         }
 
+    @cached_property
+    def by_component(self) -> Mapping[Component, float]:
+        """Joules of each component that has a device."""
+        joules: dict[Component, float] = {}
+        for device, energy in self.by_device.items():
+            joules[device.component] = joules.get(device.component, 0.0) + energy.joules
+        return joules
+
     def component_j(self, component: Component) -> float:
         """Return the joules of one component (``cpu``, ``gpu`` or ``ram``)."""
-        return sum(e.joules for d, e in self.by_device().items() if d.component == component)
+        return self.by_component.get(component, 0.0)
 
 
 class Estimate(NamedTuple):

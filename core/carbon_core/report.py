@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from carbon_core import uncertainty, units
+from carbon_core.formatting import html_table, summary
 from carbon_core.methods import Method
 from carbon_core.records import (
     COMPONENTS,
@@ -174,7 +175,7 @@ class Report:
     @property
     def energy_kwh(self) -> Estimate:
         """Energy in kWh with its 95 % interval, times PUE."""
-        return uncertainty.interval(self._kwh, self._energy_sigma_ln, self._foreign_share)
+        return uncertainty.interval(self._kwh, self.energy_sigmas_ln.total, self.foreign_share)
 
     @property
     def hardware_kwh(self) -> float:
@@ -188,7 +189,7 @@ class Report:
         A device that drew less than its baseline counts as zero.
         """
         idle_w = self.host.idle_w
-        energies = self.window.by_device().items()
+        energies = self.window.by_device.items()
         if not any(device.id in idle_w for device, _ in energies):
             return None
         net_j = sum(
@@ -212,9 +213,9 @@ class Report:
     @property
     def emissions_kg(self) -> Estimate:
         """Emissions in kg CO2e with their 95 % interval: energy and intensity together."""
-        grams = sum(share.grams for share in self.prices)
-        sigma_ln = math.hypot(self._energy_sigma_ln, self._intensity_sigma_ln(grams))
-        return uncertainty.interval(self._kg, sigma_ln, self._foreign_share)
+        intensity = uncertainty.intensity_sigma_ln(self.prices)
+        sigma_ln = math.hypot(self.energy_sigmas_ln.total, intensity)
+        return uncertainty.interval(self._kg, sigma_ln, self.foreign_share)
 
     @property
     def _kwh(self) -> float:
@@ -332,7 +333,7 @@ class Report:
     @property
     def missing_s(self) -> float:
         """The longest time, over all devices, for which energy was carried over, not measured."""
-        return max((energy.missing_s for energy in self.window.by_device().values()), default=0.0)
+        return max((energy.missing_s for energy in self.window.by_device.values()), default=0.0)
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -349,64 +350,17 @@ class Report:
         return tuple(notes)
 
     @property
-    def _foreign_share(self) -> float:
+    def foreign_share(self) -> float:
         """Share of the joules (0 to 1) that may be other users'."""
-        total_j = self.window.joules
-        if total_j <= 0:
-            return 0.0
-        others = self.utilization.gpu_least_share
-        foreign_j = sum(
-            energy.joules * (1.0 - min(device.least_share, others.get(device.id, 1.0)))
-            for device, energy in self.window.by_device().items()
-        )
-        return foreign_j / total_j
+        return uncertainty.foreign_share(self.window, self.utilization.gpu_least_share)
 
     def summary(self) -> str:
-        """Return the run in one line for people."""
-        energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
-        net = f" ({formatted(self.net_kwh)} above idle)" if self.net_kwh is not None else ""
-        return (
-            f"{self.status} after {self.duration_s:.1f} s: "
-            f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
-            f"(95 %: {formatted(emissions.low)} to {formatted(emissions.high)}; "
-            f"{self._known_by}; {formatted(self.intensity_g_per_kwh)} g/kWh, {self.place})"
-            f"{self._training_summary()}"
-        )
+        """Return the run as one line of text."""
+        return summary(self)
 
     def _repr_html_(self) -> str:
         """Return the run as a small table, which notebooks show where a report ends a cell."""
-        from html import escape  # with what it imports, a millisecond that only notebooks pay
-
-        energy, emissions = self.energy_kwh, self.emissions_kg.scaled(units.GRAMS_PER_KG)
-        rows = {
-            "run": f"{self.run.project_name}, {self.status} after {self.duration_s:.1f} s",
-            "energy": f"{formatted(energy.value)} kWh "
-            f"({formatted(energy.low)} to {formatted(energy.high)})",
-            "emissions": f"{formatted(emissions.value)} gCO2e "
-            f"({formatted(emissions.low)} to {formatted(emissions.high)})",
-            "power": f"{formatted(self.power_w)} W on average",
-            "intensity": f"{formatted(self.intensity_g_per_kwh)} g/kWh, {self.place}",
-            "known by": f"{self._known_by}; 95 % intervals",
-        }
-        cells = "".join(
-            f"<tr><th>{name}</th><td>{escape(row)}</td></tr>" for name, row in rows.items()
-        )
-        return f"<table>{cells}</table>"
-
-    @property
-    def _known_by(self) -> str:
-        """How the figures are known, in words."""
-        kind = "estimate" if self.is_estimate else "measured"
-        shared = "; shared devices" if self._foreign_share else ""
-        grades = ", ".join(f"{share:.0%} {grade}" for grade, share in self.shares_by_grade.items())
-        return f"{kind}{shared}; grades: {grades or 'none'}"
-
-    def _training_summary(self) -> str:
-        if not self.earlier and not self.others:
-            return ""
-        kwh, grams = self.training_kwh, self.training_kg * units.GRAMS_PER_KG
-        parts = f"; all {len(self.segments)} parts of the training together"
-        return f"{parts}: {formatted(kwh)} kWh, {formatted(grams)} gCO2e"
+        return html_table(self)
 
     @property
     def place(self) -> str:
@@ -420,19 +374,23 @@ class Report:
         """Systematic and random standard deviation of ln(reported / true) of the energy."""
         return uncertainty.sigmas_ln(self.joules_by_method, self.duration_s)
 
-    @property
-    def _energy_sigma_ln(self) -> float:
-        return self.energy_sigmas_ln.total
 
-    def _intensity_sigma_ln(self, total_g: float) -> float:
-        if total_g <= 0:
-            return max((share.intensity.sigma_ln for share in self.prices), default=0.0)
-        return sum(share.grams / total_g * share.intensity.sigma_ln for share in self.prices)
+def of_window(whole: Report, window: Window, grams: float) -> Report:
+    """Return the totals of a window in the shape of a whole run.
 
-
-def formatted(value: float) -> str:
-    """Return a number with three significant digits, without an exponent where people avoid it."""
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        digits = 2 - math.floor(math.log10(abs(value))) if value else 0
-        return f"{value:.{max(0, digits)}f}"
-    return f"{value:.2e}"
+    Args:
+        whole: The run, at the end of the window or later.
+        window: A window of it.
+        grams: CO2e of the window's energy.
+    """
+    prices = tuple(one._replace(joules=window.joules, grams=grams) for one in whole.prices[-1:])
+    return replace(
+        whole,
+        window=window,
+        prices=prices,
+        phases=(),
+        hours=(),
+        others=(),
+        earlier=(),
+        tasks=(),
+    )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from carbon_core.methods import EXTRAPOLATED, Method
-from carbon_core.records import Estimate, Window
+from carbon_core.records import Estimate, PriceShare, Window
 
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
@@ -24,7 +25,7 @@ _T_975 = {1: 12.7062, 2: 4.30265}
 def joules_by_method(window: Window) -> dict[Method, float]:
     """Return the window's joules by the method that gave them."""
     totals: dict[Method, float] = defaultdict(float)
-    for device, energy in window.by_device().items():
+    for device, energy in window.by_device.items():
         totals[device.method] += energy.measured_j
         if energy.extrapolated_j:
             totals[EXTRAPOLATED] += energy.extrapolated_j
@@ -73,6 +74,31 @@ def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estim
     """
     factor = math.exp(Z_95 * sigma_ln)
     return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
+
+
+def foreign_share(window: Window, least_shares: Mapping[str, float]) -> float:
+    """Return the share of a window's joules (0 to 1) that may be other users'.
+
+    Args:
+        window: The window.
+        least_shares: Least share (0 to 1) that is the run's own, by `Device.id`, where others were seen.
+    """
+    total_j = window.joules
+    if total_j <= 0:
+        return 0.0
+    foreign_j = sum(
+        energy.joules * (1.0 - min(device.least_share, least_shares.get(device.id, 1.0)))
+        for device, energy in window.by_device.items()
+    )
+    return foreign_j / total_j
+
+
+def intensity_sigma_ln(prices: Sequence[PriceShare]) -> float:
+    """Return one standard deviation of ln(used / true) of the mean intensity, weighted by grams."""
+    total_g = sum(share.grams for share in prices)
+    if total_g <= 0:
+        return max((share.intensity.sigma_ln for share in prices), default=0.0)
+    return sum(share.grams / total_g * share.intensity.sigma_ln for share in prices)
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:

@@ -208,7 +208,7 @@ def test_a_snapshot_holds_every_device_in_the_order_they_came() -> None:
     start = ledger.snapshot(OPENED)
     ledger.update([Reading(gpu.id, OPENED + S, 300.0), Reading(cpu.id, OPENED + S, 100.0)])
     window = ledger.snapshot(OPENED + S) - start
-    assert window.by_device() == {cpu: Energy(100.0), gpu: Energy(300.0)}
+    assert window.by_device == {cpu: Energy(100.0), gpu: Energy(300.0)}
     assert (window.component_j("cpu"), window.component_j("gpu")) == (100.0, 300.0)
     assert (window.joules, window.duration_s, window.power_w) == (400.0, 1.0, 400.0)
 
@@ -219,7 +219,7 @@ def test_a_device_that_came_later_counts_from_nothing() -> None:
     gpu = fake_device("gpu")
     ledger.add_devices([gpu])
     ledger.update([Reading(gpu.id, OPENED, 0.0), Reading(gpu.id, OPENED + S, 50.0)])
-    assert (ledger.snapshot(OPENED + S) - start).by_device() == {gpu: Energy(50.0)}
+    assert (ledger.snapshot(OPENED + S) - start).by_device == {gpu: Energy(50.0)}
 
 
 def test_an_empty_window_has_no_power() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from carbon_core import methods, units
+from carbon_core.formatting import formatted
 from carbon_core.records import (
     Device,
     Energy,
@@ -15,7 +16,7 @@ from carbon_core.records import (
     PriceShare,
     Snapshot,
 )
-from carbon_core.report import Report, RunFacts, formatted
+from carbon_core.report import Report, RunFacts
 from carbon_core.uncertainty import Z_95
 
 KWH = units.JOULES_PER_KWH

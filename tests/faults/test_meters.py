@@ -146,7 +146,7 @@ def test_stop_does_not_wait_for_a_meter_that_hangs_and_reads_the_others(
     assert took_s(tracker.stop) <= 1.5
     report = tracker.final_report
     assert report is not None
-    (gpu,) = [e for d, e in report.window.by_device().items() if d.component == "gpu"]
+    (gpu,) = [e for d, e in report.window.by_device.items() if d.component == "gpu"]
     assert gpu.measured_j == pytest.approx(50 * report.window.duration_s, rel=0.1)
     stuck.set()
     assert eventually(lambda: bad.closed), "what was stuck lets go when it can"

@@ -12,9 +12,9 @@ import plotly.graph_objects as go
 from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
 from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core import repricing
+from carbon_core.formatting import formatted
 from carbon_core.intensity import tables
 from carbon_core.records import Estimate, Intensity
-from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 

@@ -15,9 +15,9 @@ from carbon_callbacks.cli.html import elsewhere, run_charts, runs_charts
 from carbon_callbacks.cli.html.run_view import RunView, load
 from carbon_callbacks.cli.totals import History
 from carbon_core.errors import OutputError
+from carbon_core.formatting import formatted
 from carbon_core.outputs.base import replace
 from carbon_core.records import Estimate
-from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 from carbon_core.version import VERSION
 

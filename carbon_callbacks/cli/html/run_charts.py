@@ -18,8 +18,8 @@ from carbon_callbacks.cli.html.chart import (
     time_axis,
 )
 from carbon_callbacks.cli.html.run_view import RunView, grams
+from carbon_core.formatting import formatted
 from carbon_core.outputs.timeline import Span
-from carbon_core.report import formatted
 
 # What is shaded must be wide enough to be seen; more rectangles than this would only be slow.
 _MOST_SPANS = 600

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
 from carbon_callbacks.cli.totals import History
+from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun
-from carbon_core.report import formatted
 from carbon_core.units import GRAMS_PER_KG
 
 _MOST_DAYS = 92

@@ -97,7 +97,7 @@ class OpenTelemetry:
 
 
 def _energies(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
-    for device, energy in report.window.by_device().items():
+    for device, energy in report.window.by_device.items():
         about = {"hw.id": device.id, "hw.type": _TYPES[device.component], "hw.name": device.name}
         yield energy.joules, {**about, "carbon.method": device.method.name}
 

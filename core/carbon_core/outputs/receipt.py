@@ -120,7 +120,7 @@ def _devices(report: Report) -> list[dict[str, Any]]:
             "note": device.note,
             **energy._asdict(),
         }
-        for device, energy in report.window.by_device().items()
+        for device, energy in report.window.by_device.items()
     ]
 
 

@@ -28,7 +28,7 @@ class PhaseTotal:
     def add(self, window: Window) -> None:
         """Add one more span of the phase."""
         energy = self.energy or {}
-        for device, more in window.by_device().items():
+        for device, more in window.by_device.items():
             before = energy.get(device, Energy())
             energy[device] = Energy(*(a + b for a, b in zip(before, more)))
         self.energy = energy

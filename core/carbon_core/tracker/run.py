@@ -18,7 +18,7 @@ from carbon_core import units
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.outputs.base import occupy_standard_descriptors
 from carbon_core.records import Segment, Snapshot, Utilization, Window
-from carbon_core.report import Phase, Report
+from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
@@ -171,19 +171,7 @@ class Run:
 
     def part_report(self, window: Window) -> Report:
         """Return a window's own totals in the shape of a whole run."""
-        whole = self.report(window.end)
-        joules, grams = window.joules, self.grams(window)
-        prices = tuple(share._replace(joules=joules, grams=grams) for share in whole.prices[-1:])
-        return replace(
-            whole,
-            window=window,
-            prices=prices,
-            phases=(),
-            hours=(),
-            others=(),
-            earlier=(),
-            tasks=(),
-        )
+        return of_window(self.report(window.end), window, self.grams(window))
 
     def note_task(self, name: str, window: Window) -> Report:
         """Keep what a task came to for the results, and return it."""

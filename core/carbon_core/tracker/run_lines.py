@@ -16,8 +16,9 @@ import threading
 from collections.abc import Sequence
 
 from carbon_core import units
+from carbon_core.formatting import formatted
 from carbon_core.messages import Messages, printable, show_at_exit
-from carbon_core.report import Report, formatted
+from carbon_core.report import Report
 
 _SHORT_S = 10.0
 _EVERY_NS = units.nanoseconds(30.0)

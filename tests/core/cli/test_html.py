@@ -55,12 +55,12 @@ def two_hours(
             )
             if joules
         )
-        moments = TraceData(
+        trace = TraceData(
             phases=((0.0, "setup"), (15.0, "train")) if t_s == 15 else (),
             windows=(("epoch", t_s - 1800.0, float(t_s)),) if t_s and t_s % 1800 == 0 else (),
         )
         if t_s == 7200:
-            moments = moments._replace(phases=((6900.0, "validate"),))
+            trace = trace._replace(phases=((6900.0, "validate"),))
         prices = tuple(
             share._replace(joules=hour.joules, grams=hour.grams)
             for share, hour in zip(whole.prices, hours)
@@ -68,7 +68,7 @@ def two_hours(
         window = end - Snapshot(0)
         status = "running" if t_s < 7200 else "completed"
         reports.append(
-            replace(whole, window=window, hours=hours, prices=prices, trace=moments, status=status)
+            replace(whole, window=window, hours=hours, prices=prices, trace=trace, status=status)
         )
     return reports
 

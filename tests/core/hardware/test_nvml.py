@@ -32,7 +32,7 @@ with tracker.window("all") as window:
 window = window.result
 devices = [
     {"id": d.id, "method": d.method.name, "name": d.name, "joules": e.joules, "missing_s": e.missing_s}
-    for d, e in window.by_device().items()
+    for d, e in window.by_device.items()
     if d.component == "gpu"
 ]
 kg = tracker.stop()

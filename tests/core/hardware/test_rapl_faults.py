@@ -169,7 +169,7 @@ def test_a_right_withdrawn_or_a_zone_unplugged_fails_alone_and_is_said_once(
         machine.work(10.0)
     report = machine.stop()
     assert report.missing_s == pytest.approx(30.0)
-    by_name = {device.name: energy for device, energy in report.window.by_device().items()}
+    by_name = {device.name: energy for device, energy in report.window.by_device.items()}
     assert by_name["package-1"] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
     assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
     (line,) = lines_about_the_counter(machine)

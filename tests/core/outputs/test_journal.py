@@ -44,7 +44,7 @@ def test_what_is_read_equals_what_was_written(path: Path, make_report: MakeRepor
     report = make_report()
     written(path, report)
     assert replace(read(path), window=report.window) == report
-    assert read(path).window.by_device() == report.window.by_device()
+    assert read(path).window.by_device == report.window.by_device
     assert read(path).duration_s == report.duration_s
     assert read(path).energy_kwh == report.energy_kwh
     assert read(path).emissions_kg == report.emissions_kg
@@ -75,7 +75,7 @@ def test_devices_that_came_later_are_known(path: Path, make_report: MakeReport) 
     later = Snapshot(end.t_ns, (*end.devices, gpu), (*end.energies, Energy(3_600_000.0)))
     late = replace(early, window=later - Snapshot(0))
     written(path, early, late)
-    assert read(path).window.by_device()[gpu] == Energy(3_600_000.0)
+    assert read(path).window.by_device[gpu] == Energy(3_600_000.0)
 
 
 def test_cut_anywhere_everything_before_the_cut_counts(path: Path, make_report: MakeReport) -> None:

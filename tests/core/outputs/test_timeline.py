@@ -30,15 +30,13 @@ def square(t_s: float) -> float:
     return periods * 2500 + min(rest_s, 5.0) * 100 + max(0.0, rest_s - 5.0) * 400
 
 
-def at(
-    report: Report, seconds: float, *energies: Energy, moments: TraceData | None = None
-) -> Report:
+def at(report: Report, seconds: float, *energies: Energy, trace: TraceData | None = None) -> Report:
     """Return a report of so many seconds; with the energies of its devices, in their order."""
     end = replace(
         report.window.end, t_ns=units.nanoseconds(seconds), energies=energies or report_energies
     )
     window = replace(report.window, end=end)
-    return replace(report, window=window, trace=moments or TraceData())
+    return replace(report, window=window, trace=trace or TraceData())
 
 
 report_energies = (Energy(10.0), Energy(20.0), Energy(30.0))

@@ -1,0 +1,67 @@
+"""Text of a report: its one-line summary, its table in notebooks, and numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from carbon_core import units
+
+if TYPE_CHECKING:
+    from carbon_core.report import Report
+
+
+def formatted(value: float) -> str:
+    """Return a number with three significant digits, without an exponent where people avoid it."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+        return f"{value:.{max(0, digits)}f}"
+    return f"{value:.2e}"
+
+
+def summary(report: Report) -> str:
+    """Return a run as one line of text."""
+    energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
+    net = f" ({formatted(report.net_kwh)} above idle)" if report.net_kwh is not None else ""
+    return (
+        f"{report.status} after {report.duration_s:.1f} s: "
+        f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
+        f"(95 %: {formatted(emissions.low)} to {formatted(emissions.high)}; {_quality(report)}; "
+        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){_training(report)}"
+    )
+
+
+def html_table(report: Report) -> str:
+    """Return a run as a small HTML table."""
+    from html import escape  # with what it imports, a millisecond that only notebooks pay
+
+    energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
+    rows = {
+        "run": f"{report.run.project_name}, {report.status} after {report.duration_s:.1f} s",
+        "energy": f"{formatted(energy.value)} kWh "
+        f"({formatted(energy.low)} to {formatted(energy.high)})",
+        "emissions": f"{formatted(emissions.value)} gCO2e "
+        f"({formatted(emissions.low)} to {formatted(emissions.high)})",
+        "power": f"{formatted(report.power_w)} W on average",
+        "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
+        "known by": f"{_quality(report)}; 95 % intervals",
+    }
+    cells = "".join(f"<tr><th>{name}</th><td>{escape(row)}</td></tr>" for name, row in rows.items())
+    return f"<table>{cells}</table>"
+
+
+def _quality(report: Report) -> str:
+    """Return how a report's energy became known, as text."""
+    kind = "estimate" if report.is_estimate else "measured"
+    shared = "; shared devices" if report.foreign_share else ""
+    grades = ", ".join(f"{share:.0%} {grade}" for grade, share in report.shares_by_grade.items())
+    return f"{kind}{shared}; grades: {grades or 'none'}"
+
+
+def _training(report: Report) -> str:
+    """Return the total of a training of several runs, as text; nothing for one run."""
+    if not report.earlier and not report.others:
+        return ""
+    kwh, grams = report.training_kwh, report.training_kg * units.GRAMS_PER_KG
+    parts = f"; all {len(report.segments)} parts of the training together"
+    return f"{parts}: {formatted(kwh)} kWh, {formatted(grams)} gCO2e"
