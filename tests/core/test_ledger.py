@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from carbon_core import units
-from carbon_core.ledger import Account, Ledger, PriceCurve
+from carbon_core.ledger import Account, Ledger
+from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Device, Energy, Intensity, Reading
 from carbon_core.testing import fake_device
 

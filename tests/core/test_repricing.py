@@ -8,9 +8,9 @@ import pytest
 from faults.lab import LabTracker, steady
 
 from carbon_core.errors import IntensityError, OutputError
-from carbon_core.ledger import PriceCurve
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.journal import Journal
+from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Intensity
 from carbon_core.report import Report
 from carbon_core.repricing import finished, read_intensities, read_receipt, reprice

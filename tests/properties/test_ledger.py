@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_core import units
-from carbon_core.ledger import Account, Ledger, PriceCurve
+from carbon_core.ledger import Account, Ledger
+from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Energy, Intensity, Reading
 from carbon_core.testing import fake_device
 

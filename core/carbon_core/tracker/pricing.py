@@ -9,7 +9,7 @@ from __future__ import annotations
 from carbon_core.errors import IntensityError
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
-from carbon_core.ledger import PriceCurve
+from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Intensity, Marginal, Snapshot, Window
 from carbon_core.report import RunFacts
 from carbon_core.sampler import Sampler

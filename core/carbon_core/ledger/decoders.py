@@ -1,0 +1,162 @@
+"""From raw values to joules: counters that wrap, reset or glitch, and power that is integrated.
+
+    counter:  empty ──first value──▶ following ──implausible value──▶ suspect
+                                         ▲                               │
+                                         └──────────next value───────────┘
+
+In the state *suspect*, the next value decides: two values in a row that agree with each other outweigh
+the one before (the counter was reset, or moved with its machine); otherwise the value was a bad read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from carbon_core.records import Device
+from carbon_core.units import NANOSECONDS_PER_SECOND
+
+# Extrapolation uses the mean power of about so long: a counter that advances in steps shows no power at
+# all, or twice the true one, between two readings that follow each other closely.
+POWER_MEMORY_S = 10.0
+# A counter has wrapped unseen when its last power says so; the hundredth allows for rounding.
+_WRAPPED = 0.99
+
+
+class Step(NamedTuple):
+    """The result of decoding one value.
+
+    Attributes:
+        joules: Energy since the previous value; None where the span counts as missing.
+        power_w: Mean power of the span in watts; None where it is unknown.
+        power_s: Seconds that this power is the mean of.
+        restarts: Whether a counter will never deliver what it missed before this value.
+    """
+
+    joules: float | None
+    power_w: float | None = None
+    power_s: float = 0.0
+    restarts: bool = False
+
+
+UNREADABLE = Step(None)
+_FIRST = Step(None, restarts=True)
+
+
+class Decoder(Protocol):
+    """Turns the values of one device into joules.
+
+    Attributes:
+        has_value: Whether a first value was decoded.
+    """
+
+    has_value: bool
+
+    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+        """Decode a value.
+
+        Args:
+            t_ns: Monotonic time of the value in nanoseconds.
+            value: Joules or watts, as the device's kind says.
+            power_w: Power known so far in watts, or None.
+        """
+        ...
+
+
+class CounterDecoder:
+    """Decodes cumulative joules.
+
+    Args:
+        device: Has the range and the highest power of the counter.
+    """
+
+    __slots__ = ("_max_power_w", "_suspect", "_value", "_wrap_j", "has_value")
+
+    def __init__(self, device: Device) -> None:
+        self._wrap_j = device.wrap_j
+        self._max_power_w = device.max_power_w
+        self.has_value = False
+        # Time and joules of the last plausible value, and of an implausible one after it.
+        self._value: tuple[int, float] | None = None
+        self._suspect: tuple[int, float] | None = None
+
+    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+        """Return the joules since the last plausible value."""
+        if self._value is None:
+            self._value, self.has_value = (t_ns, value), True
+            return _FIRST
+        restarts = False
+        if self._suspect is not None:
+            if self._plausible_j(self._suspect, t_ns, value, power_w) is not None:
+                self._value, restarts = self._suspect, True
+            self._suspect = None
+        joules = self._plausible_j(self._value, t_ns, value, power_w)
+        if joules is None:
+            self._suspect = (t_ns, value)
+            return UNREADABLE
+        span_s = (t_ns - self._value[0]) / NANOSECONDS_PER_SECOND
+        self._value = (t_ns, value)
+        return Step(joules, joules / span_s, span_s, restarts)
+
+    def _plausible_j(
+        self, before: tuple[int, float], t_ns: int, value_j: float, power_w: float | None
+    ) -> float | None:
+        """Return the joules between two counter values, or None where no device could draw them."""
+        before_ns, before_j = before
+        delta_j = value_j - before_j
+        if delta_j < 0.0 and self._wrap_j is not None:
+            delta_j += self._wrap_j
+        span_s = (t_ns - before_ns) / NANOSECONDS_PER_SECOND
+        limit_j = self._max_power_w * span_s
+        if not 0.0 <= delta_j <= limit_j:
+            return None
+        unseen_j = self._unseen_wraps_j(span_s, delta_j, power_w)
+        return delta_j + unseen_j if delta_j + unseen_j <= limit_j else delta_j
+
+    def _unseen_wraps_j(self, span_s: float, delta_j: float, power_w: float | None) -> float:
+        """Return the joules of whole wraps between two readings, by the power known last.
+
+        Only where that power would have made the counter wrap: below that, a load that fell is more
+        likely.
+        """
+        if self._wrap_j is None or power_w is None:
+            return 0.0
+        expected_j = power_w * span_s
+        if expected_j < _WRAPPED * self._wrap_j:
+            return 0.0
+        return max(0, round((expected_j - delta_j) / self._wrap_j)) * self._wrap_j
+
+
+class PowerDecoder:
+    """Integrates power readings by the trapezoidal rule.
+
+    Args:
+        device: Has the highest power, and the longest gap that may be bridged.
+    """
+
+    __slots__ = ("_max_gap_s", "_max_power_w", "_value", "has_value")
+
+    def __init__(self, device: Device) -> None:
+        self._max_power_w = device.max_power_w
+        self._max_gap_s = device.max_gap_s
+        self.has_value = False
+        # Time and watts of the last plausible value.
+        self._value: tuple[int, float] | None = None
+
+    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+        """Return the joules since the last plausible value."""
+        if value > self._max_power_w:
+            return UNREADABLE
+        before, self._value = self._value, (t_ns, value)
+        if before is None:
+            self.has_value = True
+            return Step(None, value, restarts=True)
+        span_s = (t_ns - before[0]) / NANOSECONDS_PER_SECOND
+        mean_w = (before[1] + value) / 2
+        if span_s > self._max_gap_s:
+            return Step(None, mean_w, POWER_MEMORY_S, restarts=True)
+        return Step(mean_w * span_s, mean_w, span_s)
+
+
+def decoder_for(device: Device) -> Decoder:
+    """Return the decoder for a device's kind."""
+    return CounterDecoder(device) if device.kind == "counter" else PowerDecoder(device)

@@ -1,0 +1,68 @@
+"""Spans without readings: extrapolated from known power, and repaid by a counter that survived."""
+
+from __future__ import annotations
+
+from carbon_core.ledger.decoders import POWER_MEMORY_S
+
+
+class Gaps:
+    """What one device's missing time is extrapolated with. All values are the whole device's.
+
+    Attributes:
+        power_w: Mean power of about the last ten seconds of readings; None while it is unknown.
+        debt_j: Joules extrapolated over failed reads, which a surviving counter delivers again.
+        unpowered_s: Seconds that went missing before any power was known; the first known power
+            fills them in.
+    """
+
+    __slots__ = ("_covered_s", "_power_s", "debt_j", "power_w", "unpowered_s")
+
+    def __init__(self) -> None:
+        self.power_w: float | None = None
+        self.debt_j = 0.0
+        self.unpowered_s = 0.0
+        # Seconds that `power_w` is the mean of.
+        self._power_s = 0.0
+        # Of `unpowered_s`, the seconds since the first reading: the counter will deliver them.
+        self._covered_s = 0.0
+
+    def learn(self, power_w: float, span_s: float) -> None:
+        """Add the mean power of a span to what missing time is extrapolated with."""
+        before_w = self.power_w
+        if before_w is None or span_s >= POWER_MEMORY_S:
+            self.power_w, self._power_s = power_w, min(POWER_MEMORY_S, span_s)
+            return
+        self._power_s = min(POWER_MEMORY_S, self._power_s + span_s)
+        if span_s:
+            self.power_w = before_w + (power_w - before_w) * span_s / self._power_s
+
+    def extrapolate(self, span_s: float, *, covered: bool) -> float:
+        """Return the joules of a missing span; 0 while power is unknown.
+
+        Args:
+            span_s: Length of the span in seconds.
+            covered: Whether the counter has had a first value, and will deliver the span later.
+        """
+        if self.power_w is None:
+            self.unpowered_s += span_s
+            self._covered_s += span_s if covered else 0.0
+            return 0.0
+        joules = self.power_w * span_s
+        self.debt_j += joules
+        return joules
+
+    def repay(self, joules: float) -> float:
+        """Return what remains of measured joules without those that were extrapolated before."""
+        repaid_j = min(joules, self.debt_j)
+        self.debt_j -= repaid_j
+        return joules - repaid_j
+
+    def fill_in(self) -> float:
+        """Return the seconds before any power was known that no counter delivers; forget them."""
+        owed_s = self.unpowered_s - self._covered_s
+        self.unpowered_s = self._covered_s = 0.0
+        return owed_s
+
+    def forget_debt(self) -> None:
+        """Note that the counter delivers nothing of what was missed."""
+        self.debt_j = self._covered_s = 0.0

@@ -1,0 +1,54 @@
+"""The last few totals of a device, to interpolate between."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+
+from carbon_core.records import Energy
+
+# Marks are resolved after the next reading of every device, so a few points of history suffice.
+_LENGTH = 4
+
+
+class History:
+    """Cumulative energy at the last readings.
+
+    Args:
+        opened_ns: Monotonic time of the first point, with no energy, in nanoseconds.
+    """
+
+    __slots__ = ("_points",)
+
+    def __init__(self, opened_ns: int) -> None:
+        # Flat tuples (t_ns, *energy): this is written at every reading of every device.
+        self._points = deque([(opened_ns, 0.0, 0.0, 0.0)], _LENGTH)
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last point."""
+        return self._points[-1][0]
+
+    def add(self, t_ns: int, measured_j: float, extrapolated_j: float, missing_s: float) -> None:
+        """Add the totals at a reading."""
+        self._points.append((t_ns, measured_j, extrapolated_j, missing_s))
+
+    def at(self, t_ns: int) -> Energy:
+        """Return the totals at an instant up to the last point, interpolated."""
+        points = tuple(self._points)
+        if t_ns <= points[0][0]:
+            return Energy(*points[0][1:])
+        upper = bisect_left(points, t_ns, key=lambda point: point[0])
+        (t0, *before), (t1, *after) = points[upper - 1], points[upper]
+        fraction = (t_ns - t0) / (t1 - t0)
+        return Energy(*(a + (b - a) * fraction for a, b in zip(before, after)))
+
+    def fill_in(self, power_w: float, span_s: float) -> None:
+        """Add the energy of missing time at the beginning, now that its power is known.
+
+        Args:
+            power_w: Power in watts.
+            span_s: Missing seconds that have it; the first ones of the run.
+        """
+        filled = [(t, m, e + power_w * min(s, span_s), s) for t, m, e, s in self._points]
+        self._points = deque(filled, _LENGTH)

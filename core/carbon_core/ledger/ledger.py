@@ -1,0 +1,44 @@
+"""All devices' running totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from carbon_core.ledger.account import Account
+from carbon_core.records import Device, Reading, Snapshot
+
+
+class Ledger:
+    """All devices' totals.
+
+    Args:
+        opened_ns: Monotonic time at which the run began, in nanoseconds.
+    """
+
+    def __init__(self, opened_ns: int) -> None:
+        self._opened_ns = opened_ns
+        self._accounts: dict[str, Account] = {}
+        self._devices: tuple[Device, ...] = ()
+
+    def add_devices(self, devices: Sequence[Device]) -> None:
+        """Open an account for each device, counting from the beginning of the run."""
+        for device in devices:
+            self._accounts[device.id] = Account(device, self._opened_ns)
+        self._devices = tuple(account.device for account in self._accounts.values())
+
+    def update(self, readings: Iterable[Reading]) -> None:
+        """Book the readings of one tick."""
+        accounts = self._accounts
+        for device_id, t_ns, value, share in readings:
+            accounts[device_id].update(t_ns, value, share)
+
+    def readings(self) -> Iterator[tuple[int, int, float]]:
+        """Give each device whose power is known: its number, when it was booked last, its joules."""
+        for i, account in enumerate(self._accounts.values()):
+            if (booked := account.booked) is not None:
+                yield (i, *booked)
+
+    def snapshot(self, t_ns: int) -> Snapshot:
+        """Return the totals at an instant that lies within or after the last few readings."""
+        energies = tuple(account.at(t_ns) for account in self._accounts.values())
+        return Snapshot(t_ns, self._devices, energies)
