@@ -1,4 +1,4 @@
-"""Where the settings differ from CodeCarbon's on purpose, and why; docs show this very table."""
+"""Where the settings differ from CodeCarbon's on purpose, and why; the docs contain this table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Case:
 
     Attributes:
         key: The setting.
-        written: What each source that has the key says, lowest first; arguments may be no text.
+        written: Value in each source that has the key, lowest first; arguments may be other than text.
         from_argument: Whether the highest of them is an argument.
         offline: Whether the offline trackers were compared.
         theirs: CodeCarbon's value.
@@ -32,7 +32,7 @@ class Case:
 
     @property
     def highest(self) -> Any:
-        """What the highest source says, or None when no source has the key."""
+        """Value of the highest source, or None if no source has the key."""
         return self.written[-1] if self.written else None
 
 
@@ -75,7 +75,7 @@ DIFFERENCES = [
     Difference(
         "no `api_key`, `experiment_id` or `output_handlers`",
         "the word `api_key`, a public demonstration experiment, an empty list",
-        "`None`: nothing is ever sent on behalf of a key or an experiment that nobody chose",
+        "`None`: nothing is sent for a key or an experiment that the user has not set",
         lambda case: (
             not case.written
             and case.key in {"api_key", "experiment_id", "output_handlers"}
@@ -85,7 +85,7 @@ DIFFERENCES = [
     Difference(
         "`yes`, `on` or `1` for a boolean",
         "false: only `true` is true",
-        "true, as people mean it",
+        "true",
         lambda case: (
             KEYS[case.key].kind.name == "boolean"
             and str(case.highest).strip().lower() in {"yes", "on", "1"}
@@ -95,23 +95,23 @@ DIFFERENCES = [
     Difference(
         "a comment after a value (`pue = 1.2  # site`)",
         "part of the value, which then is not a number",
-        "a comment, when `#` or `;` follows blank space",
+        "a comment, if `#` or `;` follows white space",
         lambda case: any(_commented(value) for value in case.written),
     ),
     Difference(
-        "a value that cannot be used, in a file or variable",
-        "`None` without the default, an exception, or taken as it is, depending on the key",
-        "one warning with its file and line; the next lower valid value counts. With `strict_config`, "
-        "and for arguments always, a `ConfigError`",
+        "an invalid value in a file or variable",
+        "`None` instead of the default, an exception, or used unchecked, depending on the key",
+        "one warning with its file and line; the next lower valid value is used. With `strict_config`, "
+        "and always for arguments, a `ConfigError`",
         lambda case: any(
             value is not None and not _usable(case.key, value) for value in case.written
         ),
         gives_up=True,
     ),
     Difference(
-        "a word in another case (`CSV`, `Process`)",
+        "a keyword in another case (`CSV`, `Process`)",
         "an exception",
-        "read as the word",
+        "accepted",
         lambda case: (
             isinstance(case.theirs, Exception)
             and KEYS[case.key].kind.name in {"choice", "list"}
@@ -128,15 +128,15 @@ DIFFERENCES = [
     Difference(
         "`None` as an argument",
         "`None`, even where the setting has a default",
-        "the default, whatever files and variables say",
+        "the default, even if a file or variable sets a value",
         lambda case: (
             case.from_argument and case.highest is None and case.ours == default_of(case.key)
         ),
     ),
     Difference(
         "text as an argument for a number, a boolean or a list",
-        "stays text",
-        "read as in a file",
+        "remains text",
+        "parsed as in a file",
         lambda case: (
             case.from_argument
             and isinstance(case.highest, str)
@@ -146,8 +146,8 @@ DIFFERENCES = [
     ),
     Difference(
         "country, region and cloud in files or variables, with the online tracker",
-        "ignored: the country cannot be fixed",
-        "they count with both trackers",
+        "ignored: the country cannot be set",
+        "used by both trackers",
         lambda case: (
             not case.offline
             and case.theirs is None
@@ -155,13 +155,13 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "`co2_signal_api_token` as an argument beside the new name in a file or variable",
+        "`co2_signal_api_token` as an argument, and the new name in a file or variable",
         "the old name wins",
-        "the new name wins wherever it stands",
+        "the new name wins in every source",
         lambda case: case.key in ALIASES.values() and len(case.written) > 1,
     ),
     Difference(
-        "blank space around a variable's value",
+        "white space around a variable's value",
         "kept",
         "removed, as in files",
         lambda case: isinstance(case.theirs, str) and case.theirs.strip() == case.ours,
@@ -177,15 +177,16 @@ DIFFERENCES = [
 
 # These make CodeCarbon's constructor raise, or, in its offline tracker, leave half an object.
 REFUSED_FILES = Difference(
-    "a file with a line that is no setting, a key or section twice, a byte order mark, or no section",
-    "an exception out of `EmissionsTracker()`; `OfflineEmissionsTracker()` is left half made",
-    "one warning with file and line; all other lines count",
+    "a file with a line that is not a setting, a duplicate key or section, a byte order mark, or no "
+    "section",
+    "an exception from `EmissionsTracker()`; `OfflineEmissionsTracker()` is left incomplete",
+    "one warning with file and line; all other lines are used",
     lambda _: False,
 )
 ALL = [*DIFFERENCES, REFUSED_FILES]
 
 
 def table() -> str:
-    """Return the table as it stands in the documentation."""
+    """Return the table for the documentation."""
     rows = [f"| {item.what} | {item.theirs} | {item.ours} |" for item in ALL]
     return "\n".join(["| written | CodeCarbon 3.3.2 | here |", "|---|---|---|", *rows]) + "\n"
