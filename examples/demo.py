@@ -1,4 +1,4 @@
-"""Trains on the handwritten digits with three frameworks and shows what each training took."""
+"""Trains on handwritten digits with three frameworks and compares their energy and emissions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-# Before Keras is imported: it chooses its backend then.
+# Keras selects its backend on import.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 warnings.filterwarnings("ignore")
 
@@ -30,7 +30,7 @@ def main(output_dir: str = "demo_output") -> int:
     """Run the trainings and print one table."""
     results = {name: train(output_dir) for name, train in TRAININGS.items()}
     columns = "framework", "accuracy", "duration", "CPU kWh", "GPU kWh", "RAM kWh", "gCO2e (95 %)"
-    table = Table(*columns, "measured by", title="What each training took")
+    table = Table(*columns, "measured by", title="Energy and emissions of each training")
     for name, (accuracy, report) in results.items():
         table.add_row(name, f"{accuracy:.1%}", *cells(report))
     Console(width=140).print(table)
@@ -43,7 +43,7 @@ def main(output_dir: str = "demo_output") -> int:
 
 
 def cells(report: Report) -> list[str]:
-    """Return the table's cells for one report."""
+    """Return the cells of a table row for one report."""
     grams = report.emissions_kg.scaled(1000)
     kwh = [
         f"{report.component_kwh(part):.2e}" if part in report.components else "no meter"

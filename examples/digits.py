@@ -1,4 +1,4 @@
-"""The data of the examples: 1,797 handwritten digits that ship with scikit-learn, 8 x 8 pixels."""
+"""Data of the examples: 1,797 handwritten digits of 8 x 8 pixels from scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 
 
 def load(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return images (n, 8, 8) from 0 to 1 and labels (n,): for training, then for validation."""
+    """Return images (n, 8, 8) from 0 to 1 and labels (n,) for training, then for validation."""
     digits = load_digits()
     images = (digits.images / 16.0).astype("float32")
     labels = digits.target.astype("int64")

@@ -1,4 +1,4 @@
-"""TRL: supervised fine-tuning of a tiny Llama, made from its configuration; tokens per kWh."""
+"""TRL: fine-tunes a tiny Llama with random weights and logs tokens per kWh."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trl import SFTConfig, SFTTrainer
 
 from carbon_callbacks.transformers import EmissionsCallback
 
-# A text that comes with Python, in its simple cipher.
+# A text from Python's standard library, decoded.
 LINES = [line for line in "".join(this.d.get(c, c) for c in this.s).splitlines() if line]
 
 
 def tokenizer_of(lines):
-    """Return a tokenizer of whole words that knows these lines."""
+    """Return a word-level tokenizer trained on these lines."""
     words = Tokenizer(models.WordLevel(unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     special = ["<unk>", "<pad>", "</s>"]
@@ -29,7 +29,7 @@ def tokenizer_of(lines):
 
 
 def train(output_dir=".", epochs=20):
-    """Train; return the metrics of the training."""
+    """Train; return the final metrics."""
     torch.manual_seed(0)
     tokenizer = tokenizer_of(LINES)
     shape = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2)
@@ -56,6 +56,4 @@ def train(output_dir=".", epochs=20):
 if __name__ == "__main__":
     metrics = train(*sys.argv[1:2])
     print(f"loss {metrics['train_loss']:.2f}, {metrics['energy_kwh']:.2e} kWh")
-    print(
-        f"{metrics['tokens_per_kwh']:.3g} tokens per kWh, {metrics['j_per_token']:.2e} J per token"
-    )
+    print(f"{metrics['tokens_per_kwh']:.3g} tokens/kWh, {metrics['j_per_token']:.2e} J/token")

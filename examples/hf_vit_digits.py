@@ -1,4 +1,4 @@
-"""Hugging Face: a small vision transformer, built from its configuration, learns digits."""
+"""Hugging Face: trains a small vision transformer with random weights on handwritten digits."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def train(output_dir=".", epochs=8):
     shape = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4)
     pixels = dict(image_size=8, patch_size=2, num_channels=1, num_labels=10)
     steps = dict(num_train_epochs=epochs, per_device_train_batch_size=32, learning_rate=2e-3)
-    told = dict(eval_strategy="epoch", save_strategy="no", disable_tqdm=True)
-    told["report_to"] = "tensorboard"
+    evaluation = dict(eval_strategy="epoch", save_strategy="no", disable_tqdm=True)
+    evaluation["report_to"] = "tensorboard"
     callback = EmissionsCallback(project_name="hf-vit-digits", output_dir=output_dir)
     trainer = Trainer(
         model=ViTForImageClassification(ViTConfig(**shape, **pixels)),
-        args=TrainingArguments(f"{output_dir}/hf_vit", **steps, **told),
+        args=TrainingArguments(f"{output_dir}/hf_vit", **steps, **evaluation),
         train_dataset=Digits(x_train, y_train),
         eval_dataset=Digits(x_val, y_val),
         compute_metrics=accuracy_of,

@@ -1,4 +1,4 @@
-"""Keras 3: a small convolutional network learns digits, on whichever backend Keras uses."""
+"""Keras 3: trains a small convolutional network on handwritten digits, with any backend."""
 
 from __future__ import annotations
 

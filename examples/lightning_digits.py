@@ -1,4 +1,4 @@
-"""Lightning: a small network learns handwritten digits, within a budget."""
+"""Lightning: trains a small network on handwritten digits, with an energy budget."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(output_dir=".", epochs=15):
     x_train, y_train, x_val, y_val = map(torch.from_numpy, digits.load())
     name = "lightning-digits"
     callback = EmissionsCallback(project_name=name, output_dir=output_dir, budget_kwh=0.01)
-    # What is logged can be monitored: this one would end the training at an epoch's end.
+    # Callbacks can monitor the energy: this one would stop the training at the end of an epoch.
     enough = EarlyStopping("carbon/energy_kwh", divergence_threshold=0.005, patience=epochs)
     trainer = Trainer(
         max_epochs=epochs,

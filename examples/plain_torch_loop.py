@@ -1,4 +1,4 @@
-"""A loop of one's own in PyTorch: windows tell what each part of it took."""
+"""Plain PyTorch: windows measure the energy of each part of a custom training loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from carbon_callbacks import EmissionsTracker
 
 
 def batches(images, labels, size=32):
-    """Yield the digits in another order each time."""
+    """Yield batches in random order."""
     for chosen in torch.randperm(len(labels)).split(size):
         yield images[chosen], labels[chosen]
 

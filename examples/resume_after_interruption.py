@@ -1,4 +1,4 @@
-"""A training that is killed and resumed: its starts add up, also what came after the checkpoint."""
+"""Lightning: total energy of a killed and resumed training, including work after the checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from carbon_callbacks.lightning import EmissionsCallback
 
 
 class Kill(Callback):
-    """The batch system's kill, in the middle of an epoch."""
+    """Kills the process in the middle of an epoch, as a batch system would."""
 
     def on_train_batch_start(self, trainer, module, batch, index):
         if trainer.current_epoch == 3 and index == 20:
@@ -27,9 +27,9 @@ class Kill(Callback):
 
 
 def train(output_dir, *more, checkpoint=None):
-    """Train, from a checkpoint if there is one; return the report of this start."""
+    """Train, from a checkpoint if there is one; return the report of this run."""
     x_train, y_train, *_ = map(torch.from_numpy, digits.load())
-    # The journal is what a killed process leaves; here it gets a record every tenth of a second.
+    # A killed run is recovered from its journal, which gets a record at each reading.
     callback = EmissionsCallback(
         project_name="resumed", output_dir=output_dir, measure_power_secs=0.1
     )
@@ -51,7 +51,7 @@ if __name__ == "__main__":
         train(output_dir, Kill())
     shutil.rmtree(output_dir, ignore_errors=True)
     first = subprocess.run([sys.executable, __file__, *sys.argv[1:2], "killed"], check=False)
-    print(f"the first start ended with {signal.Signals(-first.returncode).name}")
+    print(f"the first run ended with {signal.Signals(-first.returncode).name}")
     report = train(output_dir, checkpoint=f"{output_dir}/last.ckpt")
-    print(f"this start {report.energy_kwh.value:.2e} kWh, all together {report.training_kwh:.2e}")
+    print(f"this run {report.energy_kwh.value:.2e} kWh, whole training {report.training_kwh:.2e}")
     subprocess.run(["carbon-callbacks", "merge", output_dir], check=True)

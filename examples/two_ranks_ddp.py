@@ -1,4 +1,4 @@
-"""Two ranks of Lightning's DDP on one machine: it is counted once, and every rank logs the total."""
+"""Lightning DDP: two ranks on one machine count each device once, and both log the total."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ if __name__ == "__main__":
             data = json.loads(path.read_text())
             devices = ", ".join(device["name"] for device in data["devices"])
             print(f"receipt of rank {data['run']['rank']}: {devices}")
-            print(f"all ranks together: {data['training']['energy_kwh']:.3e} kWh")
+            print(f"all ranks: {data['training']['energy_kwh']:.3e} kWh")
