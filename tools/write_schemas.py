@@ -223,7 +223,7 @@ def journal() -> Schema:
                 phases=several(record(**PHASE)),
                 hours=several(row(TEXT, NUMBER, NUMBER)),
                 utilization=UTILIZATION,
-                trace=TRACE,
+                moments=TRACE,
             ),
             record(
                 type={"const": "delivered"},
