@@ -131,7 +131,7 @@ class Training:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the guard of the training thread
-            self.tracker.complain(f"a hook failed: {error!r}")
+            self.tracker.warn(f"a hook failed: {error!r}")
 
     @property
     def active(self) -> bool:
@@ -208,7 +208,7 @@ class Training:
             self._board = RankBoard()
             if ranks > 1 and not self._board.open(self.name, kind, may_stop=self.may_stop):
                 self._board.several = True
-                self.tracker.complain(
+                self.tracker.warn(
                     "the other ranks cannot be reached, for torch.distributed is not initialised; "
                     "each rank counts on its own, and a budget stops none of them"
                 )
@@ -363,7 +363,7 @@ class Training:
             self._together(self._own_totals())
             if closed and self._board.missing:
                 names = ", ".join(map(str, self._board.missing))
-                self.tracker.complain(
+                self.tracker.warn(
                     f"no final totals from rank {names}: not every rank has this callback, or has "
                     "ended its training; what is known of them counts"
                 )
@@ -400,7 +400,7 @@ class Training:
             try:
                 segments = segments_of(state)
             except ValueError as error:
-                self.tracker.complain(f"the checkpoint's state is invalid: {error}")
+                self.tracker.warn(f"the checkpoint's state is invalid: {error}")
                 return
             if self.running:
                 self.tracker.continue_from(segments)

@@ -30,7 +30,7 @@ class Budget:
         self._tell = tell
         self._told: dict[str, float] = {}
 
-    def look(self, report: Report) -> None:
+    def check(self, report: Report) -> None:
         """Compare a run's totals, with those of the training's other parts, with its limits."""
         used = {
             "budget_kwh": report.training_kwh,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def formatted(value: float) -> str:
-    """Return a number with three significant digits, without an exponent where people avoid it."""
+    """Return a number with three significant digits, without an exponent where it can be avoided."""
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         digits = 2 - math.floor(math.log10(abs(value))) if value else 0
         return f"{value:.{max(0, digits)}f}"

@@ -1,4 +1,4 @@
-"""Lines for people: through logging, never from a measuring thread, never twice in a run.
+"""Log messages of a run: never from a measuring thread, never twice.
 
 A thread other than the caller's may only `post`; the next call of the tracker from the user's own
 thread `deliver`s. A forked child can therefore never inherit a logging lock held by the sampler.
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 LOGGER_NAME = "carbon_callbacks"
-# Levels of `logging`, which is imported when there is something to say.
+# Levels of `logging`, which is imported when there is a message.
 INFO = 20
 WARNING = 30
 _MAX_PENDING = 64
@@ -41,7 +41,7 @@ class Messages:
         self._pending: deque[tuple[int, _Lines]] = deque(maxlen=_MAX_PENDING)
 
     def post(self, level: int, text: str, lines: _Lines | None = None) -> None:
-        """Keep a line for later, unless it was said before. Safe from any thread.
+        """Keep a line for later, unless it was kept before. Safe from any thread.
 
         Args:
             level: As in `logging`.
@@ -98,6 +98,6 @@ def _show(level: int, line: str) -> None:
     if logger.hasHandlers():
         logger.log(level, "%s", line)
         return
-    # Standard error may be closed or absent, as in a daemon: then there is nobody to tell.
+    # Standard error may be closed or absent, as in a daemon: the message is dropped.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"carbon-callbacks: {line}\n")

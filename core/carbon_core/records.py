@@ -22,15 +22,15 @@ class Device:
     Attributes:
         id: Unique within a machine and stable across runs, such as ``gpu:GPU-5d1f…``.
         component: The column of the results that the device counts towards.
-        name: What people call it.
+        name: Its product name.
         method: How its joules become known.
         kind: ``counter`` when readings are cumulative joules, ``power`` when they are watts.
         wrap_j: Range of a counter that wraps, in joules; None for one that never does.
         max_power_w: No real device of this kind draws more; a faster rise is refused.
         max_gap_s: Longest time between two power readings that may be bridged by a straight line.
         least_share: Share of the energy (0 to 1) that is surely the run's own; less than 1 where others
-            use the device, too, and no meter tells the users apart.
-        note: What a reader must know about the device, or an empty string.
+            use the device, too, and no meter distinguishes them.
+        note: A limitation of the measurement, or an empty string.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
     Attributes:
         device_id: The `Device.id` that was read.
         t_ns: Monotonic time of the value, in nanoseconds.
-        value: Joules or watts, as `Device.kind` says; None when the read failed.
+        value: Joules or watts, by `Device.kind`; None when the read failed.
         share: Fraction of the energy since the previous reading that counts; None for as before.
     """
 
@@ -62,11 +62,11 @@ class Reading(NamedTuple):
 
 
 class Energy(NamedTuple):
-    """What is known of one device's energy, cumulative or over a window.
+    """One device's energy, cumulative or over a window.
 
     Attributes:
         measured_j: Joules that the device's own method gave.
-        extrapolated_j: Joules carried over from neighbouring power while nothing could be read.
+        extrapolated_j: Joules extrapolated from neighbouring power while nothing could be read.
         missing_s: Seconds of that.
     """
 
@@ -164,20 +164,20 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Intensity:
-    """How much greenhouse gas a kilowatt-hour stands for, and who says so.
+    """Greenhouse gas emissions per kilowatt-hour of a place, and the source of the figure.
 
     Attributes:
         g_per_kwh: Grams of CO2-equivalent per kilowatt-hour of electricity.
-        place: What the figure describes, in words (``France``, ``California``, ``world``).
-        source: Who published it.
+        place: Place that the figure describes, such as ``France``, ``California`` or ``world``.
+        source: Its publisher.
         kind: ``live``, ``annual`` average, ``world`` average, or the ``user``'s own value.
         scope: ``lifecycle`` or ``direct`` emissions; None when the user's own value leaves it open.
         sigma_ln: One standard deviation of ln(used / true) for a run at that place.
         year: The year of an annual average.
         time: ISO time of a live value.
-        note: What a reader must know, such as why this place was taken.
+        note: A limitation, such as how the place was determined.
         accounting: Whether what is generated (``production``) or what is used (``consumption``) at the
-            place is averaged; None when nobody says.
+            place is averaged; None where that is unknown.
         licence: Licence of the figure, or an empty string.
     """
 
@@ -195,11 +195,11 @@ class Intensity:
 
 
 class PriceShare(NamedTuple):
-    """The part of a run that one kind of intensity priced.
+    """The part of a run's energy that one kind of intensity applies to.
 
     Attributes:
         intensity: The latest value of that kind.
-        joules: Energy of the hardware that it priced.
+        joules: Energy of the hardware.
         grams: CO2e of that energy, with the facility's overhead.
     """
 
@@ -214,7 +214,7 @@ class Marginal(NamedTuple):
     Attributes:
         g_per_kwh: Mean over the run in gCO2/kWh; may be below zero.
         place: The source's name of the region.
-        source: Who says so.
+        source: Its publisher.
     """
 
     g_per_kwh: float
@@ -223,12 +223,12 @@ class Marginal(NamedTuple):
 
 
 class HourEnergy(NamedTuple):
-    """The part of a run that was drawn within one hour of the wall clock.
+    """The energy of a run within one hour of the wall clock.
 
     Attributes:
         start: Beginning of the hour, ISO time in UTC.
         joules: Energy of the hardware.
-        grams: CO2e that it was priced at, with the facility's overhead.
+        grams: CO2e of that energy, with the facility's overhead.
     """
 
     start: str
@@ -237,7 +237,7 @@ class HourEnergy(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What one device is known to have drawn as a run went on.
+    """One device's cumulative energy over the time of a run.
 
     Attributes:
         device: Its number among the run's devices.
@@ -286,7 +286,7 @@ class Segment(NamedTuple):
 
 
 class Amounts(NamedTuple):
-    """What a run has come to, in those figures that add up; energies are times PUE."""
+    """The additive totals of a run; energies are times PUE."""
 
     duration_s: float = 0.0
     energy_kwh: float = 0.0
@@ -324,14 +324,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What the results say about the machine; None where it is not known.
+    """Facts about the machine; None where unknown.
 
     Attributes:
         cpu_model: Name as the operating system gives it.
         cpu_count: Logical processors.
         ram_total_gb: Memory in GiB.
         gpu_models: Names of the GPUs counted.
-        facts: Anything else worth keeping, by name.
+        facts: Further facts by name.
         idle_w: The machine's idle draw in watts by `Device.id`, where it was measured once.
     """
 

@@ -1,4 +1,4 @@
-"""What a run came to: plain data, from which every output is written and a journal rebuilt."""
+"""Results of a run: plain data, from which every output is written and a journal is rebuilt."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from carbon_core.records import (
     Window,
 )
 
-# ``pruned``: Optuna ended the trial early. A killed run's receipt says ``interrupted``.
+# ``pruned``: Optuna ended the trial early. A killed run is ``interrupted``.
 STATUSES = ("running", "completed", "failed", "interrupted", "pruned")
 NOT_METERED = (
     "power supply losses, fans, mainboard, disks and network are not metered; "
-    "neither is cooling, unless pue says so"
+    "neither is cooling, unless pue is set"
 )
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run when it starts.
+    """Facts of a run that are available when it starts.
 
     Attributes:
         run_id: A UUID; a restart of the tracker begins another run.
@@ -60,9 +60,9 @@ class RunFacts:
         settings: All settings, secrets hidden.
         origins: Where the settings came from that are not defaults.
         settings_not_used: Settings that were given and have no effect yet.
-        told: Services that are told what it came to, piece by piece or at its end.
-        phases_synced: Whether the accelerator's queue was waited for where a phase ended; None where
-            nobody said.
+        told: Services that receive its results, in parts or at its end.
+        phases_synced: Whether the accelerator's queue was synchronised where a phase ended; None where
+            that is unknown.
         trial: The trial of a search that the run belongs to, or None.
     """
 
@@ -109,10 +109,10 @@ class Provenance:
         emissions_kg: Emissions in kg CO2e with their 95 % interval.
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
-        missing_s: Longest time, over all devices, that was carried over instead of measured.
-        shared: What a reader must know of devices that others use, too, or that are counted whole, in
-            words; the low ends of the intervals leave out what may be others'.
-        not_metered: What no figure contains, in words.
+        missing_s: Longest time, over all devices, that was extrapolated instead of measured.
+        shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
+            the intervals exclude what may be others'.
+        not_metered: Hardware that no figure includes, as text.
     """
 
     energy_kwh: Estimate
@@ -129,15 +129,15 @@ class Report:
     """The totals of a run, finished or not.
 
     Attributes:
-        run: What was known at the start.
+        run: Facts known at the start.
         status: One of `STATUSES`.
         ended_at: ISO time in UTC of the last instant that is counted.
         window: The whole run; energy of the hardware, without the facility's overhead.
-        prices: Which intensities priced which part.
+        prices: Grid intensities, each with its part of the energy.
         phases: The parts that the run was marked into; they add up to the window.
-        marginal: The marginal intensity during the run, beside its emissions, if it was asked for.
+        marginal: Marginal intensity during the run, if it was requested; not part of its emissions.
         hours: The hours of the wall clock that the run went through; they add up to it, too.
-        others: What other ranks of the same training have measured, as far as they have told.
+        others: Segments of the other ranks of the training, as far as they are known.
         earlier: The segments that this run continues: a training that was interrupted and resumed.
         tasks: The tasks that were stopped so far, each in the shape of a whole run.
         host: The machine.
@@ -186,7 +186,7 @@ class Report:
     def net_kwh(self) -> float | None:
         """Energy in kWh above the machine's idle draw, times PUE; None without a baseline.
 
-        A device that drew less than its baseline counts as zero.
+        A device below its baseline counts as zero.
         """
         idle_w = self.host.idle_w
         energies = self.window.by_device.items()
@@ -229,7 +229,7 @@ class Report:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures under the names that loggers get; none where nothing is measured.
+        """The figures under their metric names; none where nothing is measured.
 
         Only components of which anything is known have a figure: an unknown energy is not 0.
         """
@@ -245,7 +245,7 @@ class Report:
 
     @property
     def amounts(self) -> Amounts:
-        """The figures that add up: differences of two of them are what came in between."""
+        """The figures that add up; the difference of two of them is the part in between."""
         return Amounts(
             self.duration_s,
             self._kwh,
@@ -269,17 +269,17 @@ class Report:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All parts of the training: what came before, what other ranks measured, and this run."""
+        """All segments of the training: earlier ones, those of other ranks, and this run."""
         return (*self.earlier, *self.others, self.segment)
 
     @property
     def training_kwh(self) -> float:
-        """Energy in kWh of the whole training, all starts and ranks together, times PUE."""
+        """Energy in kWh of the whole training, over all segments and ranks, times PUE."""
         return sum(segment.energy_kwh for segment in self.segments)
 
     @property
     def training_kg(self) -> float:
-        """Emissions in kg CO2e of the whole training, all starts and ranks together."""
+        """Emissions in kg CO2e of the whole training, over all segments and ranks."""
         return sum(segment.emissions_kg for segment in self.segments)
 
     @property
@@ -325,19 +325,19 @@ class Report:
         return joules / self.duration_s if self.duration_s > 0 else 0.0
 
     def methods_of(self, component: Component) -> list[str]:
-        """Return how a component's joules became known, by method name."""
+        """Return the names of the methods that measured a component."""
         devices = self.window.end.devices
         names = [str(device.method) for device in devices if device.component == component]
         return list(dict.fromkeys(names))
 
     @property
     def missing_s(self) -> float:
-        """The longest time, over all devices, for which energy was carried over, not measured."""
+        """The longest time, over all devices, for which energy was extrapolated, not measured."""
         return max((energy.missing_s for energy in self.window.by_device.values()), default=0.0)
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """What a reader must know of devices that others use, too, or that are counted whole."""
+        """Notes on devices that others use, too, or that are counted as a whole."""
         devices = self.window.end.devices
         others = self.utilization.gpu_least_share
         notes = [f"{device.name}: {device.note}" for device in devices if device.note]
@@ -364,7 +364,7 @@ class Report:
 
     @property
     def place(self) -> str:
-        """The place whose intensity priced most of the energy."""
+        """The place with the grid intensity of most of the energy."""
         if not self.prices:
             return "unknown place"
         return max(self.prices, key=lambda share: share.joules).intensity.place

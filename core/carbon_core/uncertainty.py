@@ -70,7 +70,7 @@ def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estim
     Args:
         value: The figure.
         sigma_ln: One standard deviation of ln(reported / true).
-        foreign_share: Share of the value (0 to 1) that may be other users'; only the low end knows.
+        foreign_share: Share of the value (0 to 1) that may be other users'; it lowers the low end only.
     """
     factor = math.exp(Z_95 * sigma_ln)
     return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
@@ -102,7 +102,7 @@ def intensity_sigma_ln(prices: Sequence[PriceShare]) -> float:
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:
-    """Return the share of the joules (0 to 1) that each grade stands for, best grade first."""
+    """Return the share of the joules (0 to 1) by grade, best grade first."""
     total_j = sum(by_method.values())
     shares: dict[str, float] = defaultdict(float)
     for method, joules in by_method.items():
@@ -111,7 +111,7 @@ def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:
 
 
 def is_estimate(by_method: dict[Method, float]) -> bool:
-    """Tell whether more than a fifth of the joules come from models rather than meters."""
+    """Return whether more than a fifth of the joules come from models rather than meters."""
     shares = shares_by_grade(by_method)
     return shares.get("D", 0.0) + shares.get("E", 0.0) > ESTIMATE_SHARE
 

@@ -1,7 +1,7 @@
 """Worker threads for files and network, away from training and sampling.
 
-Files and network have a thread each, so that a server that never answers cannot hold back the
-journal. The network's thread exists only when something asks for it.
+Files and network have a thread each, so that an unresponsive server cannot delay the journal. The
+network thread exists only when a request is made.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Worker:
 
     Args:
         name: Name of the thread.
-        on_fault: Told in words when a job raises.
-        on_silence: Called when no job has come for a while.
-        silence_s: How long that is, in seconds; None for never.
+        on_fault: Callback that receives a message when a job raises.
+        on_silence: Called when no job was submitted for `silence_s`.
+        silence_s: That time in seconds; None for never.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Worker:
         self._thread = LazyThread(self._run, name)
 
     def submit(self, job: Callable[[], object]) -> bool:
-        """Queue a job; tell whether there was room. Starts the thread when needed."""
+        """Queue a job; return whether there was room. Starts the thread when needed."""
         if self._jobs.qsize() >= _QUEUE_SIZE:
             return False
         self._jobs.put(job)
@@ -48,16 +48,16 @@ class Worker:
         return True
 
     def settle(self, timeout_s: float) -> bool:
-        """Wait until all that is queued by now is done; tell whether that took at most `timeout_s`."""
+        """Wait until all queued jobs are done; return whether that took at most `timeout_s`."""
         settled = threading.Event()
         return self._thread.alive and self.submit(settled.set) and settled.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:
-        """Finish what is queued and end the thread; tell whether that took at most `timeout_s`."""
+        """Finish all queued jobs and end the thread; return whether that took at most `timeout_s`."""
         self._jobs.put(None)
         if self._thread.exists:
             return self._thread.join(timeout_s)
-        # No thread ever came to be: none was needed, or the system refused one.
+        # The thread was never started: not needed, or refused by the system.
         self._run()
         return True
 
@@ -79,13 +79,12 @@ class Worker:
 class Workers:
     """The two workers.
 
-    The files' one hears from the sampler at every heartbeat, so it is the one to notice when the
-    sampler falls silent.
+    The files' worker gets a job at every heartbeat, so it notices when the sampler stops.
 
     Args:
-        on_fault: Told in words when a job raises.
-        on_silence: Called when no heartbeat came for `silence_s` seconds.
-        silence_s: How long that is, in seconds.
+        on_fault: Callback that receives a message when a job raises.
+        on_silence: Called when there was no heartbeat for `silence_s`.
+        silence_s: That time in seconds.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from carbon_core import units
+from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.ledger import Account, Ledger
-from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Device, Energy, Intensity, Reading
 from carbon_core.testing import fake_device
 
@@ -263,38 +263,38 @@ WORLD = intensity(500.0, "world", "world")
 
 
 def test_until_a_price_comes_the_assumed_one_holds() -> None:
-    curve = PriceCurve(WORLD, pue=1.5)
+    curve = EmissionsCurve(WORLD, pue=1.5)
     assert curve.grams(2 * KWH) == 1_500.0
     [share] = curve.shares(2 * KWH)
     assert (share.intensity, share.joules, share.grams) == (WORLD, 2 * KWH, 1_500.0)
 
 
 def test_a_price_holds_for_the_joules_before_and_after_it() -> None:
-    curve = PriceCurve(WORLD)
-    curve.price(1 * KWH, intensity(100.0))
-    curve.price(3 * KWH, intensity(50.0))
+    curve = EmissionsCurve(WORLD)
+    curve.apply(1 * KWH, intensity(100.0))
+    curve.apply(3 * KWH, intensity(50.0))
     assert [curve.grams(n * KWH) for n in (0, 0.5, 1, 2, 3, 4)] == [0, 50, 100, 150, 200, 250]
 
 
 def test_a_late_price_changes_every_window_alike() -> None:
-    curve = PriceCurve(WORLD)
+    curve = EmissionsCurve(WORLD)
     assert curve.grams(1 * KWH) == 500.0
-    curve.price(1 * KWH, intensity(100.0))
+    curve.apply(1 * KWH, intensity(100.0))
     assert curve.grams(0.25 * KWH) + (curve.grams(1 * KWH) - curve.grams(0.25 * KWH)) == 100.0
 
 
 def test_a_price_for_no_new_joules_is_only_assumed() -> None:
-    curve = PriceCurve(WORLD)
-    curve.price(1 * KWH, intensity(100.0))
-    curve.price(1 * KWH, intensity(50.0))
+    curve = EmissionsCurve(WORLD)
+    curve.apply(1 * KWH, intensity(100.0))
+    curve.apply(1 * KWH, intensity(50.0))
     assert (curve.grams(1 * KWH), curve.grams(2 * KWH)) == (100.0, 150.0)
 
 
 def test_shares_tell_kinds_apart_and_add_up() -> None:
-    curve = PriceCurve(WORLD, pue=1.2)
-    curve.price(1 * KWH, WORLD)
-    curve.price(2 * KWH, intensity(100.0))
-    curve.price(4 * KWH, intensity(40.0))
+    curve = EmissionsCurve(WORLD, pue=1.2)
+    curve.apply(1 * KWH, WORLD)
+    curve.apply(2 * KWH, intensity(100.0))
+    curve.apply(4 * KWH, intensity(40.0))
     shares = curve.shares(5 * KWH)
     assert [share.intensity.kind for share in shares] == ["world", "live"]
     assert [share.joules for share in shares] == [1 * KWH, 4 * KWH]
@@ -303,14 +303,14 @@ def test_shares_tell_kinds_apart_and_add_up() -> None:
 
 
 def test_a_run_of_no_energy_has_one_share_of_nothing() -> None:
-    [share] = PriceCurve(WORLD).shares(0.0)
+    [share] = EmissionsCurve(WORLD).shares(0.0)
     assert (share.intensity, share.joules, share.grams) == (WORLD, 0.0, 0.0)
 
 
 def test_a_hundred_thousand_prices_keep_to_bounded_memory_and_exact_totals() -> None:
-    curve = PriceCurve(WORLD)
+    curve = EmissionsCurve(WORLD)
     for i in range(1, 100_001):
-        curve.price(float(i), intensity(100.0 + i % 7))
+        curve.apply(float(i), intensity(100.0 + i % 7))
     # The totals so far are exact; in between, old points are thinned out.
     exact_g = sum(100.0 + i % 7 for i in range(1, 100_001)) / KWH
     assert curve.grams(100_000.0) == pytest.approx(exact_g, rel=1e-9)
@@ -327,10 +327,10 @@ def test_a_hundred_thousand_prices_keep_to_bounded_memory_and_exact_totals() -> 
 
 
 def test_a_later_price_replaces_what_priced_its_span_and_nothing_else() -> None:
-    curve = PriceCurve(WORLD)
-    curve.price(10.0, intensity(100.0))
-    curve.price(20.0, intensity(200.0))
-    curve.price(30.0, WORLD)
+    curve = EmissionsCurve(WORLD)
+    curve.apply(10.0, intensity(100.0))
+    curve.apply(20.0, intensity(200.0))
+    curve.apply(30.0, WORLD)
     before = [curve.grams(joules) for joules in (5.0, 30.0)]
     curve.revise([(5.0, 15.0, intensity(1000.0))])
     assert curve.grams(5.0) == pytest.approx(before[0], rel=1e-12)
@@ -342,15 +342,15 @@ def test_a_later_price_replaces_what_priced_its_span_and_nothing_else() -> None:
 
 
 def test_a_later_price_for_what_is_not_priced_yet_waits() -> None:
-    curve = PriceCurve(WORLD)
+    curve = EmissionsCurve(WORLD)
     curve.revise([(0.0, 10.0, intensity(5.0))])
     assert curve.grams(10.0) == pytest.approx(10 * WORLD.g_per_kwh / KWH)
 
 
 def test_a_price_that_is_confirmed_changes_nothing_even_where_spans_were_joined() -> None:
-    curve = PriceCurve(WORLD)
+    curve = EmissionsCurve(WORLD)
     for i in range(1, 3_000):
-        curve.price(float(i), intensity(100.0 + i % 7))
+        curve.apply(float(i), intensity(100.0 + i % 7))
     marks = [float(mark) for mark in range(0, 3_000, 250)]
     before = [curve.grams(mark) for mark in marks]
     curve.revise([(0.0, 1e-9, intensity(100.0))])

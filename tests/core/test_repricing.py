@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from faults.lab import LabTracker, steady
 
+from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError, OutputError
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.journal import Journal
-from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Intensity
 from carbon_core.report import Report
 from carbon_core.repricing import finished, read_intensities, read_receipt, reprice
@@ -102,9 +102,9 @@ def test_two_spans_of_one_run_are_each_priced_by_their_own_value() -> None:
     def at(g_per_kwh: float) -> Intensity:
         return Intensity(g_per_kwh, "somewhere", "a test", "live", None, 0.0)
 
-    curve = PriceCurve(at(0.0))
-    curve.price(3.6e6, at(100.0))
-    curve.price(7.2e6, at(400.0))
+    curve = EmissionsCurve(at(0.0))
+    curve.apply(3.6e6, at(100.0))
+    curve.apply(7.2e6, at(400.0))
     assert curve.grams(3.6e6) == 100.0
     assert curve.grams(7.2e6) - curve.grams(3.6e6) == 400.0
 

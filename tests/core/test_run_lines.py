@@ -44,7 +44,7 @@ class Program:
         tracker.start()
         self.clock.advance(seconds)
         if warn:
-            tracker.complain(warn)
+            tracker.warn(warn)
         tracker.stop(status)
 
     @property

@@ -476,7 +476,7 @@ def test_a_run_that_is_long_enough_only_at_its_end_is_saved_whole(tmp_path: Path
 def test_a_short_run_still_warns(tmp_path: Path) -> None:
     tracker, clock, _ = with_least(tmp_path, 60)
     tracker.start()
-    tracker.complain("something is wrong")
+    tracker.warn("something is wrong")
     clock.advance(1)
     tracker.stop()
     assert said(tracker) == ["something is wrong"]

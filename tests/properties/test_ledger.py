@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon_core import units
+from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.ledger import Account, Ledger
-from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Energy, Intensity, Reading
 from carbon_core.testing import fake_device
 
@@ -242,12 +242,12 @@ prices = st.lists(
 )
 
 
-def curve_of(changes: list[tuple[float, float, str]], pue: float) -> tuple[PriceCurve, float]:
-    curve = PriceCurve(Intensity(475.0, "world", "test", "world", "lifecycle", 0.7), pue=pue)
+def curve_of(changes: list[tuple[float, float, str]], pue: float) -> tuple[EmissionsCurve, float]:
+    curve = EmissionsCurve(Intensity(475.0, "world", "test", "world", "lifecycle", 0.7), pue=pue)
     total_j = 0.0
     for more_j, g_per_kwh, place in changes:
         total_j += more_j
-        curve.price(total_j, Intensity(g_per_kwh, place, "test", "live", "lifecycle", 0.05))
+        curve.apply(total_j, Intensity(g_per_kwh, place, "test", "live", "lifecycle", 0.05))
     return curve, total_j
 
 

@@ -59,7 +59,7 @@ class Account:
 
         Args:
             t_ns: Monotonic time of the reading in nanoseconds.
-            value: Joules or watts, as the device's kind says; None when the read failed.
+            value: Joules or watts, by the device's kind; None when the read failed.
             share: Fraction of the energy since the previous reading that counts; None for as before.
         """
         if share is not None:

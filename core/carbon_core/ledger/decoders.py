@@ -18,7 +18,7 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 # Extrapolation uses the mean power of about so long: a counter that advances in steps shows no power at
 # all, or twice the true one, between two readings that follow each other closely.
 POWER_MEMORY_S = 10.0
-# A counter has wrapped unseen when its last power says so; the hundredth allows for rounding.
+# A counter has wrapped between two readings where the last power implies it, up to rounding.
 _WRAPPED = 0.99
 
 
@@ -56,7 +56,7 @@ class Decoder(Protocol):
 
         Args:
             t_ns: Monotonic time of the value in nanoseconds.
-            value: Joules or watts, as the device's kind says.
+            value: Joules or watts, by the device's kind.
             power_w: Power known so far in watts, or None.
         """
         ...

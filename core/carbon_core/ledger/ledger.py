@@ -39,6 +39,6 @@ class Ledger:
                 yield (i, *booked)
 
     def snapshot(self, t_ns: int) -> Snapshot:
-        """Return the totals at an instant that lies within or after the last few readings."""
+        """Return the totals at an instant within or after the last few readings."""
         energies = tuple(account.at(t_ns) for account in self._accounts.values())
         return Snapshot(t_ns, self._devices, energies)

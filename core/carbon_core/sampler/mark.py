@@ -1,4 +1,4 @@
-"""The training thread's note of an instant."""
+"""An instant that the training thread marks, to be resolved to totals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from carbon_core.records import Snapshot
 
 
 class Mark:
-    """The training thread's note: at this instant, this began.
+    """A mark in time: a phase begins here, or a window begins or ends.
 
     Attributes:
-        t_ns: Monotonic time of the note in nanoseconds.
-        phase: Name of the phase that begins here, or None for a mere instant.
+        t_ns: Monotonic time in nanoseconds.
+        phase: Name of the phase that begins here, or None for an instant only.
         last: Whether the run ends here.
         snapshot: The totals at `t_ns`, once the sampler has resolved the mark.
     """
@@ -34,13 +34,13 @@ class Mark:
         self._resolved = resolved
 
     def resolve(self, snapshot: Snapshot) -> None:
-        """Attach the totals and let a waiting thread go on."""
+        """Attach the totals and wake the waiting thread."""
         self.snapshot = snapshot
         if self._resolved is not None:
             self._resolved.set()
 
     def wait(self, timeout_s: float) -> Snapshot | None:
-        """Wait for the totals, at most `timeout_s` seconds; None when they did not come."""
+        """Wait for the totals, at most `timeout_s` seconds; None on timeout."""
         if self._resolved is not None:
             self._resolved.wait(timeout_s)
         return self.snapshot

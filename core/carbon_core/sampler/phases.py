@@ -1,4 +1,4 @@
-"""Phases: exclusive spans of the run, added up by name."""
+"""Phases: exclusive spans of the run, summed by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_PHASES = 256
 
 @dataclass
 class PhaseTotal:
-    """What the spans of one phase add up to.
+    """Totals of the spans of one phase.
 
     Attributes:
         name: The phase.
@@ -42,7 +42,7 @@ class PhaseTotal:
 
 
 class Phases:
-    """The phase that goes on, and what the ended ones add up to.
+    """The current phase, and the totals of those that ended.
 
     Args:
         first: Name of the phase that the run begins with.
@@ -55,7 +55,7 @@ class Phases:
         self._since = since
 
     def enter(self, phase: str, snapshot: Snapshot) -> None:
-        """End the phase that goes on, and begin another."""
+        """End the current phase and begin another."""
         name = self._name
         if name not in self.ended and len(self.ended) >= _MAX_PHASES:
             name = "(other)"

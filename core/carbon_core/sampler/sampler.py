@@ -1,11 +1,11 @@
-"""The sampler thread: wakes, reads the meters that are due, books, resolves marks.
+"""The sampler thread: wakes up, reads the meters that are due, updates the ledger, resolves marks.
 
-The training thread only ever appends a `Mark`. `queue.SimpleQueue` is the whole meeting point of the
-two threads: its `put` takes no lock that Python code holds, so a mark costs about a microsecond, and
-it wakes the sampler, which reads every meter at once and interpolates the totals to the mark's time.
+The training thread only appends a `Mark` to a `queue.SimpleQueue`, the one object that both threads
+share: its `put` takes no lock that Python code holds, so a mark costs about a microsecond. It wakes the
+sampler, which reads every meter at once and interpolates the totals to the mark's time.
 
-A driver may hang. `Sampler.rescue`, called from elsewhere, then leaves the thread alone with its meter
-and goes on with the others on a new one; should the driver ever answer, its meter is read again.
+A driver may hang. `Sampler.rescue`, called from another thread, then abandons the thread with its meter
+and continues with the other meters on a new one; if the driver returns later, its meter is read again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _NEVER_NS = 2**63
 
 
 class _ReplacedError(Exception):
-    """Another thread has taken over while this one was stuck in a meter."""
+    """Another thread has replaced this one, which was blocked in a meter."""
 
 
 class Sampler:
     """Owns the ledger and the thread that writes it.
 
     Attributes:
-        latest: The totals as they were resolved last.
+        latest: The totals that were resolved last.
         started: Set once the first readings are in.
         trace: Trace data since the last heartbeat.
 
@@ -46,9 +46,9 @@ class Sampler:
         opened_ns: When the run began.
         first_phase: Name of the phase that the run begins with.
         detect: Finds the meters; called once, on the sampler's thread, for it may be slow.
-        heartbeat_s: How often `on_heartbeat` is told the totals.
+        heartbeat_s: Seconds between two calls of `on_heartbeat`.
         on_heartbeat: Called on the sampler's thread with the totals; must return at once.
-        on_fault: Told in words, once for each meter, what went wrong while reading.
+        on_fault: Callback that receives a message when a meter fails; once for each meter.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Sampler:
         self._meters: Sequence[Meter] | None = None
         self._due_ns: list[int] = []
         self._began_ns = opened_ns
-        # Guards who reads: the number of the thread whose turn it is, and what it is reading since.
+        # Guards the reading thread's id, and the meter that it reads with the time when it began.
         self._turn = threading.Lock()
         self._reader = 0
         self._reading: tuple[int, int] | None = None
@@ -88,21 +88,21 @@ class Sampler:
         self._closed = False
         self._thread = LazyThread(self._run, "carbon-sampler")
 
-    # --- the training thread's side -----------------------------------------------------------
+    # --- called by other threads ---------------------------------------------------------------
 
     def mark(self, mark: Mark) -> None:
-        """Note an instant. Never blocks."""
+        """Queue a mark. Never blocks."""
         self._marks.put(mark)
         if not self._thread.exists:
             self.start()
 
     def start(self) -> bool:
-        """Start the thread, if it is not there yet; tell whether the system allowed it."""
+        """Start the thread, unless it exists; return whether the system allowed it."""
         return self._thread.start()
 
     @property
     def phases(self) -> Mapping[str, PhaseTotal]:
-        """The phases that have ended so far, by name."""
+        """The ended phases, by name."""
         return self._phases.ended
 
     @property
@@ -119,23 +119,23 @@ class Sampler:
             self._run()
 
     def carried_to(self, t_ns: int) -> Snapshot:
-        """Return the totals carried on to an instant, for want of readings up to it.
+        """Return the totals extrapolated to an instant after the last readings; changes nothing.
 
-        Called by other threads only while this one is stuck in a meter, and books nothing.
+        For other threads, while this one is blocked in a meter.
         """
         return self._ledger.snapshot(t_ns)
 
-    def rescue(self, patience_s: float) -> None:
-        """Go on without a meter that has not answered for `patience_s` seconds.
+    def rescue(self, timeout_s: float) -> None:
+        """Continue without a meter whose read has been blocking for `timeout_s` seconds.
 
-        Called from any thread but the sampler's own. Does nothing while all is well.
+        For any other thread. Does nothing while the sampler works.
         """
         with self._turn:
             if self._reading is None or self._meters is None:
                 return
             i, since_ns = self._reading
             now_ns = self._clock.monotonic_ns()
-            if now_ns - since_ns < units.nanoseconds(patience_s):
+            if now_ns - since_ns < units.nanoseconds(timeout_s):
                 return
             self._reading, self._reader = None, 0
             self._stuck.add(i)
@@ -143,10 +143,12 @@ class Sampler:
             self._book_missing(self._meters[i])
             self._thread = LazyThread(self._run, "carbon-sampler")
         name = type(self._meters[i]).__name__
-        self._on_fault(f"{name} does not answer: its last power is carried on, the others go on")
+        self._on_fault(
+            f"{name} does not respond: its last power is extrapolated, the other meters continue"
+        )
         self.start()
 
-    # --- the sampler's side --------------------------------------------------------------------
+    # --- the sampler thread --------------------------------------------------------------------
 
     def begin(self) -> None:
         """Find the meters and read them for the first time."""
@@ -162,7 +164,7 @@ class Sampler:
         self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
-        """Read what is due, book it and resolve the marks; for marks and heartbeats, read all."""
+        """Read the meters that are due, update the ledger and resolve marks; for marks, read all."""
         self._pending = marks
         now_ns = self._clock.monotonic_ns()
         due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
@@ -226,12 +228,12 @@ class Sampler:
             if fault is not None:
                 raise fault
             self._ledger.update(readings)
-        except Exception as error:  # noqa: BLE001 - nor must a reading that nobody announced
-            self._tell_fault(i, meter, error)
+        except Exception as error:  # noqa: BLE001 - nor must a reading of an unknown device
+            self._report_fault(i, meter, error)
         now_ns = self._clock.monotonic_ns()
         self._due_ns[i] = _next_due_ns(meter, now_ns, now_ns - self._began_ns)
 
-    def _tell_fault(self, i: int, meter: Meter, fault: Exception) -> None:
+    def _report_fault(self, i: int, meter: Meter, fault: Exception) -> None:
         if i not in self._faulty:
             self._faulty.add(i)
             self._on_fault(f"cannot read {type(meter).__name__}: {fault!r}")
@@ -242,7 +244,7 @@ class Sampler:
         self._ledger.update(Reading(device.id, now_ns, None) for device in meter.devices)
 
     def _hand_back(self, i: int, meter: Meter) -> None:
-        """Let a meter that has answered after all be read again, or close it after the end."""
+        """Schedule a meter that has returned late, or close it after the end."""
         self._stuck.discard(i)
         if self._closed:
             self._close(meter)
@@ -262,7 +264,7 @@ class Sampler:
         self._next_heartbeat_ns = now_ns + self._heartbeat_ns
         try:
             self._on_heartbeat(self.latest)
-        except Exception as error:  # noqa: BLE001 - what is told to others must not end measuring
+        except Exception as error:  # noqa: BLE001 - a failing heartbeat must not end measuring
             self._on_fault(f"cannot report: {error!r}")
 
     def _close_meters(self) -> None:

@@ -1,8 +1,8 @@
-"""What the run looked like since the last heartbeat: kept until it is written, then forgotten.
+"""Trace data since the last heartbeat, for plots; kept until it is written to the journal.
 
-The ledger knows totals only. For a picture of the run, each meter's own readings are kept as it makes
-them, thinned to a two-hundredth of the run so far: a run of a minute shows half seconds, one of an hour
-what the heartbeats tell anyway. Nothing is read for the picture's sake.
+The ledger has totals only. Each meter's own readings are kept as they are made, thinned to a
+two-hundredth of the run so far: a run of a minute has a point every half second, one of an hour no more
+than its heartbeats. No reading is made for the trace.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _T = TypeVar("_T")
 
 
 class Trace:
-    """Gathers `TraceData` on the sampler's thread; windows come from the user's.
+    """Collects `TraceData` on the sampler thread; windows come from the user's thread.
 
     Args:
         opened_ns: When the run began.
         first_phase: Name of the phase that it begins with.
-        heartbeat_ns: Readings need not be kept once they would come more seldom than this.
+        heartbeat_ns: Readings are not kept once they would be rarer than this.
     """
 
     def __init__(self, opened_ns: int, first_phase: str, heartbeat_ns: int) -> None:
@@ -43,11 +43,11 @@ class Trace:
         self._windows: deque[tuple[str, float, float]] = deque(maxlen=_MOST_MARKS)
 
     def is_due(self, now_ns: int) -> bool:
-        """Return whether readings are wanted again."""
+        """Return whether readings are due again."""
         return now_ns >= self._due_ns
 
     def note_readings(self, now_ns: int, readings: Iterable[tuple[int, int, float]]) -> None:
-        """Keep those readings that are new: number of the device, monotonic time, joules so far."""
+        """Keep the new readings: device number, monotonic time, cumulative joules."""
         for i, t_ns, joules in readings:
             if t_ns > self._last_ns.get(i, self._opened_ns):
                 self._last_ns[i] = t_ns
@@ -56,15 +56,15 @@ class Trace:
         self._due_ns = now_ns + step_ns if step_ns < self._heartbeat_ns else _NEVER_NS
 
     def note_phase(self, t_ns: int, phase: str) -> None:
-        """Keep that a phase began."""
+        """Keep the beginning of a phase."""
         self._phases.append((self._seconds(t_ns), phase))
 
     def note_window(self, name: str, begin_ns: int, end_ns: int) -> None:
-        """Keep that a window closed. Never blocks."""
+        """Keep a closed window. Never blocks."""
         self._windows.append((name, self._seconds(begin_ns), self._seconds(end_ns)))
 
     def take(self) -> TraceData:
-        """Return what has come up since this was called last."""
+        """Return the trace data since the last call."""
         by_device: dict[int, Curve] = {}
         for i, t_s, joules in _drained(self._readings):
             curve = by_device.setdefault(i, Curve(i, [], []))

@@ -1,4 +1,4 @@
-"""What a run is made of: `carbon_core.assemble` fills it in from settings, tests put fakes."""
+"""The parts of a run: `carbon_core.assemble` makes them from settings, tests use fakes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from carbon_core.report import RunFacts
 
 
 class LiveIntensity(Protocol):
-    """A source of grid intensity that answers over the network."""
+    """A live source of grid intensity, requested over the network."""
 
     def latest(self, *, insist: bool = False) -> Intensity:
-        """Return the value that holds now, or raise `IntensityError`.
+        """Return the current value, or raise `IntensityError`.
 
         Args:
-            insist: Ask even where the source would rather be left alone after a failure.
+            insist: Request even while the source is backed off after a failure.
         """
         ...
 
@@ -35,12 +35,12 @@ class LiveIntensity(Protocol):
 
     @property
     def held(self) -> Intensity | None:
-        """Its last answer, as far as that still holds, or None."""
+        """Its last value, while it is valid, or None."""
         ...
 
 
 class MarginalIntensity(Protocol):
-    """A source of marginal intensity that answers over the network."""
+    """A source of marginal intensity, requested over the network."""
 
     def marginal(self, start: datetime, end: datetime) -> Marginal:
         """Return the mean over a span, or raise `IntensityError`."""
@@ -49,31 +49,31 @@ class MarginalIntensity(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything a run is made of; `carbon_core.assemble` fills it in, tests put fakes.
+    """The parts of a run; `carbon_core.assemble` makes them, tests use fakes.
 
     Attributes:
         clock: Source of time.
-        facts: What is known before anything is measured.
+        facts: Facts of the run before anything is measured.
         detect: Finds the meters; slow, so it runs on the sampler's thread.
-        assumed: The intensity that holds until a live source says otherwise.
+        assumed: Intensity that applies until a live value arrives.
         heartbeat_s: Seconds between two journal records.
-        make_outputs: Gives the files of the results; on the sampler's thread, for it may be slow.
-        make_deliveries: Gives the outputs that are told over the network, or are the user's own.
-        live: A live source of intensity, if the settings ask for one.
-        marginal: A source of marginal intensity, if the settings ask for one; asked at the end.
-        live_every: Heartbeats between two live look-ups, and between two deliveries; None for only at
+        make_outputs: Makes the files of the results; slow, so it runs on the sampler's thread.
+        make_deliveries: Makes the outputs that are sent over the network, and the user's own.
+        live: Live source of grid intensity, if the settings enable one.
+        marginal: Source of marginal intensity, if the settings enable one; requested at the end.
+        live_every: Heartbeats between two live requests, and between two deliveries; None for only at
             the end.
         shutdown_timeout_s: Longest time that closing may take.
         start_patience_s: Longest time that starting waits for the first readings.
-        min_duration_s: A run shorter than this reaches no output and shows no line but warnings.
-        messages: Lines for people.
+        min_duration_s: A shorter run is sent to no output and logs warnings only.
+        messages: Log messages.
         first_phase: The phase that the run begins with.
-        budget: What the run may use, if the settings limit it.
-        only_with_meters: Whether a run that finds no meter leaves no file and asks nobody: that of a
-            rank whose node another one measures.
-        archive: The runs that came before, in the same directory; None where no files are kept.
-        learn_place: Finds out over the network where the machine is; returns the parts with that place's
-            facts, intensity and live source. None where the settings say it, or forbid to ask.
+        budget: Limits of energy and emissions, if the settings have any.
+        only_with_meters: Whether a run that finds no meter writes no file and makes no request: that
+            of a rank whose node another rank measures.
+        archive: Earlier runs of the same directory; None where no files are kept.
+        learn_place: Locates the machine over the network; returns the parts with the facts, intensity
+            and live source of that place. None where the settings set the place, or forbid requests.
     """
 
     clock: Clock

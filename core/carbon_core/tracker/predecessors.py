@@ -13,7 +13,7 @@ class Predecessors:
     """The segments before this run; each counts once, in its longest state.
 
     Attributes:
-        requested: Whether files were searched on request; closing the run waits for the result.
+        requested: Whether the files are searched; closing the run waits for the result.
 
     Args:
         archive: Earlier runs of the output directory; None where no files are kept.

@@ -1,4 +1,4 @@
-"""One run: from `start()` to `stop()`, made of a sampler, worker threads, pricing and outputs.
+"""One run, from `start()` to `stop()`: a sampler, worker threads, emissions and outputs.
 
     new ──open()──▶ running ──close(status)──▶ closed
                        │ mark(), snapshot(), report()
@@ -20,9 +20,9 @@ from carbon_core.outputs.base import occupy_standard_descriptors
 from carbon_core.records import Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
+from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
-from carbon_core.tracker.pricing import Pricing, described
 from carbon_core.tracker.run_lines import announce, of_process
 from carbon_core.tracker.run_outputs import RunOutputs
 from carbon_core.tracker.shutdown import Deadline, last_snapshot, on_own_thread
@@ -75,85 +75,85 @@ class Run:
             on_heartbeat=self._heartbeat,
             on_fault=self.messages.warn,
         )
-        self._pricing = Pricing(parts, self._sampler, self._workers.network, self._state)
+        self._emissions = RunEmissions(parts, self._sampler, self._workers.network, self._state)
         self._outputs = RunOutputs(self._workers, self.messages, self._state, parts.min_duration_s)
         self._predecessors = Predecessors(parts.archive, self._outputs.submit)
 
     # --- called by the user's thread ------------------------------------------------------------
 
     def open(self) -> None:
-        """Start measuring; wait a moment for the first readings, but no longer."""
+        """Start measuring; wait a short time for the first readings."""
         occupy_standard_descriptors()
         if not self._parts.only_with_meters:
-            self._pricing.request_location()
+            self._emissions.request_location()
         if self._sampler.start():
             self._sampler.started.wait(self._parts.start_patience_s)
         else:
             self._sampler.begin()
 
     def mark(self, phase: str) -> None:
-        """Note that a phase begins now. Costs about a microsecond."""
+        """Begin a phase. Costs about a microsecond."""
         self._sampler.mark(Mark(self._parts.clock.monotonic_ns(), phase))
 
     def instant(self) -> Mark:
-        """Note this instant, to be resolved soon; wait on the mark for its totals."""
+        """Mark this instant; wait on the mark for its totals."""
         mark = Mark(self._parts.clock.monotonic_ns(), None, threading.Event())
         self._sampler.mark(mark)
         return mark
 
     def snapshot(self) -> Snapshot:
-        """Return the totals now, or the last known ones when no reading comes in time."""
+        """Return the totals now; extrapolated where no reading arrives in time."""
         mark = self.instant()
         mark.wait(PATIENCE_S)
         return self.at(mark)
 
     def recent(self, max_age_s: float) -> Snapshot:
-        """Return the totals as they were at most some seconds ago, or now."""
+        """Return totals that are at most `max_age_s` seconds old."""
         latest, now_ns = self._sampler.latest, self._parts.clock.monotonic_ns()
         fresh = max_age_s > 0 and now_ns - latest.t_ns <= units.nanoseconds(max_age_s)
         return latest if fresh and latest.devices else self.snapshot()
 
     def at(self, mark: Mark) -> Snapshot:
-        """Return the totals at an instant: read, or carried to it while its reading is on the way."""
+        """Return the totals at a mark, extrapolated until its reading arrives."""
         return mark.snapshot or self._sampler.carried_to(mark.t_ns)
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
-        """Note that a window closed, for whoever draws the run."""
+        """Add a closed window to the trace."""
         self._sampler.trace.note_window(name, begin.t_ns, end.t_ns)
 
     def continue_from(self, segments: Sequence[Segment]) -> None:
-        """Record the earlier segments that this run continues, as a checkpoint has them."""
+        """Set the segments of a checkpoint that this run continues."""
         self._predecessors.add(segments)
 
     def continue_last(self, trial: str | None) -> None:
-        """Record that this run continues the latest training in its directory, of a trial or of none."""
+        """Continue the latest training in the output directory, of a trial or of none."""
         self._predecessors.add_last(trial)
 
     def grams(self, window: Window) -> float:
-        """Return the grams of CO2e that a window's energy stands for, as priced so far."""
-        return self._pricing.grams(window)
+        """Return the grams of CO2e of a window's energy, with the grid intensity known so far."""
+        return self._emissions.grams(window)
 
     def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
         """Return the totals up to a snapshot (by default, the last known one)."""
         end = snapshot or self._sampler.latest
         gauge = self._detection.gauge
         return Report(
-            run=self._pricing.facts,
+            run=self._emissions.facts,
             status=status,
             ended_at=self._parts.clock.now().isoformat(timespec="milliseconds"),
             window=end - Snapshot(self._opened_ns),
-            prices=self._pricing.curve.shares(end.joules),
+            prices=self._emissions.curve.shares(end.joules),
             phases=tuple(
                 Phase(total.name, total.duration_s, total.joules, total.count)
                 for total in list(self._sampler.phases.values())
             ),
-            hours=self._pricing.hours.hours(end.joules, self._pricing.curve.grams),
+            hours=self._emissions.hours.hours(end.joules, self._emissions.curve.grams),
             others=self.others,
             earlier=self._predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
             tasks=tuple(self._tasks),
-            marginal=self._pricing.marginal,
+            marginal=self._emissions.marginal,
             host=self._detection.host,
             refusals=self._detection.refusals,
             utilization=gauge.means() if gauge else Utilization(),
@@ -161,20 +161,20 @@ class Run:
 
     @property
     def over_budget(self) -> bool:
-        """Whether the run has used up what it may use, as far as was looked."""
+        """Whether the budget was reached at the last check."""
         return self._parts.budget is not None and self._parts.budget.is_spent
 
-    def look_at_budget(self, report: Report) -> None:
-        """Compare totals with what the run may use."""
+    def check_budget(self, report: Report) -> None:
+        """Compare totals with the budget."""
         if self._parts.budget is not None:
-            self._parts.budget.look(report)
+            self._parts.budget.check(report)
 
     def part_report(self, window: Window) -> Report:
-        """Return a window's own totals in the shape of a whole run."""
+        """Return a window's own totals as a report."""
         return of_window(self.report(window.end), window, self.grams(window))
 
     def note_task(self, name: str, window: Window) -> Report:
-        """Keep what a task came to for the results, and return it."""
+        """Keep the results of a task, and return them."""
         report = self.part_report(window)
         if len(self._tasks) < _MOST_TASKS:
             self._tasks.append((name, report))
@@ -183,7 +183,7 @@ class Run:
         return report
 
     def flush(self) -> Report:
-        """Take a reading and have the results saved so far; does not wait for the files."""
+        """Save the results so far; does not wait for the files."""
         report = self.report(self.snapshot())
         if self._outputs.open(report, self._greet):
             self._outputs.flush(report)
@@ -214,32 +214,32 @@ class Run:
         files, deliveries = parts.make_outputs(), parts.make_deliveries()
         self._detection = parts.detect()
         if parts.only_with_meters and not self._detection.meters:
-            self._pricing.go_offline()
+            self._emissions.go_offline()
         else:
             self._outputs.use(files, deliveries)
         if parts.only_with_meters:
-            self._pricing.request_location()
+            self._emissions.request_location()
         self._outputs.open(self.report(), self._greet)
         # Opening has recovered the journals of killed runs.
         self._outputs.submit(self._predecessors.find_rest)
         return self._detection.meters
 
     def _greet(self) -> None:
-        text = f"{_measuring(self._detection)}; {described(self._pricing.assumed)}"
+        text = f"{_measuring(self._detection)}; {described(self._emissions.assumed)}"
         announce(self.messages, "greeting", text)
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
-        self._pricing.note_hour(snapshot.joules)
+        self._emissions.note_hour(snapshot.joules)
         if self._detection.gauge is not None:
             self._detection.gauge.sample()
         report = self.report(snapshot)
-        self.look_at_budget(report)
+        self.check_budget(report)
         opened = self._outputs.open(report, self._greet)
         if opened:
             self._outputs.update(self._with_trace(report))
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
-            self._pricing.request_intensity()
+            self._emissions.request_intensity()
         # Readings are counted from the start on, as CodeCarbon counts them for its handlers.
         if opened and self._beats and every and (self._beats + 1) % every == 0:
             self._outputs.deliver(report)
@@ -261,8 +261,8 @@ class Run:
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
         end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
-        self._pricing.note_hour(end.joules)
-        self._pricing.settle(end, deadline.step_s)
+        self._emissions.note_hour(end.joules)
+        self._emissions.settle(end, deadline.step_s)
         if self._predecessors.requested and not on_own_thread():
             files.settle(deadline.step_s)
         report = self.report(end, status)

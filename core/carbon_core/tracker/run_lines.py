@@ -22,12 +22,12 @@ from carbon_core.report import Report
 
 _SHORT_S = 10.0
 _EVERY_NS = units.nanoseconds(30.0)
-# A program may end its runs with statuses of its own.
+# A program may end its runs with custom statuses.
 _MOST_STATUSES = 8
 
 
 class RunLines:
-    """What a process has shown of its runs, and what it still has to show.
+    """The log lines of the runs of one process: those shown, and those folded so far.
 
     Attributes:
         pid: The process; a forked child shows nothing of its parent's.
@@ -92,7 +92,7 @@ class RunLines:
 
     def _add(self, report: Report, line: str) -> None:
         if not self._count:
-            # Anew each time: what is registered last runs first, before logging shuts down.
+            # Registered again each time: the last registration runs first, before logging shuts down.
             atexit.unregister(_show_rest)
             atexit.register(_show_rest)
         self._line = line
@@ -119,7 +119,7 @@ _lines: RunLines | None = None
 
 
 def of_process() -> RunLines:
-    """Return what this process has shown; a forked child begins with nothing, and a lock of its own."""
+    """Return the lines of this process; a forked child has none, and its own lock."""
     global _lines  # noqa: PLW0603 - one for each process, as its standard error is
     lines = _lines
     if lines is None or lines.pid != os.getpid():
@@ -128,7 +128,7 @@ def of_process() -> RunLines:
 
 
 def forget() -> None:
-    """Begin anew, as another process would: for tests."""
+    """Begin again, as another process would: for tests."""
     global _lines  # noqa: PLW0603 - as above
     _lines = None
 

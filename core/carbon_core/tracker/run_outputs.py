@@ -20,7 +20,7 @@ class RunOutputs:
 
     Args:
         workers: Run the writing and the sending.
-        messages: Gets what goes wrong.
+        messages: Receives warnings.
         state: Stage of the run.
         min_duration_s: A shorter run never opens its outputs, so nothing has to be removed again: no
             directory, no lock.
@@ -94,7 +94,7 @@ class RunOutputs:
             delivery.give_up()
         if self._deliveries and self._opened:
             names = ", ".join(delivery.name for delivery in self._deliveries)
-            self._messages.warn(f"no answer in time: {names} may not have been told the whole run")
+            self._messages.warn(f"no response in time: {names} may not have received the whole run")
 
     def submit(self, *writes: Callable[[], None]) -> None:
         """Run jobs on the files' worker, one after the other."""

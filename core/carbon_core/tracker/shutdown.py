@@ -38,7 +38,7 @@ class Deadline:
 
 
 def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Messages) -> Snapshot:
-    """Take the last reading of a run; extrapolate where no meter answers in time.
+    """Take the last reading of a run; extrapolate where a meter does not respond in time.
 
     Args:
         sampler: The run's sampler.
@@ -50,7 +50,7 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
     sampler.mark(mark)
     wait_s = timeout_s * _STEP_FRACTION
     if on_own_thread() or not sampler.alive:
-        # The collector may close a forgotten run on any thread, even the one that would answer.
+        # The garbage collector may close a forgotten run on any thread, even on the sampler's.
         sampler.stop(0.0)
         wait_s = 0.0
     snapshot = mark.wait(wait_s)
@@ -58,7 +58,7 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
         sampler.rescue(wait_s * _STEP_FRACTION)
         snapshot = mark.wait(wait_s * _STEP_FRACTION)
     if snapshot is None and sampler.alive:
-        messages.warn("a meter did not answer in time: the last known power is carried on")
+        messages.warn("a meter did not respond in time: its last power is extrapolated")
     return snapshot or sampler.carried_to(mark.t_ns)
 
 

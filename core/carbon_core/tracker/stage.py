@@ -11,13 +11,13 @@ class Stage(enum.IntEnum):
     Attributes:
         RUNNING: Energy is measured.
         CLOSING: The last reading is taken; outputs wait for the final totals.
-        PRICED: Emissions are final; an intensity that arrives later is discarded.
+        FINAL: Emissions are fixed; an intensity that arrives later is discarded.
         CLOSED: The final report exists.
     """
 
     RUNNING = 0
     CLOSING = 1
-    PRICED = 2
+    FINAL = 2
     CLOSED = 3
 
 
@@ -39,6 +39,6 @@ class RunState:
         return self.stage >= Stage.CLOSING
 
     @property
-    def priced(self) -> bool:
-        """Whether emissions are final."""
-        return self.stage >= Stage.PRICED
+    def final(self) -> bool:
+        """Whether emissions are fixed."""
+        return self.stage >= Stage.FINAL

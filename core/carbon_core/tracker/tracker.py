@@ -1,4 +1,4 @@
-"""The object that users hold: starts and stops runs, and can never harm the program around it."""
+"""The tracker: starts and stops runs, and never raises into the user's program."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _Tracker = TypeVar("_Tracker", bound="Tracker")
 def harmless(
     method: Callable[Concatenate[_Tracker, _P], _R],
 ) -> Callable[Concatenate[_Tracker, _P], _R | None]:
-    """Keep a fault of ours out of the user's program: say it once, and return None."""
+    """Wrap a method so that its exceptions become one warning, and it returns None."""
 
     def guarded(self: _Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
         try:
             return method(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - the guard of the user's thread: promise number one
-            self.complain(f"{method.__name__}() failed: {error!r}")
+        except Exception as error:  # noqa: BLE001 - no exception may reach the training
+            self.warn(f"{method.__name__}() failed: {error!r}")
             return None
 
     functools.update_wrapper(guarded, method)
@@ -46,9 +46,10 @@ def harmless(
 class Tracker:
     """Measures from `start()` to `stop()`; may be started again.
 
-    Subclasses say what a run is made of. Nothing here raises into the program, blocks it for longer
-    than 50 ms (`stop()`: the setting ``shutdown_timeout_s``), or outlives `stop()`. A tracker that is
-    forgotten, or still running when the interpreter ends, closes its run as ``interrupted``.
+    Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
+    50 ms (`stop()`: the setting ``shutdown_timeout_s``), or leaves anything running after `stop()`. A
+    tracker that is garbage-collected, or still running when the interpreter exits, closes its run as
+    ``interrupted``.
     """
 
     def __init__(self) -> None:
@@ -60,22 +61,22 @@ class Tracker:
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def make_parts(self, run_id: str) -> Parts:
-        """Return what the next run is made of."""
+        """Return the parts of the next run."""
         raise NotImplementedError
 
-    def complain(self, text: str) -> None:
-        """Tell the user about a fault of ours, once."""
+    def warn(self, text: str) -> None:
+        """Log a warning, once."""
         self.messages.warn(text)
         self.messages.deliver()
 
     @property
     def running(self) -> bool:
-        """Whether a run goes on in this process (a forked child's copy is inert)."""
+        """Whether a run is active in this process (a forked child's copy is inert)."""
         return self._run is not None and self._run.pid == os.getpid()
 
     @harmless
     def start(self) -> None:
-        """Begin a run. Does nothing while one goes on."""
+        """Begin a run. Does nothing while one is active."""
         if self._run is not None:
             return
         if self._last is not None:
@@ -97,7 +98,7 @@ class Tracker:
             status: How the work ended: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
-            Emissions in kg CO2e; those of the last run when none goes on, None when there was none.
+            Emissions in kg CO2e; those of the last run when none is active, None when there was none.
         """
         run = self._run
         if run is not None and self.running:
@@ -112,7 +113,7 @@ class Tracker:
 
     @harmless
     def flush(self) -> float | None:
-        """Save the totals so far and return the emissions in kg CO2e; the run goes on."""
+        """Save the totals so far and return the emissions in kg CO2e; the run continues."""
         if self._run is None or not self.running:
             return None
         report = self._run.flush()
@@ -120,10 +121,10 @@ class Tracker:
         return report.emissions_kg.value
 
     def mark(self, phase: str) -> None:
-        """Note that a phase begins now: the run is cut into phases by its marks.
+        """Begin a phase: marks cut the run into phases.
 
         Args:
-            phase: Its name; the spans of equal names are added up.
+            phase: Its name; spans of equal names are summed.
         """
         if self._run is not None and self._run.pid == os.getpid():
             self._run.mark(phase)
@@ -148,7 +149,7 @@ class Tracker:
 
     @harmless
     def stop_task(self, task_name: str | None = None) -> EmissionsData | None:
-        """Close a task's window and return what it came to.
+        """Close a task's window and return its results.
 
         Args:
             task_name: By default, the task that was started last.
@@ -161,25 +162,25 @@ class Tracker:
 
     @harmless
     def report(self, at: Snapshot | None = None, *, max_age_s: float = 0.0) -> Report | None:
-        """Return the totals so far while a run is going on, else those of the last run.
+        """Return the totals so far while a run is active, else those of the last run.
 
         Args:
             at: An instant of the run; by default, now.
-            max_age_s: Now may be so many seconds ago, if the meters were read then.
+            max_age_s: Accept readings that are up to so many seconds old.
         """
         if self._run is None or not self.running:
             return self._last
         report = self._run.report(at or self._run.recent(max_age_s))
-        self._run.look_at_budget(report)
+        self._run.check_budget(report)
         self._run.messages.deliver()
         return report
 
     @harmless
     def continue_from(self, segments: Sequence[Segment]) -> None:
-        """Note which segments of a training the present run continues; does nothing without a run.
+        """Set the segments of a training that the current run continues; does nothing without a run.
 
-        Each counts once, by its id, however often it is told; what was measured of it after it was
-        noted is found in the files of the output directory.
+        Each counts once, by its id, however often it is given; what a segment measured after its
+        checkpoint is read from the files of the output directory.
 
         Args:
             segments: As `segments` gave them in an earlier process.
@@ -189,7 +190,7 @@ class Tracker:
 
     @harmless
     def continue_last(self, trial: str | None = None) -> None:
-        """Note that the present run continues the latest training of its project in its directory.
+        """Make the current run continue the latest training of its project in its directory.
 
         Args:
             trial: Only one of this trial of a search; without it, one that belongs to none and did not
@@ -199,21 +200,21 @@ class Tracker:
             self._run.continue_last(trial)
 
     def note_others(self, segments: Sequence[Segment]) -> None:
-        """Note what other ranks of the same training have measured: for the budget and the receipt."""
+        """Set the segments of the other ranks of the training, for the budget and the receipt."""
         if self._run is not None and self.running:
             self._run.others = tuple(segments)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The training so far, to be kept with a checkpoint: all its parts."""
+        """All segments of the training so far, to be stored in a checkpoint."""
         report = self.report()
         return report.segments if report is not None else ()
 
     @property
     def over_budget(self) -> bool:
-        """Whether the run has used up ``budget_kwh`` or ``budget_kg_co2e``; cheap at every step.
+        """Whether ``budget_kwh`` or ``budget_kg_co2e`` is reached; cheap enough for every step.
 
-        Looked at with every reading (``measure_power_secs``), and by `report`.
+        Checked at every heartbeat (``measure_power_secs``), and by `report`.
         """
         return self._run is not None and self._run.over_budget
 
@@ -259,7 +260,7 @@ class OpenWindow:
     """A window that was opened by `Tracker.window`.
 
     Attributes:
-        name: As given; one with a name is drawn in the report of the run.
+        name: As given; a window with a name appears in the HTML report.
     """
 
     def __init__(self, name: str, run: Run | None) -> None:
@@ -280,7 +281,7 @@ class OpenWindow:
 
     @property
     def result(self) -> Window:
-        """What the window holds: up to its end, that of its run, or now."""
+        """The window up to its end, the end of its run, or now."""
         if self._run is None or self._start is None:
             return self._kept or Snapshot(0) - Snapshot(0)
         if self._end is not None:
@@ -291,10 +292,10 @@ class OpenWindow:
         return end - self._run.at(self._start)
 
     def report(self, until: Snapshot | None = None) -> Report | None:
-        """Return the window's totals in the shape of a whole run; None if nothing was measured.
+        """Return the window's totals as a report; None if nothing was measured.
 
         Args:
-            until: Where an open window is cut off; by default, now.
+            until: End of a window that is still open; by default, now.
         """
         if self._run is None:
             return None
@@ -314,7 +315,7 @@ class OpenWindow:
 
     @property
     def emissions_kg(self) -> float:
-        """Emissions in kg CO2e, as priced so far."""
+        """Emissions in kg CO2e, with the grid intensity known so far."""
         return self._run.grams(self.result) / units.GRAMS_PER_KG if self._run else 0.0
 
     def component_kwh(self, component: Component) -> float:
@@ -336,8 +337,8 @@ class OpenWindow:
 def status_of(error: BaseException | None) -> str:
     """Return the status of a run that ended with an exception, or without one.
 
-    A trial that Optuna has pruned raises `optuna.TrialPruned`: this is how a search saves time, no
-    failure. The class is recognised by its name, so that Optuna need not be installed.
+    A trial that Optuna has pruned raises `optuna.TrialPruned`, which is not a failure. The class
+    is recognised by its name, so that Optuna need not be installed.
     """
     if error is None:
         return "completed"

@@ -1,15 +1,15 @@
-"""Emissions of a run: its location, the grid intensity there, and the price of each joule.
+"""Emissions of a run: its location, and the grid intensity of each joule.
 
-All requests are made by the network worker. Prices may arrive late: they apply to the joules since the
-previous one, and from `settle` on they are discarded.
+All requests are made by the network worker. An intensity may arrive late: it applies to the joules since
+the previous one. After `settle`, it is discarded.
 """
 
 from __future__ import annotations
 
+from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
-from carbon_core.price_curve import PriceCurve
 from carbon_core.records import Intensity, Marginal, Snapshot, Window
 from carbon_core.report import RunFacts
 from carbon_core.sampler import Sampler
@@ -19,8 +19,8 @@ from carbon_core.tracker.stage import RunState, Stage
 from carbon_core.workers import Worker
 
 
-class Pricing:
-    """The price curve of a run, and the requests that feed it.
+class RunEmissions:
+    """The emissions curve of a run, and the requests that feed it.
 
     Attributes:
         curve: Grams by cumulative joules.
@@ -44,7 +44,7 @@ class Pricing:
         # With the location that was learned; assigned by the network worker only.
         self._located = parts
         self._offline = False
-        self.curve = PriceCurve(parts.assumed, pue=parts.facts.pue)
+        self.curve = EmissionsCurve(parts.assumed, pue=parts.facts.pue)
         self.hours = HourlyJoules(self._opened_at)
         self.marginal: Marginal | None = None
 
@@ -59,7 +59,7 @@ class Pricing:
         return self._located.assumed
 
     def grams(self, window: Window) -> float:
-        """Return the grams of CO2e of a window's energy, as priced so far."""
+        """Return the grams of CO2e of a window's energy, with the intensities known so far."""
         return self.curve.grams(window.end.joules) - self.curve.grams(window.start.joules)
 
     def note_hour(self, joules: float) -> None:
@@ -71,31 +71,31 @@ class Pricing:
         self._offline = True
 
     def request_location(self) -> None:
-        """Have the location looked up before the first price, which depends on it."""
+        """Request the location, on which all other requests depend."""
         if self._located.learn_place is not None and not self._offline:
             self._network.submit(self._locate)
 
     def request_intensity(self) -> None:
-        """Have the energy since the last price priced with the current intensity."""
-        self._network.submit(self._price)
+        """Request the current intensity, for the energy since the last one."""
+        self._network.submit(self._update)
 
     def settle(self, end: Snapshot, timeout_s: float) -> None:
         """Make the last requests and fix the emissions of the run.
 
         Args:
             end: The last snapshot.
-            timeout_s: Longest time to wait for answers; what they do not price, the last intensity does.
+            timeout_s: Longest time to wait for responses; without one, the last intensity applies.
         """
         live, learn = self._located.live, self._located.learn_place
         if self._offline or not any((live, learn, self._located.marginal)):
             return
-        self._network.submit(lambda: self._price_end(end))
+        self._network.submit(lambda: self._update_end(end))
         self._network.submit(self._request_marginal)
         if not self._network.settle(timeout_s):
             what = "live grid intensity" if live else "place or marginal intensity"
-            self._warn(f"no {what}: no answer in time", self.curve.assumed)
-        self._state.stage = Stage.PRICED
-        self.curve.price(end.joules, self.curve.assumed)
+            self._warn(f"no {what}: no response in time", self.curve.assumed)
+        self._state.stage = Stage.FINAL
+        self.curve.apply(end.joules, self.curve.assumed)
 
     # --- called by the network worker ------------------------------------------------------------
 
@@ -104,50 +104,50 @@ class Pricing:
         if before.learn_place is None:
             return
         located = before.learn_place(before)
-        if located is before or self._state.priced:
+        if located is before or self._state.final:
             return
         self._located = located
-        self.curve = PriceCurve(located.assumed, pue=located.facts.pue)
+        self.curve = EmissionsCurve(located.assumed, pue=located.facts.pue)
         announce(self._messages, "place", f"{described(located.assumed)}; {located.assumed.note}")
 
-    def _price(self, *, insist: bool = False) -> bool:
-        """Price the energy since the last price; return whether the source answered.
+    def _update(self, *, insist: bool = False) -> bool:
+        """Apply the current intensity; return whether the source responded.
 
         Args:
             insist: Request even soon after a failure.
         """
         live = self._located.live
-        if live is None or self._offline or self._state.priced:
+        if live is None or self._offline or self._state.final:
             return False
         up_to_j = self._sampler.latest.joules
-        answered = False
+        responded = False
         try:
             intensity = live.latest(insist=insist)
-            answered = True
+            responded = True
         except IntensityError as error:
             intensity = live.held or self.assumed
             self._warn(f"no live grid intensity: {error}", intensity)
-        if not self._state.priced:
-            self.curve.price(up_to_j, intensity)
-        return answered
+        if not self._state.final:
+            self.curve.apply(up_to_j, intensity)
+        return responded
 
-    def _price_end(self, end: Snapshot) -> None:
-        """Price the rest of the run, and past hours with their own intensity where it is known."""
+    def _update_end(self, end: Snapshot) -> None:
+        """Apply the last intensity, and to past hours their own where it is known."""
         live, spans = self._located.live, self.hours.spans(end.joules)
-        if live is None or not self._price(insist=True) or len(spans) == 1:
+        if live is None or not self._update(insist=True) or len(spans) == 1:
             return
         try:
             values = by_hour(live.between(spans[0].start, self._clock.now()))
         except IntensityError:
             return  # these hours keep the value that was current at the time
         known = [(span, values.get(iso_hour(span.start))) for span in spans]
-        if not self._state.priced:
-            self.curve.price(end.joules, self.curve.assumed)
+        if not self._state.final:
+            self.curve.apply(end.joules, self.curve.assumed)
             self.curve.revise([(span.begin_j, span.end_j, one) for span, one in known if one])
 
     def _request_marginal(self) -> None:
         source = self._located.marginal
-        if source is None or self._state.priced:
+        if source is None or self._state.final:
             return
         try:
             self.marginal = source.marginal(self._opened_at, self._clock.now())
