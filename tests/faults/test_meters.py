@@ -99,7 +99,7 @@ def test_what_hangs_is_carried_on_and_graded_so(stuck: threading.Event) -> None:
     assert report is not None
     assert report.window.joules == pytest.approx(100 * report.duration_s, rel=0.05)
     assert report.shares_by_grade["E"] > 0.3
-    assert any("not answer" in line for line in said(tracker))
+    assert any("not respond" in line for line in said(tracker))
 
 
 def test_a_meter_that_hangs_loses_nothing_of_the_others(stuck: threading.Event) -> None:
@@ -206,7 +206,7 @@ def test_a_search_that_fails_is_said_once_and_nothing_is_made_up() -> None:
     report = tracker.final_report
     assert report is not None
     assert sum("no meter on this machine" in line for line in said(tracker)) == 1
-    assert not any("a meter did not answer in time" in line for line in said(tracker))
+    assert not any("a meter did not respond in time" in line for line in said(tracker))
 
 
 def test_a_meter_that_raises_leaves_the_others_alone() -> None:

@@ -203,7 +203,7 @@ def test_an_answer_that_comes_after_the_end_changes_nothing() -> None:
     assert asked.wait(5)
     clock.advance(3600)
     assert tracker.stop() == pytest.approx(1.0)
-    assert any("no place or marginal intensity: no answer" in line for line in said(tracker))
+    assert any("no place or marginal intensity: no response" in line for line in said(tracker))
     may_answer.set()
     report = tracker.final_report
     assert report is not None
