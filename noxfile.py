@@ -26,6 +26,8 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "torch", "TOKENIZERS_PARALLEL
 # What was run again is listed at the end (-rR): a test that needs it often has found something.
 PYTEST = ["pytest", "--reruns=1", "-rR"]
 CORE_TESTS = ["tests/core", "tests/properties", "tests/faults"]
+# The same as in .pre-commit-config.yaml.
+LINT = ["ruff check .", "ruff format --check ."]
 
 
 def offer_pyenv() -> None:
@@ -161,12 +163,26 @@ def core(session: nox.Session) -> None:
     session.run(*PYTEST, *(session.posargs or CORE_TESTS))
 
 
+def run_lint(session: nox.Session) -> None:
+    """Run ruff."""
+    for command in LINT:
+        session.run(*command.split())
+
+
+@nox.session
+def fast(session: nox.Session) -> None:
+    """Check style and run the quick tests of the core: what to run before each commit."""
+    session.install(*GROUPS["lint"], *GROUPS["test"], *GROUPS["fast"], "-e", ".")
+    run_lint(session)
+    tests = session.posargs or ["tests/core", "tests/properties", "tests/packaging"]
+    session.run("pytest", "-q", "-n", "2", "-m", "not slow", *tests)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install(*GROUPS["lint"])
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    run_lint(session)
 
 
 @nox.session
