@@ -118,7 +118,13 @@ def test_a_meter_that_hangs_loses_nothing_of_the_others(stuck: threading.Event) 
 def test_the_others_are_read_while_a_meter_hangs(stuck: threading.Event) -> None:
     healthy = FakeMeter(CLOCK, lambda t_s: 50.0 * t_s, fake_device("gpu"), period_s=0.05)
     bad = hanging_after(1, stuck)
-    tracker = LabTracker(CLOCK, lambda: [bad, healthy], shutdown_timeout_s=0.5, heartbeat_s=0.1)
+    tracker = LabTracker(
+        CLOCK,
+        lambda: [bad, healthy],
+        shutdown_timeout_s=0.5,
+        heartbeat_s=0.1,
+        meter_patience_s=0.2,
+    )
     tracker.start()
     assert eventually(lambda: any("the other meters continue" in line for line in said(tracker)), 10)
     before = healthy.reads

@@ -59,9 +59,9 @@ def emissions(server: Server) -> list[dict[str, Any]]:
     return [json.loads(body) for _, path, _, body in server.sent if path == "/emissions"]
 
 
-def measured(url: str, seconds: float = 0.3) -> EmissionsTracker:
+def measured(url: str, seconds: float = 0.3, **more: Any) -> EmissionsTracker:
     """Run a tracker that delivers to an address; return it, stopped in bounded time."""
-    tracker = EmissionsTracker(**settings(url), force_ram_power=5000, log_level="error")
+    tracker = EmissionsTracker(**settings(url), **more, force_ram_power=5000, log_level="error")
     tracker.start()
     time.sleep(seconds)
     began = time.monotonic()
@@ -114,7 +114,8 @@ def test_a_service_that_cannot_be_reached_is_told_later(server: Server, place: P
 
 def test_a_service_that_never_answers_holds_up_no_stop(server: Server, place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        tracker = measured(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        tracker = measured(address, shutdown_timeout_s=0.5)
     done = resend(place, server.url)
     assert json.loads(done.stdout)[0]["run_id"] == tracker.run_id
     assert len(emissions(server)) == 1

@@ -35,17 +35,20 @@ class Claims:
         directory: Where the locks lie; made when absent, for this user alone.
         job: What tells the job from others on this machine.
         first: As above; None where the launcher does not tell: then, the one that comes first.
+        patience_s: How long to wait for the first rank, in seconds.
 
     Raises:
         OSError: The directory cannot be used.
     """
 
-    def __init__(self, directory: Path, job: str, *, first: bool | None) -> None:
+    def __init__(
+        self, directory: Path, job: str, *, first: bool | None, patience_s: float = _PATIENCE_S
+    ) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(f"{directory} is not a directory of this user")
-        self._directory, self._job = directory, job
+        self._directory, self._job, self._patience_s = directory, job, patience_s
         self._locks: dict[str, FileLock] = {}
         self.first = self._lock(_FIRST, 0.0) if first is None else first
 
@@ -71,7 +74,7 @@ class Claims:
             self._locks.popitem()[1].release()
 
     def _await_first(self) -> None:
-        for _ in range(round(_PATIENCE_S / _STEP_S)):
+        for _ in range(round(self._patience_s / _STEP_S)):
             if not self._lock(_FIRST, 0.0):
                 return  # another process holds it: the first rank has taken what it sees
             self._locks.pop(_FIRST).release()

@@ -31,11 +31,14 @@ class CsvFile:
     Args:
         path: The CSV file.
         lock_path: File whose lock serialises the writers.
+        lock_timeout_s: How long to wait for the lock, in seconds.
     """
 
-    def __init__(self, path: Path, lock_path: Path) -> None:
+    def __init__(
+        self, path: Path, lock_path: Path, lock_timeout_s: float = _LOCK_TIMEOUT_S
+    ) -> None:
         self._path = path
-        self._lock = FileLock(lock_path, timeout=_LOCK_TIMEOUT_S, thread_local=False)
+        self._lock = FileLock(lock_path, timeout=lock_timeout_s, thread_local=False)
 
     def append(self, data: EmissionsData) -> None:
         """Add a row.

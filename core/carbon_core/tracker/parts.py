@@ -65,6 +65,8 @@ class Parts:
             the end.
         shutdown_timeout_s: Longest time that closing may take.
         start_patience_s: Longest time that starting waits for the first readings.
+        meter_patience_s: Longest time that a read of a meter may take; one that takes longer is
+            abandoned, and the other meters are still read.
         min_duration_s: A shorter run is sent to no output and logs warnings only.
         messages: Log messages.
         first_phase: The phase that the run begins with.
@@ -88,6 +90,7 @@ class Parts:
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
     start_patience_s: float = 0.01
+    meter_patience_s: float = 2.0
     min_duration_s: float = 0.0
     messages: Messages = field(default_factory=Messages)
     first_phase: str = "run"

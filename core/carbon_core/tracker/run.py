@@ -32,8 +32,6 @@ from carbon_core.workers import Workers
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
 _LEAST_FILE_S = 0.25
-# A meter that takes longer is abandoned with its thread, and the others continue.
-_METER_PATIENCE_S = 2.0
 # Each task is kept until the end.
 _MOST_TASKS = 10_000
 
@@ -64,7 +62,7 @@ class Run:
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
         self._workers = Workers(
-            self.messages.warn, self._rescue, parts.heartbeat_s + _METER_PATIENCE_S
+            self.messages.warn, self._rescue, parts.heartbeat_s + parts.meter_patience_s
         )
         self._sampler = Sampler(
             clock=parts.clock,
@@ -252,7 +250,7 @@ class Run:
     # --- called by the files' worker -------------------------------------------------------------
 
     def _rescue(self) -> None:
-        self._sampler.rescue(_METER_PATIENCE_S)
+        self._sampler.rescue(self._parts.meter_patience_s)
 
     # --- the end ---------------------------------------------------------------------------------
 

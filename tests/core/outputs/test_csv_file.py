@@ -378,7 +378,7 @@ def test_a_full_disk_at_the_first_row_leaves_an_empty_file_that_the_next_run_fil
 def test_a_file_that_stays_locked_is_an_output_error(path: Path, data) -> None:
     lock = path.with_name("lock")
     with FileLock(lock), pytest.raises(OutputError, match="is locked by another process"):
-        CsvFile(path, lock).append(data())
+        CsvFile(path, lock, lock_timeout_s=0.1).append(data())
     assert not path.exists()
 
 
