@@ -171,6 +171,7 @@ HEADERS = pytest.param(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [pytest.param(False, id="body"), HEADERS])
 def test_a_slow_drip_does_not_outlast_the_total_time(server: Server, headers: bool) -> None:
     server.answer = dripping(headers=headers)

@@ -228,6 +228,7 @@ def test_an_empty_window_has_no_power() -> None:
     assert ((snapshot - snapshot).power_w, (snapshot - snapshot).joules) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_a_million_updates_keep_to_constant_memory() -> None:
     ledger = Ledger(OPENED)
     device = fake_device("gpu")

@@ -24,6 +24,7 @@ def logged_to(target: Any) -> list[dict[str, float]]:
         return [log_metrics(target, tracker, step) for step in (1, 2)]
 
 
+@pytest.mark.slow
 def test_tensorboard_s_reader_finds_each_step(place: Path) -> None:
     tensorboard = pytest.importorskip("torch.utils.tensorboard")
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -36,6 +37,7 @@ def test_tensorboard_s_reader_finds_each_step(place: Path) -> None:
     assert energies[1] > energies[0]
 
 
+@pytest.mark.slow
 def test_mlflow_s_local_store_has_each_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -396,6 +396,7 @@ def test_stopping_twice_is_stopping_once() -> None:
     assert not threaded.sampler.alive
 
 
+@pytest.mark.slow
 def test_no_mark_is_kept_after_it_is_resolved(clock: FakeClock) -> None:
     bench = Bench(clock, FakeMeter(clock, constant(100.0)))
     bench.sampler.begin()

@@ -20,6 +20,8 @@ from carbon_core.clock import SystemClock
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.testing import FakeClock
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Job]
 Run = Callable[..., Ended]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from faults.children import Ended, Job, receipts, rows
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Ended]
 
 # Everything of a process that a library might change and a job might depend on.

@@ -13,6 +13,8 @@ from carbon_core.clock import SystemClock
 from carbon_core.errors import MeterError
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 
+pytestmark = pytest.mark.slow
+
 CLOCK = SystemClock()
 
 

@@ -22,6 +22,8 @@ from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Intensity
 from carbon_core.testing import FakeClock
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Ended]
 
 

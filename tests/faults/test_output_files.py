@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from faults.children import KWH_PER_S, SLACK_S, Ended, Job, receipts, rows, total_kwh
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Job]
 Run = Callable[..., Ended]
 

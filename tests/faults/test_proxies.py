@@ -16,6 +16,8 @@ import pytest
 from faults.children import Ended, receipts, rows
 from faults.server import FRANCE_G, Server
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Ended]
 PASSWORD = "open-says-me"
 TINYPROXY = """

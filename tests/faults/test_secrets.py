@@ -9,6 +9,8 @@ import pytest
 from faults.children import Ended
 from faults.server import Server
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Ended]
 
 FILE = """\

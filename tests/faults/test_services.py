@@ -16,6 +16,8 @@ from faults.server import Server
 
 from carbon_core import EmissionsTracker
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = "235b1da5-aaaa-aaaa-aaaa-893681599d2c"
 CREATED = (201, {}, b'{"id": "their-id"}')
 # shutdown_timeout_s (2 s), the files' least time and what a busy machine adds.

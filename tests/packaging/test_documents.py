@@ -49,6 +49,7 @@ def test_code_without_a_framework_runs_as_shown(block, tmp_path):
     assert (tmp_path / "emissions.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", TEST_SUITES)
 def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, tmp_path):
     (tmp_path / "test_shown.py").write_text(block, encoding="utf-8")

@@ -63,6 +63,7 @@ def test_without_the_extra_one_line_says_what_to_install(command):
 # --- reading and writing single settings ---------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_config_get_prints_a_value_as_a_file_would_hold_it(command):
     assert command("config", "get", "gpu_ids", CODECARBON_GPU_IDS="[0, 1]").stdout == "0, 1\n"
     assert command("config", "get", "save_to_file").stdout == "true\n"
@@ -211,6 +212,7 @@ def test_config_show_shows_secrets_only_when_asked(command):
     assert "planted-secret" in command("config", "show", "--show-secrets", **variables).stdout
 
 
+@pytest.mark.slow
 def test_baseline_measures_and_the_next_run_shows_net(command, tmp_path):
     done = command("baseline", "--seconds", "1.5", LD_LIBRARY_PATH="")
     assert done.returncode == 0, done.stderr
@@ -241,6 +243,7 @@ tracker.start(); time.sleep(0.3); tracker.stop()
 """
 
 
+@pytest.mark.slow
 def test_reprice_shows_a_run_at_another_price(command, tmp_path):
     assert command(code=RECEIPT).returncode == 0
     (receipt,) = tmp_path.rglob("*.json")
@@ -263,6 +266,7 @@ def test_reprice_takes_a_zone(command, tmp_path):
     assert [one["place"] for one in told["intensities"]] == ["France (FR)"]
 
 
+@pytest.mark.slow
 def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
     assert command(code=RECEIPT).returncode == 0
     (receipt,) = tmp_path.rglob("*.json")
@@ -289,6 +293,7 @@ def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
     assert f"Electricity Maps has no value for the hour {hour['start']}" in nothing.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

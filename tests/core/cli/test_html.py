@@ -142,6 +142,7 @@ def test_phases_are_shaded_and_epochs_numbered(command: Command, tmp_path: Path)
     assert numbers == {"1": 30, "2": 60, "3": 90, "4": 120}
 
 
+@pytest.mark.slow
 def test_time_that_was_not_metered_is_marked_at_the_foot(command: Command, tmp_path: Path) -> None:
     reports = two_hours()
     for i, report in enumerate(reports):
@@ -233,6 +234,7 @@ def test_a_receipt_that_cannot_be_priced_is_listed_and_another_run_is_drawn(
     assert "run digits-0" in said
 
 
+@pytest.mark.slow
 def test_a_receipt_alone_is_the_run_that_is_drawn(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)
     journalled(tmp_path, *two_hours(heartbeat_s=1800))
@@ -269,6 +271,7 @@ def plotly_js() -> str:
     return str(get_plotlyjs())
 
 
+@pytest.mark.slow
 def test_a_week_of_readings_is_drawn_in_a_few_hundred_steps(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +325,7 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_browser_shows_it_without_a_request_and_everybody_can_read_it(
@@ -355,6 +359,7 @@ def test_a_browser_shows_it_without_a_request_and_everybody_can_read_it(
     assert overflow <= 0
 
 
+@pytest.mark.slow
 def test_the_charts_follow_the_theme_when_it_changes(
     browser: Any, command: Command, tmp_path: Path
 ) -> None:
@@ -374,6 +379,7 @@ def test_the_charts_follow_the_theme_when_it_changes(
     page.close()
 
 
+@pytest.mark.slow
 def test_a_browser_shows_names_letter_by_letter(
     browser: Any, command: Command, tmp_path: Path
 ) -> None:
@@ -391,6 +397,7 @@ def test_a_browser_shows_names_letter_by_letter(
     assert name in legends
 
 
+@pytest.mark.slow
 def test_the_page_itself_forbids_what_would_leave_it(
     browser: Any, command: Command, tmp_path: Path
 ) -> None:

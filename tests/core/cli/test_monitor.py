@@ -19,6 +19,8 @@ pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
 pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 60.0
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from faults.lab import eventually
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 60.0
 Start = Callable[..., "subprocess.Popen[str]"]
 

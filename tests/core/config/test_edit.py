@@ -151,6 +151,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(LINES, st.lists(st.tuples(KEYS, VALUES), max_size=6))
 def test_whatever_the_file_holds_the_last_value_set_is_read_back(

@@ -12,7 +12,7 @@ from nvml_standin import standin
 
 pytest.importorskip("pynvml", reason="the NVML stand-in is read by pynvml (nvidia-ml-py)")
 _REASON = standin.why_not()
-pytestmark = pytest.mark.skipif(_REASON is not None, reason=str(_REASON))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))]
 
 JOB = """
 import os, time

@@ -11,7 +11,7 @@ from nvml_standin.standin import PowerCurve, build, environment, why_not
 
 from carbon_core.hardware.host import Host
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason=why_not() or "")]
 
 UUID = "GPU-00000000-0000-0000-0000-00000000000"
 WAVE = PowerCurve(100.0, 400.0, period_s=0.5)
@@ -319,7 +319,9 @@ def test_a_driver_that_hangs_delays_neither_training_nor_the_end(library, tmp_pa
     code = """
 import time
 from carbon_callbacks import EmissionsTracker
-tracker = EmissionsTracker(save_to_file=False, log_level="error", measure_power_secs=0.1)
+tracker = EmissionsTracker(
+    save_to_file=False, log_level="error", measure_power_secs=0.1, shutdown_timeout_s=0.5
+)
 tracker.start()
 time.sleep(2.5)
 t0 = time.monotonic(); tracker.mark("phase"); t1 = time.monotonic()
@@ -336,5 +338,5 @@ print(t1 - t0, t2 - t1, t3 - t2, kg > 0, tracker.final_report.missing_s > 0)
     mark_s, window_s, stop_s, *facts = done.stdout.split()
     assert float(mark_s) < 0.05
     assert float(window_s) < 0.5
-    assert float(stop_s) < 2.5
+    assert float(stop_s) < 1.0
     assert facts == ["True", "True"]

@@ -265,6 +265,7 @@ def test_what_is_no_cloud_changes_nothing(
     assert receipt["run"]["country_iso_code"] == ""
 
 
+@pytest.mark.slow
 def test_a_metadata_service_that_never_answers_costs_start_nothing_and_stop_little(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_the_api_never_gets_a_negative_figure(server: Server, make_report: MakeR
     assert accepted.emissions_kg == 0.0
 
 
+@pytest.mark.slow
 def test_deltas_at_the_api_add_up_to_the_run(server: Server, place: Path) -> None:
     server.answer = (201, {}, b'{"id": "their-id"}')
     refused = iter([True, False, True, True, False, False, True] * 50)
