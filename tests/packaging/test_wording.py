@@ -92,6 +92,7 @@ def test_a_phrase_is_found_across_lines_and_literals_with_the_line_where_it_begi
     assert found == [(5, "go on"), (8, "carry over"), (13, "tell")]
 
 
+@pytest.mark.slow
 def test_a_count_above_the_budget_is_an_error(monkeypatch, capsys):
     budgets = {
         area: len(list(check_wording.occurrences_in(area))) for area in check_wording.BUDGETS
