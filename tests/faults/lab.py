@@ -57,9 +57,13 @@ def steady(clock: Any, power_w: float = 100.0, component: Any = "cpu", **more: A
 
 
 def lab(power_w: float = 100.0, **parts: Any) -> tuple[LabTracker, FakeClock]:
-    """Return a tracker of one steady counter, not started, and its clock."""
+    """Return a tracker of one steady counter, not started, and its clock.
+
+    Its start waits for the first reading: the clock must not advance before.
+    """
     clock = FakeClock()
-    return LabTracker(clock, lambda: [steady(clock, power_w)], **parts), clock
+    own = {"start_patience_s": 10.0, **parts}
+    return LabTracker(clock, lambda: [steady(clock, power_w)], **own), clock
 
 
 def said(tracker: LabTracker) -> list[str]:
