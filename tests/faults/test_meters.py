@@ -128,7 +128,9 @@ def test_the_others_are_read_while_a_meter_hangs(stuck: threading.Event) -> None
         meter_patience_s=0.2,
     )
     tracker.start()
-    assert eventually(lambda: any("the other meters continue" in line for line in said(tracker)), 10)
+    assert eventually(
+        lambda: any("the other meters continue" in line for line in said(tracker)), 10
+    )
     before = healthy.reads
     assert eventually(lambda: healthy.reads > before + 3)
     # What the others drew is in every window, and in the total.
