@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_core import repricing
-from carbon_core.assemble.grid import place_of, source_of, token_problems
+from carbon_core.assemble.grid import place_of, source_of
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
@@ -89,10 +89,8 @@ def _own(intensity: str) -> IntensityOf:
 
 
 def _asked(run: Finished, where: Mapping[str, str]) -> IntensityOf:
-    """Ask a live source for the hours of a run, by the settings and what the command line says."""
+    """Request the hours of a run from a live source, by the settings and the options."""
     settings = resolve(where).settings
-    for problem in token_problems(settings):
-        _fail(problem)
     clock = SystemClock()
     source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
     hours = [utc(hour.start) for hour in run.hours]

@@ -1,6 +1,6 @@
-"""The one door to the network: small documents over HTTP, fetched and sent within a total time.
+"""The only HTTP client of the package: fetches and sends small documents within a total time.
 
-Nothing else of the core imports `requests`. Policy (when to ask, what to believe) is elsewhere.
+Nothing else of the core imports `requests`. Policy (when to request, what to accept) is elsewhere.
 """
 
 from __future__ import annotations
@@ -139,6 +139,11 @@ def may_carry_secrets(url: str) -> bool:
         return parts.scheme == "https" or parts.hostname in _LOOPBACK
     except ValueError:
         return False
+
+
+def with_scheme(url: str, scheme: str = "http") -> str:
+    """Return an address with its scheme, or with the given one where it has none."""
+    return url if "://" in url else f"{scheme}://{url}"
 
 
 def redacted(url: str) -> str:

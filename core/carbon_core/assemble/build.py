@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
-    account_problems,
     learned,
     live_source,
     marginal_source,
     may_learn,
     place_facts,
     place_of,
-    token_problems,
+    source_problems,
 )
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
@@ -94,7 +93,7 @@ def make_parts(
             offline=offline,
         ),
         live=live_source(settings, clock, place),
-        marginal=marginal_source(settings, clock),
+        marginal=marginal_source(settings, clock, place),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
@@ -200,7 +199,7 @@ def without_effect(settings: Settings) -> list[str]:
 
 def contradictions(settings: Settings, located: Located) -> list[str]:
     """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [located.problem, *token_problems(settings), *account_problems(settings)]
+    texts = [located.problem, *source_problems(settings)]
     return [text for text in texts if text]
 
 

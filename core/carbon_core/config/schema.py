@@ -15,6 +15,7 @@ from typing import Any
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
+from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
 
 # Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
@@ -195,45 +196,45 @@ class Settings:
     electricitymaps_api_token: str | None = _key(
         None,
         kinds.text(),
-        "Token of Electricity Maps; with it, live intensity is asked.",
+        "Token of Electricity Maps; with it, live intensity is requested.",
         secret=True,
         replaces="co2_signal_api_token",
         common=True,
     )
     electricitymaps_zone: str | None = _key(
-        None, kinds.text(), "Zone to ask for, such as `DE` or `US-CAL-CISO`; else the country."
+        None, kinds.text(), "Zone to request, such as `DE` or `US-CAL-CISO`; else the country."
     )
     latitude: float | None = _key(
         None,
         kinds.coordinate(90),
-        "With `longitude`, where to ask Electricity Maps when no setting names zone or country; kept to "
-        "a tenth of a degree.",
+        "With `longitude`, the location to request from Electricity Maps when neither zone nor country "
+        "is set; kept to a tenth of a degree.",
     )
     longitude: float | None = _key(None, kinds.coordinate(180), "See `latitude`.")
     electricitymaps_url: str = _key(
-        "https://api.electricitymaps.com/v3", kinds.url(), "Base address of Electricity Maps."
+        SOURCES["electricitymaps"].url, kinds.url(), "Base address of Electricity Maps."
     )
     intensity_source: str | None = _key(
         None,
-        kinds.choice("electricitymaps", "gb_carbon_intensity", "energi_data_service"),
-        "Live source to ask: `electricitymaps` (with a token, also without this setting), or without a "
-        "token `gb_carbon_intensity` (Great Britain; `region` England, Scotland, Wales or 1 to 17) or "
-        "`energi_data_service` (Denmark; `region` DK1 or DK2).",
+        kinds.choice_of(lambda: SOURCES),
+        source_choices(),
     )
     intensity_url: str | None = _key(
-        None, kinds.url(), "Base address of a source without a token, in place of its own."
+        None, kinds.url(), "Base address of a source without a token, in place of its default."
     )
     watttime_username: str | None = _key(
         None,
         kinds.text(),
-        "Account of WattTime; with it, the receipt tells the marginal intensity of `watttime_region` "
-        "during the run, beside the emissions and never within.",
+        "Account of WattTime; with it, the receipt has the marginal intensity of `watttime_region` "
+        "during the run, beside the emissions and never part of them.",
     )
     watttime_password: str | None = _key(None, kinds.text(), "Its password.", secret=True)
     watttime_region: str | None = _key(
         None, kinds.text(), "WattTime's name of the region, such as `CAISO_NORTH`."
     )
-    watttime_url: str = _key("https://api.watttime.org", kinds.url(), "Base address of WattTime.")
+    watttime_url: str = _key(
+        MARGINAL_SOURCES["watttime"].url, kinds.url(), "Base address of WattTime."
+    )
     api_call_interval: int = _key(
         8,
         kinds.interval_count(),

@@ -21,7 +21,6 @@ from carbon_core.intensity.live import (
 )
 from carbon_core.records import Intensity
 
-URL = "https://api.carbonintensity.org.uk"
 _REGION_IDS = {"england": "15", "scotland": "16", "wales": "17"}
 _TIME = "%Y-%m-%dT%H:%MZ"
 # The service gives 14 days at once; a week stays well below the largest answer that is read.
@@ -29,13 +28,13 @@ _SPAN = timedelta(days=7)
 
 
 class GbCarbonIntensity:
-    """Asks for the values of Great Britain or one of its regions.
+    """Requests the values of Great Britain or one of its regions.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address.
         region: ``England``, ``Scotland``, ``Wales`` or a number of the service's regions (1 to 17);
             anything else stands for all of Great Britain.
@@ -82,10 +81,10 @@ class GbCarbonIntensity:
         return [self._intensity(item) for item in items]
 
     def _intensity(self, half: Mapping[str, Any]) -> Intensity:
-        told = half.get("intensity")
-        figures = told if isinstance(told, Mapping) else {}
-        measured = figures.get("actual")
-        value = figures.get("forecast") if measured is None else measured
+        found = half.get("intensity")
+        values = found if isinstance(found, Mapping) else {}
+        measured = values.get("actual")
+        value = values.get("forecast") if measured is None else measured
         return Intensity(
             checked_g_per_kwh(value, f"{self.name}: intensity of {self._place}"),
             place=self._place,

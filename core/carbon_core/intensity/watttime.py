@@ -1,7 +1,7 @@
 """Marginal grid intensity from WattTime (API v3, https://docs.watttime.org).
 
-What one more kilowatt-hour would cause: it tells when and where to run, not what a run emitted, and is
-never multiplied into emissions.
+What one more kilowatt-hour would cause: it helps to choose when and where to run; it is not what a run
+emitted, and is never multiplied into emissions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import in_steps, listed, secure
 from carbon_core.records import Marginal
 
-URL = "https://api.watttime.org"
 _UNIT = "lbs_co2_per_mwh"
 _G_PER_KWH_OF_UNIT = 0.45359237
 _MOST = 1e5
@@ -28,13 +27,13 @@ _LEAST_SPAN = timedelta(minutes=15)
 
 
 class WattTime:
-    """Asks for the marginal intensity of one region.
+    """Requests the marginal intensity of one region.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address.
         username: Name of the account.
         password: Sent over HTTPS or to this machine only.
@@ -53,7 +52,7 @@ class WattTime:
         """Return the mean over a span.
 
         Raises:
-            IntensityError: The service cannot be asked, or its answer cannot be used.
+            IntensityError: The request failed, or its answer is invalid.
         """
         address = secure(self._url, "watttime_url")
         basic = base64.b64encode(self._account.encode()).decode()
@@ -64,9 +63,9 @@ class WattTime:
         values: list[float] = []
         for since, until in in_steps(min(start, end - _LEAST_SPAN), end, _SPAN):
             span = {"start": since.strftime(_TIME), "end": until.strftime(_TIME)}
-            wanted = {"region": self._region, "signal_type": "co2_moer", **span}
+            query = {"region": self._region, "signal_type": "co2_moer", **span}
             headers = {"Authorization": f"Bearer {token}"}
-            values += self._values(self._fetch(f"{address}/v3/historical", wanted, headers))
+            values += self._values(self._fetch(f"{address}/v3/historical", query, headers))
         if not values:
             raise IntensityError(f"{self.name}: no value for {self._region} in the span of the run")
         return Marginal(sum(values) / len(values), self._region, self.name)

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.emissions_data import delta_data, emissions_data
-from carbon_core.outputs.endpoint import NOTHING, post_json, with_scheme
+from carbon_core.outputs.endpoint import NOTHING, post_json
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 

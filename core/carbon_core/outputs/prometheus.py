@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.base import replace
 from carbon_core.outputs.emissions_data import emissions_data
-from carbon_core.outputs.endpoint import with_scheme
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
