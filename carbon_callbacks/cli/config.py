@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.build import contradictions, without_effect
+from carbon_core.assemble.build import setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
 from carbon_core.config import edit, sources
 from carbon_core.config.resolve import check, resolve
@@ -71,10 +71,13 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
 
 
 def check_all() -> None:
-    """Print every mistake in files and variables at once; exit with 2 if there is one."""
-    settings = resolve({}).settings
-    located = locate(place_of(settings, sources.process_environment()))
-    problems = [*check(), *contradictions(settings, located)]
+    """Print every mistake in files and variables at once; exit with 2 if there is one.
+
+    These are the warnings of a run with the same settings, and values that are overridden.
+    """
+    settings, environ = resolve({}).settings, sources.process_environment()
+    located = locate(place_of(settings, environ))
+    problems = [*check(), *setting_problems(settings, environ, located)]
     for text in problems:
         print(text)
     for text in without_effect(settings):

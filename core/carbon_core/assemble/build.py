@@ -24,6 +24,7 @@ from carbon_core.assemble.grid import (
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.code import code_facts
+from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
@@ -69,25 +70,23 @@ def make_parts(
     located = locate(place)
     # Made absolute now: the program may change its directory while the run goes on.
     directory = _absolute(settings.output_dir)
-    problems = outputs.problems(settings, environ)
-    for text in [*without_effect(settings), *contradictions(settings, located), *problems]:
+    given = OutputArguments(settings, environ, directory, clock)
+    for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
         messages.warn(text)
     rank = rank_of(environ)
     parts = Parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
-            told=() if offline else outputs.told(settings, environ, clock),
+            told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),
         assumed=located.intensity,
         heartbeat_s=settings.measure_power_secs,
-        make_outputs=functools.partial(outputs.files, settings, directory),
+        make_outputs=functools.partial(outputs.files, given),
         make_deliveries=functools.partial(
             outputs.deliveries,
-            settings,
-            environ,
-            clock,
+            given,
             messages,
             _confirming(directory, run_id),
             offline=offline,
@@ -192,15 +191,23 @@ def messages_for(settings: Settings) -> Messages:
 
 
 def without_effect(settings: Settings) -> list[str]:
-    """Say which settings were asked for and have no effect in this version."""
-    asked = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
-    return [f"these settings have no effect in this version: {', '.join(asked)}"] if asked else []
+    """Return which settings are set and have no effect in this version."""
+    unused = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
+    return [f"these settings have no effect in this version: {', '.join(unused)}"] if unused else []
 
 
-def contradictions(settings: Settings, located: Located) -> list[str]:
-    """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [located.problem, *source_problems(settings)]
-    return [text for text in texts if text]
+def setting_problems(settings: Settings, environ: Mapping[str, str], located: Located) -> list[str]:
+    """Return why settings that are each valid have no effect: an unknown place, a missing token.
+
+    A run warns about these, and `carbon-callbacks config check` lists them.
+
+    Args:
+        settings: The effective settings.
+        environ: Environment variables.
+        located: The place that they stand for.
+    """
+    place = [located.problem] if located.problem else []
+    return [*place, *source_problems(settings), *outputs.problems(settings, environ)]
 
 
 def _facts(

@@ -15,6 +15,7 @@ from typing import Any
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
+from carbon_core.config.output_table import OUTPUTS, output_methods
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
 
 # Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
@@ -59,7 +60,10 @@ UNSET = Unset.UNSET
 
 
 class OutputMethod(str, enum.Enum):
-    """An output by name, for `output_methods`."""
+    """An output by name, for `output_methods`: those that CodeCarbon and type checkers know.
+
+    `output_table` is the table; a test compares the two.
+    """
 
     CSV = "csv"
     API = "api"
@@ -70,14 +74,8 @@ class OutputMethod(str, enum.Enum):
     OTEL = "otel"
 
 
-# What each of these asks for where `output_methods` says nothing.
-SAVE_TO = {
-    "save_to_file": OutputMethod.CSV,
-    "save_to_api": OutputMethod.API,
-    "save_to_logger": OutputMethod.LOGGER,
-    "save_to_prometheus": OutputMethod.PROMETHEUS,
-    "save_to_logfire": OutputMethod.LOGFIRE,
-}
+# The output that each of these selects where `output_methods` is unset.
+SAVE_TO = {spec.switch: spec.name for spec in OUTPUTS.values() if spec.switch}
 
 
 def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
@@ -252,7 +250,7 @@ class Settings:
     )
     output_methods: list[str] | None = _key(
         None,
-        kinds.choices(*(method.value for method in OutputMethod)),
+        kinds.choices_of(output_methods),
         "Outputs by name, in place of `save_to_…`.",
     )
     on_csv_write: str = _key(
@@ -372,10 +370,6 @@ class Settings:
             raise KeyError(key)
         return self.origins.get(key, DEFAULT)
 
-    def may_send(self, secret: str, address: str) -> bool:
-        """Tell whether a secret may go to an address: its source is at least as trusted."""
-        return self.origin(address).trust >= self.origin(secret).trust
-
     def explicit(self) -> dict[str, Any]:
         """Return the settings that some source gave, with their values."""
         return {key: getattr(self, key) for key in KEYS if key in self.origins}
@@ -384,11 +378,11 @@ class Settings:
         """Return all settings with secrets hidden, for people and files."""
         return {name: hidden(name, getattr(self, name)) for name in KEYS}
 
-    def outputs(self) -> set[OutputMethod]:
-        """Return the outputs that are asked for: by `output_methods`, else by ``save_to_…``."""
+    def outputs(self) -> set[str]:
+        """Return the selected outputs by name: `output_methods`, else what ``save_to_…`` selects."""
         if self.output_methods is not None:
-            return {OutputMethod(name) for name in self.output_methods}
-        return {method for key, method in SAVE_TO.items() if getattr(self, key)}
+            return set(self.output_methods)
+        return {name for key, name in SAVE_TO.items() if getattr(self, key)}
 
     def unused(self) -> list[str]:
         """Return the keys that some source gave and that have no effect in this version."""

@@ -101,6 +101,16 @@ class TextFile:
     close = update
 
 
+def basic_authorization(user: str | None, password: str | None) -> dict[str, str]:
+    """Return the header of HTTP basic authentication; none without user and password."""
+    if not user or not password:
+        return {}
+    import base64
+
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
 def job_name(report: Report, experiment_name: str) -> str:
     """Return CodeCarbon's name of the job: project and experiment, with plain characters only."""
     return _UNSAFE.sub("_", f"{report.run.project_name}_{experiment_name}")
