@@ -31,7 +31,8 @@ def run(directory: Path, *, as_json: bool) -> None:
         messages.warn(text)
     if not resendable(settings, environ):
         messages.deliver()
-        print("no setting names a service: emissions_endpoint, or save_to_api", file=sys.stderr)
+        text = "no upload service configured: set emissions_endpoint, or save_to_api"
+        print(text, file=sys.stderr)
         raise typer.Exit(2)
     done = list(resend(OutputArguments(settings, environ, directory, clock), messages))
     messages.deliver()
@@ -42,6 +43,6 @@ def run(directory: Path, *, as_json: bool) -> None:
             outcome = "sent" if one.accepted else "not accepted"
             print(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
         if not done:
-            print("nothing is missing anywhere")
+            print("everything was delivered already")
     if not all(one.accepted for one in done):
         raise typer.Exit(1)

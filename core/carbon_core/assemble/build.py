@@ -68,7 +68,7 @@ def make_parts(
     messages = messages_for(settings)
     place = place_of(settings, environ, root)
     located = locate(place)
-    # Made absolute now: the program may change its directory while the run goes on.
+    # Made absolute now: the program may change its directory during the run.
     directory = _absolute(settings.output_dir)
     given = OutputArguments(settings, environ, directory, clock)
     for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
@@ -112,7 +112,7 @@ def make_parts(
 def detect(
     settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, messages: Messages
 ) -> Detection:
-    """Find the meters that the settings ask for; loads psutil and pynvml."""
+    """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
     from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
@@ -184,7 +184,7 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
 
 
 def messages_for(settings: Settings) -> Messages:
-    """Return where lines for people go, at the level that the settings ask for."""
+    """Return the logger for messages, at the level of the settings."""
     level = settings.log_level
     number = level if isinstance(level, int) else _LEVELS[level]
     return Messages(number, settings.logger_preamble)
@@ -244,17 +244,17 @@ def _absolute(directory: str) -> Path:
     try:
         return Path(directory).absolute()
     except OSError:
-        # The working directory itself is gone; writing will say what it finds.
+        # The working directory itself was removed; the first write reports it.
         return Path(directory)
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:
-    """Return what notes in the run's journal how far an output was told."""
+    """Return a function that records in the run's journal what an output has accepted."""
 
     def confirm(delivered: Delivered) -> None:
         from carbon_core.outputs.journal import journal_path, note_delivered
 
-        with contextlib.suppress(OSError):  # the journal's own writer says what is wrong
+        with contextlib.suppress(OSError):  # the journal's own writer reports what is wrong
             note_delivered(journal_path(directory, run_id), delivered)
 
     return confirm

@@ -1,4 +1,4 @@
-"""Kinds of values: each turns text or an argument into a typed value, or says what is allowed."""
+"""Kinds of values: each turns text or an argument into a typed value, or describes what is allowed."""
 
 from __future__ import annotations
 

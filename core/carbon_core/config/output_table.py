@@ -292,7 +292,7 @@ _ROWS = (
     ),
     OutputSpec(
         "emissions_endpoint",
-        "an address",
+        "HTTP endpoint",
         _endpoint,
         "service",
         selected_by="emissions_endpoint",

@@ -27,7 +27,7 @@ _PASSWORD = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]*:[^/\s@]*@")
 
 @dataclass(frozen=True)
 class Key:
-    """What the table says about one setting beside its name, type and default.
+    """Row of one setting, beside its name, type and default.
 
     Attributes:
         kind: Parser and words for what is allowed.
@@ -55,7 +55,7 @@ class Unset(enum.Enum):
         return self.name
 
 
-# An argument that is not given: the next source decides. None, in contrast, asks for the default.
+# An argument that is not given: the next source decides. None, in contrast, means the default.
 UNSET = Unset.UNSET
 
 
@@ -139,10 +139,12 @@ class Settings:
     budget_kwh: float | None = _key(
         None,
         kinds.number(above=0, unit="kWh"),
-        "What a run may use: a warning tells when half, four fifths and all of it are used up.",
+        "Energy limit of a run, with warnings at 50 %, 80 % and 100 % of it.",
     )
     budget_kg_co2e: float | None = _key(
-        None, kinds.number(above=0, unit="kg CO2e"), "The same for emissions."
+        None,
+        kinds.number(above=0, unit="kg CO2e"),
+        "Emissions limit of a run, with the same warnings.",
     )
     on_budget: str = _key(
         "stop",
@@ -157,7 +159,7 @@ class Settings:
         common=True,
     )
     country_2letter_iso_code: str | None = _key(
-        None, kinds.country_code(), "The same with two letters, for those who have it so."
+        None, kinds.country_code(), "Country code of two letters, in place of `country_iso_code`."
     )
     region: str | None = _key(
         None, kinds.text(), "State or province within the country, by name or code.", common=True
@@ -171,14 +173,14 @@ class Settings:
     geolocation: str = _key(
         "local",
         kinds.choice("local", "cloud", "ip", "off"),
-        "Where to learn the place when no setting says it: `local`, by this machine's time zone, as a "
-        "guess; `cloud`, of the cloud's metadata service first; `ip`, then also of the service at "
+        "How to find the location when no setting has it: `local`, from this machine's time zone, as a "
+        "guess; `cloud`, first from the cloud's metadata service; `ip`, then also from the service at "
         "`geolocation_url`, by this machine's public address; `off`, not at all.",
     )
     geolocation_url: str = _key(
         "https://get.geojs.io/v1/ip/geo.json",
         kinds.url(),
-        "Whom `geolocation=ip` asks; must answer as GeoJS does.",
+        "Service that `geolocation=ip` requests; must answer as GeoJS does.",
     )
     intensity_scope: str = _key(
         "lifecycle",
@@ -328,7 +330,7 @@ class Settings:
         None,
         kinds.url(),
         "Whole address for metrics by OTLP/HTTP, such as `http://localhost:4318/v1/metrics`. "
-        "`output_methods=otel` without it takes what the `OTEL_EXPORTER_OTLP_*` variables say.",
+        "`output_methods=otel` without it uses the `OTEL_EXPORTER_OTLP_*` variables.",
     )
     save_to_logfire: bool = _key(
         False, kinds.boolean(), "Send metrics to Logfire, with `logfire_token`."
@@ -345,7 +347,7 @@ class Settings:
     metadata: Any = _key(
         None,
         kinds.mapping_or_path(),
-        "What the task of a BoAmps report was (`output_methods=boamps`), or the JSON file that says it.",
+        "Task of a BoAmps report (`output_methods=boamps`): a mapping, or the path of a JSON file.",
     )
     # Checked, without effect
     allow_multiple_runs: bool = _later(

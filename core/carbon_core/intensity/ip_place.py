@@ -28,7 +28,7 @@ def ip_place(fetch: Fetch, url: str) -> IpPlace:
         url: Address that answers as GeoJS does.
 
     Raises:
-        IntensityError: The service cannot be asked, or does not tell a country.
+        IntensityError: The request failed, or the answer has no country.
     """
     told = fetch(url, {}, {})
     country = told.get("country_code") if isinstance(told, Mapping) else None

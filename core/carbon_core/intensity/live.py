@@ -22,7 +22,7 @@ MAX_G_PER_KWH = 3000.0
 # Standard uncertainties of ln(factor): 5 % where the grid reports, more where it is modelled.
 SIGMA_MEASURED = 0.05
 SIGMA_ESTIMATED = 0.12
-# Values come every hour, and up to two late; one of another day says nothing about this one.
+# Values come every hour, and up to two late; one of another day is not valid for this one.
 _OLD = timedelta(hours=3)
 _TOO_OLD = timedelta(hours=24)
 

@@ -1,7 +1,7 @@
 """From what the user said about the place to the intensity that holds without a network.
 
 The order is: the user's own value, an exact zone, a state or province, the cloud region, the country,
-the country that the machine's time zone suggests, the world. What was asked for and not found is said;
+the country that the machine's time zone suggests, the world. What is set and not found is reported;
 a place is never invented.
 """
 
@@ -132,7 +132,7 @@ class Located:
 
     Attributes:
         intensity: What holds until a live source says otherwise.
-        problem: What was asked for and not found, in words, or an empty string.
+        problem: Message about what is set and not found, or an empty string.
     """
 
     intensity: Intensity

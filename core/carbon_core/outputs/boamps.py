@@ -128,17 +128,17 @@ def _fraction(percent: float | None) -> float | None:
     return None if percent is None else percent / _PERCENT
 
 
-def _merged(filled: Any, said: Any) -> Any:
-    """Return what is filled in, with what was said in its place, block by block."""
-    if isinstance(filled, Mapping) and isinstance(said, Mapping):
+def _merged(filled: Any, given: Any) -> Any:
+    """Return what is filled in, with what was given in its place, block by block."""
+    if isinstance(filled, Mapping) and isinstance(given, Mapping):
         both = {
-            key: _merged(value, said[key]) if key in said else value
+            key: _merged(value, given[key]) if key in given else value
             for key, value in filled.items()
         }
-        return {**said, **both}
-    if isinstance(filled, list) and isinstance(said, list) and len(filled) == len(said):
-        return [_merged(*pair) for pair in zip(filled, said)]
-    return said
+        return {**given, **both}
+    if isinstance(filled, list) and isinstance(given, list) and len(filled) == len(given):
+        return [_merged(*pair) for pair in zip(filled, given)]
+    return given
 
 
 def _known(data: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The CodeCarbon API: a run of an experiment, and its emissions piece by piece.
+"""The CodeCarbon API: a run of an experiment, and its emissions in increments.
 
 Endpoints and fields are those of CodeCarbon 3.3.2: ``POST /runs`` (201, ``id``), then ``POST
-/emissions`` with what came since the last. The server wants whole seconds above 0 and no negative
-figure; so what takes less than a second, or would be negative after a revised price, waits for the next
-piece.
+/emissions`` with the increments. The server requires whole seconds above 0 and no negative value; so an
+increment of less than a second, or one that is negative after a revised intensity, waits for the next.
 """
 
 from __future__ import annotations

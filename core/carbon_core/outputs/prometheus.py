@@ -75,7 +75,7 @@ class TextFile:
     """An output that keeps the totals in a ``.prom`` file, replaced as a whole each time.
 
     Args:
-        directory: The directory that node_exporter was told (``--collector.textfile.directory``).
+        directory: The directory of node_exporter's ``--collector.textfile.directory``.
         experiment_name: The file is called by the project and this.
     """
 
