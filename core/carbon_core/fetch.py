@@ -42,7 +42,7 @@ class _UnansweredError(Exception):
 
 
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
-    """Return a function ``fetch(url, params, headers)`` that returns the decoded JSON answer.
+    """Return a function ``fetch(url, params, headers)`` that returns the decoded JSON response.
 
     The function raises `IntensityError` for anything but a prompt, small, well-formed 200. It
     follows no redirect (a token must not travel to another host) and reads no ``.netrc``. Proxies
@@ -57,7 +57,7 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise IntensityError(f"{redacted(url)}: the answer is not JSON") from error
+            raise IntensityError(f"{redacted(url)}: the response is not JSON") from error
 
     return fetch
 
@@ -65,7 +65,7 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 def link_local(clock: Clock, timeout_s: float) -> Ask:
     """Return a function ``request(method, url, headers)`` that returns the text, without any proxy.
 
-    A proxy would answer for another machine. Otherwise as strict as `fetcher`.
+    A proxy would respond for another machine. Otherwise as strict as `fetcher`.
     """
 
     def request(method: str, url: str, headers: Mapping[str, str]) -> str:
@@ -79,9 +79,9 @@ def link_local(clock: Clock, timeout_s: float) -> Ask:
 
 
 def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
-    """Return a function ``send(method, url, body, headers)`` that returns the body of the answer.
+    """Return a function ``send(method, url, body, headers)`` that returns the body of the response.
 
-    The function raises `OutputError` for anything but a prompt, small answer with a status of success
+    The function raises `OutputError` for anything but a prompt, small response with a status of success
     (2xx); otherwise it is as strict as `fetcher`.
     """
 
@@ -105,7 +105,7 @@ def _body(
     body: bytes | None = None,
     past_proxies: bool = False,
 ) -> bytes:
-    """Return the body of a prompt, small, successful answer; raise `_UnansweredError` otherwise."""
+    """Return the body of a prompt, small, successful response; raise `_UnansweredError` otherwise."""
     import requests  # imported where used: it costs more than the rest of the package
 
     without_log_records(*_LIBRARY_LOGGERS)
@@ -124,8 +124,8 @@ def _body(
                 timeout=timeout_s,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                return _read(answer, clock, deadline_ns, sent=body is not None)
+            ) as response:
+                return _read(response, clock, deadline_ns, sent=body is not None)
     except (requests.RequestException, ValueError) as error:
         # The library's own text may hold the token, the proxy's password or the query: only its
         # kind is passed on. A ValueError is an address or a token that cannot be sent at all.
@@ -168,7 +168,7 @@ def _kind(error: Exception, url: str) -> str:
         return _proxy_refused(url) if refused else missing
     names = {
         "ConnectTimeout": "no connection in time",
-        "ReadTimeout": "no answer in time",
+        "ReadTimeout": "no response in time",
         "ConnectionError": "no connection",
         "SSLError": "the server's certificate cannot be verified",
     }
@@ -197,21 +197,21 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
     return min(max(0.0, wait_s), _LONGEST_WAIT_S)
 
 
-def _read(answer: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
-    place = redacted(answer.url)
-    if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
-        raise _UnansweredError(f"{place}: {_proxy_refused(answer.url)}")
-    if answer.status_code not in (_SUCCESSES if sent else (200,)):
-        wait_s = _retry_after_s(answer.headers.get("Retry-After", ""), clock)
-        raise _UnansweredError(f"{place}: HTTP status {answer.status_code}", wait_s)
+def _read(response: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
+    place = redacted(response.url)
+    if response.status_code == _PROXY_AUTHENTICATION_REQUIRED:
+        raise _UnansweredError(f"{place}: {_proxy_refused(response.url)}")
+    if response.status_code not in (_SUCCESSES if sent else (200,)):
+        wait_s = _retry_after_s(response.headers.get("Retry-After", ""), clock)
+        raise _UnansweredError(f"{place}: HTTP status {response.status_code}", wait_s)
     body: bytes = b""
     # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
-    for chunk in answer.iter_content(1):
+    for chunk in response.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
             if sent:
                 return body  # what was sent has been accepted, whatever the body holds
-            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "answer too large"
+            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "response too large"
             raise _UnansweredError(f"{place}: {excess}")
     return body

@@ -204,7 +204,7 @@ def setting_problems(settings: Settings, environ: Mapping[str, str], located: Lo
     Args:
         settings: The effective settings.
         environ: Environment variables.
-        located: The place that they stand for.
+        located: The location that they result in.
     """
     place = [located.problem] if located.problem else []
     return [*place, *source_problems(settings), *outputs.problems(settings, environ)]

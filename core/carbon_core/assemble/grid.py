@@ -118,7 +118,7 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
         try:
             found = ip_place.ip_place(fetcher(parts.clock), settings.geolocation_url)
         except IntensityError as error:
-            parts.messages.warn(f"the place is not learned: {error}")
+            parts.messages.warn(f"the location is unknown: {error}")
             return parts
         place = replace(place, country=found.country, region=found.region or None)
     else:
@@ -164,7 +164,7 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> IntensitySource
     Args:
         settings: The effective settings.
         fetch: The HTTP client.
-        place: What is known of the place.
+        place: The location.
 
     Raises:
         ConfigError: They select none, or one that lacks what it needs, or whose secret may not be sent.

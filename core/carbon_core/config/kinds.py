@@ -60,7 +60,7 @@ def path() -> Kind:
 
 
 def boolean() -> Kind:
-    """True or false, as people write them."""
+    """True or false, in the usual spellings."""
     return Kind("boolean", "bool", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
 
 

@@ -171,7 +171,7 @@ def _csv(given: OutputArguments) -> FileOutput:
     given_by_user = settings.origin("output_file").source == "argument"
     return RunDirectory(
         given.directory,
-        # A name from a file or variable must not lead out of the directory.
+        # A name from a file or variable must not leave the directory.
         settings.output_file if given_by_user else Path(settings.output_file).name,
         always_update=settings.on_csv_write == "update",
         keep_journal=settings.journal,
@@ -255,7 +255,7 @@ def _logger(given: OutputArguments) -> Output:
 def _experiment_problem(settings: Settings) -> str:
     if not settings.experiment_id:
         return (
-            "the CodeCarbon API needs experiment_id: the experiment of yours that the runs belong to "
+            "the CodeCarbon API needs experiment_id: the experiment that the runs belong to "
             "(`codecarbon config` makes one); nothing is sent to a public one"
         )
     try:

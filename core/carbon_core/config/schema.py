@@ -18,7 +18,7 @@ from carbon_core.config.origin import DEFAULT, Origin
 from carbon_core.config.output_table import OUTPUTS, output_methods
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
 
-# Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
+# Written by CodeCarbon's own command line into the same files; this package does not use them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
 _HIDDEN = "(hidden)"
 # User and password of an address, which may lack its scheme.
@@ -31,7 +31,7 @@ class Key:
 
     Attributes:
         kind: Parser and words for what is allowed.
-        help: One line for people.
+        help: One line for the documentation.
         secret: Never shown, stored or pickled.
         used: Whether the setting has an effect; otherwise it is checked, and reported as unused.
         replaces: Deprecated name that still works.
@@ -60,7 +60,7 @@ UNSET = Unset.UNSET
 
 
 class OutputMethod(str, enum.Enum):
-    """An output by name, for `output_methods`: those that CodeCarbon and type checkers know.
+    """An output by name, for `output_methods`: those of CodeCarbon's enumeration and a few more.
 
     `output_table` is the table; a test compares the two.
     """
@@ -180,7 +180,7 @@ class Settings:
     geolocation_url: str = _key(
         "https://get.geojs.io/v1/ip/geo.json",
         kinds.url(),
-        "Service that `geolocation=ip` requests; must answer as GeoJS does.",
+        "Service that `geolocation=ip` requests; its response must be like that of GeoJS.",
     )
     intensity_scope: str = _key(
         "lifecycle",
@@ -291,8 +291,8 @@ class Settings:
     output_handlers: Any = _key(
         None,
         kinds.anything(),
-        "Outputs of your own, in a list: see docs/outputs.md. Objects with CodeCarbon's `out` and "
-        "`live_out` are taken, too.",
+        "Custom outputs, in a list: see docs/outputs.md. Objects with CodeCarbon's `out` and `live_out` "
+        "are accepted, too.",
     )
     emissions_endpoint: str | None = _key(
         None, kinds.url(), "Address that gets the result of each run, by POST as JSON."
@@ -377,7 +377,7 @@ class Settings:
         return {key: getattr(self, key) for key in KEYS if key in self.origins}
 
     def shown(self) -> dict[str, Any]:
-        """Return all settings with secrets hidden, for people and files."""
+        """Return all settings with secrets hidden, for display and files."""
         return {name: hidden(name, getattr(self, name)) for name in KEYS}
 
     def outputs(self) -> set[str]:

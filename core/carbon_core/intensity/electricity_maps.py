@@ -78,22 +78,22 @@ class ElectricityMaps:
         except IntensityError as error:
             raise IntensityError(_with_remedy(str(error)), error.retry_after_s) from error
 
-    def _intensity(self, answer: Any) -> Intensity:
-        if not isinstance(answer, Mapping):
-            raise IntensityError(f"{self.name}: no object but {type(answer).__name__}")
-        zone = self._zone or str(answer.get("zone", "at the coordinates"))[:40]
-        if answer.get("zone", zone) != zone:
-            raise IntensityError(f"{self.name}: requested {zone}, got {answer['zone']!r:.100}")
-        estimated = bool(answer.get("isEstimated"))
+    def _intensity(self, response: Any) -> Intensity:
+        if not isinstance(response, Mapping):
+            raise IntensityError(f"{self.name}: no object but {type(response).__name__}")
+        zone = self._zone or str(response.get("zone", "at the coordinates"))[:40]
+        if response.get("zone", zone) != zone:
+            raise IntensityError(f"{self.name}: requested {zone}, got {response['zone']!r:.100}")
+        estimated = bool(response.get("isEstimated"))
         what = f"{self.name}: carbonIntensity of {zone}"
         return Intensity(
-            checked_g_per_kwh(answer.get("carbonIntensity"), what),
+            checked_g_per_kwh(response.get("carbonIntensity"), what),
             place=zone,
             source=self.name,
             kind="live",
-            scope="direct" if answer.get("emissionFactorType") == "direct" else "lifecycle",
+            scope="direct" if response.get("emissionFactorType") == "direct" else "lifecycle",
             sigma_ln=SIGMA_ESTIMATED if estimated else SIGMA_MEASURED,
-            time=str(answer.get("datetime", ""))[:40] or None,
+            time=str(response.get("datetime", ""))[:40] or None,
             note="estimated by the source" if estimated else "",
         )
 

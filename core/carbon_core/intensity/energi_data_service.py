@@ -18,7 +18,7 @@ from carbon_core.records import Intensity
 
 _AREAS = ("DK1", "DK2")
 _TIME = "%Y-%m-%dT%H:%M"
-# Of five minutes each; a day stays well below the largest answer that is read.
+# Of five minutes each; a day stays well below the largest response that is read.
 _SPAN = timedelta(days=1)
 
 
@@ -45,7 +45,7 @@ class EnergiDataService:
         """Return the value of the last five minutes, as `IntensitySource.latest`."""
         values = self._request({"limit": "1", "sort": "Minutes5UTC desc"})
         if not values:
-            raise IntensityError(f"{self.name}: no value in the answer")
+            raise IntensityError(f"{self.name}: no value in the response")
         return values[0]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
@@ -69,8 +69,8 @@ class EnergiDataService:
                 f"{self.name} has two areas: set region to DK1 (west) or DK2 (east)"
             )
         query = {**params, "filter": json.dumps({"PriceArea": [self._area]})}
-        answer = self._fetch(f"{self._url}/dataset/CO2Emis", query, {})
-        return [self._intensity(record) for record in listed(answer, "records", self.name)]
+        response = self._fetch(f"{self._url}/dataset/CO2Emis", query, {})
+        return [self._intensity(record) for record in listed(response, "records", self.name)]
 
     def _intensity(self, record: Mapping[str, Any]) -> Intensity:
         area = record.get("PriceArea", self._area)

@@ -1,6 +1,6 @@
 """What all live sources of grid intensity share: the interface, checks, age of values, backoff.
 
-A source is a class with `latest` and `between`; it turns one service's answers into intensities and
+A source is a class with `latest` and `between`; it turns one service's responses into intensities and
 leaves everything else to this module. `source_table` lists the sources.
 """
 
@@ -39,7 +39,7 @@ class IntensitySource(Protocol):
         """Return the newest value, with its time.
 
         Raises:
-            IntensityError: The request failed, or its answer is invalid.
+            IntensityError: The request failed, or its response is invalid.
         """
         ...
 
@@ -47,7 +47,7 @@ class IntensitySource(Protocol):
         """Return the values of a span as far as the service has them, each with its time.
 
         Raises:
-            IntensityError: The request failed, or its answer is invalid.
+            IntensityError: The request failed, or its response is invalid.
         """
         ...
 
@@ -64,7 +64,7 @@ class MarginalSource(Protocol):
         """Return the mean over a span.
 
         Raises:
-            IntensityError: The request failed, or its answer is invalid.
+            IntensityError: The request failed, or its response is invalid.
         """
         ...
 
@@ -147,7 +147,7 @@ def checked_g_per_kwh(value: Any, what: str) -> float:
     """Return a service's value if it is a possible intensity.
 
     Args:
-        value: The value from the answer, in gCO2e/kWh.
+        value: The value from the response, in gCO2e/kWh.
         what: Names the service, field and place in the message.
 
     Raises:
@@ -176,15 +176,15 @@ def secure(url: str, key: str) -> str:
     return address.rstrip("/")
 
 
-def listed(answer: Any, key: str, name: str) -> list[Mapping[str, Any]]:
-    """Return the objects that an answer lists under a key.
+def listed(response: Any, key: str, name: str) -> list[Mapping[str, Any]]:
+    """Return the objects that a response lists under a key.
 
     Raises:
-        IntensityError: The answer has another shape.
+        IntensityError: The response has another shape.
     """
-    items = answer.get(key) if isinstance(answer, Mapping) else None
+    items = response.get(key) if isinstance(response, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise IntensityError(f"{name}: the answer has no list of objects in {key!r}")
+        raise IntensityError(f"{name}: the response has no list of objects in {key!r}")
     return items
 
 

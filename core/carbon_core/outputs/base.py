@@ -90,7 +90,7 @@ def safe_name(text: str) -> str:
 
 
 def open_for_append(path: Path, mode: int) -> int:
-    """Open or create a file of ours for appending and return its descriptor.
+    """Open or create a file for appending and return its descriptor.
 
     Symbolic links are not followed.
     """
@@ -102,8 +102,8 @@ def open_for_append(path: Path, mode: int) -> int:
 def occupy_standard_descriptors() -> None:
     """Put the null device on descriptors 0, 1 and 2 where they are closed, and leave it there.
 
-    In a process that has closed them (a daemon), the next file opened by anybody would get one of
-    them, and what the job prints would end up in it.
+    In a process that has closed them (a daemon), the next opened file would get one of them, and the
+    job's standard output would end up in it.
     """
     with contextlib.suppress(OSError):
         while not all(map(_is_open, (0, 1, 2))):
@@ -120,7 +120,7 @@ def _is_open(descriptor: int) -> bool:
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a whole file at once: temporary file beside it, fsync, rename."""
-    import tempfile  # with what it imports, the dearest module of all; needed once, at the end
+    import tempfile  # slow to import; needed once, at the end
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

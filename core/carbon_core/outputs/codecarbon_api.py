@@ -52,11 +52,11 @@ class CodeCarbonApi:
     def open(self, report: Report) -> None:
         """Create the run, once."""
         if self.remote_id is None:
-            answer = self._post("runs", self._run(report))
+            response = self._post("runs", self._run(report))
             try:
-                self.remote_id = str(json.loads(answer)["id"])
+                self.remote_id = str(json.loads(response)["id"])
             except (ValueError, KeyError, TypeError) as error:
-                raise OutputError(f"{self._url}/runs: the answer holds no id of a run") from error
+                raise OutputError(f"{self._url}/runs: the response holds no id of a run") from error
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Send what has come since, in whole seconds."""

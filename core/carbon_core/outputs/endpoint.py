@@ -1,4 +1,4 @@
-"""A HTTP endpoint of the user's: one POST with the results at the end of each run."""
+"""A custom HTTP endpoint: one POST with the results at the end of each run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Endpoint:
 
 
 def post_json(send: Send, url: str, data: object, headers: dict[str, str] | None = None) -> bytes:
-    """Send data as JSON; return the body of the answer.
+    """Send data as JSON; return the body of the response.
 
     Raises:
         OutputError: It was not accepted.
