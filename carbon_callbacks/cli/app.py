@@ -21,6 +21,7 @@ from carbon_callbacks.cli import (
     run,
 )
 from carbon_core.data import text
+from carbon_core.intensity.source_table import SOURCES
 
 app = typer.Typer(
     name="carbon-callbacks",
@@ -123,7 +124,7 @@ def reprice_command(
     zone: Annotated[str | None, typer.Option(help="Zone of Electricity Maps: US-CAL-CISO.")] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Ask a live source for these hours, named as in intensity_source."),
+        typer.Option(help=f"Live source to request for these hours: {', '.join(SOURCES)}."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.build import contradictions, without_effect
+from carbon_core.assemble.build import setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
 from carbon_core.config import edit, sources
 from carbon_core.config.resolve import check, resolve
@@ -47,7 +47,7 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
 
 
 def get(key: str, *, with_secrets: bool) -> None:
-    """Print one effective value as it would stand in a file; nothing for a value that is not set."""
+    """Print one effective value as it is written in a file; nothing for a value that is not set."""
     resolution = resolve({})
     if key not in KEYS:
         _end(f"there is no setting {key!r}")
@@ -56,7 +56,7 @@ def get(key: str, *, with_secrets: bool) -> None:
 
 
 def set_value(key: str, value: str | None, *, for_user: bool) -> None:
-    """Write one value into the user's or the working directory's file; ask for it when not given."""
+    """Write one value into the user's or the working directory's file; prompt for it when not given."""
     path = _path(for_user=for_user)
     if value is None:
         value = str(typer.prompt(key, hide_input=_is_secret(key)))
@@ -71,10 +71,13 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
 
 
 def check_all() -> None:
-    """Print every mistake in files and variables at once; exit with 2 if there is one."""
-    settings = resolve({}).settings
-    located = locate(place_of(settings, sources.process_environment()))
-    problems = [*check(), *contradictions(settings, located)]
+    """Print every mistake in files and variables at once; exit with 2 if there is one.
+
+    These are the warnings of a run with the same settings, and values that are overridden.
+    """
+    settings, environ = resolve({}).settings, sources.process_environment()
+    located = locate(place_of(settings, environ))
+    problems = [*check(), *setting_problems(settings, environ, located)]
     for text in problems:
         print(text)
     for text in without_effect(settings):
@@ -86,9 +89,9 @@ def check_all() -> None:
 
 
 def init() -> None:
-    """Ask for country, token and project, and write the files."""
+    """Prompt for country, token and project, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
-    print("Three questions; an empty answer leaves the setting as it is.")
+    print("Three questions; an empty input keeps the setting.")
     _ask(user, "country_iso_code", "Country of this machine (ISO code such as FRA)")
     _ask(user, "electricitymaps_api_token", "Token of Electricity Maps, for live intensity")
     _ask(project, "project_name", "Name of this project")

@@ -1,4 +1,4 @@
-"""``carbon-callbacks reprice``: the joules of a finished run at other prices."""
+"""``carbon-callbacks reprice``: recomputes the emissions of a finished run at another intensity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_core import repricing
-from carbon_core.assemble.grid import place_of, source_of, token_problems
+from carbon_core.assemble.grid import place_of, source_of
 from carbon_core.clock import SystemClock
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
@@ -32,11 +32,11 @@ from carbon_core.units import GRAMS_PER_KG
 
 
 def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json: bool) -> None:
-    """Price a run anew and print both figures.
+    """Recompute the emissions of a run and print both results.
 
     Args:
         path: A receipt or a journal.
-        where: Settings that say where, and whether to ask a live source.
+        where: Settings of the location, and of a live source.
         intensity: Grams per kWh, or a CSV file with the columns ``datetime`` and ``g_per_kwh``.
         as_json: Print JSON instead of a table.
     """
@@ -60,10 +60,12 @@ def _read(path: Path) -> Finished:
 def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None) -> IntensityOf:
     if intensity is not None:
         if where:
-            _fail("say either --intensity or a place")
+            _fail("choose either --intensity or a location")
         return _own(intensity)
     if not where:
-        _fail("say at what price: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv")
+        _fail(
+            "choose an intensity: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv"
+        )
     if "intensity_source" in where:
         return _asked(run, where)
     found = locate(
@@ -89,10 +91,8 @@ def _own(intensity: str) -> IntensityOf:
 
 
 def _asked(run: Finished, where: Mapping[str, str]) -> IntensityOf:
-    """Ask a live source for the hours of a run, by the settings and what the command line says."""
+    """Request the hours of a run from a live source, by the settings and the options."""
     settings = resolve(where).settings
-    for problem in token_problems(settings):
-        _fail(problem)
     clock = SystemClock()
     source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
     hours = [utc(hour.start) for hour in run.hours]

@@ -1,4 +1,4 @@
-"""``carbon-callbacks resend``: tells services what they were not told of runs that are over."""
+"""``carbon-callbacks resend``: sends what services have not accepted of finished runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import typer
 
 from carbon_core.assemble.build import messages_for
-from carbon_core.assemble.outputs import problems, told
+from carbon_core.assemble.outputs import problems, resendable
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
+from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
 from carbon_core.formatting import formatted
@@ -28,11 +29,12 @@ def run(directory: Path, *, as_json: bool) -> None:
     messages = messages_for(settings)
     for text in problems(settings, environ):
         messages.warn(text)
-    if not told(settings, environ, clock):
+    if not resendable(settings, environ):
         messages.deliver()
-        print("no setting names a service: emissions_endpoint, or save_to_api", file=sys.stderr)
+        text = "no upload service configured: set emissions_endpoint, or save_to_api"
+        print(text, file=sys.stderr)
         raise typer.Exit(2)
-    done = list(resend(directory, settings, environ, clock, messages))
+    done = list(resend(OutputArguments(settings, environ, directory, clock), messages))
     messages.deliver()
     if as_json:
         print(json.dumps([one._asdict() for one in done], indent=2))
@@ -41,6 +43,6 @@ def run(directory: Path, *, as_json: bool) -> None:
             outcome = "sent" if one.accepted else "not accepted"
             print(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
         if not done:
-            print("nothing is missing anywhere")
+            print("everything was delivered already")
     if not all(one.accepted for one in done):
         raise typer.Exit(1)

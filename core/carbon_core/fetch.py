@@ -1,6 +1,6 @@
-"""The one door to the network: small documents over HTTP, fetched and sent within a total time.
+"""The only HTTP client of the package: fetches and sends small documents within a total time.
 
-Nothing else of the core imports `requests`. Policy (when to ask, what to believe) is elsewhere.
+Nothing else of the core imports `requests`. Policy (when to request, what to accept) is elsewhere.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LONGEST_WAIT_S = 86_400.0
 
 
 class _UnansweredError(Exception):
-    """There was no good answer; says why in words that hold no secret.
+    """A request failed; the message holds no secret.
 
     Attributes:
-        retry_after_s: How long the service asked to be left alone, in seconds.
+        retry_after_s: Seconds from the service's ``Retry-After``.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -42,7 +42,7 @@ class _UnansweredError(Exception):
 
 
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
-    """Return a function ``fetch(url, params, headers)`` that gives the decoded JSON answer.
+    """Return a function ``fetch(url, params, headers)`` that returns the decoded JSON response.
 
     The function raises `IntensityError` for anything but a prompt, small, well-formed 200. It
     follows no redirect (a token must not travel to another host) and reads no ``.netrc``. Proxies
@@ -57,31 +57,31 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise IntensityError(f"{redacted(url)}: the answer is not JSON") from error
+            raise IntensityError(f"{redacted(url)}: the response is not JSON") from error
 
     return fetch
 
 
 def link_local(clock: Clock, timeout_s: float) -> Ask:
-    """Return a function ``ask(method, url, headers)`` that gives an answer's text, past every proxy.
+    """Return a function ``request(method, url, headers)`` that returns the text, without any proxy.
 
-    A proxy would answer for another machine. Otherwise as strict as `fetcher`.
+    A proxy would respond for another machine. Otherwise as strict as `fetcher`.
     """
 
-    def ask(method: str, url: str, headers: Mapping[str, str]) -> str:
+    def request(method: str, url: str, headers: Mapping[str, str]) -> str:
         try:
             body = _body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
         except _UnansweredError as error:
             raise IntensityError(str(error), error.retry_after_s) from None
         return body.decode("utf-8", "replace")
 
-    return ask
+    return request
 
 
 def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
-    """Return a function ``send(method, url, body, headers)`` that gives the body of the answer.
+    """Return a function ``send(method, url, body, headers)`` that returns the body of the response.
 
-    The function raises `OutputError` for anything but a prompt, small answer with a status of success
+    The function raises `OutputError` for anything but a prompt, small response with a status of success
     (2xx); otherwise it is as strict as `fetcher`.
     """
 
@@ -105,7 +105,7 @@ def _body(
     body: bytes | None = None,
     past_proxies: bool = False,
 ) -> bytes:
-    """Return the body of a prompt, small, successful answer; raise `_UnansweredError` otherwise."""
+    """Return the body of a prompt, small, successful response; raise `_UnansweredError` otherwise."""
     import requests  # imported where used: it costs more than the rest of the package
 
     without_log_records(*_LIBRARY_LOGGERS)
@@ -124,21 +124,26 @@ def _body(
                 timeout=timeout_s,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                return _read(answer, clock, deadline_ns, sent=body is not None)
+            ) as response:
+                return _read(response, clock, deadline_ns, sent=body is not None)
     except (requests.RequestException, ValueError) as error:
         # The library's own text may hold the token, the proxy's password or the query: only its
-        # kind goes on. A ValueError is an address or a token that cannot be sent at all.
+        # kind is passed on. A ValueError is an address or a token that cannot be sent at all.
         raise _UnansweredError(f"{redacted(url)}: {_kind(error, url)}") from None
 
 
 def may_carry_secrets(url: str) -> bool:
-    """Tell whether a secret may travel to an address: encrypted, or within this machine."""
+    """Return whether a secret may be sent to an address: encrypted, or within this machine."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "https" or parts.hostname in _LOOPBACK
     except ValueError:
         return False
+
+
+def with_scheme(url: str, scheme: str = "http") -> str:
+    """Return an address with its scheme, or with the given one where it has none."""
+    return url if "://" in url else f"{scheme}://{url}"
 
 
 def redacted(url: str) -> str:
@@ -157,13 +162,13 @@ def _no_netrc(request: Any) -> Any:
 def _kind(error: Exception, url: str) -> str:
     name = type(error).__name__
     if name == "ProxyError":
-        # A tunnel's refusal has its status in the text alone; some proxies say 401 to a wrong password.
+        # A tunnel's refusal has its status in the text only; some proxies send 401 for a bad password.
         refused = any(f" {status} " in str(error) for status in (401, 407))
         missing = f"no connection to the proxy; check {_proxy_variable(url)}"
         return _proxy_refused(url) if refused else missing
     names = {
         "ConnectTimeout": "no connection in time",
-        "ReadTimeout": "no answer in time",
+        "ReadTimeout": "no response in time",
         "ConnectionError": "no connection",
         "SSLError": "the server's certificate cannot be verified",
     }
@@ -179,7 +184,7 @@ def _proxy_variable(url: str) -> str:
 
 
 def _retry_after_s(text: str, clock: Clock) -> float | None:
-    """Return what a header ``Retry-After`` asks for: seconds, or a date (RFC 9110, 10.2.3)."""
+    """Return the delay in a header ``Retry-After``: seconds, or a date (RFC 9110, 10.2.3)."""
     if text.strip().isdecimal():
         wait_s = float(text)
     else:
@@ -192,21 +197,21 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
     return min(max(0.0, wait_s), _LONGEST_WAIT_S)
 
 
-def _read(answer: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
-    place = redacted(answer.url)
-    if answer.status_code == _PROXY_AUTHENTICATION_REQUIRED:
-        raise _UnansweredError(f"{place}: {_proxy_refused(answer.url)}")
-    if answer.status_code not in (_SUCCESSES if sent else (200,)):
-        wait_s = _retry_after_s(answer.headers.get("Retry-After", ""), clock)
-        raise _UnansweredError(f"{place}: HTTP status {answer.status_code}", wait_s)
+def _read(response: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
+    place = redacted(response.url)
+    if response.status_code == _PROXY_AUTHENTICATION_REQUIRED:
+        raise _UnansweredError(f"{place}: {_proxy_refused(response.url)}")
+    if response.status_code not in (_SUCCESSES if sent else (200,)):
+        wait_s = _retry_after_s(response.headers.get("Retry-After", ""), clock)
+        raise _UnansweredError(f"{place}: HTTP status {response.status_code}", wait_s)
     body: bytes = b""
     # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
-    for chunk in answer.iter_content(1):
+    for chunk in response.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
             if sent:
-                return body  # what was sent has been accepted, whatever else it says
-            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "answer too large"
+                return body  # what was sent has been accepted, whatever the body holds
+            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "response too large"
             raise _UnansweredError(f"{place}: {excess}")
     return body

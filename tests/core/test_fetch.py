@@ -113,7 +113,7 @@ def test_a_redirect_is_not_followed(server: Server, status: int) -> None:
 )
 def test_what_is_not_json_is_refused(server: Server, body: bytes) -> None:
     server.answer = plainly(200, body)
-    assert failure(f"{server.url}/a") == f"{server.url}/a: the answer is not JSON"
+    assert failure(f"{server.url}/a") == f"{server.url}/a: the response is not JSON"
 
 
 def test_an_answer_too_large_is_refused_long_before_its_end(server: Server) -> None:
@@ -130,14 +130,14 @@ def test_an_answer_too_large_is_refused_long_before_its_end(server: Server) -> N
             pass
 
     server.answer = endless
-    assert failure(server.url).endswith("answer too large")
+    assert failure(server.url).endswith("response too large")
     assert sum(sent) < 64 * 2**20
 
 
 def test_a_small_answer_that_unpacks_to_a_large_one_is_refused(server: Server) -> None:
     packed = gzip.compress(b" " * 2**22)
     server.answer = plainly(200, packed, Content_Encoding="gzip")
-    assert failure(server.url).endswith("answer too large")
+    assert failure(server.url).endswith("response too large")
 
 
 def dripping(*, headers: bool) -> Answer:
@@ -183,7 +183,7 @@ def test_a_slow_drip_does_not_outlast_the_total_time(server: Server, headers: bo
 
 def test_silence_ends_with_the_total_time(server: Server) -> None:
     server.answer = lambda _: server.ending.wait(5.0) and None
-    assert failure(f"{server.url}/a", timeout_s=0.2) == f"{server.url}/a: no answer in time"
+    assert failure(f"{server.url}/a", timeout_s=0.2) == f"{server.url}/a: no response in time"
 
 
 def test_nobody_there(server: Server) -> None:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
-    account_problems,
     learned,
     live_source,
     marginal_source,
     may_learn,
     place_facts,
     place_of,
-    token_problems,
+    source_problems,
 )
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.code import code_facts
+from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
@@ -68,33 +68,31 @@ def make_parts(
     messages = messages_for(settings)
     place = place_of(settings, environ, root)
     located = locate(place)
-    # Made absolute now: the program may change its directory while the run goes on.
+    # Made absolute now: the program may change its directory during the run.
     directory = _absolute(settings.output_dir)
-    problems = outputs.problems(settings, environ)
-    for text in [*without_effect(settings), *contradictions(settings, located), *problems]:
+    given = OutputArguments(settings, environ, directory, clock)
+    for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
         messages.warn(text)
     rank = rank_of(environ)
     parts = Parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
-            told=() if offline else outputs.told(settings, environ, clock),
+            told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),
         assumed=located.intensity,
         heartbeat_s=settings.measure_power_secs,
-        make_outputs=functools.partial(outputs.files, settings, directory),
+        make_outputs=functools.partial(outputs.files, given),
         make_deliveries=functools.partial(
             outputs.deliveries,
-            settings,
-            environ,
-            clock,
+            given,
             messages,
             _confirming(directory, run_id),
             offline=offline,
         ),
         live=live_source(settings, clock, place),
-        marginal=marginal_source(settings, clock),
+        marginal=marginal_source(settings, clock, place),
         live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
@@ -114,7 +112,7 @@ def make_parts(
 def detect(
     settings: Settings, environ: Mapping[str, str], root: Path, clock: Clock, messages: Messages
 ) -> Detection:
-    """Find the meters that the settings ask for; loads psutil and pynvml."""
+    """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
     from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
@@ -186,22 +184,30 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
 
 
 def messages_for(settings: Settings) -> Messages:
-    """Return where lines for people go, at the level that the settings ask for."""
+    """Return the logger for messages, at the level of the settings."""
     level = settings.log_level
     number = level if isinstance(level, int) else _LEVELS[level]
     return Messages(number, settings.logger_preamble)
 
 
 def without_effect(settings: Settings) -> list[str]:
-    """Say which settings were asked for and have no effect in this version."""
-    asked = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
-    return [f"these settings have no effect in this version: {', '.join(asked)}"] if asked else []
+    """Return which settings are set and have no effect in this version."""
+    unused = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
+    return [f"these settings have no effect in this version: {', '.join(unused)}"] if unused else []
 
 
-def contradictions(settings: Settings, located: Located) -> list[str]:
-    """Say which settings are each well-formed but come to nothing: an unknown place, a kept token."""
-    texts = [located.problem, *token_problems(settings), *account_problems(settings)]
-    return [text for text in texts if text]
+def setting_problems(settings: Settings, environ: Mapping[str, str], located: Located) -> list[str]:
+    """Return why settings that are each valid have no effect: an unknown place, a missing token.
+
+    A run warns about these, and `carbon-callbacks config check` lists them.
+
+    Args:
+        settings: The effective settings.
+        environ: Environment variables.
+        located: The location that they result in.
+    """
+    place = [located.problem] if located.problem else []
+    return [*place, *source_problems(settings), *outputs.problems(settings, environ)]
 
 
 def _facts(
@@ -238,17 +244,17 @@ def _absolute(directory: str) -> Path:
     try:
         return Path(directory).absolute()
     except OSError:
-        # The working directory itself is gone; writing will say what it finds.
+        # The working directory itself was removed; the first write reports it.
         return Path(directory)
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:
-    """Return what notes in the run's journal how far an output was told."""
+    """Return a function that records in the run's journal what an output has accepted."""
 
     def confirm(delivered: Delivered) -> None:
         from carbon_core.outputs.journal import journal_path, note_delivered
 
-        with contextlib.suppress(OSError):  # the journal's own writer says what is wrong
+        with contextlib.suppress(OSError):  # the journal's own writer reports what is wrong
             note_delivered(journal_path(directory, run_id), delivered)
 
     return confirm

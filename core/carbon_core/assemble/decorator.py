@@ -40,7 +40,7 @@ def track_emissions(
 
     Args:
         function: The function, when used without parentheses.
-        offline: Never ask a live source.
+        offline: Never request a live source.
         **overrides: Settings of the tracker.
 
     Raises:

@@ -1,9 +1,9 @@
-"""From settings to whose grid counts, and who is asked about it."""
+"""Selects location and grid-intensity sources from the settings."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
@@ -11,24 +11,30 @@ from typing import TypedDict
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.config.origin import DEFAULT
 from carbon_core.config.schema import Settings
-from carbon_core.errors import IntensityError
+from carbon_core.config.secret_values import Secret
+from carbon_core.errors import ConfigError, IntensityError
 from carbon_core.fetch import Fetch, fetcher, link_local
 from carbon_core.intensity import cloud_metadata, ip_place
-from carbon_core.intensity.live import BackoffSource, IntensitySource
+from carbon_core.intensity.live import BackoffSource, IntensitySource, MarginalSource
 from carbon_core.intensity.location import Place, locate
+from carbon_core.intensity.source_table import (
+    MARGINAL_SOURCES,
+    SOURCES,
+    Made,
+    Source,
+    SourceArguments,
+    source_named,
+)
 from carbon_core.intensity.tables import country_name
 from carbon_core.intensity.time_zone import machine_time_zone
-from carbon_core.tracker.parts import LiveIntensity, MarginalIntensity, Parts
+from carbon_core.tracker.parts import LiveIntensity, Parts
 
-ELECTRICITY_MAPS, GB, DENMARK = "electricitymaps", "gb_carbon_intensity", "energi_data_service"
-_TOKEN_AND_ADDRESS = ("electricitymaps_api_token", "electricitymaps_url")
-_PASSWORD_AND_ADDRESS = ("watttime_password", "watttime_url")
 # A metadata service is on the same machine, or there is none.
 _METADATA_TIMEOUT_S = 1.0
 
 
 def place_of(settings: Settings, environ: Mapping[str, str], root: Path = Path("/")) -> Place:
-    """Return what the settings, and the machine where they allow it, say about where it is."""
+    """Return the location from the settings, and from the machine's time zone if they allow it."""
     known = settings.geolocation != "off"
     latitude, longitude = settings.latitude, settings.longitude
     return Place(
@@ -59,7 +65,7 @@ class PlaceFacts(TypedDict):
 
 
 def place_facts(settings: Settings, place: Place) -> PlaceFacts:
-    """Return what the results say about the place."""
+    """Return the fields of the results that depend on the place."""
     iso3 = place.likely_iso3
     cloud_provider, cloud_region = place.cloud_names
     return PlaceFacts(
@@ -82,8 +88,8 @@ def pue_of(settings: Settings, place: Place) -> float:
 
 
 def may_learn(settings: Settings) -> bool:
-    """Tell whether the settings leave the place open and allow to ask the network for it."""
-    said = (
+    """Return whether the settings leave the place open and allow looking it up over the network."""
+    given = (
         settings.country_iso_code,
         settings.country_2letter_iso_code,
         settings.region,
@@ -92,16 +98,16 @@ def may_learn(settings: Settings) -> bool:
         settings.cloud_region,
         settings.force_carbon_intensity_g_co2e_kwh,
     )
-    return settings.geolocation in ("cloud", "ip") and all(value is None for value in said)
+    return settings.geolocation in ("cloud", "ip") and all(value is None for value in given)
 
 
 def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
-    """Return the parts of a run with the place that the network tells; the same where it tells none.
+    """Return the parts of a run with the place found over the network; unchanged where none is found.
 
     Args:
         settings: The effective settings.
         place: What is known without the network.
-        parts: The parts, with what holds at that place.
+        parts: The parts of the run.
     """
     cloud = _cloud_place()
     if cloud is not None:
@@ -112,7 +118,7 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
         try:
             found = ip_place.ip_place(fetcher(parts.clock), settings.geolocation_url)
         except IntensityError as error:
-            parts.messages.warn(f"the place is not learned: {error}")
+            parts.messages.warn(f"the location is unknown: {error}")
             return parts
         place = replace(place, country=found.country, region=found.region or None)
     else:
@@ -130,86 +136,110 @@ def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
 
 @functools.cache
 def _cloud_place() -> cloud_metadata.CloudPlace | None:
-    """Return the cloud region of this machine, asked for once in a process."""
+    """Return the cloud region of this machine, looked up once in a process."""
     return cloud_metadata.cloud_place(link_local(SystemClock(), _METADATA_TIMEOUT_S))
 
 
 # --- over the network: the intensity -----------------------------------------------------------------
 
 
-def token_problems(settings: Settings) -> list[str]:
-    """Say why Electricity Maps, which the settings ask for, gets no token."""
-    token = settings.electricitymaps_api_token
-    if settings.intensity_source == ELECTRICITY_MAPS and not token:
-        return ["intensity_source=electricitymaps needs electricitymaps_api_token"]
-    if not token or settings.may_send(*_TOKEN_AND_ADDRESS):
-        return []
-    return [f"no live grid intensity: {_not_sent(settings, *_TOKEN_AND_ADDRESS)}"]
-
-
-def account_problems(settings: Settings) -> list[str]:
-    """Say why WattTime, which the settings ask for, is not asked."""
-    account = _account(settings)
-    if any(account) and not all(account):
-        return ["WattTime needs watttime_username, watttime_password and watttime_region"]
-    if not any(account) or settings.may_send(*_PASSWORD_AND_ADDRESS):
-        return []
-    return [f"no marginal intensity: {_not_sent(settings, *_PASSWORD_AND_ADDRESS)}"]
-
-
-def _account(settings: Settings) -> tuple[str | None, str | None, str | None]:
-    return settings.watttime_username, settings.watttime_password, settings.watttime_region
-
-
-def _not_sent(settings: Settings, secret: str, address: str) -> str:
-    what = secret.rpartition("_")[2]
-    return (
-        f"the {what} is not sent where {address} says ({settings.origin(address)}), "
-        f"for the {what} comes from a source that is trusted more ({settings.origin(secret)})"
-    )
+def source_problems(settings: Settings) -> list[str]:
+    """Return why a source that the settings select is not requested, one sentence each."""
+    return [*_average_problems(settings), *_marginal_problems(settings)]
 
 
 def live_source(settings: Settings, clock: Clock, place: Place) -> LiveIntensity | None:
-    """Return the live source that the settings ask for, made patient; None where they ask for none."""
-    name = settings.intensity_source
-    token = settings.electricitymaps_api_token
-    if settings.force_carbon_intensity_g_co2e_kwh is not None:
+    """Return the live source that the settings select, with backoff; None where they select none."""
+    source = _selected(settings)
+    if settings.force_carbon_intensity_g_co2e_kwh is not None or source is None:
         return None
-    needs_token = name in (None, ELECTRICITY_MAPS)
-    if needs_token and not (token and settings.may_send(*_TOKEN_AND_ADDRESS)):
-        return None
-    return BackoffSource(source_of(settings, fetcher(clock), place), clock)
+    if _missing(source, settings) or _refusal(source, settings):
+        return None  # `source_problems` has reported it
+    return BackoffSource(_made(source, settings, fetcher(clock), place), clock)
 
 
 def source_of(settings: Settings, fetch: Fetch, place: Place) -> IntensitySource:
-    """Return the live source that the settings name, by default Electricity Maps.
+    """Return the live source that the settings select.
 
     Args:
         settings: The effective settings.
-        fetch: The door to the network.
-        place: What is known of the place.
+        fetch: The HTTP client.
+        place: The location.
+
+    Raises:
+        ConfigError: They select none, or one that lacks what it needs, or whose secret may not be sent.
     """
-    if settings.intensity_source == GB:
-        from carbon_core.intensity.gb_carbon_intensity import URL, GbCarbonIntensity
+    source = _selected(settings)
+    if source is None:
+        raise ConfigError(f"no intensity_source is set; known are {', '.join(SOURCES)}")
+    if problems := _average_problems(settings):
+        raise ConfigError(problems[0], key="intensity_source")
+    return _made(source, settings, fetch, place)
 
-        return GbCarbonIntensity(fetch, settings.intensity_url or URL, place.region)
-    if settings.intensity_source == DENMARK:
-        from carbon_core.intensity.energi_data_service import URL, EnergiDataService
 
-        return EnergiDataService(fetch, settings.intensity_url or URL, place.region or place.zone)
-    from carbon_core.intensity.electricity_maps import ElectricityMaps
+def marginal_source(settings: Settings, clock: Clock, place: Place) -> MarginalSource | None:
+    """Return the source of marginal intensity that the settings select, or None."""
+    for source in MARGINAL_SOURCES.values():
+        if not _missing(source, settings) and not _refusal(source, settings):
+            return _made(source, settings, fetcher(clock), place)
+    return None
 
-    token = settings.electricitymaps_api_token or ""
-    return ElectricityMaps(
-        fetch, settings.electricitymaps_url, token, place.live_zone, place.coordinates
+
+def _selected(settings: Settings) -> Source[IntensitySource] | None:
+    """Return the source that is set, else the first automatic one that has all it needs, or None.
+
+    Raises:
+        ConfigError: There is no source of that name.
+    """
+    if settings.intensity_source:
+        return source_named(settings.intensity_source)
+    automatic = (source for source in SOURCES.values() if source.automatic)
+    return next((source for source in automatic if not _missing(source, settings)), None)
+
+
+def _average_problems(settings: Settings) -> list[str]:
+    source = _selected(settings)
+    if source is None:
+        return []
+    if missing := _missing(source, settings):
+        return [f"intensity_source={source.name} needs {_listed(missing)}"]
+    refusal = _refusal(source, settings)
+    return [f"no live grid intensity: {refusal}"] if refusal else []
+
+
+def _marginal_problems(settings: Settings) -> list[str]:
+    problems = []
+    for source in MARGINAL_SOURCES.values():
+        missing = _missing(source, settings)
+        if missing and len(missing) < len(source.needs):
+            problems.append(f"{source.title} needs {_listed(source.needs)}")
+        elif not missing and (refusal := _refusal(source, settings)):
+            problems.append(f"no marginal intensity: {refusal}")
+    return problems
+
+
+def _missing(source: Source[Made], settings: Settings) -> list[str]:
+    return [key for key in source.needs if not getattr(settings, key)]
+
+
+def _refusal(source: Source[Made], settings: Settings) -> str:
+    if source.secret is None:
+        return ""
+    secret = Secret(source.secret, source.url_key, scheme="https")
+    return secret.refusal(settings, {})  # sources read no variable of their own
+
+
+def _made(source: Source[Made], settings: Settings, fetch: Fetch, place: Place) -> Made:
+    return source.make(
+        SourceArguments(
+            fetch,
+            getattr(settings, source.url_key) or source.url,
+            source.zone_of(place),
+            place.coordinates,
+            {key: getattr(settings, key) for key in source.needs},
+        )
     )
 
 
-def marginal_source(settings: Settings, clock: Clock) -> MarginalIntensity | None:
-    """Return the source of marginal intensity that the settings ask for, or None."""
-    username, password, region = _account(settings)
-    if not (username and password and region and settings.may_send(*_PASSWORD_AND_ADDRESS)):
-        return None
-    from carbon_core.intensity.watttime import WattTime
-
-    return WattTime(fetcher(clock), settings.watttime_url, username, password, region)
+def _listed(keys: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(keys[:-1]), keys[-1]]))

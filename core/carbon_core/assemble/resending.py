@@ -1,16 +1,14 @@
-"""Telling services what they were not told of runs that are over, from the journals of a directory."""
+"""Resends results of finished runs that services have not accepted, from a directory's journals."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from carbon_core.assemble.outputs import services_of
-from carbon_core.clock import Clock
-from carbon_core.config.schema import Settings
+from carbon_core.config.output_table import OutputArguments
 from carbon_core.errors import OutputError
 from carbon_core.messages import Messages
 from carbon_core.outputs import journal
@@ -24,12 +22,12 @@ _NOTHING_KWH = 1e-15
 
 
 class Resent(NamedTuple):
-    """What became of one run's rest at one service.
+    """The result of resending one run to one service.
 
     Attributes:
         run_id: The run.
         service: Its name, such as ``api``.
-        energy_kwh: What it had not been told.
+        energy_kwh: What it had not accepted before.
         accepted: Whether it has accepted that now.
     """
 
@@ -39,31 +37,23 @@ class Resent(NamedTuple):
     accepted: bool
 
 
-def resend(
-    directory: Path,
-    settings: Settings,
-    environ: Mapping[str, str],
-    clock: Clock,
-    messages: Messages,
-) -> Iterator[Resent]:
-    """Tell the services of finished runs what they have not accepted yet; what they accept is noted.
+def resend(given: OutputArguments, messages: Messages) -> Iterator[Resent]:
+    """Send to the services of finished runs what they have not accepted yet; note what they accept.
 
-    A run that goes on is passed over, and so is a service that the settings no longer name.
+    A run that continues is skipped, and so is a service that the settings no longer select.
 
     Args:
-        directory: The output directory.
-        settings: The effective settings: addresses and keys.
-        environ: Environment variables.
-        clock: Source of time.
-        messages: Gets what went wrong.
+        given: The output directory, and the settings with addresses and keys.
+        messages: Receives what went wrong.
     """
-    for path in sorted((directory / RUNS_DIRECTORY).glob(f"*{journal.SUFFIX}")):
+    clock = given.clock
+    for path in sorted((given.directory / RUNS_DIRECTORY).glob(f"*{journal.SUFFIX}")):
         with journal.held(path) as free:
             if not free:
                 continue
             with contextlib.suppress(OutputError, OSError):
                 report, before = journal.read(path), journal.deliveries(path)
-                for name, output in services_of(settings, environ, clock, before):
+                for name, output in services_of(given, before):
                     known = before.get(name, Delivered(name))
                     if name not in report.run.told or _is_complete(report, known):
                         continue

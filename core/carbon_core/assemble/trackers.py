@@ -1,4 +1,4 @@
-"""`EmissionsTracker` and its offline sister: a tracker made from settings."""
+"""`EmissionsTracker` and its offline variant: trackers made from settings."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class EmissionsTracker(Tracker):
         return detected_hardware(self.settings, sources.process_environment())
 
     def prepare(self, wait_s: float = 0.0) -> None:
-        """Load what a run needs, ahead of `start()`.
+        """Load the modules for a run, ahead of `start()`.
 
         Args:
             wait_s: Longest time to wait for it, in seconds.
@@ -104,7 +104,7 @@ class EmissionsTracker(Tracker):
 
 
 class OfflineEmissionsTracker(EmissionsTracker):
-    """The tracker that asks nobody over the network, whatever the settings say."""
+    """A tracker that uses the network for nothing, whatever the settings are."""
 
     _offline = True
 

@@ -1,4 +1,4 @@
-"""Kinds of values: each turns text or an argument into a typed value, or says what is allowed."""
+"""Kinds of values: each turns text or an argument into a typed value, or describes what is allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,19 @@ class Kind:
     Attributes:
         name: Short name for tables.
         accepts: Type of an argument, as Python code; files and variables have text.
-        allowed: Completes the sentence "the key must be …".
+        words: Text for `allowed`, or a function that returns it where it depends on a table.
         parse: Returns the value, or raises ValueError or TypeError.
     """
 
     name: str
     accepts: str
-    allowed: str
+    words: str | Callable[[], str]
     parse: Callable[[Any], Any]
+
+    @property
+    def allowed(self) -> str:
+        """What completes the sentence "the key must be …"."""
+        return self.words if isinstance(self.words, str) else self.words()
 
 
 def text() -> Kind:
@@ -55,7 +60,7 @@ def path() -> Kind:
 
 
 def boolean() -> Kind:
-    """True or false, as people write them."""
+    """True or false, in the usual spellings."""
     return Kind("boolean", "bool", "true or false (also yes/no, on/off, 1/0)", _parse_boolean)
 
 
@@ -115,25 +120,39 @@ def coordinate(most: float) -> Kind:
 
 def choice(*options: str) -> Kind:
     """One of some words, in any case."""
+    return choice_of(lambda: options)
+
+
+def choice_of(options: Callable[[], Iterable[str]]) -> Kind:
+    """One of the names in a table, in any case.
+
+    Args:
+        options: Returns the names; called for each value, so that a row added later counts.
+    """
 
     def parse(value: Any) -> str:
         word = _parse_text(value).strip().lower()
-        if word not in options:
+        if word not in options():
             raise ValueError(value)
         return word
 
-    return Kind("choice", "str", "one of " + ", ".join(options), parse)
+    return Kind("choice", "str", lambda: "one of " + ", ".join(options()), parse)
 
 
 def choices(*options: str) -> Kind:
     """Several of some words: a list, or text with commas."""
-    one = choice(*options)
+    return choices_of(lambda: options)
+
+
+def choices_of(options: Callable[[], Iterable[str]]) -> Kind:
+    """Several of the names in a table, as `choice_of`: a list, or text with commas."""
+    one = choice_of(options)
 
     def parse(value: Any) -> list[str]:
         items: Sequence[Any] = value.split(",") if isinstance(value, str) else value
         return [one.parse(getattr(item, "value", item)) for item in items if item != ""]
 
-    return Kind("list", "Sequence[str] | str", "a list of " + ", ".join(options), parse)
+    return Kind("list", "Sequence[str] | str", lambda: "a list of " + ", ".join(options()), parse)
 
 
 def log_level() -> Kind:

@@ -15,8 +15,10 @@ from typing import Any
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
+from carbon_core.config.output_table import OUTPUTS, output_methods
+from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
 
-# Written by CodeCarbon's own command line into the same files; nothing of ours needs them.
+# Written by CodeCarbon's own command line into the same files; this package does not use them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
 _HIDDEN = "(hidden)"
 # User and password of an address, which may lack its scheme.
@@ -25,11 +27,11 @@ _PASSWORD = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]*:[^/\s@]*@")
 
 @dataclass(frozen=True)
 class Key:
-    """What the table says about one setting beside its name, type and default.
+    """Row of one setting, beside its name, type and default.
 
     Attributes:
         kind: Parser and words for what is allowed.
-        help: One line for people.
+        help: One line for the documentation.
         secret: Never shown, stored or pickled.
         used: Whether the setting has an effect; otherwise it is checked, and reported as unused.
         replaces: Deprecated name that still works.
@@ -53,12 +55,15 @@ class Unset(enum.Enum):
         return self.name
 
 
-# An argument that is not given: the next source decides. None, in contrast, asks for the default.
+# An argument that is not given: the next source decides. None, in contrast, means the default.
 UNSET = Unset.UNSET
 
 
 class OutputMethod(str, enum.Enum):
-    """An output by name, for `output_methods`."""
+    """An output by name, for `output_methods`: those of CodeCarbon's enumeration and a few more.
+
+    `output_table` is the table; a test compares the two.
+    """
 
     CSV = "csv"
     API = "api"
@@ -69,14 +74,8 @@ class OutputMethod(str, enum.Enum):
     OTEL = "otel"
 
 
-# What each of these asks for where `output_methods` says nothing.
-SAVE_TO = {
-    "save_to_file": OutputMethod.CSV,
-    "save_to_api": OutputMethod.API,
-    "save_to_logger": OutputMethod.LOGGER,
-    "save_to_prometheus": OutputMethod.PROMETHEUS,
-    "save_to_logfire": OutputMethod.LOGFIRE,
-}
+# The output that each of these selects where `output_methods` is unset.
+SAVE_TO = {spec.switch: spec.name for spec in OUTPUTS.values() if spec.switch}
 
 
 def _key(default: Any, kind: Kind, help: str, **more: Any) -> Any:
@@ -140,10 +139,12 @@ class Settings:
     budget_kwh: float | None = _key(
         None,
         kinds.number(above=0, unit="kWh"),
-        "What a run may use: a warning tells when half, four fifths and all of it are used up.",
+        "Energy limit of a run, with warnings at 50 %, 80 % and 100 % of it.",
     )
     budget_kg_co2e: float | None = _key(
-        None, kinds.number(above=0, unit="kg CO2e"), "The same for emissions."
+        None,
+        kinds.number(above=0, unit="kg CO2e"),
+        "Emissions limit of a run, with the same warnings.",
     )
     on_budget: str = _key(
         "stop",
@@ -158,7 +159,7 @@ class Settings:
         common=True,
     )
     country_2letter_iso_code: str | None = _key(
-        None, kinds.country_code(), "The same with two letters, for those who have it so."
+        None, kinds.country_code(), "Country code of two letters, in place of `country_iso_code`."
     )
     region: str | None = _key(
         None, kinds.text(), "State or province within the country, by name or code.", common=True
@@ -172,14 +173,14 @@ class Settings:
     geolocation: str = _key(
         "local",
         kinds.choice("local", "cloud", "ip", "off"),
-        "Where to learn the place when no setting says it: `local`, by this machine's time zone, as a "
-        "guess; `cloud`, of the cloud's metadata service first; `ip`, then also of the service at "
+        "How to find the location when no setting has it: `local`, from this machine's time zone, as a "
+        "guess; `cloud`, first from the cloud's metadata service; `ip`, then also from the service at "
         "`geolocation_url`, by this machine's public address; `off`, not at all.",
     )
     geolocation_url: str = _key(
         "https://get.geojs.io/v1/ip/geo.json",
         kinds.url(),
-        "Whom `geolocation=ip` asks; must answer as GeoJS does.",
+        "Service that `geolocation=ip` requests; its response must be like that of GeoJS.",
     )
     intensity_scope: str = _key(
         "lifecycle",
@@ -195,45 +196,45 @@ class Settings:
     electricitymaps_api_token: str | None = _key(
         None,
         kinds.text(),
-        "Token of Electricity Maps; with it, live intensity is asked.",
+        "Token of Electricity Maps; with it, live intensity is requested.",
         secret=True,
         replaces="co2_signal_api_token",
         common=True,
     )
     electricitymaps_zone: str | None = _key(
-        None, kinds.text(), "Zone to ask for, such as `DE` or `US-CAL-CISO`; else the country."
+        None, kinds.text(), "Zone to request, such as `DE` or `US-CAL-CISO`; else the country."
     )
     latitude: float | None = _key(
         None,
         kinds.coordinate(90),
-        "With `longitude`, where to ask Electricity Maps when no setting names zone or country; kept to "
-        "a tenth of a degree.",
+        "With `longitude`, the location to request from Electricity Maps when neither zone nor country "
+        "is set; kept to a tenth of a degree.",
     )
     longitude: float | None = _key(None, kinds.coordinate(180), "See `latitude`.")
     electricitymaps_url: str = _key(
-        "https://api.electricitymaps.com/v3", kinds.url(), "Base address of Electricity Maps."
+        SOURCES["electricitymaps"].url, kinds.url(), "Base address of Electricity Maps."
     )
     intensity_source: str | None = _key(
         None,
-        kinds.choice("electricitymaps", "gb_carbon_intensity", "energi_data_service"),
-        "Live source to ask: `electricitymaps` (with a token, also without this setting), or without a "
-        "token `gb_carbon_intensity` (Great Britain; `region` England, Scotland, Wales or 1 to 17) or "
-        "`energi_data_service` (Denmark; `region` DK1 or DK2).",
+        kinds.choice_of(lambda: SOURCES),
+        source_choices(),
     )
     intensity_url: str | None = _key(
-        None, kinds.url(), "Base address of a source without a token, in place of its own."
+        None, kinds.url(), "Base address of a source without a token, in place of its default."
     )
     watttime_username: str | None = _key(
         None,
         kinds.text(),
-        "Account of WattTime; with it, the receipt tells the marginal intensity of `watttime_region` "
-        "during the run, beside the emissions and never within.",
+        "Account of WattTime; with it, the receipt has the marginal intensity of `watttime_region` "
+        "during the run, beside the emissions and never part of them.",
     )
     watttime_password: str | None = _key(None, kinds.text(), "Its password.", secret=True)
     watttime_region: str | None = _key(
         None, kinds.text(), "WattTime's name of the region, such as `CAISO_NORTH`."
     )
-    watttime_url: str = _key("https://api.watttime.org", kinds.url(), "Base address of WattTime.")
+    watttime_url: str = _key(
+        MARGINAL_SOURCES["watttime"].url, kinds.url(), "Base address of WattTime."
+    )
     api_call_interval: int = _key(
         8,
         kinds.interval_count(),
@@ -251,7 +252,7 @@ class Settings:
     )
     output_methods: list[str] | None = _key(
         None,
-        kinds.choices(*(method.value for method in OutputMethod)),
+        kinds.choices_of(output_methods),
         "Outputs by name, in place of `save_to_…`.",
     )
     on_csv_write: str = _key(
@@ -290,8 +291,8 @@ class Settings:
     output_handlers: Any = _key(
         None,
         kinds.anything(),
-        "Outputs of your own, in a list: see docs/outputs.md. Objects with CodeCarbon's `out` and "
-        "`live_out` are taken, too.",
+        "Custom outputs, in a list: see docs/outputs.md. Objects with CodeCarbon's `out` and `live_out` "
+        "are accepted, too.",
     )
     emissions_endpoint: str | None = _key(
         None, kinds.url(), "Address that gets the result of each run, by POST as JSON."
@@ -329,7 +330,7 @@ class Settings:
         None,
         kinds.url(),
         "Whole address for metrics by OTLP/HTTP, such as `http://localhost:4318/v1/metrics`. "
-        "`output_methods=otel` without it takes what the `OTEL_EXPORTER_OTLP_*` variables say.",
+        "`output_methods=otel` without it uses the `OTEL_EXPORTER_OTLP_*` variables.",
     )
     save_to_logfire: bool = _key(
         False, kinds.boolean(), "Send metrics to Logfire, with `logfire_token`."
@@ -346,7 +347,7 @@ class Settings:
     metadata: Any = _key(
         None,
         kinds.mapping_or_path(),
-        "What the task of a BoAmps report was (`output_methods=boamps`), or the JSON file that says it.",
+        "Task of a BoAmps report (`output_methods=boamps`): a mapping, or the path of a JSON file.",
     )
     # Checked, without effect
     allow_multiple_runs: bool = _later(
@@ -371,23 +372,19 @@ class Settings:
             raise KeyError(key)
         return self.origins.get(key, DEFAULT)
 
-    def may_send(self, secret: str, address: str) -> bool:
-        """Tell whether a secret may go to an address: its source is at least as trusted."""
-        return self.origin(address).trust >= self.origin(secret).trust
-
     def explicit(self) -> dict[str, Any]:
         """Return the settings that some source gave, with their values."""
         return {key: getattr(self, key) for key in KEYS if key in self.origins}
 
     def shown(self) -> dict[str, Any]:
-        """Return all settings with secrets hidden, for people and files."""
+        """Return all settings with secrets hidden, for display and files."""
         return {name: hidden(name, getattr(self, name)) for name in KEYS}
 
-    def outputs(self) -> set[OutputMethod]:
-        """Return the outputs that are asked for: by `output_methods`, else by ``save_to_…``."""
+    def outputs(self) -> set[str]:
+        """Return the selected outputs by name: `output_methods`, else what ``save_to_…`` selects."""
         if self.output_methods is not None:
-            return {OutputMethod(name) for name in self.output_methods}
-        return {method for key, method in SAVE_TO.items() if getattr(self, key)}
+            return set(self.output_methods)
+        return {name for key, name in SAVE_TO.items() if getattr(self, key)}
 
     def unused(self) -> list[str]:
         """Return the keys that some source gave and that have no effect in this version."""

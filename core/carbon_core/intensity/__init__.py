@@ -1,1 +1,1 @@
-"""How much greenhouse gas a kilowatt-hour stands for, by place and time."""
+"""Grid carbon intensity, by location and time."""

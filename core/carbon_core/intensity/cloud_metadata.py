@@ -1,7 +1,7 @@
-"""Which cloud region this machine runs in, as the clouds' own metadata services tell it.
+"""Which cloud region this machine runs in, from the clouds' own metadata services.
 
-All three listen on the same link-local address, which leads nowhere outside a cloud. Account numbers and
-the like, which some of them tell as well, are not kept.
+All three have the same link-local address, which does not exist outside a cloud. Account numbers and
+the like, which some of them return as well, are not kept.
 
 Sources: AWS, Instance Metadata Service v2; Azure Instance Metadata Service, 2021-02-01; Google Compute
 Engine, metadata server v1.
@@ -32,10 +32,10 @@ class CloudPlace(NamedTuple):
 
 
 def cloud_place(ask: Ask) -> CloudPlace | None:
-    """Ask the three services at once; return what one of them tells, or None outside these clouds.
+    """Request all three services at once; return the result of one, or None outside these clouds.
 
     Args:
-        ask: Makes a request and returns the answer's text, as `carbon_core.fetch.link_local` does.
+        ask: Makes a request and returns the response's text, as `carbon_core.fetch.link_local` does.
     """
     found: dict[str, str] = {}
 

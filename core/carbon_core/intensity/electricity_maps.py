@@ -21,18 +21,18 @@ _REMEDIES = {
     "HTTP status 401": "check electricitymaps_api_token",
     "HTTP status 403": "check that the plan of electricitymaps_api_token covers this zone",
     "HTTP status 404": "check electricitymaps_zone",
-    "HTTP status 429": "ask less often with a larger api_call_interval",
+    "HTTP status 429": "request less often with a larger api_call_interval",
 }
 
 
 class ElectricityMaps:
-    """Asks for the values of one zone.
+    """Requests the values of one zone.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address, with or without scheme.
         token: Sent in the header ``auth-token``, over HTTPS or to this machine only.
         zone: Zone key such as ``FR``; None when no place is known.
@@ -59,19 +59,18 @@ class ElectricityMaps:
 
     def latest(self) -> Intensity:
         """Return the zone's latest value, as `IntensitySource.latest`."""
-        return self._intensity(self._ask("latest"))
+        return self._intensity(self._request("latest"))
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
         """Return the hourly values of the last 24 hours, as `IntensitySource.between`."""
         return [
-            self._intensity(item) for item in listed(self._ask("history"), "history", self.name)
+            self._intensity(item) for item in listed(self._request("history"), "history", self.name)
         ]
 
-    def _ask(self, what: str) -> Any:
+    def _request(self, what: str) -> Any:
         if not self._where:
             raise IntensityError(
-                f"{self.name} cannot be asked without a place: set country_iso_code or "
-                "electricitymaps_zone"
+                f"{self.name} needs a location: set country_iso_code or electricitymaps_zone"
             )
         address = f"{secure(self._url, 'electricitymaps_url')}/carbon-intensity/{what}"
         try:
@@ -79,22 +78,22 @@ class ElectricityMaps:
         except IntensityError as error:
             raise IntensityError(_with_remedy(str(error)), error.retry_after_s) from error
 
-    def _intensity(self, told: Any) -> Intensity:
-        if not isinstance(told, Mapping):
-            raise IntensityError(f"{self.name}: no object but {type(told).__name__}")
-        zone = self._zone or str(told.get("zone", "at the coordinates"))[:40]
-        if told.get("zone", zone) != zone:
-            raise IntensityError(f"{self.name}: asked for {zone}, got {told['zone']!r:.100}")
-        estimated = bool(told.get("isEstimated"))
+    def _intensity(self, response: Any) -> Intensity:
+        if not isinstance(response, Mapping):
+            raise IntensityError(f"{self.name}: no object but {type(response).__name__}")
+        zone = self._zone or str(response.get("zone", "at the coordinates"))[:40]
+        if response.get("zone", zone) != zone:
+            raise IntensityError(f"{self.name}: requested {zone}, got {response['zone']!r:.100}")
+        estimated = bool(response.get("isEstimated"))
         what = f"{self.name}: carbonIntensity of {zone}"
         return Intensity(
-            checked_g_per_kwh(told.get("carbonIntensity"), what),
+            checked_g_per_kwh(response.get("carbonIntensity"), what),
             place=zone,
             source=self.name,
             kind="live",
-            scope="direct" if told.get("emissionFactorType") == "direct" else "lifecycle",
+            scope="direct" if response.get("emissionFactorType") == "direct" else "lifecycle",
             sigma_ln=SIGMA_ESTIMATED if estimated else SIGMA_MEASURED,
-            time=str(told.get("datetime", ""))[:40] or None,
+            time=str(response.get("datetime", ""))[:40] or None,
             note="estimated by the source" if estimated else "",
         )
 

@@ -16,21 +16,20 @@ from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import SIGMA_MEASURED, checked_g_per_kwh, in_steps, listed
 from carbon_core.records import Intensity
 
-URL = "https://api.energidataservice.dk"
 _AREAS = ("DK1", "DK2")
 _TIME = "%Y-%m-%dT%H:%M"
-# Of five minutes each; a day stays well below the largest answer that is read.
+# Of five minutes each; a day stays well below the largest response that is read.
 _SPAN = timedelta(days=1)
 
 
 class EnergiDataService:
-    """Asks for the values of one of Denmark's two price areas.
+    """Requests the values of one of Denmark's two price areas.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address.
         area: ``DK1`` (west) or ``DK2`` (east), also as the zone ``DK-DK1``; None when not set.
     """
@@ -44,9 +43,9 @@ class EnergiDataService:
 
     def latest(self) -> Intensity:
         """Return the value of the last five minutes, as `IntensitySource.latest`."""
-        values = self._ask({"limit": "1", "sort": "Minutes5UTC desc"})
+        values = self._request({"limit": "1", "sort": "Minutes5UTC desc"})
         if not values:
-            raise IntensityError(f"{self.name}: no value in the answer")
+            raise IntensityError(f"{self.name}: no value in the response")
         return values[0]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
@@ -54,7 +53,7 @@ class EnergiDataService:
         return [
             value
             for since, until in in_steps(start, end, _SPAN)
-            for value in self._ask(
+            for value in self._request(
                 {
                     "start": since.strftime(_TIME),
                     "end": until.strftime(_TIME),
@@ -64,19 +63,19 @@ class EnergiDataService:
             )
         ]
 
-    def _ask(self, params: Mapping[str, str]) -> list[Intensity]:
+    def _request(self, params: Mapping[str, str]) -> list[Intensity]:
         if self._area not in _AREAS:
             raise IntensityError(
                 f"{self.name} has two areas: set region to DK1 (west) or DK2 (east)"
             )
-        wanted = {**params, "filter": json.dumps({"PriceArea": [self._area]})}
-        answer = self._fetch(f"{self._url}/dataset/CO2Emis", wanted, {})
-        return [self._intensity(record) for record in listed(answer, "records", self.name)]
+        query = {**params, "filter": json.dumps({"PriceArea": [self._area]})}
+        response = self._fetch(f"{self._url}/dataset/CO2Emis", query, {})
+        return [self._intensity(record) for record in listed(response, "records", self.name)]
 
     def _intensity(self, record: Mapping[str, Any]) -> Intensity:
         area = record.get("PriceArea", self._area)
         if area != self._area:
-            raise IntensityError(f"{self.name}: asked for {self._area}, got {area!r:.100}")
+            raise IntensityError(f"{self.name}: requested {self._area}, got {area!r:.100}")
         what = f"{self.name}: CO2Emission of {area}"
         return Intensity(
             checked_g_per_kwh(record.get("CO2Emission"), what),

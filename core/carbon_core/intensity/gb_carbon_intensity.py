@@ -21,24 +21,23 @@ from carbon_core.intensity.live import (
 )
 from carbon_core.records import Intensity
 
-URL = "https://api.carbonintensity.org.uk"
 _REGION_IDS = {"england": "15", "scotland": "16", "wales": "17"}
 _TIME = "%Y-%m-%dT%H:%MZ"
-# The service gives 14 days at once; a week stays well below the largest answer that is read.
+# The service gives 14 days at once; a week stays well below the largest response that is read.
 _SPAN = timedelta(days=7)
 
 
 class GbCarbonIntensity:
-    """Asks for the values of Great Britain or one of its regions.
+    """Requests the values of Great Britain or one of its regions.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address.
         region: ``England``, ``Scotland``, ``Wales`` or a number of the service's regions (1 to 17);
-            anything else stands for all of Great Britain.
+            anything else means all of Great Britain.
     """
 
     name = "GB Carbon Intensity"
@@ -54,10 +53,10 @@ class GbCarbonIntensity:
     def latest(self) -> Intensity:
         """Return the value of this half hour, as `IntensitySource.latest`."""
         region = f"regional/regionid/{self._region_id}"
-        answer = self._fetch(f"{self._url}/{region if self._region_id else 'intensity'}", {}, {})
-        values = self._values(answer)
+        response = self._fetch(f"{self._url}/{region if self._region_id else 'intensity'}", {}, {})
+        values = self._values(response)
         if not values:
-            raise IntensityError(f"{self.name}: no value in the answer")
+            raise IntensityError(f"{self.name}: no value in the response")
         return values[-1]
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
@@ -67,25 +66,25 @@ class GbCarbonIntensity:
             span = f"intensity/{since.strftime(_TIME)}/{until.strftime(_TIME)}"
             if self._region_id:
                 span = f"regional/{span}/regionid/{self._region_id}"
-            answer = self._fetch(f"{self._url}/{span}", {}, {})
-            values += self._values(answer)
+            response = self._fetch(f"{self._url}/{span}", {}, {})
+            values += self._values(response)
         return values
 
-    def _values(self, answer: Any) -> list[Intensity]:
+    def _values(self, response: Any) -> list[Intensity]:
         """Return the values of half hours, which a region has one or two levels deeper."""
-        data = answer.get("data") if isinstance(answer, Mapping) else None
+        data = response.get("data") if isinstance(response, Mapping) else None
         if isinstance(data, Mapping):
             return self._values(data)
-        items = listed(answer, "data", self.name)
+        items = listed(response, "data", self.name)
         if items and "data" in items[0]:
             return self._values(items[0])
         return [self._intensity(item) for item in items]
 
     def _intensity(self, half: Mapping[str, Any]) -> Intensity:
-        told = half.get("intensity")
-        figures = told if isinstance(told, Mapping) else {}
-        measured = figures.get("actual")
-        value = figures.get("forecast") if measured is None else measured
+        found = half.get("intensity")
+        values = found if isinstance(found, Mapping) else {}
+        measured = values.get("actual")
+        value = values.get("forecast") if measured is None else measured
         return Intensity(
             checked_g_per_kwh(value, f"{self.name}: intensity of {self._place}"),
             place=self._place,

@@ -1,6 +1,6 @@
 """The country of the address that this machine has on the internet, from a third party.
 
-Only where the user asks for it. Of the answer, country and region are kept; coordinates, address and
+Only where the user enables it. Of the response, country and region are kept; coordinates, address and
 provider are not.
 """
 
@@ -24,15 +24,15 @@ def ip_place(fetch: Fetch, url: str) -> IpPlace:
     """Return where the service sees this machine.
 
     Args:
-        fetch: The door to the network.
-        url: Address that answers as GeoJS does.
+        fetch: The HTTP client.
+        url: Address of a service like GeoJS.
 
     Raises:
-        IntensityError: The service cannot be asked, or does not tell a country.
+        IntensityError: The request failed, or the response has no country.
     """
     told = fetch(url, {}, {})
     country = told.get("country_code") if isinstance(told, Mapping) else None
     if not isinstance(country, str) or len(country) != 2 or not country.isalpha():
-        raise IntensityError(f"{redacted(url)}: no country in the answer")
+        raise IntensityError(f"{redacted(url)}: no country in the response")
     region = told.get("region")
     return IpPlace(country.upper(), region[:80] if isinstance(region, str) else "")

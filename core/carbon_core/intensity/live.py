@@ -1,7 +1,7 @@
-"""What all live sources of grid intensity have in common: checks, age, patience.
+"""What all live sources of grid intensity share: the interface, checks, age of values, backoff.
 
-A source is a class with `latest` and `between`; it turns one service's answers into intensities and
-leaves everything else to this module.
+A source is a class with `latest` and `between`; it turns one service's responses into intensities and
+leaves everything else to this module. `source_table` lists the sources.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, Protocol
 from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import may_carry_secrets
+from carbon_core.fetch import may_carry_secrets, with_scheme
 from carbon_core.hours import iso_hour, utc
-from carbon_core.records import Intensity
+from carbon_core.records import Intensity, Marginal
 
 MAX_G_PER_KWH = 3000.0
 # Standard uncertainties of ln(factor): 5 % where the grid reports, more where it is modelled.
 SIGMA_MEASURED = 0.05
 SIGMA_ESTIMATED = 0.12
-# Values come every hour, and up to two late; one of another day says nothing about this one.
+# Values come every hour, and up to two late; one of another day is not valid for this one.
 _OLD = timedelta(hours=3)
 _TOO_OLD = timedelta(hours=24)
 
 
 class IntensitySource(Protocol):
-    """A service that tells the intensity of one place."""
+    """A service that publishes the intensity of one place."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class IntensitySource(Protocol):
         """Return the newest value, with its time.
 
         Raises:
-            IntensityError: The service cannot be asked, or its answer cannot be used.
+            IntensityError: The request failed, or its response is invalid.
         """
         ...
 
@@ -47,17 +47,34 @@ class IntensitySource(Protocol):
         """Return the values of a span as far as the service has them, each with its time.
 
         Raises:
-            IntensityError: The service cannot be asked, or its answer cannot be used.
+            IntensityError: The request failed, or its response is invalid.
+        """
+        ...
+
+
+class MarginalSource(Protocol):
+    """A service that publishes the marginal intensity of one place."""
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        ...
+
+    def marginal(self, start: datetime, end: datetime) -> Marginal:
+        """Return the mean over a span.
+
+        Raises:
+            IntensityError: The request failed, or its response is invalid.
         """
         ...
 
 
 class BackoffSource:
-    """A source that is left alone when it fails, and whose last answer holds for a while.
+    """A source with exponential backoff after failures, which keeps its last value for a while.
 
     Args:
-        source: Who is asked.
-        clock: Tells how old a value is, and when the source may be asked again.
+        source: The source to request.
+        clock: Source of time, for the age of values and the backoff.
     """
 
     def __init__(self, source: IntensitySource, clock: Clock) -> None:
@@ -71,24 +88,24 @@ class BackoffSource:
         """Return the newest value.
 
         Args:
-            insist: Ask even soon after a failure, unless the service sent Retry-After.
+            insist: Request even soon after a failure, unless the service sent Retry-After.
 
         Raises:
-            IntensityError: There is none, it is of another day, or the source is left alone after such a
+            IntensityError: There is none, it is of another day, or the source is backed off after such a
                 failure, which is named.
         """
         if not self._backoff.may_request(insist=insist):
             raise IntensityError(self._failure)
         try:
             found = self._source.latest()
-            told = aged(found, self._clock.now())
+            current = aged(found, self._clock.now())
         except IntensityError as error:
             self._failure = str(error)
             self._backoff.failed(error.retry_after_s)
             raise
         self._last = found
         self._backoff.succeeded()
-        return told
+        return current
 
     def between(self, start: datetime, end: datetime) -> Sequence[Intensity]:
         """Return the values of a span, as `IntensitySource.between`."""
@@ -96,7 +113,7 @@ class BackoffSource:
 
     @property
     def held(self) -> Intensity | None:
-        """The last good answer with its age, or None when there is none of this day."""
+        """The last valid value with its age, or None when there is none of this day."""
         if self._last is None:
             return None
         try:
@@ -114,7 +131,7 @@ def aged(intensity: Intensity, now: datetime) -> Intensity:
     try:
         age = now - utc(intensity.time or "")
     except ValueError:
-        return intensity  # of an hour that nobody tells
+        return intensity  # of an unknown hour
     if age > _TOO_OLD:
         raise IntensityError(
             f"{intensity.source}: the latest value of {intensity.place} is too old"
@@ -122,15 +139,15 @@ def aged(intensity: Intensity, now: datetime) -> Intensity:
     if age < _OLD:
         return intensity
     hours = round(age.total_seconds() / 3600)
-    note = "; ".join(filter(None, [intensity.note, f"{hours} h old when it was asked"]))
+    note = "; ".join(filter(None, [intensity.note, f"{hours} h old when requested"]))
     return replace(intensity, note=note, sigma_ln=max(intensity.sigma_ln, SIGMA_ESTIMATED))
 
 
 def checked_g_per_kwh(value: Any, what: str) -> float:
-    """Return a figure of a service if it can be one.
+    """Return a service's value if it is a possible intensity.
 
     Args:
-        value: What the service told, in gCO2e/kWh.
+        value: The value from the response, in gCO2e/kWh.
         what: Names the service, field and place in the message.
 
     Raises:
@@ -153,21 +170,21 @@ def secure(url: str, key: str) -> str:
     Raises:
         IntensityError: It is no address, or neither HTTPS nor on this machine.
     """
-    address = url if "://" in url else f"https://{url}"
+    address = with_scheme(url, "https")
     if not may_carry_secrets(address):
         raise IntensityError(f"{key} must be https: a secret is sent to it")
     return address.rstrip("/")
 
 
-def listed(answer: Any, key: str, name: str) -> list[Mapping[str, Any]]:
-    """Return the objects that an answer lists under a key.
+def listed(response: Any, key: str, name: str) -> list[Mapping[str, Any]]:
+    """Return the objects that a response lists under a key.
 
     Raises:
-        IntensityError: The answer has another shape.
+        IntensityError: The response has another shape.
     """
-    items = answer.get(key) if isinstance(answer, Mapping) else None
+    items = response.get(key) if isinstance(response, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise IntensityError(f"{name}: the answer has no list of objects in {key!r}")
+        raise IntensityError(f"{name}: the response has no list of objects in {key!r}")
     return items
 
 
@@ -187,7 +204,7 @@ def by_hour(values: Iterable[Intensity]) -> dict[str, Intensity]:
         try:
             hour = iso_hour(utc(value.time or ""))
         except ValueError:
-            continue  # of an hour that nobody tells
+            continue  # of an unknown hour
         hours.setdefault(hour, []).append(value)
     return {
         hour: replace(

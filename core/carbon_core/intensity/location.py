@@ -1,7 +1,7 @@
-"""From what the user said about the place to the intensity that holds without a network.
+"""From the location in the settings to the intensity that applies without a network.
 
 The order is: the user's own value, an exact zone, a state or province, the cloud region, the country,
-the country that the machine's time zone suggests, the world. What was asked for and not found is said;
+the country that the machine's time zone suggests, the world. What is set and not found is reported;
 a place is never invented.
 """
 
@@ -21,7 +21,7 @@ Scope = Literal["lifecycle", "direct"]
 
 @dataclass(frozen=True)
 class Place:
-    """What the settings say about where the machine is.
+    """The location of the machine, from the settings.
 
     Attributes:
         country: ISO 3166-1 code of two or three letters, or None.
@@ -30,7 +30,7 @@ class Place:
         zone: Zone key of Electricity Maps, or None.
         cloud_provider: Name of a cloud provider, or None.
         cloud_region: Its region, or None.
-        scope: Whether life-cycle or direct emissions are wanted.
+        scope: Whether life-cycle or direct emissions are requested.
         year: Year of the annual averages; None for the newest.
         time_zone: Name of the machine's time zone, from which the country may be guessed, or None.
         coordinates: Latitude and longitude in degrees, or None; for live sources only.
@@ -56,14 +56,14 @@ class Place:
 
     @cached_property
     def guessed_country(self) -> str | None:
-        """Two-letter code of the country that the time zone suggests where nothing else says it."""
+        """Two-letter code of the country that the time zone suggests where nothing else is set."""
         if self.iso3 is not None or self.country is not None or self.time_zone is None:
             return None
         return time_zone.country_of(self.time_zone)
 
     @cached_property
     def iso3(self) -> str | None:
-        """Three-letter code of the country, by the cloud region where no setting says it, or None."""
+        """Three-letter code of the country, by the cloud region where none is set, or None."""
         country = self.country
         if country is None:
             found = self.cloud
@@ -112,7 +112,7 @@ class Place:
 
     @cached_property
     def live_zone(self) -> str | None:
-        """The zone to ask a live source for: as set, of the state, of the cloud, or the country.
+        """The zone to request from a live source: as set, of the state, of the cloud, or the country.
 
         A country that is only guessed gives way to coordinates.
         """
@@ -128,11 +128,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Located:
-    """The intensity found, and what to tell the user.
+    """The intensity that was found, and a message for the user.
 
     Attributes:
-        intensity: What holds until a live source says otherwise.
-        problem: What was asked for and not found, in words, or an empty string.
+        intensity: The intensity until a live source has one.
+        problem: Message about what is set and not found, or an empty string.
     """
 
     intensity: Intensity
@@ -206,7 +206,7 @@ def _by_cloud(place: Place, tell: _Tell) -> Intensity | None:
 
 
 def _of_cloud(region: cloud.CloudRegion, place: Place) -> Iterator[Intensity]:
-    """Yield what is known of a cloud region, best first."""
+    """Yield the intensities of a cloud region, best first."""
     note = f"{region.provider} {region.name}, {region.location}"
     iso3 = tables.iso3_of(region.iso2) or ""
     if place.scope == "lifecycle":
@@ -263,7 +263,7 @@ def _unknown_region(place: Place) -> str:
 
 def _unknown_cloud(place: Place) -> str:
     if not place.cloud_provider or not place.cloud_region:
-        return "cloud_provider and cloud_region are of use only together"
+        return "cloud_provider and cloud_region must be set together"
     near = ", ".join(cloud.near_regions(place.cloud_provider, place.cloud_region))
     hint = f"; did you mean {near}?" if near else ""
     return f"{place.cloud_provider} {place.cloud_region} is no cloud region in the tables{hint}"

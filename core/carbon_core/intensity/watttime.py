@@ -1,7 +1,7 @@
 """Marginal grid intensity from WattTime (API v3, https://docs.watttime.org).
 
-What one more kilowatt-hour would cause: it tells when and where to run, not what a run emitted, and is
-never multiplied into emissions.
+The emissions of one additional kilowatt-hour: they help to choose when and where to run; they are not
+those of a run, and never part of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import in_steps, listed, secure
 from carbon_core.records import Marginal
 
-URL = "https://api.watttime.org"
 _UNIT = "lbs_co2_per_mwh"
 _G_PER_KWH_OF_UNIT = 0.45359237
 _MOST = 1e5
-# Of five minutes each; two days stay well below the largest answer that is read.
+# Of five minutes each; two days stay well below the largest response that is read.
 _SPAN = timedelta(days=2)
 _TIME = "%Y-%m-%dT%H:%M+00:00"
 # In the first minutes of a run there may be no value yet.
@@ -28,13 +27,13 @@ _LEAST_SPAN = timedelta(minutes=15)
 
 
 class WattTime:
-    """Asks for the marginal intensity of one region.
+    """Requests the marginal intensity of one region.
 
     Attributes:
         name: The service's name.
 
     Args:
-        fetch: The door to the network.
+        fetch: The HTTP client.
         url: Base address.
         username: Name of the account.
         password: Sent over HTTPS or to this machine only.
@@ -53,28 +52,28 @@ class WattTime:
         """Return the mean over a span.
 
         Raises:
-            IntensityError: The service cannot be asked, or its answer cannot be used.
+            IntensityError: The request failed, or its response is invalid.
         """
         address = secure(self._url, "watttime_url")
         basic = base64.b64encode(self._account.encode()).decode()
         session = self._fetch(f"{address}/login", {}, {"Authorization": f"Basic {basic}"})
         token = session.get("token") if isinstance(session, Mapping) else None
         if not isinstance(token, str):
-            raise IntensityError(f"{self.name}: no token in the answer to the login")
+            raise IntensityError(f"{self.name}: no token in the response to the login")
         values: list[float] = []
         for since, until in in_steps(min(start, end - _LEAST_SPAN), end, _SPAN):
             span = {"start": since.strftime(_TIME), "end": until.strftime(_TIME)}
-            wanted = {"region": self._region, "signal_type": "co2_moer", **span}
+            query = {"region": self._region, "signal_type": "co2_moer", **span}
             headers = {"Authorization": f"Bearer {token}"}
-            values += self._values(self._fetch(f"{address}/v3/historical", wanted, headers))
+            values += self._values(self._fetch(f"{address}/v3/historical", query, headers))
         if not values:
             raise IntensityError(f"{self.name}: no value for {self._region} in the span of the run")
         return Marginal(sum(values) / len(values), self._region, self.name)
 
-    def _values(self, answer: Any) -> list[float]:
-        """Return the values of an answer in gCO2/kWh; marginal ones may be below zero."""
-        items = listed(answer, "data", self.name)
-        meta = answer.get("meta")
+    def _values(self, response: Any) -> list[float]:
+        """Return the values of a response in gCO2/kWh; marginal ones may be below zero."""
+        items = listed(response, "data", self.name)
+        meta = response.get("meta")
         unit = meta.get("units") if isinstance(meta, Mapping) else None
         if unit != _UNIT:
             raise IntensityError(f"{self.name}: units are {unit!r:.40}, not {_UNIT}")

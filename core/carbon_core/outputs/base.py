@@ -1,4 +1,4 @@
-"""What an output is, and how its files are opened and replaced without ever tearing one."""
+"""Interfaces of outputs, and atomic writing of their files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LONGEST_NAME = 100
 
 
 class FileOutput(Protocol):
-    """Gets the reports of one run, on the files' thread, in order.
+    """An output that writes files: receives the reports of one run in order, on the files' thread.
 
-    A method may raise `OutputError`; the run goes on, and the user is told once.
+    A method may raise `OutputError`; the run continues, with one warning.
     """
 
     def open(self, report: Report) -> None:
@@ -34,7 +34,7 @@ class FileOutput(Protocol):
         ...
 
     def flush(self, report: Report) -> None:
-        """The totals so far, because the user asked for them to be saved."""
+        """The totals so far, because the user called ``flush()``."""
         ...
 
     def close(self, report: Report) -> None:
@@ -43,10 +43,10 @@ class FileOutput(Protocol):
 
 
 class Output(Protocol):
-    """Somebody who is told what a run came to, and may be slow: a service, or an object of the user's.
+    """An output that may block: a service, or an object of the user's; receives the results of a run.
 
-    All methods are called on the network's thread, one after the other. What raises, or accepts a part
-    only, is told the rest the next time: the sum of what was accepted is the run's total.
+    All methods are called on the network's thread, one after the other. After a call that raises or
+    accepts a part only, the next call delivers the rest: what was accepted adds up to the run's total.
     """
 
     def open(self, report: Report) -> None:
@@ -58,7 +58,7 @@ class Output(Protocol):
 
         Args:
             report: The totals.
-            delta: What has come since what was accepted last.
+            delta: The increment since what was accepted last.
 
         Returns:
             The part of the delta that was accepted; None for all of it.
@@ -71,12 +71,12 @@ class Output(Protocol):
 
 
 class Delivered(NamedTuple):
-    """How far an output has been told of a run.
+    """Delivery progress of an output.
 
     Attributes:
         output: The output's name.
-        amounts: What it has accepted, all together.
-        remote_id: What it calls the run; None where it calls it nothing.
+        amounts: The total that it has accepted.
+        remote_id: Its own id of the run, or None.
     """
 
     output: str
@@ -90,7 +90,7 @@ def safe_name(text: str) -> str:
 
 
 def open_for_append(path: Path, mode: int) -> int:
-    """Open or create a file of ours for appending and return its descriptor.
+    """Open or create a file for appending and return its descriptor.
 
     Symbolic links are not followed.
     """
@@ -102,8 +102,8 @@ def open_for_append(path: Path, mode: int) -> int:
 def occupy_standard_descriptors() -> None:
     """Put the null device on descriptors 0, 1 and 2 where they are closed, and leave it there.
 
-    In a process that has closed them (a daemon), the next file opened by anybody would get one of
-    them, and what the job prints would end up in it.
+    In a process that has closed them (a daemon), the next opened file would get one of them, and the
+    job's standard output would end up in it.
     """
     with contextlib.suppress(OSError):
         while not all(map(_is_open, (0, 1, 2))):
@@ -120,7 +120,7 @@ def _is_open(descriptor: int) -> bool:
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a whole file at once: temporary file beside it, fsync, rename."""
-    import tempfile  # with what it imports, the dearest module of all; needed once, at the end
+    import tempfile  # slow to import; needed once, at the end
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

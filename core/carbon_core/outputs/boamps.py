@@ -1,7 +1,6 @@
-"""A BoAmps report (https://github.com/Boavizta/BoAmps): what an AI task drew, in its own JSON format.
+"""A BoAmps report (https://github.com/Boavizta/BoAmps): the energy use of an AI task, as JSON.
 
-What the task was, only its people know: they say it in the setting ``metadata``, and whatever they say
-counts before what is filled in here.
+What the task was is given in the setting ``metadata``, which overrides what is filled in here.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from carbon_core.errors import OutputError
+from carbon_core.errors import ConfigError, OutputError
 from carbon_core.outputs.base import replace
 from carbon_core.report import Report
 
@@ -25,7 +24,7 @@ class BoampsFile:
 
     Args:
         directory: The output directory.
-        metadata: What the user says.
+        metadata: What the user states about the task.
     """
 
     def __init__(self, directory: Path, metadata: Mapping[str, Any]) -> None:
@@ -36,10 +35,10 @@ class BoampsFile:
         """Nothing is written at the beginning."""
 
     def update(self, report: Report) -> None:
-        """Nor on the way."""
+        """No-op: the report is written once."""
 
     def flush(self, report: Report) -> None:
-        """Nor when the totals are asked for."""
+        """No-op: the report is written once."""
 
     def close(self, report: Report) -> None:
         """Write the report of the run."""
@@ -51,6 +50,27 @@ class BoampsFile:
             replace(path, text.encode("utf-8", "replace"))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_metadata(given: Any) -> Mapping[str, Any]:
+    """Return what the user states about the task.
+
+    Args:
+        given: The setting ``metadata``: a mapping, the path of a JSON file, or None.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no JSON.
+    """
+    if isinstance(given, str):
+        try:
+            given = json.loads(Path(given).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            message = f"metadata: {given} is no JSON file: {error}"
+            raise ConfigError(message, key="metadata") from error
+    if not isinstance(given, Mapping):
+        return {}
+    inner = given.get("boamps", given)
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,17 +128,17 @@ def _fraction(percent: float | None) -> float | None:
     return None if percent is None else percent / _PERCENT
 
 
-def _merged(filled: Any, said: Any) -> Any:
-    """Return what is filled in, with what was said in its place, block by block."""
-    if isinstance(filled, Mapping) and isinstance(said, Mapping):
+def _merged(filled: Any, given: Any) -> Any:
+    """Return what is filled in, with what was given in its place, block by block."""
+    if isinstance(filled, Mapping) and isinstance(given, Mapping):
         both = {
-            key: _merged(value, said[key]) if key in said else value
+            key: _merged(value, given[key]) if key in given else value
             for key, value in filled.items()
         }
-        return {**said, **both}
-    if isinstance(filled, list) and isinstance(said, list) and len(filled) == len(said):
-        return [_merged(*pair) for pair in zip(filled, said)]
-    return said
+        return {**given, **both}
+    if isinstance(filled, list) and isinstance(given, list) and len(filled) == len(given):
+        return [_merged(*pair) for pair in zip(filled, given)]
+    return given
 
 
 def _known(data: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The CodeCarbon API: a run of an experiment, and its emissions piece by piece.
+"""The CodeCarbon API: a run of an experiment, and its emissions in increments.
 
 Endpoints and fields are those of CodeCarbon 3.3.2: ``POST /runs`` (201, ``id``), then ``POST
-/emissions`` with what came since the last. The server wants whole seconds above 0 and no negative
-figure; so what takes less than a second, or would be negative after a revised price, waits for the next
-piece.
+/emissions`` with the increments. The server requires whole seconds above 0 and no negative value; so an
+increment of less than a second, or one that is negative after a revised intensity, waits for the next.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.emissions_data import delta_data, emissions_data
-from carbon_core.outputs.endpoint import NOTHING, post_json, with_scheme
+from carbon_core.outputs.endpoint import NOTHING, post_json
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -53,11 +52,11 @@ class CodeCarbonApi:
     def open(self, report: Report) -> None:
         """Create the run, once."""
         if self.remote_id is None:
-            answer = self._post("runs", self._run(report))
+            response = self._post("runs", self._run(report))
             try:
-                self.remote_id = str(json.loads(answer)["id"])
+                self.remote_id = str(json.loads(response)["id"])
             except (ValueError, KeyError, TypeError) as error:
-                raise OutputError(f"{self._url}/runs: the answer holds no id of a run") from error
+                raise OutputError(f"{self._url}/runs: the response holds no id of a run") from error
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Send what has come since, in whole seconds."""

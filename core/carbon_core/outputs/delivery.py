@@ -1,7 +1,7 @@
-"""Telling one output what a run came to: what it does not accept, it is told again.
+"""Delivers results to one output and retries what was not accepted.
 
 submit_update() ──▶ waiting ──▶ open (once) ──▶ update(report, delta) ──▶ accepted += delta
-└── raises: told once, left alone for a while, tried again
+└── raises: one warning, backoff, retried
 submit_flush() does the same with the method for flushes, if the output has one
 """
 
@@ -23,16 +23,16 @@ class Delivery:
     """One output of one run.
 
     Attributes:
-        name: What it is called in messages and in the journal.
-        failed: Whether it did not accept what it was told last.
+        name: Its name in messages and in the journal.
+        failed: Whether it did not accept the last delivery.
 
     Args:
         name: As above.
-        output: Whom to tell.
-        clock: Tells when it may be tried again.
-        warn: Gets in words what went wrong, once for each kind.
-        confirm: Told what has been accepted, so that `carbon-callbacks resend` can send the rest; None
-            where a later day's totals would be of no use.
+        output: The output.
+        clock: Source of time, for the backoff.
+        warn: Receives a message about each new failure.
+        confirm: Receives what was accepted, so that `carbon-callbacks resend` can send the rest; None
+            for an output to which a finished run's totals must not be sent later.
         before: What it had accepted earlier.
         flush: Called with the totals when the user flushes; None for the output's ``update``.
     """
@@ -62,11 +62,11 @@ class Delivery:
     def submit_update(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
     ) -> None:
-        """Have the output told soon; the newest totals count, however long it takes.
+        """Schedule a delivery of the totals; a newer call replaces totals that still wait.
 
         Args:
             report: The totals so far.
-            submit: Has a job done on another thread.
+            submit: Runs a job on another thread.
         """
         idle, self._waiting = self._waiting is None, report
         if idle:
@@ -90,51 +90,51 @@ class Delivery:
         self, report: Report, flush: Callable[[Report, Amounts], Amounts | None]
     ) -> None:
         if not self._over and self._backoff.may_request():
-            self._tell(report, flush)
+            self._deliver(report, flush)
 
     def update(self) -> None:
-        """Tell the output the totals that wait for it, unless it is left alone after a failure."""
+        """Deliver the totals that wait, unless the output is backed off after a failure."""
         report, self._waiting = self._waiting, None
         if report is not None and not self._over and self._backoff.may_request():
-            self._tell(report, self._output.update)
+            self._deliver(report, self._output.update)
 
     def close(self, report: Report, *, update_due: bool = False) -> None:
-        """Tell the output the final totals, unless `give_up` came first or it asked for patience.
+        """Deliver the final totals, unless `give_up` was called or the output sent Retry-After.
 
         Args:
             report: The final totals.
-            update_due: Whether the last reading is one that is delivered on the way, too.
+            update_due: Whether the last reading is also due as an update.
         """
         if self._over:
             return
         self._over = True
         if update_due and self._backoff.may_request():
-            self._tell(report, self._output.update)
+            self._deliver(report, self._output.update)
         if self._backoff.may_request(insist=True):
-            self._tell(report, self._output.close)
+            self._deliver(report, self._output.close)
 
     @property
     def _remedy(self) -> str:
-        later = "; it is tried again while the run goes on"
+        later = "; it is retried while the run continues"
         return f"{later}, then by `carbon-callbacks resend`" if self._confirm else later
 
     def give_up(self) -> None:
-        """Tell the output nothing more."""
+        """Deliver nothing more."""
         self._over = True
 
-    def _tell(self, report: Report, tell: Callable[[Report, Amounts], Amounts | None]) -> None:
+    def _deliver(self, report: Report, method: Callable[[Report, Amounts], Amounts | None]) -> None:
         try:
             if not self._opened:
                 self._output.open(report)
                 self._opened = True
                 self._note()
             delta = report.amounts.minus(self._accepted)
-            accepted = tell(report, delta)
+            accepted = method(report, delta)
         except Exception as error:  # noqa: BLE001 - an output may be the user's own; none stops another
             self._backoff.failed(getattr(error, "retry_after_s", None))
             reason = str(error) if isinstance(error, CarbonError) else repr(error)
             if not self.failed:
-                self._warn(f"{self.name} was not told of the run: {reason}{self._remedy}")
+                self._warn(f"{self.name} delivery failed: {reason}{self._remedy}")
             self.failed = True
             return
         self.failed = False

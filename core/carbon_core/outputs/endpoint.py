@@ -1,10 +1,10 @@
-"""An address of the user's own that gets the result of each run: one POST at its end."""
+"""A custom HTTP endpoint: one POST with the results at the end of each run."""
 
 from __future__ import annotations
 
 import json
 
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.records import Amounts
 from carbon_core.report import Report
@@ -30,7 +30,7 @@ class Endpoint:
         """Nothing is sent at the beginning."""
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
-        """Nothing is sent on the way: whoever added up the totals would count them twice."""
+        """No-op: consumers that add up totals would count them twice."""
         return NOTHING
 
     def close(self, report: Report, delta: Amounts) -> Amounts | None:
@@ -39,13 +39,8 @@ class Endpoint:
         return None
 
 
-def with_scheme(url: str) -> str:
-    """Return an address with its scheme, which is HTTP where it has none."""
-    return url if "://" in url else f"http://{url}"
-
-
 def post_json(send: Send, url: str, data: object, headers: dict[str, str] | None = None) -> bytes:
-    """Send data as JSON; return the body of the answer.
+    """Send data as JSON; return the body of the response.
 
     Raises:
         OutputError: It was not accepted.

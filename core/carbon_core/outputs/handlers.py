@@ -1,4 +1,4 @@
-"""Outputs that users write: against CodeCarbon's interface, or for Python's logging."""
+"""Adapters for outputs that users bring: CodeCarbon's interface, and Python's logging."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CodeCarbonHandler:
 
     Args:
         handler: The object; of these methods, what it lacks is not called.
-        experiment_name: What ``task_out`` is told.
+        experiment_name: Passed to ``task_out``.
     """
 
     def __init__(self, handler: Any, experiment_name: str) -> None:
@@ -24,7 +24,7 @@ class CodeCarbonHandler:
         self._experiment_name = experiment_name
 
     def open(self, report: Report) -> None:
-        """CodeCarbon's interface knows no beginning."""
+        """No-op: CodeCarbon's interface has no method for the start."""
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Call ``live_out``."""
@@ -53,12 +53,17 @@ class CodeCarbonHandler:
         return None
 
 
+def adapted(handler: Any, experiment_name: str) -> CodeCarbonHandler:
+    """Return an object of CodeCarbon's kind as an output."""
+    return CodeCarbonHandler(handler, experiment_name)
+
+
 class LoggerOutput:
     """The totals as one line of JSON in a logger of Python.
 
     Args:
         logger: The logger.
-        level: At which level.
+        level: The level of its records.
     """
 
     def __init__(self, logger: logging.Logger, level: int = logging.INFO) -> None:

@@ -1,8 +1,8 @@
 """OpenTelemetry: the totals as metrics over OTLP/HTTP, named by its conventions for hardware.
 
 ``hw.energy`` (J, a counter) and ``hw.power`` (W) with ``hw.id`` and ``hw.type`` for each device, as in
-https://opentelemetry.io/docs/specs/semconv/hardware/; ``carbon.emissions`` (g) for the run. Where no
-setting says where they go, the exporter itself looks at the variables ``OTEL_EXPORTER_OTLP_*``.
+https://opentelemetry.io/docs/specs/semconv/hardware/; ``carbon.emissions`` (g) for the run. Without
+an address in the settings, the exporter reads the variables ``OTEL_EXPORTER_OTLP_*``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class OpenTelemetry:
     """An output (see `carbon_core.outputs.base.Output`).
 
     Args:
-        url: Whole address for metrics; None for what the exporter's own variables say.
+        url: Whole address for metrics; None for the exporter's own variables.
         headers: Such as an ``Authorization``.
         timeout_s: Longest time that one export may take, in seconds.
     """

@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.base import replace
 from carbon_core.outputs.emissions_data import emissions_data
-from carbon_core.outputs.endpoint import with_scheme
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -76,7 +75,7 @@ class TextFile:
     """An output that keeps the totals in a ``.prom`` file, replaced as a whole each time.
 
     Args:
-        directory: The directory that node_exporter was told (``--collector.textfile.directory``).
+        directory: The directory of node_exporter's ``--collector.textfile.directory``.
         experiment_name: The file is called by the project and this.
     """
 
@@ -100,6 +99,16 @@ class TextFile:
         return None
 
     close = update
+
+
+def basic_authorization(user: str | None, password: str | None) -> dict[str, str]:
+    """Return the header of HTTP basic authentication; none without user and password."""
+    if not user or not password:
+        return {}
+    import base64
+
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
 
 
 def job_name(report: Report, experiment_name: str) -> str:

@@ -10,11 +10,12 @@ from typing import Protocol
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock
 from carbon_core.hardware.base import Detection
+from carbon_core.intensity.live import MarginalSource
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
-from carbon_core.records import Intensity, Marginal
+from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 
 
@@ -36,14 +37,6 @@ class LiveIntensity(Protocol):
     @property
     def held(self) -> Intensity | None:
         """Its last value, while it is valid, or None."""
-        ...
-
-
-class MarginalIntensity(Protocol):
-    """A source of marginal intensity, requested over the network."""
-
-    def marginal(self, start: datetime, end: datetime) -> Marginal:
-        """Return the mean over a span, or raise `IntensityError`."""
         ...
 
 
@@ -86,7 +79,7 @@ class Parts:
     make_outputs: Callable[[], Sequence[FileOutput]] = tuple
     make_deliveries: Callable[[], Sequence[Delivery]] = tuple
     live: LiveIntensity | None = None
-    marginal: MarginalIntensity | None = None
+    marginal: MarginalSource | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
     start_patience_s: float = 0.01

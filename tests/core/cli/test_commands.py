@@ -297,12 +297,12 @@ def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "say at what price"),
+        ([], "choose an intensity"),
         (["--source", "electricitymaps"], "needs electricitymaps_api_token"),
         (["--source", "energi_data_service"], "set region to DK1"),
         (["--source", "oracle"], "intensity_source"),
         (["--zone", "XX-9"], "electricitymaps_zone 'XX-9' has no annual average"),
-        (["--country", "POL", "--intensity", "5"], "say either"),
+        (["--country", "POL", "--intensity", "5"], "choose either"),
         (["--country", "XXX"], "country_iso_code 'XXX' is in no table"),
         (["--intensity", "-5"], "must not be below 0"),
         (["--intensity", "none.csv"], "none.csv cannot be read"),

@@ -67,8 +67,8 @@ def test_a_state_that_was_asked_for_comes_before_the_cloud_region() -> None:
             "aws eu-west-9 is no cloud region in the tables; did you mean eu-west-",
         ),
         ("ovh", "gra", "ovh gra is no cloud region in the tables"),
-        ("aws", None, "cloud_provider and cloud_region are of use only together"),
-        (None, "eu-west-3", "cloud_provider and cloud_region are of use only together"),
+        ("aws", None, "cloud_provider and cloud_region must be set together"),
+        (None, "eu-west-3", "cloud_provider and cloud_region must be set together"),
     ],
 )
 def test_what_is_no_cloud_region_is_said_and_the_country_counts(

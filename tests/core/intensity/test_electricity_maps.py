@@ -88,7 +88,7 @@ def test_what_is_no_answer_is_refused(answer: Any) -> None:
 
 
 def test_the_value_of_another_zone_is_refused() -> None:
-    assert refusal({**ANSWER, "zone": "CA-QC"}) == "Electricity Maps: asked for FR, got 'CA-QC'"
+    assert refusal({**ANSWER, "zone": "CA-QC"}) == "Electricity Maps: requested FR, got 'CA-QC'"
 
 
 def test_a_refusal_is_short_however_long_the_answer() -> None:
@@ -152,7 +152,7 @@ def test_an_address_that_is_none_is_refused_in_words() -> None:
         (401, "check electricitymaps_api_token"),
         (403, "check that the plan"),
         (404, "check electricitymaps_zone"),
-        (429, "ask less often"),
+        (429, "request less often"),
         (500, None),
     ],
 )

@@ -315,7 +315,7 @@ def test_a_service_that_tells_no_country_is_said_once(
     )
     url = f"{metadata.url}/geo.json"
     tracker, _ = measured(tmp_path, log_level="warning", geolocation="ip", geolocation_url=url)
-    assert caplog.text.count("the place is not learned") == 1
+    assert caplog.text.count("the location is unknown") == 1
     assert tracker.final_emissions_data is not None
     assert tracker.final_emissions_data.country_name is None
     assert tracker.final_emissions_data.intensity_place == "world"

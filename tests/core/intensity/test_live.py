@@ -45,7 +45,7 @@ def value(g_per_kwh: float, time: str | None, **more: Any) -> Intensity:
 
 @pytest.mark.parametrize(
     ("hours", "note", "sigma_ln"),
-    [(-1, "", 0.05), (2, "", 0.05), (5, "5 h old when it was asked", 0.12)],
+    [(-1, "", 0.05), (2, "", 0.05), (5, "5 h old when requested", 0.12)],
 )
 def test_an_old_value_says_its_age(hours: float, note: str, sigma_ln: float) -> None:
     found = patient(ANSWER, clock=at(NOON + hours * HOUR))[0].latest()
@@ -71,11 +71,11 @@ def test_a_value_of_no_known_hour_is_taken_as_it_is(time: Any) -> None:
 def test_a_service_that_asks_for_patience_is_left_alone_so_long() -> None:
     clock = at(NOON)
     source, fetch = patient(IntensityError("HTTP status 429", 600.0), ANSWER, clock=clock)
-    with pytest.raises(IntensityError, match="ask less often"):
+    with pytest.raises(IntensityError, match="request less often"):
         source.latest()
     clock.advance(599.0)
     for insist in (False, True):
-        with pytest.raises(IntensityError, match="ask less often"):
+        with pytest.raises(IntensityError, match="request less often"):
             source.latest(insist=insist)
     assert len(fetch.requests) == 1
     clock.advance(1.0)
@@ -122,8 +122,8 @@ def test_the_last_answer_holds_with_its_age_and_not_for_ever() -> None:
     with pytest.raises(IntensityError):
         source.latest()
     assert source.held is not None
-    assert source.held.note == "5 h old when it was asked"
-    assert source.held.note == "5 h old when it was asked", "told once, however often it is asked"
+    assert source.held.note == "5 h old when requested"
+    assert source.held.note == "5 h old when requested", "told once, however often it is asked"
     clock.advance(20 * 3600.0)
     assert source.held is None
 

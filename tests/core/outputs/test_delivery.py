@@ -107,7 +107,7 @@ def test_a_failure_is_told_once_and_tried_again_after_a_rest() -> None:
         told.tell(at(1))
     assert told.output.calls == ["open", "update"]
     assert len(told.warnings) == 1
-    assert "them was not told of the run: RuntimeError('on purpose')" in told.warnings[0]
+    assert "them delivery failed: RuntimeError('on purpose')" in told.warnings[0]
     assert "carbon-callbacks resend" in told.warnings[0]
     told.clock.advance(61)
     told.tell(at(2))
@@ -285,7 +285,7 @@ def test_one_output_that_fails_stops_no_other_and_not_the_figure() -> None:
     assert tracker.stop() == pytest.approx(1000.0 / JOULES_PER_KWH)
     assert good.heard == pytest.approx(tracker.final_report.amounts)
     assert bad.heard == Amounts()
-    assert len([line for line in said(tracker) if "output 0 was not told" in line]) == 1
+    assert len([line for line in said(tracker) if "output 0 delivery failed" in line]) == 1
 
 
 def test_a_flush_tells_them_at_once() -> None:

@@ -1,0 +1,356 @@
+"""The table of outputs that settings select: one row each.
+
+The choices of `output_methods`, what `save_to_…` selects, the outputs of a run, what each of them needs
+and the warnings about what is missing are derived from these rows. A row's ``make`` imports the
+output's module where it is used, so that this table costs next to nothing to import.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from carbon_core.clock import Clock
+from carbon_core.config.secret_values import Secret
+from carbon_core.errors import ConfigError
+from carbon_core.fetch import Send, sender
+
+if TYPE_CHECKING:
+    from carbon_core.config.schema import Settings
+    from carbon_core.outputs.base import FileOutput, Output
+
+_LOGGER = "carbon_callbacks.emissions"
+
+
+@dataclass(frozen=True)
+class OutputArguments:
+    """What an output is made from.
+
+    Attributes:
+        settings: The effective settings.
+        environ: Environment variables.
+        directory: The output directory, absolute.
+        clock: Source of time.
+        remote_id: The service's id of the run, where the run was created there earlier.
+    """
+
+    settings: Settings
+    environ: Mapping[str, str]
+    directory: Path
+    clock: Clock
+    remote_id: str | None = None
+
+    @property
+    def send(self) -> Send:
+        """Sends a request over HTTP."""
+        return sender(self.clock)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A requirement of an output on its settings, beyond their types.
+
+    Attributes:
+        problem: Returns what is wrong, or an empty string.
+        key: The setting that is wrong.
+        raises_for: Settings; if one of them is an argument, the problem is raised, not only warned of.
+        always: Whether the argument is checked even where the output is not selected.
+    """
+
+    problem: Callable[[Settings], str]
+    key: str
+    raises_for: tuple[str, ...]
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output.
+
+    Attributes:
+        name: Its name in `output_methods` (if `method`), in journals and in messages.
+        title: Its name in the documentation.
+        make: Returns the output; imports its module.
+        kind: ``file``: written on the files' thread; ``service``: sent over the network; ``local``:
+            neither, but possibly slow.
+        method: Whether it is a choice of `output_methods`.
+        switch: The setting ``save_to_…`` that selects it where `output_methods` is unset.
+        selected_by: A setting that selects it by being set.
+        secret: The secret that is sent with the results; only to an address that may receive it.
+        needs_secret: Whether it cannot work without.
+        check: A requirement on its settings.
+        library: The module that it needs beyond the package's dependencies.
+        extra: The extra that installs this module.
+        resendable: Whether `carbon-callbacks resend` sends what was not accepted. Not for services that
+            keep the present only: an earlier run's totals would replace a later one's.
+        tolerant: Whether it is made even where something is wrong, and does without.
+    """
+
+    name: str
+    title: str
+    make: Callable[[OutputArguments], Output | FileOutput]
+    kind: Literal["file", "service", "local"]
+    method: bool = False
+    switch: str = ""
+    selected_by: str = ""
+    secret: Secret | None = None
+    needs_secret: bool = False
+    check: Check | None = None
+    library: str = ""
+    extra: str = ""
+    resendable: bool = False
+    tolerant: bool = False
+
+    def selected(self, settings: Settings) -> bool:
+        """Return whether the settings select it."""
+        if self.selected_by and getattr(settings, self.selected_by):
+            return True
+        return self.method and self.name in settings.outputs()
+
+    def problems(self, settings: Settings, environ: Mapping[str, str]) -> list[str]:
+        """Return what keeps it from working, one sentence each."""
+        texts = [self._missing_library(), self.check.problem(settings) if self.check else ""]
+        if self.secret is not None:
+            texts += [
+                self._missing_secret(self.secret, settings, environ),
+                self.secret.refusal(settings, environ),
+            ]
+        return [text for text in texts if text]
+
+    def _missing_library(self) -> str:
+        if not self.library or _is_installed(self.library):
+            return ""
+        return f"{self.title} needs a package: pip install 'carbon-callbacks[{self.extra}]'"
+
+    def _missing_secret(
+        self, secret: Secret, settings: Settings, environ: Mapping[str, str]
+    ) -> str:
+        if not self.needs_secret or secret.value(settings, environ) is not None:
+            return ""
+        or_variable = f", or the variable {secret.variable}" if secret.variable else ""
+        return f"{self.title} needs {secret.key}{or_variable}"
+
+
+def output_methods() -> list[str]:
+    """Return the names that `output_methods` accepts."""
+    return [spec.name for spec in OUTPUTS.values() if spec.method]
+
+
+def output_named(name: str) -> OutputSpec:
+    """Return the row of an output.
+
+    Raises:
+        ConfigError: There is no such output.
+    """
+    if name not in OUTPUTS:
+        raise ConfigError(
+            f"there is no output {name!r}; known are {', '.join(OUTPUTS)}", key="output_methods"
+        )
+    return OUTPUTS[name]
+
+
+def _is_installed(library: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(library) is not None
+    except (ImportError, ValueError):  # a parent package is missing, or is no package
+        return False
+
+
+# --- how each is made ---------------------------------------------------------------------------------
+
+
+def _csv(given: OutputArguments) -> FileOutput:
+    from carbon_core.outputs.run_directory import RunDirectory
+
+    settings = given.settings
+    given_by_user = settings.origin("output_file").source == "argument"
+    return RunDirectory(
+        given.directory,
+        # A name from a file or variable must not leave the directory.
+        settings.output_file if given_by_user else Path(settings.output_file).name,
+        always_update=settings.on_csv_write == "update",
+        keep_journal=settings.journal,
+        experiment_name=settings.experiment_name,
+    )
+
+
+def _boamps(given: OutputArguments) -> FileOutput:
+    from carbon_core.outputs.boamps import BoampsFile, read_metadata
+
+    try:
+        metadata = read_metadata(given.settings.metadata)
+    except ConfigError:  # reported as a problem; the rest of the file is still useful
+        metadata = {}
+    return BoampsFile(given.directory, metadata)
+
+
+def _endpoint(given: OutputArguments) -> Output:
+    from carbon_core.outputs.endpoint import Endpoint
+
+    return Endpoint(given.settings.emissions_endpoint or "", given.send)
+
+
+def _api(given: OutputArguments) -> Output:
+    from carbon_core.outputs.codecarbon_api import CodeCarbonApi
+
+    settings = given.settings
+    return CodeCarbonApi(
+        settings.api_endpoint,
+        settings.api_key,
+        settings.experiment_id or "",
+        given.send,
+        remote_id=given.remote_id,
+    )
+
+
+def _prometheus(given: OutputArguments) -> Output:
+    from carbon_core.outputs.prometheus import Pushgateway, basic_authorization
+
+    settings = given.settings
+    user = settings.prometheus_username or given.environ.get("PROMETHEUS_USERNAME")
+    headers = basic_authorization(user, _PROMETHEUS.value(settings, given.environ))
+    return Pushgateway(settings.prometheus_url, settings.experiment_name, given.send, headers)
+
+
+def _text_file(given: OutputArguments) -> Output:
+    from carbon_core.outputs.prometheus import TextFile
+
+    directory = Path(given.settings.prometheus_textfile_dir or "").absolute()
+    return TextFile(directory, given.settings.experiment_name)
+
+
+def _otel(given: OutputArguments) -> Output:
+    from carbon_core.outputs.open_telemetry import OpenTelemetry
+
+    return OpenTelemetry(given.settings.otlp_endpoint)
+
+
+def _logfire(given: OutputArguments) -> Output:
+    from carbon_core.outputs.open_telemetry import OpenTelemetry
+
+    url = f"{given.settings.logfire_url.rstrip('/')}/v1/metrics"
+    token = _LOGFIRE.value(given.settings, given.environ) or ""
+    return OpenTelemetry(url, {"Authorization": token})
+
+
+def _logger(given: OutputArguments) -> Output:
+    import logging
+
+    from carbon_core.outputs.handlers import LoggerOutput, adapted
+
+    logger = given.settings.logging_logger or logging.getLogger(_LOGGER)
+    if hasattr(logger, "out") or hasattr(logger, "live_out"):
+        return adapted(logger, given.settings.experiment_name)
+    return LoggerOutput(logger)
+
+
+# --- what they need -----------------------------------------------------------------------------------
+
+
+def _experiment_problem(settings: Settings) -> str:
+    if not settings.experiment_id:
+        return (
+            "the CodeCarbon API needs experiment_id: the experiment that the runs belong to "
+            "(`codecarbon config` makes one); nothing is sent to a public one"
+        )
+    try:
+        uuid.UUID(settings.experiment_id)
+    except ValueError:
+        return f"the CodeCarbon API needs a UUID as experiment_id, got {settings.experiment_id!r}"
+    return ""
+
+
+def _metadata_problem(settings: Settings) -> str:
+    from carbon_core.outputs.boamps import read_metadata
+
+    try:
+        read_metadata(settings.metadata)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+_PROMETHEUS = Secret("prometheus_password", "prometheus_url", "PROMETHEUS_PASSWORD")
+_LOGFIRE = Secret("logfire_token", "logfire_url", "LOGFIRE_TOKEN")
+_PROMETHEUS_LIBRARY, _OTEL_LIBRARY = "prometheus_client", "opentelemetry.exporter.otlp.proto.http"
+
+_ROWS = (
+    OutputSpec("csv", "`emissions.csv`", _csv, "file", method=True, switch="save_to_file"),
+    OutputSpec(
+        "boamps",
+        "BoAmps",
+        _boamps,
+        "file",
+        method=True,
+        check=Check(_metadata_problem, "metadata", ("metadata",), always=True),
+        tolerant=True,
+    ),
+    OutputSpec(
+        "emissions_endpoint",
+        "HTTP endpoint",
+        _endpoint,
+        "service",
+        selected_by="emissions_endpoint",
+        resendable=True,
+    ),
+    OutputSpec(
+        "api",
+        "CodeCarbon API",
+        _api,
+        "service",
+        method=True,
+        switch="save_to_api",
+        secret=Secret("api_key", "api_endpoint"),
+        check=Check(_experiment_problem, "experiment_id", ("save_to_api", "output_methods")),
+        resendable=True,
+    ),
+    OutputSpec(
+        "prometheus",
+        "Prometheus",
+        _prometheus,
+        "service",
+        method=True,
+        switch="save_to_prometheus",
+        secret=_PROMETHEUS,
+        library=_PROMETHEUS_LIBRARY,
+        extra="prometheus",
+    ),
+    OutputSpec(
+        "otel",
+        "OpenTelemetry",
+        _otel,
+        "service",
+        method=True,
+        selected_by="otlp_endpoint",
+        library=_OTEL_LIBRARY,
+        extra="otel",
+    ),
+    OutputSpec(
+        "logfire",
+        "Logfire",
+        _logfire,
+        "service",
+        method=True,
+        switch="save_to_logfire",
+        secret=_LOGFIRE,
+        needs_secret=True,
+        library=_OTEL_LIBRARY,
+        extra="otel",
+    ),
+    OutputSpec(
+        "prometheus_textfile",
+        "node_exporter",
+        _text_file,
+        "local",
+        selected_by="prometheus_textfile_dir",
+        library=_PROMETHEUS_LIBRARY,
+        extra="prometheus",
+    ),
+    OutputSpec("logger", "logging", _logger, "local", method=True, switch="save_to_logger"),
+)
+OUTPUTS: dict[str, OutputSpec] = {spec.name: spec for spec in _ROWS}
