@@ -14,9 +14,11 @@ from typing import Literal
 
 from carbon_core.clock import Clock
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.methods import HWMON_ENERGY, HWMON_POWER
 from carbon_core.records import Component, Device, Reading, Refusal
 
+_HWMON = "sys/class/hwmon"
 _MICRO_PER_UNIT = 1e6
 _MILLI_PER_UNIT = 1e3
 _POLL_PERIOD_S = 0.1
@@ -103,6 +105,11 @@ class HwmonMeter:
         """Nothing is held open."""
 
 
+def has_sensors(host: Host) -> bool:
+    """Return whether the kernel shows any hwmon device."""
+    return any((host.root / _HWMON).glob("hwmon*"))
+
+
 def open_hwmon(
     root: Path,
     clock: Clock,
@@ -124,7 +131,7 @@ def open_hwmon(
     """
     counted: dict[Device, Sensor] = {}
     refusals: list[Refusal] = []
-    for sensor in _best(_sensors(root / "sys/class/hwmon")):
+    for sensor in _best(_sensors(root / _HWMON)):
         component, refusal = _component(sensor)
         if component is None:
             if refusal:

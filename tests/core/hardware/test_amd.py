@@ -10,8 +10,9 @@ import pytest
 
 from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.search import open_amd
-from carbon_core.hardware.gpu_search import GpuSearch
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.ledger import Ledger
 from carbon_core.testing import FakeClock
 
@@ -208,11 +209,19 @@ def test_the_search_asks_amd_where_its_driver_is_and_nvidia_has_nothing(
     for has_driver in (False, True):
         if has_driver:
             (tmp_path / "sys/class/kfd").mkdir(parents=True)
-        search = GpuSearch(tmp_path, rocm.clock, 15.0, None, hidden, rocm.problems.append)
-        refusals: list = []
-        meters = search.result(refusals)
-        assert [d.id for m in meters for d in m.devices] == ["gpu:GPU-aa00"] * has_driver
-        assert "nvml" in {refusal.meter for refusal in refusals}
+        detection = discover(
+            Host(tmp_path),
+            rocm.clock,
+            DetectionOptions(gpu_environ=hidden),
+            rocm.problems.append,
+        )
+        devices = [d.id for m in detection.meters for d in m.devices if d.component == "gpu"]
+        assert devices == ["gpu:GPU-aa00"] * has_driver
+        assert "nvml" in {refusal.meter for refusal in detection.refusals}
+        assert ("amdsmi" in detection.not_tried) is not has_driver
+        for meter in detection.meters:
+            meter.close()
+    assert rocm.smi.opened == 0
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +72,11 @@ class AmdMeter:
                 loads += [float(load)] if isinstance(load, (int, float)) else []
         return sum(loads) / len(loads) if loads else None
 
+    def sharing(self, is_own: Callable[[int], bool]) -> None:
+        """Return None: amdsmi does not report how much each process uses a board."""
+
     def close(self) -> None:
-        """Let go of the library."""
+        """Release the library, which counts its users."""
         if self._open:
             self._open = False
             self._library.release()

@@ -14,6 +14,7 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.answers import joules, line, names, watts
 from carbon_core.hardware.amd.meter import AmdBoard, AmdMeter, Library
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
 from carbon_core.records import Device, Refusal
 
@@ -24,6 +25,11 @@ _CHECK_S = 0.5
 # the check is not that much.
 _AGREE_LN = math.log(2.0)
 _NO_PACKAGE = 'install it: `pip install "carbon-callbacks[amd]"`, in the version of your ROCm'
+
+
+def has_amd_driver(host: Host) -> bool:
+    """Return whether the driver of AMD's compute boards is loaded."""
+    return (host.root / "sys/class/kfd").exists()
 
 
 def open_amd(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.hardware.nvml.board import Board
 from carbon_core.hardware.nvml.session import Session
+from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.records import Reading, Refusal
 from carbon_core.threads import in_parallel
 
@@ -80,6 +81,14 @@ class NvmlMeter:
             with contextlib.suppress(nvml.NVMLError):
                 loads.append(float(nvml.nvmlDeviceGetUtilizationRates(board.handle).gpu))
         return sum(loads) / len(loads) if loads else None
+
+    def sharing(self, is_own: Callable[[int], bool]) -> GpuSharing:
+        """Return a sampler of other users' processes on the boards.
+
+        Args:
+            is_own: True for the ids of processes that belong to the job.
+        """
+        return GpuSharing(self.nvml, self.boards, is_own)
 
     def close(self) -> None:
         """Release the library, which counts its users."""
