@@ -28,7 +28,7 @@ class _Mean:
 class Sharing(Protocol):
     """Samples which other users' processes run on the devices."""
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Take one sample."""
         ...
 
@@ -72,7 +72,7 @@ class LoadGauge:
         if percent is not None:
             self._gpu.add(percent)
         for sharing in self._sharings:
-            sharing.look()
+            sharing.sample()
 
     def means(self) -> Utilization:
         """Return the means so far."""

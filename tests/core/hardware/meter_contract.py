@@ -60,7 +60,7 @@ def check(spec: Spec, context: OpenContext, advance: Callable[[], object]) -> No
             assert meter.utilization_percent() is None or 0 <= meter.utilization_percent() <= 100
             sharing = meter.sharing(lambda pid: True)
             if sharing is not None:
-                sharing.look()
+                sharing.sample()
                 assert sharing.least_shares() == {}
     for meter in opened:
         meter.close()

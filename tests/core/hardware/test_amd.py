@@ -120,7 +120,7 @@ def test_a_counter_that_contradicts_the_power_is_not(rocm: Rocm, factor: float) 
     (refusal,) = meter.dropped
     assert (
         refusal.reason
-        == "the energy counter of AMD GPU 0 (aa00) is absent or contradicts its power"
+        == "the energy counter of AMD GPU 0 (aa00) is missing or contradicts its power"
     )
 
 
@@ -176,7 +176,7 @@ def test_boards_that_are_asked_for_and_not_there_are_told(rocm: Rocm) -> None:
 
 def test_hidden_boards_are_a_refusal(rocm: Rocm) -> None:
     rocm.add(500.0)
-    with pytest.raises(MeterError, match="no AMD GPU is chosen"):
+    with pytest.raises(MeterError, match="no AMD GPU is selected"):
         rocm.open(HIP_VISIBLE_DEVICES="")
 
 
