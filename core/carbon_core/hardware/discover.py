@@ -169,7 +169,8 @@ class _Detector:
         if gpus and host.sees_all_processes():
             is_own = JobProcesses(launched=self._options.launched).__contains__
             sharings = [one for meter in gpus if (one := meter.sharing(is_own)) is not None]
-        percent = functools.partial(_mean_percent, gpus) if gpus else None
+        counted = {device.id for _, meter in self._found for device in meter.devices}
+        percent = functools.partial(_mean_percent, gpus, counted) if gpus else None
         return LoadGauge(host, percent, sharings)
 
     def _reduced_to_job(self, meters: Sequence[Meter]) -> Sequence[Meter]:
@@ -215,7 +216,8 @@ def _is_replaced(found: _Found, spec: MeterSpec) -> bool:
     return bool(methods) and all(method in spec.better_than for method in methods)
 
 
-def _mean_percent(gpus: Sequence[GpuMeter]) -> float | None:
-    """Return the mean utilisation of the GPUs in percent, or None when it is unknown."""
-    loads = [load for meter in gpus if (load := meter.utilization_percent()) is not None]
+def _mean_percent(gpus: Sequence[GpuMeter], counted: AbstractSet[str]) -> float | None:
+    """Return the mean utilisation of the counted GPUs in percent, or None when it is unknown."""
+    by_device = [item for meter in gpus for item in meter.utilization_percent().items()]
+    loads = [load for device_id, load in by_device if device_id in counted]
     return sum(loads) / len(loads) if loads else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -57,8 +57,8 @@ class GpuMeter(Meter, Protocol):
         """Boards that were found and are not used, each with the reason."""
         ...
 
-    def utilization_percent(self) -> float | None:
-        """Return the mean utilisation of the boards in percent, or None when it is unknown."""
+    def utilization_percent(self) -> Mapping[str, float]:
+        """Return the utilisation of the boards in percent by device id, where it is known."""
         ...
 
     def sharing(self, is_own: Callable[[int], bool]) -> Sharing | None:

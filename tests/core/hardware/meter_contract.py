@@ -57,7 +57,9 @@ def check(spec: Spec, context: OpenContext, advance: Callable[[], object]) -> No
     for meter in opened:
         check_readings(meter, advance)
         if isinstance(spec, GpuBackend):
-            assert meter.utilization_percent() is None or 0 <= meter.utilization_percent() <= 100
+            loads = meter.utilization_percent()
+            assert set(loads) <= {device.id for device in meter.devices}
+            assert all(0 <= load <= 100 for load in loads.values())
             sharing = meter.sharing(lambda pid: True)
             if sharing is not None:
                 sharing.sample()

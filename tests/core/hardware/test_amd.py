@@ -101,7 +101,8 @@ def test_a_counter_that_agrees_with_the_power_is_used(rocm: Rocm) -> None:
     (meter,) = rocm.open()
     assert [device.id for device in meter.devices] == ["gpu:GPU-aa00", "gpu:GPU-aa01"]
     assert {device.method.name for device in meter.devices} == {"amdsmi.energy"}
-    assert (meter.period_s, meter.dropped, meter.utilization_percent()) == (15.0, (), 60.0)
+    assert (meter.period_s, meter.dropped) == (15.0, ())
+    assert meter.utilization_percent() == {"gpu:GPU-aa00": 80.0, "gpu:GPU-aa01": 40.0}
     ledger = Ledger(rocm.clock.monotonic_ns())
     ledger.add_devices(meter.devices)
     ledger.update(meter.read())
@@ -165,7 +166,7 @@ def test_a_reading_that_fails_is_missing(rocm: Rocm) -> None:
     (meter,) = rocm.open()
     rocm.smi.boards[0]["joules"] = None
     assert meter.read()[0].value is None
-    assert meter.utilization_percent() is None
+    assert meter.utilization_percent() == {}
 
 
 def test_boards_that_are_asked_for_and_not_there_are_told(rocm: Rocm) -> None:

@@ -156,7 +156,9 @@ def test_a_counter_that_stands_still_is_missing_not_zero(measure):
 def test_power_of_zero_is_no_reading(measure):
     found = measure(seconds=0.2, supports=("power", "average"), curve=PowerCurve.constant(0.0))
     assert found["devices"] == []
-    assert any("no power of GPU 0 (" + UUID + "0): the driver returns 0" in r for r in found["refused"])
+    assert any(
+        "no power of GPU 0 (" + UUID + "0): the driver returns 0" in r for r in found["refused"]
+    )
 
 
 @pytest.mark.parametrize("power_w", [6000.0, 4.0e6])

@@ -6,10 +6,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from core.hardware.toys import TOY, TOY_GPU, hanging_gpu
+from core.hardware.toys import TOY, TOY_GPU, ToyGpuMeter, hanging_gpu
 
 from carbon_core import EmissionsTracker
 from carbon_core.assemble import build
@@ -19,6 +20,7 @@ from carbon_core.hardware.base import Detection, DetectionOptions
 from carbon_core.hardware.claims import Claims
 from carbon_core.hardware.discover import discover
 from carbon_core.hardware.host import Host
+from carbon_core.testing import fake_device
 
 ROWS = meters.METERS
 
@@ -106,6 +108,30 @@ def test_the_first_backend_that_finds_gpus_is_used(detect, monkeypatch) -> None:
     assert detection.gauge is not None
     detection.gauge.sample()
     assert detection.gauge.means().gpu_percent == 50.0
+
+
+def test_the_utilisation_is_the_mean_over_the_counted_gpus(detect, monkeypatch, tmp_path) -> None:
+    def meter(load_percent: float, *names: str) -> ToyGpuMeter:
+        found = ToyGpuMeter(SystemClock(), lambda t_s: t_s, fake_device("gpu", names[0]))
+        found.devices = [fake_device("gpu", name) for name in names]
+        found.load_percent = load_percent
+        return found
+
+    def open_three(context: object) -> list[ToyGpuMeter]:
+        return [meter(100.0, "a"), meter(0.0, "b", "c", "d")]
+
+    monkeypatch.setattr(meters, "METERS", (replace(TOY_GPU, open=open_three),))
+    other = Claims(tmp_path / "claims", "job", first=True)
+    other.take(["gpu:d"])
+    for claims, percent in (
+        (None, 25.0),
+        (lambda: Claims(tmp_path / "claims", "job", first=False), pytest.approx(100 / 3)),
+    ):
+        gauge = detect(claims=claims).gauge
+        assert gauge is not None
+        gauge.sample()
+        assert gauge.means().gpu_percent == percent
+    other.release()
 
 
 # --- names of backends in refusals ----------------------------------------------------------------

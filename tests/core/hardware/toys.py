@@ -33,8 +33,10 @@ class ToyGpuMeter(FakeMeter):
 
     dropped: Sequence[Refusal] = ()
 
-    def utilization_percent(self) -> float | None:
-        return 50.0
+    load_percent = 50.0
+
+    def utilization_percent(self) -> dict[str, float]:
+        return {device.id: self.load_percent for device in self.devices}
 
     def sharing(self, is_own: Callable[[int], bool]) -> None:
         """Return None: a toy has one user."""

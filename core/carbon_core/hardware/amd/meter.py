@@ -63,14 +63,15 @@ class AmdMeter:
         """Read every GPU; the time of a reading is the middle of its call."""
         return [self._reading(board) for board in self._boards]
 
-    def utilization_percent(self) -> float | None:
-        """Return the mean utilisation of the GPUs in percent, or None when it is unknown."""
-        loads: list[float] = []
+    def utilization_percent(self) -> dict[str, float]:
+        """Return the utilisation of the GPUs in percent by device; without those that report none."""
+        loads: dict[str, float] = {}
         for board in self._boards:
             with contextlib.suppress(self._smi.AmdSmiException):
                 load = self._smi.amdsmi_get_gpu_activity(board.handle).get("gfx_activity")
-                loads += [float(load)] if isinstance(load, (int, float)) else []
-        return sum(loads) / len(loads) if loads else None
+                if isinstance(load, (int, float)):
+                    loads[board.device.id] = float(load)
+        return loads
 
     def sharing(self, is_own: Callable[[int], bool]) -> None:
         """Return None: amdsmi does not report how much each process uses a GPU."""

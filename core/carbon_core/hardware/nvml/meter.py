@@ -73,14 +73,15 @@ class NvmlMeter:
             value = board.read(before_ns)
             readings.append(Reading(board.device.id, (before_ns + monotonic_ns()) // 2, value))
 
-    def utilization_percent(self) -> float | None:
-        """Return the mean utilisation of the GPUs in percent, or None when it is unknown."""
+    def utilization_percent(self) -> dict[str, float]:
+        """Return the utilisation of the GPUs in percent by device; without those that report none."""
         nvml = self.nvml
-        loads: list[float] = []
+        loads: dict[str, float] = {}
         for board in self.boards:
             with contextlib.suppress(nvml.NVMLError):
-                loads.append(float(nvml.nvmlDeviceGetUtilizationRates(board.handle).gpu))
-        return sum(loads) / len(loads) if loads else None
+                rates = nvml.nvmlDeviceGetUtilizationRates(board.handle)
+                loads[board.device.id] = float(rates.gpu)
+        return loads
 
     def sharing(self, is_own: Callable[[int], bool]) -> GpuSharing:
         """Return a sampler of other users' processes on the GPUs.
