@@ -70,7 +70,7 @@ class DetectionOptions:
         claims: Returns the locks by which the ranks of the job claim GPUs; None for a single process.
         idle_file: File with the idle power of the machine, or None.
         gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds. A healthy driver
-            answers within one, also after a cold start of eight boards.
+            responds within one, also after a cold start of eight boards.
     """
 
     period_s: float = 15.0
@@ -88,7 +88,7 @@ class DetectionOptions:
 
     @property
     def modelled(self) -> frozenset[Component]:
-        """The components that the settings want modelled, whatever could measure them."""
+        """The components for which the settings require a model, even if a meter could be used."""
         wanted: dict[Component, bool] = {
             "cpu": self.force_cpu_power_w is not None or self.force_cpu_load,
             "ram": self.force_ram_power_w is not None,

@@ -34,7 +34,7 @@ def discover(
     Args:
         host: The machine.
         clock: Source of the readings' times.
-        options: What the settings ask for.
+        options: The options, from the settings.
         on_problem: Callback that receives messages for the user.
     """
     return _Detector(host, clock, options, on_problem).detection()
@@ -174,7 +174,7 @@ class _Detector:
         return LoadGauge(host, percent, sharings)
 
     def _reduced_to_job(self, meters: Sequence[Meter]) -> Sequence[Meter]:
-        """Return the meters, each reduced to the job's share if the settings ask for that."""
+        """Return the meters, each reduced to the job's share if the options require it."""
         if not self._options.only_job:
             return meters
         host, clock = self._context.host, self._context.clock

@@ -61,10 +61,10 @@ class GpuSearch:
         refusals, not_tried = list(self._found.refusals), dict(self._found.not_tried)
         current = self._current
         if current is not None:
-            reason = f"{current.label} did not answer within {limit_s:g} s"
+            reason = f"{current.label} did not respond within {limit_s:g} s"
             refusals.append(Refusal(current.name, current.components[0], reason))
             later = self._backends[self._backends.index(current) + 1 :]
-            not_tried |= {one.name: f"{current.label} did not answer" for one in later}
+            not_tried |= {one.name: f"{current.label} did not respond" for one in later}
         return FoundGpus(refusals=refusals, not_tried=not_tried)
 
     def _search(self) -> None:

@@ -1,4 +1,4 @@
-"""Queries of the operating system; None where it does not answer.
+"""Queries of the operating system; None where the result is not available.
 
 The only module that imports psutil.
 """

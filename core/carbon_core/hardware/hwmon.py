@@ -1,6 +1,6 @@
 """Power sensors of boards, through Linux hwmon: GPUs without a vendor library, Arm servers, Jetson.
 
-Driver and label of a sensor say what it measures; an unknown one is refused. Tested on trees of files,
+Driver and label of a sensor determine what it measures; an unknown one is refused. Tested on trees of files,
 not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 """
 

@@ -106,11 +106,11 @@ class MeterSpec(_Spec):
     """A kind of meter, one row of the table.
 
     Attributes:
-        components: It is tried while one of these has no meter; the first one stands in refusals.
+        components: It is tried while one of these has no meter; the first one is that of refusals.
         open: Opens it; raises `MeterError` where it cannot be used.
         also: Components that it measures beside them.
         better_than: Methods of which it replaces a meter that measures the same component.
-        is_model: A model, which is also used where the settings want a component modelled.
+        is_model: A model, which is also used where the settings require one.
     """
 
     components: tuple[Component, ...]

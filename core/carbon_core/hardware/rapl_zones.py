@@ -34,7 +34,7 @@ class Zone:
     Attributes:
         path: The directory.
         name: Contents of its ``name`` file, such as ``package-0`` or ``dram``.
-        parent: Name of the zone that it lies in, or an empty string.
+        parent: Name of the zone that contains it, or an empty string.
         range_j: Where its counter wraps, in joules; None when that cannot be read.
     """
 

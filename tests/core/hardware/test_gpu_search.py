@@ -61,7 +61,7 @@ def outcome(library: Path, hang_s: float, limit_s: float) -> str:
 
 def test_a_driver_that_hangs_holds_up_neither_start_nor_the_other_meters(tmp_path: Path) -> None:
     library = standin.build(tmp_path)
-    hanging = "True ('cpu', 'ram') ['NVML did not answer within 0.5 s']\n"
+    hanging = "True ('cpu', 'ram') ['NVML did not respond within 0.5 s']\n"
     assert outcome(library, hang_s=30.0, limit_s=0.5) == hanging
     limit_s = DetectionOptions().gpu_search_limit_s
     assert limit_s == 5.0

@@ -159,10 +159,10 @@ def test_a_backend_that_hangs_is_refused_under_its_own_name(detect, monkeypatch)
     released.set()
     (refusal,) = detection.refusals
     assert (refusal.meter, refusal.component) == ("hanging", "gpu")
-    assert refusal.reason == "Hanging library did not answer within 0.05 s"
+    assert refusal.reason == "Hanging library did not respond within 0.05 s"
     assert detection.not_tried == {
         "amdsmi": "not on this machine",
-        "toygpu": "Hanging library did not answer",
+        "toygpu": "Hanging library did not respond",
     }
 
 

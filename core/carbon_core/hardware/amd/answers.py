@@ -1,4 +1,4 @@
-"""Values from amdsmi's answers, which mark missing ones in several ways."""
+"""Values of amdsmi's responses, which mark missing ones in several ways."""
 
 from __future__ import annotations
 
