@@ -1,7 +1,7 @@
 """Power sensors of boards, through Linux hwmon: GPUs without a vendor library, Arm servers, Jetson.
 
-Driver and label of a sensor determine what it measures; an unknown one is refused. Tested on trees of files,
-not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
+Driver and label of a sensor determine what it measures; an unknown one is refused. Tested on trees of
+files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def open_hwmon(
         if component is None:
             if refusal:
                 reason = f"the sensor {sensor.title} is not counted: {refusal}"
-                refusals.append(Refusal("hwmon", "cpu", reason))
+                part: Component = "gpu" if sensor.driver in _GPU_DRIVERS else "cpu"
+                refusals.append(Refusal("hwmon", part, reason))
         elif component in wanted and sensor.value() is not None:
             counted[_device(sensor, component)] = sensor
     hidden = _hidden_gpus(list(counted.values()), gpu_ids, environ or {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from carbon_core import methods
 from carbon_core.hardware import gpu_selection
 from carbon_core.hardware.amd.search import has_amd_driver, open_amd
@@ -13,6 +15,7 @@ from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, Ope
 from carbon_core.hardware.nvml.search import load_nvml, open_nvml
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
+from carbon_core.hardware.rapl_meter import RaplMeter
 from carbon_core.hardware.rapl_perf import open_rapl_perf
 
 _RAPL_PACKAGE = (methods.RAPL_INTEL_SERVER, methods.RAPL_INTEL_CLIENT, methods.RAPL_AMD)
@@ -22,40 +25,34 @@ def _open_apple(context: OpenContext) -> Opened:
     return Opened([open_apple(context.clock, context.options.period_s)])
 
 
-def _open_rapl(context: OpenContext) -> Opened:
-    meter = open_rapl(
-        context.host.root,
-        context.clock,
-        context.options.period_s,
-        context.cpu().model_name or "",
-        dram="ram" in context.missing,
-        on_problem=context.on_problem,
-    )
-    return Opened([meter], meter.dropped)
+def _rapl(open_meter: Callable[..., RaplMeter]) -> Callable[[OpenContext], Opened]:
+    """Return the function that opens a row of RAPL, whichever interface shows the counters."""
+
+    def open_row(context: OpenContext) -> Opened:
+        meter = open_meter(
+            context.host.root,
+            context.clock,
+            context.options.period_s,
+            context.cpu().model_name or "",
+            dram="ram" in context.missing,
+            on_problem=context.on_problem,
+        )
+        return Opened([meter], meter.dropped)
+
+    return open_row
 
 
-def _open_rapl_perf(context: OpenContext) -> Opened:
-    meter = open_rapl_perf(
-        context.host.root,
-        context.clock,
-        context.options.period_s,
-        context.cpu().model_name or "",
-        dram="ram" in context.missing,
-        on_problem=context.on_problem,
-    )
-    return Opened([meter], meter.dropped)
+def _gpus(
+    open_meters: Callable[..., Sequence[GpuMeter]],
+) -> Callable[[OpenContext], Sequence[GpuMeter]]:
+    """Return the function that opens a row of GPUs."""
 
+    def open_row(context: OpenContext) -> Sequence[GpuMeter]:
+        options = context.options
+        chosen = options.gpu_ids, options.gpu_environ
+        return open_meters(context.clock, options.period_s, *chosen, context.on_problem)
 
-def _open_nvml(context: OpenContext) -> list[GpuMeter]:
-    options = context.options
-    chosen = options.gpu_ids, options.gpu_environ
-    return [*open_nvml(context.clock, options.period_s, *chosen, context.on_problem)]
-
-
-def _open_amd(context: OpenContext) -> list[GpuMeter]:
-    options = context.options
-    chosen = options.gpu_ids, options.gpu_environ
-    return [*open_amd(context.clock, options.period_s, *chosen, context.on_problem)]
+    return open_row
 
 
 def _open_hwmon(context: OpenContext) -> Opened:
@@ -101,7 +98,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         components=("cpu",),
         also=("ram",),
         methods=(*_RAPL_PACKAGE, methods.RAPL_DRAM, methods.RAPL_CORE),
-        open=_open_rapl,
+        open=_rapl(open_rapl),
     ),
     MeterSpec(
         name="rapl by perf",
@@ -110,7 +107,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         also=("ram",),
         methods=(*_RAPL_PACKAGE, methods.RAPL_DRAM),
         better_than=(methods.RAPL_CORE,),
-        open=_open_rapl_perf,
+        open=_rapl(open_rapl_perf),
     ),
     GpuBackend(
         name="nvml",
@@ -127,7 +124,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         distribution="nvidia-ml-py",
         variables=gpu_selection.CUDA_VARIABLES,
         load=load_nvml,
-        open=_open_nvml,
+        open=_gpus(open_nvml),
     ),
     GpuBackend(
         name="amdsmi",
@@ -139,7 +136,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         extra="amd",
         variables=gpu_selection.ROCM_VARIABLES,
         present=has_amd_driver,
-        open=_open_amd,
+        open=_gpus(open_amd),
     ),
     MeterSpec(
         name="hwmon",

@@ -69,6 +69,7 @@ def test_an_integrated_gpu_is_left_to_the_processors_counter(boards: Boards) -> 
     boards.add(0, "amdgpu", power1_input=20_000_000)
     meters, (refusal,) = opened(boards)
     assert meters == []
+    assert (refusal.meter, refusal.component) == ("hwmon", "gpu")
     assert "an integrated GPU" in refusal.reason
 
 

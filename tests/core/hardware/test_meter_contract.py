@@ -180,7 +180,9 @@ def test_without_its_vendors_library_a_meter_is_refused_and_the_remedy_names_its
 ) -> None:
     row = ROWS[name]
     monkeypatch.setitem(sys.modules, row.vendor_module, None)
-    with pytest.raises((MeterError, ImportError)) as caught:
+    # One that every installation has may be missing only where the installation is broken.
+    expected = MeterError if row.extra else (MeterError, ImportError)
+    with pytest.raises(expected) as caught:
         meter_contract.open_row(row, meter_contract.context_of(tmp_path, FakeClock()))
     if row.extra:
         assert f"carbon-callbacks[{row.extra}]" in caught.value.remedy
