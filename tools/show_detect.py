@@ -1,8 +1,8 @@
-"""Prints what ``carbon-callbacks detect`` says on four machines: docs/detect.md shows them.
+"""Prints the output of ``carbon-callbacks detect`` on four machines, for docs/detect.md.
 
-The machines are made of files: nothing to measure with, everything, counters that only the
-administrator may read, and a slice of a graphics board. The graphics boards are the tests' stand-in
-for the driver's library, behind the real pynvml.
+The machines are made of files: without counters, with all of them, with counters that only the
+administrator may read, and with a MIG device. The GPUs are the tests' stand-in for the driver's
+library, behind the real pynvml.
 
     PYTHONPATH=core:.:tests python tools/show_detect.py
 """
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         place.chmod(0o755)
-        show("Nothing to measure with", machine(place / "bare"))
+        show("No counters", machine(place / "bare"))
         library = build(place)
         gpus = environment(library.parent, gpus=2, curve=PowerCurve.constant(300.0))
         show("Everything", with_counters(place / "full"), **gpus)
@@ -98,7 +98,7 @@ def main() -> None:
         show("Counters that only the administrator may read", closed, "as nobody", **refusing)
         cut = environment(library.parent, mig=(3, 4))
         chosen = {"CUDA_VISIBLE_DEVICES": "MIG-00000000-0000-0000-0000-000000000000"}
-        show("A slice of a board", machine(place / "cut"), **cut, **chosen)
+        show("A MIG device", machine(place / "cut"), **cut, **chosen)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""``carbon-callbacks detect``: what would be measured here, and how well."""
+"""``carbon-callbacks detect`` and ``doctor``: the meters of this machine and their quality."""
 
 from __future__ import annotations
 
 import enum
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from carbon_core.uncertainty import interval
 
 
 class Grade(str, enum.Enum):
-    """How good a meter is, best first."""
+    """Grade of a meter, best first."""
 
     A = "A"
     B = "B"
@@ -33,7 +34,7 @@ class Grade(str, enum.Enum):
 
 
 def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/")) -> None:
-    """Detect once and print the outcome; exit with 1 where a meter is worse than is wanted.
+    """Detect once and print the result; exit with 1 where a device has a worse grade than required.
 
     Args:
         as_json: Print JSON instead of tables.
@@ -60,7 +61,7 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
 
 
 def _worse(detection: Detection, at_least: Grade) -> list[str]:
-    """Say which devices are measured worse than that, and what would make them better."""
+    """Return a line for each device with a worse grade, with the known remedies."""
     devices = _devices(detection)
     if not devices:
         return ["nothing is measured: no meter was found"]
@@ -87,26 +88,37 @@ def _data(detection: Detection) -> dict[str, Any]:
     return {
         "devices": [asdict(device) for device in _devices(detection)],
         "refused_meters": [asdict(refusal) for refusal in detection.refusals],
+        "meters_not_tried": dict(detection.not_tried),
         "host": asdict(detection.host),
     }
 
 
 def _print_tables(detection: Detection, console: Console) -> None:
-    table = Table("component", "device", "meter", "grade", "95 % range", title="Measured here")
+    columns = "component", "device", "meter", "grade", "95 % interval"
+    table = Table(*columns, title="Measured on this machine")
     for device in _devices(detection):
         method = device.method
         row = device.component, device.name, method.summary, method.grade
         table.add_row(*row, _range(method.sigma_ln))
     console.print(table)
+    for line in _lines(detection):
+        console.print(line, markup=False)  # "[amd]" is the name of an extra, not a style
+
+
+def _lines(detection: Detection) -> Iterator[str]:
+    """Yield the notes on devices, and the meters that are not used, with reasons and remedies."""
     for device in _devices(detection):
         if device.note:
-            console.print(f"{device.name}: {device.note}")
+            yield f"{device.name}: {device.note}"
     for refusal in detection.refusals:
-        console.print(f"not used: {refusal.meter} ({refusal.component}): {refusal.reason}")
+        yield f"not used: {refusal.meter} ({refusal.component}): {refusal.reason}"
         if refusal.remedy:
-            console.print(f"  remedy: {refusal.remedy}")
+            yield f"  remedy: {refusal.remedy}"
+    if detection.not_tried:
+        reasons = [f"{name} ({reason})" for name, reason in detection.not_tried.items()]
+        yield f"not tried: {', '.join(reasons)}"
 
 
 def _range(sigma_ln: float) -> str:
     factor = interval(1.0, sigma_ln).high
-    return f"± {factor - 1:.0%}" if factor < 1.5 else f"x or / {factor:.1f}"
+    return f"± {factor - 1:.0%}" if factor < 1.5 else f"within a factor of {factor:.1f}"

@@ -83,8 +83,9 @@ class FakeMeter:
 
 
 def fake_device(component: Component = "cpu", name: str = "fake", **more: Any) -> Device:
-    """Return a device with a grade-A counter."""
-    return Device(f"{component}:{name}", component, name, _METHODS[component], **more)
+    """Return a device with a counter; of grade A or B, unless `more` names another method."""
+    fields = {"method": _METHODS[component], **more}
+    return Device(f"{component}:{name}", component, name, **fields)
 
 
 class FakeFetch:

@@ -114,15 +114,15 @@ def detect(
 ) -> Detection:
     """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
-    from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
+    from carbon_core.hardware.meters import gpu_variables
 
     home = home_directory()
     options = DetectionOptions(
         period_s=settings.measure_power_secs,
         gpu_ids=settings.gpu_ids,
-        gpu_environ={name: environ[name] for name in GPU_VARIABLES if name in environ},
+        gpu_environ={name: environ[name] for name in gpu_variables() if name in environ},
         force_cpu_power_w=settings.force_cpu_power,
         force_ram_power_w=settings.force_ram_power,
         force_cpu_load=settings.force_mode_cpu_load,
@@ -145,11 +145,11 @@ def detected_hardware(
     Searches for the meters once and closes them; claims no device for a rank.
     """
     from carbon_core.hardware.cpu_identity import sockets_of
-    from carbon_core.hardware.gpu_search import GPU_VARIABLES
     from carbon_core.hardware.host import Host
+    from carbon_core.hardware.meters import gpu_variables
     from carbon_core.outputs.emissions_data import counted
 
-    visible = {name: environ[name] for name in GPU_VARIABLES if name in environ}
+    visible = {name: environ[name] for name in gpu_variables() if name in environ}
     detection = detect(settings, visible, root, SystemClock(), messages_for(settings))
     for meter in detection.meters:
         meter.close()

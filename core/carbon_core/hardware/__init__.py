@@ -1,1 +1,1 @@
-"""One module for each kind of meter, and the one that chooses among them (`discover`)."""
+"""Meters: one module for each kind, their table (`meters`) and the detection (`discover`)."""

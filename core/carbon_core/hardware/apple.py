@@ -1,7 +1,6 @@
-"""Apple silicon: the energy model that macOS itself keeps, through zeus-apple-silicon.
+"""Apple silicon: the energy model of macOS, through zeus-apple-silicon.
 
-Needs no administrator. The only module that knows that package (extra ``apple``). Tested with a
-stand-in for the package, not on silicon.
+Needs no administrator and the extra ``apple``. Tested with a fake of the package, not on hardware.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ _PARTS: tuple[tuple[str, str, Component, str], ...] = (
 
 
 class AppleMeter:
-    """Reads the parts of the chip that it tells of.
+    """Reads the parts of the chip whose energy is reported.
 
     Args:
-        read_mj: Gives the cumulative millijoules as attributes; None for a part that is not there.
+        read_mj: Returns the cumulative millijoules as attributes; None for a part that is not reported.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
 
     Raises:
-        MeterError: No part tells.
+        MeterError: No part is reported.
     """
 
     def __init__(self, read_mj: Callable[[], Any], clock: Clock, period_s: float) -> None:
         first = read_mj()
         self._parts = [part for part in _PARTS if getattr(first, part[0], None) is not None]
         if not self._parts:
-            raise MeterError("this Mac tells the energy of no part of its chip")
+            raise MeterError("this Mac reports the energy of no part of its chip")
         self.devices = tuple(
             Device(device_id, component, name, APPLE, max_power_w=_MAX_APPLE_W)
             for _, device_id, component, name in self._parts
@@ -55,7 +54,7 @@ class AppleMeter:
         before_ns = self._clock.monotonic_ns()
         try:
             totals = self._read_mj()
-        except Exception:  # noqa: BLE001 - the extension raises whatever its Rust and C++ do
+        except Exception:  # noqa: BLE001 - the compiled extension may raise anything
             totals = None
         t_ns = (before_ns + self._clock.monotonic_ns()) // 2
         return [
@@ -64,18 +63,18 @@ class AppleMeter:
         ]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
 
 def open_apple(clock: Clock, period_s: float) -> AppleMeter:
-    """Return a meter over the parts of an Apple chip.
+    """Return a meter of the parts of an Apple chip.
 
     Args:
         clock: Source of the readings' times.
-        period_s: Wanted time between two reads in seconds.
+        period_s: Requested time between two reads in seconds.
 
     Raises:
-        MeterError: The package is not there, or the chip tells nothing.
+        MeterError: The package is not installed, or the chip reports nothing.
     """
     try:
         from zeus_apple_silicon import AppleEnergyMonitor

@@ -1,30 +1,34 @@
-"""What a meter and a gauge are, and what a search for them finds."""
+"""Interfaces of meters and gauges, the options of a detection, and its result."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from carbon_core.records import Device, HostFacts, Reading, Refusal, Utilization
+from carbon_core.records import Component, Device, HostFacts, Reading, Refusal, Utilization
+
+if TYPE_CHECKING:
+    from carbon_core.hardware.claims import Claims
 
 
 class Meter(Protocol):
     """Reads the devices of one kind.
 
-    A meter is made by a function that tries a real reading and raises `MeterError`, with the
+    The function that opens a meter takes a real reading first and raises `MeterError`, with the
     reason and the remedy, when there is nothing to read.
 
     """
 
     @property
     def devices(self) -> Sequence[Device]:
-        """What is read, fixed for the meter's life."""
+        """The devices that are read; fixed for the life of the meter."""
         ...
 
     @property
     def period_s(self) -> float:
-        """Longest time that may pass between two reads without losing anything, in seconds."""
+        """Longest time between two reads that loses no energy, in seconds."""
         ...
 
     def read(self) -> Sequence[Reading]:
@@ -32,15 +36,15 @@ class Meter(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and libraries. Never raises; safe to call twice."""
+        """Release files and libraries. Never raises; idempotent."""
         ...
 
 
 class Gauge(Protocol):
-    """Mean loads of the machine since the gauge was made."""
+    """Mean utilisation of the machine since the gauge was made."""
 
     def sample(self) -> None:
-        """Look once."""
+        """Take one sample."""
         ...
 
     def means(self) -> Utilization:
@@ -49,17 +53,63 @@ class Gauge(Protocol):
 
 
 @dataclass(frozen=True)
-class Detection:
-    """What was found on this machine.
+class DetectionOptions:
+    """What to detect and how, from the settings.
 
     Attributes:
-        meters: The meters to use, no device twice.
-        refusals: Meters that were tried and are not used, each with its reason.
-        host: What the results say about the machine.
-        gauge: Mean loads, for the results' utilisation columns.
+        period_s: Time between two reads of a counter in seconds.
+        gpu_ids: GPUs that the user selected, or None.
+        gpu_environ: The environment variables that select GPUs (`meters.gpu_variables`).
+        force_cpu_power_w: Rated CPU power for the load model, used instead of any counter, or None.
+        force_ram_power_w: Constant RAM power in watts, or None.
+        force_cpu_load: Use the load model even where a counter can be read.
+        only_job: Count the share of this process and its children, or of its container or batch job.
+        launched: Whether a launcher started this process together with others of the job.
+        first: Whether this is the first process of its job on this node, as far as known; any other
+            one counts only the GPUs that the first one cannot see.
+        claims: Returns the locks by which the ranks of the job claim GPUs; None for a single process.
+        idle_file: File with the idle power of the machine, or None.
+        gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds. A healthy driver
+            responds within one, also after a cold start of eight boards.
+    """
+
+    period_s: float = 15.0
+    gpu_ids: Sequence[int | str] | None = None
+    gpu_environ: Mapping[str, str] = field(default_factory=dict)
+    force_cpu_power_w: float | None = None
+    force_ram_power_w: float | None = None
+    force_cpu_load: bool = False
+    only_job: bool = False
+    launched: bool = False
+    first: bool = True
+    claims: Callable[[], Claims] | None = None
+    idle_file: Path | None = None
+    gpu_search_limit_s: float = 5.0
+
+    @property
+    def modelled(self) -> frozenset[Component]:
+        """The components for which the settings require a model, even if a meter could be used."""
+        wanted: dict[Component, bool] = {
+            "cpu": self.force_cpu_power_w is not None or self.force_cpu_load,
+            "ram": self.force_ram_power_w is not None,
+        }
+        return frozenset(component for component, is_wanted in wanted.items() if is_wanted)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Result of a detection.
+
+    Attributes:
+        meters: The meters to use; no device occurs twice.
+        refusals: Meters that were tried and are not used, each with the reason.
+        host: Facts about the machine for the results.
+        gauge: Mean utilisation for the results.
+        not_tried: The other meters by name, each with the reason why it was not tried.
     """
 
     meters: tuple[Meter, ...]
     refusals: tuple[Refusal, ...] = ()
     host: HostFacts = field(default_factory=HostFacts)
     gauge: Gauge | None = None
+    not_tried: Mapping[str, str] = field(default_factory=dict)

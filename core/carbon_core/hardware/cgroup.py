@@ -20,12 +20,12 @@ _CONTAINER = re.compile(r"docker|kubepods|containerd|crio|libpod|podman|lxc")
 
 @dataclass(frozen=True)
 class Cgroup:
-    """A group whose counters can be read.
+    """A control group whose counters can be read.
 
     Attributes:
-        path: Where the group lies in the hierarchy, for people.
-        cpu_file: File with the cumulative processor time, below the root.
-        memory_file: File with the memory in use, below the root.
+        path: Path of the group in the hierarchy, for messages.
+        cpu_file: File with the cumulative processor time, relative to the root.
+        memory_file: File with the memory in use, relative to the root.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Cgroup:
     memory_file: str
 
     def cpu_s(self, host: Host) -> float | None:
-        """Return the processor time of all processes so far, also of those that ended, in seconds."""
+        """Return the processor time of all processes in seconds, including those that have ended."""
         text = host.text(self.cpu_file)
         if text.isdecimal():  # version 1: nanoseconds
             return int(text) / 1e9
@@ -47,9 +47,9 @@ class Cgroup:
 
 
 def own_cgroup(host: Host) -> Cgroup | None:
-    """Return the group of the container or job that this process runs in; None outside of one.
+    """Return the group of the container or job that this process runs in, or None.
 
-    A desktop session or a service has a group as well; it says nothing about a training.
+    The group of a desktop session or a service is not returned: it is unrelated to a training.
     """
     lines = [line.split(":", 2) for line in host.text("proc/self/cgroup").splitlines()]
     for _, controllers, path in (line for line in lines if len(line) == 3):
@@ -62,8 +62,8 @@ def own_cgroup(host: Host) -> Cgroup | None:
 
 def _group_of(host: Host, controllers: str, path: str) -> Cgroup | None:
     job = _JOB.match(path)
-    # With a namespace of its own, a container sees its group as the root of the hierarchy. The
-    # machine's real root has no limits, so no file for them.
+    # In its own namespace, a container sees its group as the root of the hierarchy. The root of the
+    # machine has no limits, so it has no such file.
     inside = path == "/" and bool(host.text(f"{_MOUNT}/cpu.max"))
     if not (job or inside or _CONTAINER.search(path)):
         return None

@@ -1,8 +1,8 @@
-"""Which processor this is and what it is rated at, from the text of /proc/cpuinfo.
+"""Identity and rated power of the processor, from the text of /proc/cpuinfo.
 
 The order: exact name, Arm part number or the word in a virtual machine's processor name, x86
 family and model, watts per thread. There is no fuzzy matching: one digit off is another TDP. The
-tables and what they are worth are described in data/SOURCES.md.
+tables and their quality are described in data/SOURCES.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EDITS = tuple(
         (r"\bcore2\b", "core 2"),
         (r"\b(i[357]) (\d{3})\b", r"\1-\2"),  # "Core(TM) i7 CPU 920"
         (r"\b(e7-) (\d)", r"\1\2"),  # "E7- 4870"
-        (r"\b(e5-\d{4}l?) 0\b", r"\1"),  # the first generation of E5 says " 0" for its version
+        (r"\b(e5-\d{4}l?) 0\b", r"\1"),  # the first generation of E5 has " 0" as its version
     )
 )
 
@@ -50,11 +50,11 @@ class CpuIdentity:
 
     Attributes:
         model_name: Name as the operating system gives it, or that of the Arm core; None if unknown.
-        vendor: Who designed it, an empty string if unknown.
-        tdp_w: Rated watts of what this operating system can see: all sockets, or a virtual
-            machine's share of one.
-        match: How the watts were found.
-        note: What they were derived from, in words.
+        vendor: Its designer, an empty string if unknown.
+        tdp_w: Rated watts of the processors that the operating system can see: all sockets, or a
+            virtual machine's share of one.
+        match: How the rated power was found.
+        note: How it was derived, as text.
     """
 
     model_name: str | None
@@ -66,7 +66,7 @@ class CpuIdentity:
 
 @dataclass(frozen=True)
 class _CpuInfo:
-    """What /proc/cpuinfo says: the fields of the first processor, and counts over all."""
+    """Contents of /proc/cpuinfo: the fields of the first processor, and counts over all."""
 
     fields: dict[str, str]
     parts: frozenset[tuple[str, str]]
@@ -85,12 +85,12 @@ def identify(cpuinfo: str, *, sys_vendor: str = "", logical_cpus: int) -> CpuIde
     """Return the processor that a /proc/cpuinfo describes, with its rated power.
 
     Args:
-        cpuinfo: Text of /proc/cpuinfo. A lone ``model name: …`` line will do elsewhere.
-        sys_vendor: Text of /sys/class/dmi/id/sys_vendor, which tells apart the clouds' Arm parts.
+        cpuinfo: Text of /proc/cpuinfo. A single ``model name: …`` line is enough.
+        sys_vendor: Text of /sys/class/dmi/id/sys_vendor; distinguishes the Arm processors of clouds.
         logical_cpus: Processors that the operating system sees.
 
     Returns:
-        The processor; one that no table has is rated by its threads.
+        The processor; the rated power of an unknown one is estimated from its threads.
     """
     cpu = _read(cpuinfo)
     arm = _arm_row(cpu, sys_vendor)
@@ -110,8 +110,8 @@ def sockets_of(cpuinfo: str) -> int:
 
 
 def normalise(brand: str) -> str:
-    """Return a processor's brand string as cpu_tdp.csv spells it."""
-    # Marks go first: NFKC would make the letters TM of the trade mark sign.
+    """Return a processor's brand string in the spelling of cpu_tdp.csv."""
+    # Marks are removed first: NFKC would turn the trade mark sign into the letters TM.
     text = unicodedata.normalize("NFKC", _MARKS.sub("", brand)).lower()
     for pattern, replacement in _EDITS:
         text = pattern.sub(replacement, text)
@@ -165,7 +165,7 @@ def _exact(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
 
 
 def _visible_share(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> tuple[float, str]:
-    """Return the share of a socket that a virtual machine sees, and how that was reckoned."""
+    """Return the share of a socket that a virtual machine sees, and how it was computed."""
     is_server = bool(_SERVER.search(row["key"]))
     cores = int(row["cores"] or 0)
     # Nearly every server part has two threads a core. The guest on a desktop part (WSL2, a local
@@ -183,7 +183,7 @@ def _visible_share(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> tup
 
 
 def _arm_row(cpu: _CpuInfo, sys_vendor: str) -> dict[str, str] | None:
-    """Return the row of the strongest core that has one; those of a known maker come first."""
+    """Return the row of the core with the highest TDP; rows of a known system vendor come first."""
     found: dict[str, dict[str, str]] = {}
     for row in rows("arm_part"):
         is_core = (row["implementer"], row["part"]) in cpu.parts
@@ -198,7 +198,7 @@ def _arm(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> _Found | None
         return None
     tdp_w, threads = float(row["tdp_w"]), int(row["threads"])
     share = logical_cpus / threads
-    if len(cpu.parts) > 1:  # cores of two kinds are one system on a chip, never two sockets
+    if len(cpu.parts) > 1:  # cores of two kinds are one system on a chip, not two sockets
         share = min(1.0, share)
     note = f"{row['product']}, {tdp_w:g} W (estimated), {logical_cpus} of {threads} threads"
     return tdp_w * share, "arm part", note
@@ -217,11 +217,11 @@ def _family(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
 
 
 def _family_row(cpu: _CpuInfo) -> dict[str, str] | None:
-    """Return the family by QEMU's word, or else by id: such a guest may carry a client's ids."""
+    """Return the family by QEMU's name, else by id: a QEMU guest may have the ids of a client part."""
     word = _qemu_word(cpu.name)
     by_word = (row for row in rows("cpu_family") if word in _letters(row["microarchitecture"]))
     by_id = (row for row in rows("cpu_family") if _has_id(row, cpu.fields))
-    # Of the families of a word, the table has the server part first.
+    # Among families of the same name, the server part is first in the table.
     return (next(by_word, None) if word else None) or next(by_id, None)
 
 

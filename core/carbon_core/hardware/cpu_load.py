@@ -1,8 +1,8 @@
-"""Processors without a readable counter: load x thermal design power, integrated here.
+"""Processors without a readable counter: load x thermal design power, integrated over time.
 
-A model, and graded so: against RAPL on other processors it was off by a factor of 1.6 (one
-standard deviation). The load is the busy share of processor time since the previous reading, so
-nothing between two readings is missed.
+A model: compared with RAPL on other processors it was wrong by a factor of 1.6 (one standard
+deviation). The load is the busy share of processor time since the previous reading, so it covers all
+of the time between two readings.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from carbon_core.hardware.load_model import cpu_power_w
 from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP
 from carbon_core.records import Device, Reading
 
-# The model is not linear in the load; a second is short enough for the difference not to matter.
+# The model is not linear in the load; within a second the difference is negligible.
 _PERIOD_S = 1.0
 _MAX_CPU_W = 20_000.0
 
 
 class CpuLoadMeter:
-    """Integrates modelled power into a counter of its own.
+    """Integrates the modelled power into an energy counter.
 
     Args:
         host: Source of processor times.
         clock: Source of the readings' times.
         identity: The processor and its thermal design power.
-        forced_tdp_w: Rated power that the user gave in place of the identity's, in watts; as in
-            CodeCarbon, the load still counts.
+        forced_tdp_w: Rated power from the settings, used instead of the identity's, in watts; as in
+            CodeCarbon, it is multiplied by the load.
 
     Raises:
-        MeterError: The system does not tell the load.
+        MeterError: The system does not report the load.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CpuLoadMeter:
         self._t_ns = clock.monotonic_ns()
         self._times = host.cpu_times()
         if self._times is None:
-            raise MeterError("the system does not tell how busy the processors are")
+            raise MeterError("the system does not report the processor load")
 
     def read(self) -> list[Reading]:
         """Advance the counter to now."""
@@ -63,4 +63,4 @@ class CpuLoadMeter:
         return [Reading("cpu:all", t_ns, self._joules)]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""

@@ -1,7 +1,7 @@
-"""How many memory modules there are, where the firmware or the memory controller tells.
+"""Number and size of the memory modules, from the firmware or the memory controller.
 
-SMBIOS type 17 (DMTF DSP0134, "Memory Device") holds one structure for each slot; its table is usually
-for the administrator alone. EDAC, the kernel's memory controller drivers, tells everyone.
+SMBIOS type 17 (DMTF DSP0134, "Memory Device") has one structure for each slot; usually only the
+administrator may read its table. EDAC, the kernel's memory controller drivers, is readable by all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 _MEMORY_DEVICE = 17
 _END_OF_TABLE = 127
-_MOST_MODULES = 1024
+_MAX_MODULES = 1024
 _KIB_FLAG = 0x8000
 _UNKNOWN = 0xFFFF
 _SEE_EXTENDED = 0x7FFF
@@ -22,12 +22,12 @@ _MIB_PER_GIB = 1024.0
 
 @dataclass(frozen=True)
 class Dimms:
-    """The modules that are plugged in.
+    """The installed modules.
 
     Attributes:
-        count: How many.
-        size_gb: Their size together in GiB.
-        source: Who says so: ``SMBIOS`` or ``EDAC``.
+        count: Number of modules.
+        size_gb: Total size in GiB.
+        source: ``SMBIOS`` or ``EDAC``.
     """
 
     count: int
@@ -36,16 +36,16 @@ class Dimms:
 
 
 def read_dimms(root: Path) -> Dimms | None:
-    """Return the modules of a machine, or None where nothing tells.
+    """Return the modules of a machine, or None where they are unknown.
 
     Args:
         root: Directory that holds ``sys``.
     """
-    return _told(_smbios_gb(root), "SMBIOS") or _told(_edac_gb(root), "EDAC")
+    return _dimms_of(_smbios_gb(root), "SMBIOS") or _dimms_of(_edac_gb(root), "EDAC")
 
 
-def _told(sizes_gb: list[float], source: str) -> Dimms | None:
-    if not 0 < len(sizes_gb) <= _MOST_MODULES:
+def _dimms_of(sizes_gb: list[float], source: str) -> Dimms | None:
+    if not 0 < len(sizes_gb) <= _MAX_MODULES:
         return None
     return Dimms(len(sizes_gb), sum(sizes_gb), source)
 
@@ -60,7 +60,7 @@ def _smbios_gb(root: Path) -> list[float]:
 
 
 def _structures(table: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield each structure's kind and its formatted part, as far as the table makes sense."""
+    """Yield the kind and the formatted part of each structure, as far as the table is valid."""
     at = 0
     while at + 4 <= len(table):
         kind, length = table[at], table[at + 1]
@@ -72,7 +72,7 @@ def _structures(table: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _size_gb(part: bytes) -> float:
-    """Return the size that a memory device's structure gives, or 0 for an empty or unknown slot."""
+    """Return the size in a memory device's structure, or 0 for an empty or unknown slot."""
     if len(part) < 0x0E:
         return 0.0
     (size,) = struct.unpack_from("<H", part, 0x0C)

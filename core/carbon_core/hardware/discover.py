@@ -1,68 +1,29 @@
-"""Chooses the meters of this machine: each kind is tried, and each refusal kept with its reason."""
+"""Detects the meters of this machine: tries the rows of the table of meters in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+import functools
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import NamedTuple
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.apple import open_apple
-from carbon_core.hardware.base import Detection, Meter
+from carbon_core.hardware import meters as table
+from carbon_core.hardware.base import Detection, DetectionOptions, Meter
 from carbon_core.hardware.claims import Claimed, Claims, kept_with
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
-from carbon_core.hardware.cpu_load import CpuLoadMeter
-from carbon_core.hardware.dimms import read_dimms
-from carbon_core.hardware.gpu_search import GpuMeter, GpuSearch
+from carbon_core.hardware.gpu_search import FoundGpus, GpuSearch
 from carbon_core.hardware.host import Host, JobProcesses
-from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.idle import read_idle
-from carbon_core.hardware.load_gauge import LoadGauge
-from carbon_core.hardware.nvml.meter import NvmlMeter
-from carbon_core.hardware.nvml.search import load_nvml
-from carbon_core.hardware.nvml.sharing import GpuSharing
+from carbon_core.hardware.load_gauge import LoadGauge, Sharing
+from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext
 from carbon_core.hardware.process_share import JobUse, share_of
-from carbon_core.hardware.ram import RamMeter
-from carbon_core.hardware.rapl import open_rapl
-from carbon_core.hardware.rapl_meter import RaplMeter
-from carbon_core.hardware.rapl_perf import open_rapl_perf
 from carbon_core.hardware.rapl_zones import zone_facts
-from carbon_core.methods import RAPL_CORE
 from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 
-
-@dataclass(frozen=True)
-class DetectionOptions:
-    """What to detect and how, from the settings.
-
-    Attributes:
-        period_s: Time between two reads of a counter in seconds.
-        gpu_ids: The user's choice of GPUs, or None.
-        gpu_environ: The variables of the environment that choose GPUs (`GPU_VARIABLES`).
-        force_cpu_power_w: Rated CPU power for the load model, in place of any counter, or None.
-        force_ram_power_w: Constant RAM power in watts, or None.
-        force_cpu_load: Use the load model even where a counter can be read.
-        only_job: Count the share of this process and its children, or of its container or batch job.
-        launched: Whether a launcher started this process, with others of the job beside it.
-        first: Whether it is the first of its job on this node, as far as is known; another one counts
-            but the GPUs that the first one cannot see.
-        claims: Where the ranks of the job claim GPUs, or None for a process on its own.
-        idle_file: Where the machine's idle draw is kept, or None.
-    """
-
-    period_s: float = 15.0
-    gpu_ids: Sequence[int | str] | None = None
-    gpu_environ: Mapping[str, str] = field(default_factory=dict)
-    force_cpu_power_w: float | None = None
-    force_ram_power_w: float | None = None
-    force_cpu_load: bool = False
-    only_job: bool = False
-    launched: bool = False
-    first: bool = True
-    claims: Callable[[], Claims] | None = None
-    idle_file: Path | None = None
+__all__ = ["DetectionOptions", "discover", "load_libraries"]
 
 
 def discover(
@@ -73,210 +34,190 @@ def discover(
     Args:
         host: The machine.
         clock: Source of the readings' times.
-        options: What the settings ask for.
-        on_problem: Told in words what the user should know.
+        options: The options, from the settings.
+        on_problem: Callback that receives messages for the user.
     """
-    return _Search(host, clock, options, on_problem).detection()
+    return _Detector(host, clock, options, on_problem).detection()
 
 
 def load_libraries() -> None:
-    """Load the vendor libraries that a search begins with; one that is absent is reported by it."""
-    load_nvml()
+    """Import the vendor libraries that a detection uses on every machine."""
+    for spec in table.METERS:
+        if spec.load is not None:
+            spec.load()
 
 
-class _Search:
-    """One search: what was found so far, and what was refused."""
+class _Found(NamedTuple):
+    """A meter that is used, with its row of the table."""
+
+    spec: MeterSpec | GpuBackend
+    meter: Meter
+
+
+class _Detector:
+    """One detection: the meters found so far, the refusals, and what was not tried."""
 
     def __init__(
         self, host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
     ) -> None:
-        self._host = host
-        self._clock = clock
+        self._context = OpenContext(
+            host, clock, options, functools.cache(lambda: _identity(host)), on_problem
+        )
         self._options = options
-        self._on_problem = on_problem
-        self._meters: list[Meter] = []
+        self._found: list[_Found] = []
         self._refusals: list[Refusal] = []
-        self._claims = self._claims_of_rank()
-        self._first = self._claims.first if self._claims else options.first
+        self._not_tried: dict[str, str] = {}
+        self._claims = self._rank_claims()
+        self._is_first = self._claims.first if self._claims else options.first
 
-    def _claims_of_rank(self) -> Claims | None:
+    def _rank_claims(self) -> Claims | None:
         try:
             return self._options.claims() if self._options.claims else None
         except OSError as error:
-            self._on_problem(f"devices cannot be shared out among the ranks: {error}")
+            self._context.on_problem(f"the ranks cannot divide the devices: {error}")
             return None
 
     def detection(self) -> Detection:
-        """Look, from counters to models."""
-        host, options = self._host, self._options
-        gpu_search = GpuSearch(
-            host.root,
-            self._clock,
-            options.period_s,
-            options.gpu_ids,
-            options.gpu_environ,
-            self._on_problem,
-        )
-        identity = identify(
-            host.text("proc/cpuinfo"),
-            sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
-            logical_cpus=host.logical_cpus(),
-        )
-        if self._first:
-            if host.is_apple():
-                self._try("apple", "cpu", partial(open_apple, self._clock, options.period_s))
-            self._try_rapl(identity.model_name or "")
-        gpus = self._of_rank(gpu_search.result(self._refusals))
-        self._meters += self._claimed(gpus)
-        if self._first:
-            self._try_sensors()
-            self._try_models(identity)
-        gauge = LoadGauge(host, _gpu_percent(gpus), _sharing(host, gpus, launched=options.launched))
-        facts = self._facts(identity)
-        meters = self._of_job()
+        """Try the table from top to bottom: counters first, models last."""
+        backends = [spec for spec in table.METERS if isinstance(spec, GpuBackend)]
+        search = GpuSearch(backends, self._context)
+        gpus: Sequence[GpuMeter] | None = None
+        for spec in table.METERS:
+            if isinstance(spec, MeterSpec):
+                self._try(spec)
+            elif gpus is None:  # all backends are searched together
+                gpus = self._keep_gpus(search.result())
+        gauge = self._gauge(gpus or ())
+        facts = self._facts()
+        meters = self._reduced_to_job([found.meter for found in self._found])
         if self._claims is not None:
             meters = kept_with(meters, self._claims)
-        return Detection(tuple(meters), tuple(self._refusals), facts, gauge)
+        return Detection(tuple(meters), tuple(self._refusals), facts, gauge, self._not_tried)
 
-    def _try(self, name: str, component: Component, opener: Callable[[], Meter]) -> Meter | None:
-        """Keep a meter, or the reason why there is none."""
+    def _try(self, spec: MeterSpec) -> None:
+        """Open a kind of meter if it is needed and can exist here."""
+        missing = self._missing(spec)
+        worse = [found for found in self._found if _is_replaced(found, spec)]
+        if not self._is_first:
+            self._not_tried[spec.name] = "the node's first rank measures it"
+        elif not spec.present(self._context.host):
+            self._not_tried[spec.name] = "not on this machine"
+        elif not (worse or missing.intersection(spec.components)):
+            self._not_tried[spec.name] = "not needed"
+        elif self._open(spec, missing):
+            self._replace(worse, spec)
+
+    def _open(self, spec: MeterSpec, missing: AbstractSet[Component]) -> bool:
+        """Keep the meters of a kind, or the reason why there is none; return whether there are any."""
         try:
-            meter = opener()
+            opened = spec.open(replace(self._context, missing=missing))
         except MeterError as error:
-            self._refusals.append(Refusal(name, component, error.reason, error.remedy))
-            return None
-        self._meters.append(meter)
-        return meter
+            refusal = Refusal(spec.name, spec.components[0], error.reason, error.remedy)
+            self._refusals.append(refusal)
+            return False
+        self._refusals += opened.refusals
+        self._found += [_Found(spec, meter) for meter in opened.meters]
+        if not opened.meters and not opened.refusals:
+            self._not_tried[spec.name] = "nothing found for what is not measured yet"
+        return bool(opened.meters)
 
-    def _missing(self) -> set[Component]:
-        """Return the components that nothing measures yet and that the settings do not model."""
-        options = self._options
-        found = {device.component for meter in self._meters for device in meter.devices}
-        if options.force_cpu_power_w is not None or options.force_cpu_load:
-            found.add("cpu")
-        if options.force_ram_power_w is not None:
-            found.add("ram")
-        return set(COMPONENTS) - found
+    def _missing(self, spec: MeterSpec) -> frozenset[Component]:
+        """Return the components without a meter; models come last and replace what was refused."""
+        found = {device.component for _, meter in self._found for device in meter.devices}
+        modelled = frozenset() if spec.is_model else self._options.modelled
+        return frozenset(COMPONENTS) - found - modelled
 
-    def _try_rapl(self, cpu_model: str) -> None:
-        """Read the files of powercap; where they show less than packages, perf events."""
-        if "cpu" not in self._missing():
-            return
-        files = self._rapl("rapl", open_rapl, cpu_model)
-        if files is not None and any(d.method is not RAPL_CORE for d in files.devices):
-            return
-        events = self._rapl("rapl by perf", open_rapl_perf, cpu_model)
-        if files is not None and events is not None:
-            self._meters.remove(files)
-            files.close()
-            reason = "its files show the cores only, perf events the whole package"
-            self._refusals.append(Refusal("rapl", "cpu", reason))
+    def _replace(self, worse: Sequence[_Found], spec: MeterSpec) -> None:
+        """Close the meters that a better one replaces: RAPL's core counters, by perf events."""
+        for found in worse:
+            self._found.remove(found)
+            found.meter.close()
+            (device, *_) = found.meter.devices
+            reason = f"{device.method.summary}; {spec.name} measures all of it"
+            self._refusals.append(Refusal(found.spec.name, device.component, reason))
 
-    def _rapl(
-        self, name: str, opener: Callable[..., RaplMeter], cpu_model: str
-    ) -> RaplMeter | None:
-        def opened() -> RaplMeter:
-            meter = opener(
-                self._host.root,
-                self._clock,
-                self._options.period_s,
-                cpu_model,
-                dram="ram" in self._missing(),
-                on_problem=self._on_problem,
-            )
-            self._refusals.extend(meter.dropped)
-            return meter
-
-        meter = self._try(name, "cpu", opened)
-        return meter if isinstance(meter, RaplMeter) else None
-
-    def _try_sensors(self) -> None:
-        missing = self._missing()
-        if missing:
-            options = self._options
-            meters, refusals = open_hwmon(
-                self._host.root,
-                self._clock,
-                options.period_s,
-                missing,
-                gpu_ids=options.gpu_ids,
-                environ=options.gpu_environ,
-            )
-            self._meters += meters
-            self._refusals += refusals
-
-    def _try_models(self, identity: CpuIdentity) -> None:
-        host, clock, options = self._host, self._clock, self._options
-        known = {device.component for meter in self._meters for device in meter.devices}
-        if "cpu" not in known:
-            rated_w = options.force_cpu_power_w
-            self._try("cpu load", "cpu", partial(CpuLoadMeter, host, clock, identity, rated_w))
-        if "ram" not in known:
-            forced_w = options.force_ram_power_w
-            size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
-            opener = partial(RamMeter, clock, size_gb, options.period_s, forced_w, dimms)
-            self._try("ram model", "ram", opener)
-
-    def _of_rank(self, gpus: Sequence[GpuMeter]) -> Sequence[GpuMeter]:
-        """Return the meters of GPUs that no other rank of the node counts, and close the others."""
-        if self._claims is not None:
-            self._claims.take(device.id for meter in gpus for device in meter.devices)
-        elif self._first:
-            return gpus
-        held = self._claims.held if self._claims else frozenset()
-        kept = [meter for meter in gpus if any(one.id in held for one in meter.devices)]
-        for meter in gpus:
-            if meter not in kept:
-                self._refusals.append(Refusal("nvml", "gpu", "another rank of the node counts it"))
+    def _keep_gpus(self, result: FoundGpus) -> Sequence[GpuMeter]:
+        """Keep the meters of GPUs that no other rank of the node counts, and close the others."""
+        self._refusals += result.refusals
+        self._not_tried |= result.not_tried
+        if result.backend is None:
+            return ()
+        kept: list[GpuMeter] = []
+        held = self._claim(result.meters)
+        for meter in result.meters:
+            if held is None or any(device.id in held for device in meter.devices):
+                kept.append(meter)
+                counted = meter if self._claims is None else Claimed(meter, self._claims)
+                self._found.append(_Found(result.backend, counted))
+            else:
+                reason = "another rank of the node counts it"
+                component = result.backend.components[0]
+                self._refusals.append(Refusal(result.backend.name, component, reason))
                 meter.close()
         return kept
 
-    def _claimed(self, gpus: Sequence[GpuMeter]) -> Sequence[Meter]:
-        if self._claims is None:
-            return gpus
-        return [Claimed(meter, self._claims) for meter in gpus]
+    def _claim(self, gpus: Sequence[GpuMeter]) -> AbstractSet[str] | None:
+        """Claim GPUs for this rank and return the ids of its own; None where all are."""
+        if self._claims is not None:
+            self._claims.take(device.id for meter in gpus for device in meter.devices)
+            return self._claims.held
+        return None if self._is_first else frozenset()
 
-    def _of_job(self) -> Sequence[Meter]:
+    def _gauge(self, gpus: Sequence[GpuMeter]) -> LoadGauge:
+        host = self._context.host
+        sharings: list[Sharing] = []
+        if gpus and host.sees_all_processes():
+            is_own = JobProcesses(launched=self._options.launched).__contains__
+            sharings = [one for meter in gpus if (one := meter.sharing(is_own)) is not None]
+        counted = {device.id for _, meter in self._found for device in meter.devices}
+        percent = functools.partial(_mean_percent, gpus, counted) if gpus else None
+        return LoadGauge(host, percent, sharings)
+
+    def _reduced_to_job(self, meters: Sequence[Meter]) -> Sequence[Meter]:
+        """Return the meters, each reduced to the job's share if the options require it."""
         if not self._options.only_job:
-            return self._meters
+            return meters
+        host, clock = self._context.host, self._context.clock
         try:
-            return share_of(self._meters, JobUse(self._host, self._clock), self._clock)
+            return share_of(meters, JobUse(host, clock), clock)
         except MeterError as error:
             refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
             self._refusals.append(refusal)
-            return self._meters
+            return meters
 
-    def _facts(self, identity: CpuIdentity) -> HostFacts:
-        host, idle_file = self._host, self._options.idle_file
-        devices = [device for meter in self._meters for device in meter.devices]
+    def _facts(self) -> HostFacts:
+        host, idle_file = self._context.host, self._options.idle_file
+        cpu = self._context.cpu()
+        devices = [device for _, meter in self._found for device in meter.devices]
         return HostFacts(
-            cpu_model=identity.model_name,
+            cpu_model=cpu.model_name,
             cpu_count=host.logical_cpus(),
             ram_total_gb=host.ram_total_gb(),
             gpu_models=tuple(device.name for device in devices if device.component == "gpu"),
             facts={
-                "cpu_tdp_w": f"{identity.tdp_w:g}",
-                "cpu_tdp_match": identity.match,
+                "cpu_tdp_w": f"{cpu.tdp_w:g}",
+                "cpu_tdp_match": cpu.match,
                 **zone_facts(host.root),
             },
             idle_w=read_idle(idle_file) if idle_file and not self._options.only_job else {},
         )
 
 
-def _gpu_percent(gpus: Sequence[GpuMeter]) -> Callable[[], float | None] | None:
-    if not gpus:
-        return None
-
-    def mean_percent() -> float | None:
-        loads = [load for meter in gpus if (load := meter.utilization_percent()) is not None]
-        return sum(loads) / len(loads) if loads else None
-
-    return mean_percent
+def _identity(host: Host) -> CpuIdentity:
+    return identify(
+        host.text("proc/cpuinfo"),
+        sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
+        logical_cpus=host.logical_cpus(),
+    )
 
 
-def _sharing(host: Host, gpus: Sequence[GpuMeter], *, launched: bool) -> GpuSharing | None:
-    meters = [meter for meter in gpus if isinstance(meter, NvmlMeter)]
-    if not meters or not host.sees_all_processes():
-        return None
-    boards = [board for meter in meters for board in meter.boards]
-    return GpuSharing(meters[0].nvml, boards, JobProcesses(launched=launched).__contains__)
+def _is_replaced(found: _Found, spec: MeterSpec) -> bool:
+    methods = [device.method for device in found.meter.devices]
+    return bool(methods) and all(method in spec.better_than for method in methods)
+
+
+def _mean_percent(gpus: Sequence[GpuMeter], counted: AbstractSet[str]) -> float | None:
+    """Return the mean utilisation of the counted GPUs in percent, or None when it is unknown."""
+    by_device = [item for meter in gpus for item in meter.utilization_percent().items()]
+    loads = [load for device_id, load in by_device if device_id in counted]
+    return sum(loads) / len(loads) if loads else None

@@ -1,99 +1,106 @@
-"""Looks for GPUs on a thread of its own: a driver that hangs must not hold up the rest."""
+"""Searches for GPUs on a thread, so that a driver that hangs does not delay the other meters."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.amd.meter import AmdMeter
-from carbon_core.hardware.amd.search import open_amd
-from carbon_core.hardware.nvml.meter import NvmlMeter
-from carbon_core.hardware.nvml.search import open_nvml
+from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, OpenContext
 from carbon_core.records import Refusal
 from carbon_core.threads import LazyThread
 
-GPU_VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "ROCR_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-)
-# A healthy driver answers within a second, also after a cold start of eight boards.
-_GPU_SEARCH_S = 5.0
-# The driver of AMD's compute boards is loaded.
-_KFD = "sys/class/kfd"
-GpuMeter = NvmlMeter | AmdMeter
-_NVML, _AMD = "nvml", "amdsmi"
-_NAMES = {_NVML: "NVML", _AMD: "amdsmi"}
+
+@dataclass
+class FoundGpus:
+    """Result of a search for GPUs.
+
+    Attributes:
+        backend: The backend that found GPUs, or None.
+        meters: Its meters, open.
+        refusals: Backends and boards that are not used, each with the reason.
+        not_tried: Names of the other backends, each with the reason why it was not tried.
+    """
+
+    backend: GpuBackend | None = None
+    meters: Sequence[GpuMeter] = ()
+    refusals: list[Refusal] = field(default_factory=list)
+    not_tried: dict[str, str] = field(default_factory=dict)
 
 
 class GpuSearch:
-    """Looks for NVIDIA's boards and, where there are none, for AMD's.
+    """Tries the backends in turn until one finds GPUs; starts at once.
 
     Args:
-        root: Directory that holds ``sys``.
-        clock: Source of the readings' times.
-        period_s: Wanted time between two reads of a counter, in seconds.
-        gpu_ids: The user's choice of GPUs, or None.
-        environ: The variables of the environment that choose GPUs (`GPU_VARIABLES`).
-        on_problem: Told in words what the user should know.
+        backends: The backends, in order of preference.
+        context: What they are opened with; its options hold the time limit.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        clock: Clock,
-        period_s: float,
-        gpu_ids: Sequence[int | str] | None,
-        environ: Mapping[str, str],
-        on_problem: Callable[[str], None],
-    ) -> None:
-        self._has_amd = (root / _KFD).exists()
-        self._how = (clock, period_s, gpu_ids, environ, on_problem)
-        self._found: Sequence[GpuMeter] = ()
-        self._refusals: list[Refusal] = []
-        self._given_up = self._done = False
-        self._asked = _NVML
-        self._turn = threading.Lock()
+    def __init__(self, backends: Sequence[GpuBackend], context: OpenContext) -> None:
+        self._backends = backends
+        self._context = context
+        self._found = FoundGpus()
+        self._given_up = self._is_done = False
+        self._current: GpuBackend | None = None
+        self._lock = threading.Lock()
         self._thread = LazyThread(self._search, "carbon-gpus")
         if not self._thread.start():
             self._search()
 
-    def result(self, refusals: list[Refusal]) -> Sequence[GpuMeter]:
-        """Return the meters that were found in time; note why there are none."""
-        if self._thread.exists and not self._thread.join(_GPU_SEARCH_S):
-            with self._turn:
-                self._given_up = not self._done
-        if self._given_up:
-            reason = f"{_NAMES[self._asked]} did not answer within {_GPU_SEARCH_S:g} s"
-            refusals.append(Refusal(self._asked, "gpu", reason))
-            return ()
-        refusals += self._refusals
-        for meter in self._found:
-            refusals += meter.dropped
-        return self._found
+    def result(self) -> FoundGpus:
+        """Wait for the search, at most for the time limit, and return what it found."""
+        limit_s = self._context.options.gpu_search_limit_s
+        if self._thread.exists and not self._thread.join(limit_s):
+            with self._lock:
+                self._given_up = not self._is_done
+        return self._after_timeout(limit_s) if self._given_up else self._found
+
+    def _after_timeout(self, limit_s: float) -> FoundGpus:
+        """Return a copy of what is known while a driver still hangs, without its meters."""
+        refusals, not_tried = list(self._found.refusals), dict(self._found.not_tried)
+        current = self._current
+        if current is not None:
+            reason = f"{current.label} did not respond within {limit_s:g} s"
+            refusals.append(Refusal(current.name, current.components[0], reason))
+            later = self._backends[self._backends.index(current) + 1 :]
+            not_tried |= {one.name: f"{current.label} did not respond" for one in later}
+        return FoundGpus(refusals=refusals, not_tried=not_tried)
 
     def _search(self) -> None:
-        found: Sequence[GpuMeter] = self._tried(_NVML, open_nvml)
-        if not found and self._has_amd:
-            found = self._tried(_AMD, open_amd)
-        with self._turn:
-            self._done = True
+        backend, meters = self._first_with_gpus()
+        with self._lock:
+            self._is_done = True
             if not self._given_up:
-                self._found = found
+                self._found.backend, self._found.meters = backend, meters
                 return
-        for meter in found:  # nobody waits for them any more
+        for meter in meters:  # found too late to be used
             meter.close()
 
-    def _tried(self, name: str, opener: Callable[..., Sequence[GpuMeter]]) -> Sequence[GpuMeter]:
-        self._asked = name
+    def _first_with_gpus(self) -> tuple[GpuBackend | None, Sequence[GpuMeter]]:
+        found: tuple[GpuBackend | None, Sequence[GpuMeter]] = None, ()
+        for backend in self._backends:
+            if found[0] is not None:
+                self._found.not_tried[backend.name] = f"not needed: {found[0].label} found GPUs"
+            elif meters := self._open(backend):
+                found = backend, meters
+        return found
+
+    def _open(self, backend: GpuBackend) -> Sequence[GpuMeter]:
+        """Return the meters of a backend; note the reason where there are none."""
+        self._current = backend
+        refusals = self._found.refusals
+        component = backend.components[0]
         try:
-            return opener(*self._how)
+            if not backend.present(self._context.host):
+                self._found.not_tried[backend.name] = "not on this machine"
+                return ()
+            meters = backend.open(self._context)
+            refusals += [refusal for meter in meters for refusal in meter.dropped]
         except MeterError as error:
-            self._refusals.append(Refusal(name, "gpu", error.reason, error.remedy))
-        except Exception as error:  # noqa: BLE001 - the thread's guard: a driver's surprise
-            self._refusals.append(Refusal(name, "gpu", f"it cannot be used: {error!r}"))
+            refusals.append(Refusal(backend.name, component, error.reason, error.remedy))
+        except Exception as error:  # noqa: BLE001 - the thread's guard: a driver may raise anything
+            refusals.append(Refusal(backend.name, component, f"it cannot be used: {error!r}"))
+        else:
+            return meters
         return ()

@@ -1,7 +1,7 @@
-"""Which GPUs count: the user's `gpu_ids`, else the devices that CUDA would show, else all.
+"""Selection of the GPUs to count: the setting `gpu_ids`, else the devices visible to CUDA, else all.
 
 Rules of ``CUDA_VISIBLE_DEVICES`` from the CUDA C++ programming guide, "CUDA environment variables":
-entries are indices or UUIDs (a unique prefix will do), an empty value or -1 hides all, and the
+entries are indices or UUIDs (a unique prefix is enough), an empty value or -1 hides all, and the
 first invalid entry ends the list.
 """
 
@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+CUDA_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+ROCM_VARIABLES = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _NO_SLICES: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen GPUs.
+    """The selected GPUs.
 
     Attributes:
-        indices: Positions in the driver's own order, no position twice.
-        problem: What could not be resolved, in words, or an empty string.
-        slices: Names of the MIG slices that were chosen, by the position of their board; a board
-            that was chosen whole has none.
+        indices: Indices in the driver's order, without duplicates.
+        problem: Message about entries that could not be resolved, or an empty string.
+        slices: Names of the selected MIG devices by the index of their GPU; none for a GPU that is
+            selected as a whole.
     """
 
     indices: tuple[int, ...]
@@ -35,13 +37,13 @@ def select(
     visible_devices: str | None,
     slices: Mapping[str, int] = _NO_SLICES,
 ) -> Selection:
-    """Choose among GPUs.
+    """Select GPUs.
 
     Args:
         uuids: UUIDs of all GPUs in the driver's order (``GPU-…``).
-        gpu_ids: The user's own choice (indices, UUIDs or their prefixes, MIG names), or None.
+        gpu_ids: GPUs that the user selected (indices, UUIDs or their prefixes, MIG names), or None.
         visible_devices: Value of ``CUDA_VISIBLE_DEVICES``, or None when it is unset.
-        slices: Names of the MIG slices (``MIG-…``), each with the position of its board.
+        slices: Names of the MIG devices (``MIG-…``), each with the index of its GPU.
     """
     names = {name.lower(): _Place(i) for i, name in enumerate(uuids) if name}
     names |= {name.lower(): _Place(i, name) for name, i in slices.items()}
@@ -55,16 +57,16 @@ def select(
 def select_amd(
     names: Sequence[str], gpu_ids: Sequence[int | str] | None, environ: Mapping[str, str]
 ) -> Selection:
-    """Choose among AMD boards by the settings, else by the variables of ROCm, else all.
+    """Select AMD GPUs by the settings, else by the variables of ROCm, else all.
 
-    ``ROCR_VISIBLE_DEVICES`` hides boards from the runtime; ``HIP_VISIBLE_DEVICES``, or
-    ``CUDA_VISIBLE_DEVICES`` in its place, then counts those that are left (ROCm documentation,
+    ``ROCR_VISIBLE_DEVICES`` hides GPUs from the runtime; the indices of ``HIP_VISIBLE_DEVICES``, or
+    else ``CUDA_VISIBLE_DEVICES``, refer to the remaining ones (ROCm documentation,
     "GPU isolation techniques").
 
     Args:
-        names: ``GPU-`` and the serial of each board, in the driver's order.
-        gpu_ids: The user's choice (indices, names or their prefixes), or None.
-        environ: The variables.
+        names: ``GPU-`` and the serial of each GPU, in the driver's order.
+        gpu_ids: GPUs that the user selected (indices, names or their prefixes), or None.
+        environ: The environment variables.
     """
     if gpu_ids is not None:
         return select(names, gpu_ids, None)
@@ -76,7 +78,7 @@ def select_amd(
 
 @dataclass(frozen=True)
 class _Place:
-    """A board, or a slice of it by name."""
+    """A GPU, or one of its MIG devices by name."""
 
     index: int
     slice: str = ""
@@ -95,7 +97,7 @@ def _from_settings(
 
 
 def _full_name(gpu_id: int | str) -> str:
-    """Return an index or a name with its kind, which people may leave out, unlike CUDA."""
+    """Return an index or a name with its prefix, which is optional here, unlike in CUDA."""
     text = str(gpu_id)
     named = text.isdecimal() or text.upper().startswith(("GPU-", "MIG-"))
     return text if named else f"GPU-{text}"
@@ -114,7 +116,7 @@ def _from_environment(
 def _place(count: int, names: Mapping[str, _Place], text: str) -> _Place | None:
     if text.isdecimal():
         return _Place(int(text)) if int(text) < count else None
-    # A slice of the old naming scheme carries its board: MIG-GPU-<uuid>/<instance>/<compute>.
+    # A MIG device of the old naming scheme contains its GPU: MIG-GPU-<uuid>/<instance>/<compute>.
     board = text.removeprefix("MIG-") if text.upper().startswith("MIG-GPU-") else text
     prefix = board.split("/")[0].lower()
     matches = [place for name, place in names.items() if prefix and name.startswith(prefix)]

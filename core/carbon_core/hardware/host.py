@@ -1,6 +1,6 @@
-"""What the operating system tells about the machine; None where it does not.
+"""Queries of the operating system; None where the result is not available.
 
-The only module that knows psutil.
+The only module that imports psutil.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Host:
         self.root = root
 
     def cpu_times(self) -> CpuTimes | None:
-        """Return how long the processors were busy, and how long they existed, so far."""
-        times = _told(psutil.cpu_times)
+        """Return the cumulative busy and total time of the processors."""
+        times = _query(psutil.cpu_times)
         if times is None:
             return None
         idle_s = times.idle + getattr(times, "iowait", 0.0)
@@ -59,24 +59,24 @@ class Host:
 
     def logical_cpus(self) -> int:
         """Return the number of logical processors, at least 1."""
-        return _told(psutil.cpu_count) or 1
+        return _query(psutil.cpu_count) or 1
 
     def ram_total_gb(self) -> float | None:
         """Return the size of memory in GiB."""
-        memory = _told(psutil.virtual_memory)
+        memory = _query(psutil.virtual_memory)
         return float(memory.total) / BYTES_PER_GIB if memory else None
 
     def ram_used(self) -> tuple[float, float] | None:
         """Return the memory in use, in percent and in GiB."""
-        memory = _told(psutil.virtual_memory)
+        memory = _query(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
     def is_apple(self) -> bool:
-        """Tell whether this is a Mac with a chip of Apple's own."""
+        """Return whether this is a Mac with Apple silicon."""
         return sys.platform == "darwin" and platform.machine() == "arm64"
 
     def sees_all_processes(self) -> bool:
-        """Tell whether process ids mean here what they mean to a driver: not so in a container."""
+        """Return whether process ids are those of the host, which drivers use; not in a container."""
         try:
             return str((self.root / "proc/self/ns/pid").readlink()) == _FIRST_PID_NAMESPACE
         except OSError:
@@ -90,10 +90,10 @@ class Host:
             return ""
 
 
-def _told(ask: Callable[[], Any]) -> Any:
-    """Return what the system tells, or None where a container or a sandbox hides it."""
+def _query(call: Callable[[], Any]) -> Any:
+    """Return the result of a psutil call, or None where a container or a sandbox hides it."""
     try:
-        return ask()
+        return call()
     except (psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError):
         return None
 
@@ -105,25 +105,25 @@ class ProcessTree:
         self._members: Sequence[psutil.Process] = ()
 
     def walk(self) -> None:
-        """Find the children anew; takes a while where many processes run."""
-        own = _told(psutil.Process)
-        children = _told(lambda: own.children(recursive=True)) if own else None
+        """Update the list of children; slow where many processes run."""
+        own = _query(psutil.Process)
+        children = _query(lambda: own.children(recursive=True)) if own else None
         self._members = [own, *(children or ())] if own else ()
 
     def use(self) -> tuple[float, float] | None:
-        """Return what they have used so far: seconds of processor, GiB of memory.
+        """Return the processor time in seconds and the memory in GiB that they use.
 
-        The processor time of children that have ended, and were waited for, is included.
+        Includes the processor time of children that have ended and were waited for.
         """
         used = [use for use in map(_use_of, self._members) if use is not None]
         return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
 
 
 class JobProcesses:
-    """Which processes are the job's: this one, its children, and what its launcher started beside it.
+    """The processes of the job: this one, its children, and the others that its launcher started.
 
     Args:
-        launched: Whether a launcher started this process, with others of the job beside it.
+        launched: Whether a launcher started this process together with others of the job.
     """
 
     def __init__(self, *, launched: bool) -> None:
@@ -131,16 +131,16 @@ class JobProcesses:
         self._known: dict[int, bool] = {}
 
     def __contains__(self, pid: int) -> bool:
-        """Tell whether a process is the job's; one that has ended already is not known to be."""
+        """Return whether a process belongs to the job; False for one that has already ended."""
         if pid not in self._known:
-            process = _told(lambda: psutil.Process(pid))
-            ancestors = _told(process.parents) if process else None
+            process = _query(lambda: psutil.Process(pid))
+            ancestors = _query(process.parents) if process else None
             self._known[pid] = self._eldest in (pid, *(one.pid for one in ancestors or ()))
         return self._known[pid]
 
 
 def _use_of(process: psutil.Process) -> tuple[float, float] | None:
-    times, memory = _told(process.cpu_times), _told(process.memory_info)
+    times, memory = _query(process.cpu_times), _query(process.memory_info)
     if times is None or memory is None:
         return None  # it has just ended
     ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)

@@ -1,8 +1,7 @@
-"""Sensors that a board brings along, through Linux hwmon: GPUs without their library, Arm, Jetson.
+"""Power sensors of boards, through Linux hwmon: GPUs without a vendor library, Arm servers, Jetson.
 
-What a sensor measures is told by its driver and its label; one that is not in the table here is not
-counted, and said. See https://docs.kernel.org/hwmon/sysfs-interface.html. Tested on trees of files,
-not on silicon.
+Driver and label of a sensor determine what it measures; an unknown one is refused. Tested on trees of
+files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 """
 
 from __future__ import annotations
@@ -14,14 +13,16 @@ from typing import Literal
 
 from carbon_core.clock import Clock
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.methods import HWMON_ENERGY, HWMON_POWER
 from carbon_core.records import Component, Device, Reading, Refusal
 
+_HWMON = "sys/class/hwmon"
 _MICRO_PER_UNIT = 1e6
 _MILLI_PER_UNIT = 1e3
 _POLL_PERIOD_S = 0.1
 _MAX_W = 5000.0
-# A rail that feeds processor and graphics together counts as the processor, once.
+# A rail of processor and GPU together is counted once, as the processor.
 _RAILS: tuple[tuple[str, Component], ...] = (
     ("cpu", "cpu"),
     ("gpu", "gpu"),
@@ -30,12 +31,12 @@ _RAILS: tuple[tuple[str, Component], ...] = (
     ("mem", "ram"),
 )
 _RAIL_DRIVERS = ("ina3221", "ina2xx", "ina209", "ina219", "ina226", "ina238")
-# Labels, in small letters, of the rail that feeds the whole board.
+# Lower-case labels of the rail that supplies the whole board.
 _INPUTS = ("vin", "vdd_in", "pom_5v_in")
-# Labels, in small letters, of a whole processor, by driver.
+# Lower-case labels of a whole processor, by driver.
 _SOCKETS = {"amd_energy": "esocket", "xgene_hwmon": "cpu power"}
 _GPU_DRIVERS = ("amdgpu", "i915", "xe")
-_WHOLE = "it measures the whole machine, which contains what is counted already"
+_WHOLE = "it measures the whole machine, which includes what is already counted"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Sensor:
         driver: Contents of its ``name`` file.
         label: The channel's label, or an empty string.
         kind: ``counter`` for cumulative joules, ``power`` for watts.
-        files: The files whose product it is, each with its units per joule, watt, volt or ampere.
+        files: The files whose product is the value, each with its units per joule, watt, volt or ampere.
     """
 
     place: Path
@@ -58,16 +59,16 @@ class Sensor:
 
     @property
     def board(self) -> str:
-        """The hardware it belongs to, by a name that outlasts a restart."""
+        """Name of the hardware it belongs to, which stays the same after a reboot."""
         return (self.place / "device").resolve().name
 
     @property
     def title(self) -> str:
-        """The sensor for people."""
+        """Name for messages."""
         return f"{self.driver} {self.label}".strip()
 
     def value(self) -> float | None:
-        """Return joules or watts, or None when the sensor cannot be read or shows no number."""
+        """Return joules or watts, or None when the sensor cannot be read or its value is invalid."""
         product = 1.0
         for file, per_unit in self.files:
             try:
@@ -81,7 +82,7 @@ class HwmonMeter:
     """Reads sensors that share a period.
 
     Args:
-        sensors: What to read, with the device that each is.
+        sensors: The sensors by device.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
     """
@@ -93,14 +94,19 @@ class HwmonMeter:
         self._clock = clock
 
     def read(self) -> list[Reading]:
-        """Read every sensor; one that fails is missing."""
+        """Read every sensor; a failed one gives None."""
         return [
             Reading(device.id, self._clock.monotonic_ns(), sensor.value())
             for device, sensor in self._sensors.items()
         ]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
+
+
+def has_sensors(host: Host) -> bool:
+    """Return whether the kernel shows any hwmon device."""
+    return any((host.root / _HWMON).glob("hwmon*"))
 
 
 def open_hwmon(
@@ -112,24 +118,25 @@ def open_hwmon(
     gpu_ids: Sequence[int | str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[list[HwmonMeter], list[Refusal]]:
-    """Return meters over the sensors of the wanted components, and what is left out and why.
+    """Return meters of the sensors of some components, and refusals of the other sensors.
 
     Args:
         root: Directory that holds ``sys``.
         clock: Source of the readings' times.
-        period_s: Wanted time between two reads of a counter, in seconds.
-        wanted: Components that nothing better measures.
-        gpu_ids: The user's choice of GPUs, or None.
-        environ: Variables that choose GPUs.
+        period_s: Requested time between two reads of a counter, in seconds.
+        wanted: Components that no better meter measures.
+        gpu_ids: GPUs that the user selected, or None.
+        environ: Environment variables that select GPUs.
     """
     counted: dict[Device, Sensor] = {}
     refusals: list[Refusal] = []
-    for sensor in _best(_sensors(root / "sys/class/hwmon")):
+    for sensor in _best(_sensors(root / _HWMON)):
         component, refusal = _component(sensor)
         if component is None:
             if refusal:
                 reason = f"the sensor {sensor.title} is not counted: {refusal}"
-                refusals.append(Refusal("hwmon", "cpu", reason))
+                part: Component = "gpu" if sensor.driver in _GPU_DRIVERS else "cpu"
+                refusals.append(Refusal("hwmon", part, reason))
         elif component in wanted and sensor.value() is not None:
             counted[_device(sensor, component)] = sensor
     hidden = _hidden_gpus(list(counted.values()), gpu_ids, environ or {})
@@ -148,7 +155,7 @@ def _sensors(hwmon: Path) -> Iterator[Sensor]:
         for file in sorted(place.glob("energy*_input")):
             label = _text(place / file.name.replace("_input", "_label"))
             yield Sensor(place, driver, label, "counter", ((file.name, _MICRO_PER_UNIT),))
-        # The mean of a while is worth more than an instant, where a driver offers both.
+        # Where a driver has both, the average is better than an instantaneous value.
         powers = {file.name.partition("_")[0]: file.name for file in place.glob("power*_input")}
         powers |= {file.name.partition("_")[0]: file.name for file in place.glob("power*_average")}
         for channel, name in sorted(powers.items()):
@@ -159,7 +166,7 @@ def _sensors(hwmon: Path) -> Iterator[Sensor]:
 
 
 def _rails(place: Path, driver: str) -> Iterator[Sensor]:
-    """Yield the channels of a driver that gives volts and amperes and no power."""
+    """Yield the channels of a driver that has voltages and currents, but no power."""
     for current in sorted(place.glob("curr*_input")):
         volt = current.name.replace("curr", "in")
         if (place / volt).exists():
@@ -169,7 +176,7 @@ def _rails(place: Path, driver: str) -> Iterator[Sensor]:
 
 
 def _best(sensors: Iterator[Sensor]) -> list[Sensor]:
-    """Return one sensor for each label of a device: energy before power."""
+    """Return one sensor for each label of a device; energy is preferred to power."""
     best: dict[tuple[Path, str], Sensor] = {}
     for sensor in sensors:
         best.setdefault((sensor.place, sensor.label), sensor)
@@ -187,7 +194,7 @@ def _component(sensor: Sensor) -> tuple[Component | None, str]:
         return None, _WHOLE
     if sensor.driver in _RAIL_DRIVERS:
         return next((component for word, component in _RAILS if word in label), None), ""
-    return None, "what it measures is not known"
+    return None, "what it measures is unknown"
 
 
 def _gpu(sensor: Sensor) -> tuple[Component | None, str]:
@@ -195,7 +202,7 @@ def _gpu(sensor: Sensor) -> tuple[Component | None, str]:
         return None, ""  # a part of the board
     # The kernel's amdgpu_pm.c hides the limit of a GPU that is part of the processor's package.
     if sensor.driver == "amdgpu" and not (sensor.place / "power1_cap").exists():
-        return None, "an integrated GPU, whose sensor may be that of the whole processor"
+        return None, "an integrated GPU, whose sensor may measure the whole processor"
     return "gpu", ""
 
 
@@ -215,7 +222,7 @@ def _device(sensor: Sensor, component: Component) -> Device:
 def _hidden_gpus(
     sensors: Sequence[Sensor], gpu_ids: Sequence[int | str] | None, environ: Mapping[str, str]
 ) -> set[Path]:
-    """Return the AMD boards that the settings or the variables of ROCm leave out."""
+    """Return the AMD GPUs that the settings or ROCm's variables hide."""
     boards = [sensor for sensor in sensors if sensor.driver == "amdgpu"]
     names = [f"GPU-{_text(one.place / 'device/unique_id') or one.board}" for one in boards]
     shown = set(select_amd(names, gpu_ids, environ).indices)

@@ -1,6 +1,6 @@
-"""The machine's idle draw, measured once and kept in the home directory, one file for each host.
+"""Idle power of the machine, measured once and stored in the home directory, one file per host.
 
-With it, results can show what a run drew above the idle machine beside what it drew in all.
+With it, results show the energy above idle in addition to the total.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_BYTES = 64 * 1024
 
 
 def idle_file(home: Path) -> Path:
-    """Return where the idle draw of this host is kept; hosts may share a home directory."""
+    """Return the file with the idle power of this host; hosts may share a home directory."""
     host = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node())[:100] or "host"
     return home / ".config" / "carbon-callbacks" / f"idle-{host}.json"
 
@@ -25,8 +25,8 @@ def as_json(idle_w: Mapping[str, float], seconds: float, measured_at: str) -> st
     """Return the contents of the file.
 
     Args:
-        idle_w: Mean draw in watts by `Device.id`.
-        seconds: How long it was measured.
+        idle_w: Mean power in watts by `Device.id`.
+        seconds: Duration of the measurement.
         measured_at: ISO time.
     """
     data = {"measured_at": measured_at, "seconds": seconds, "idle_w": dict(idle_w)}
@@ -34,14 +34,14 @@ def as_json(idle_w: Mapping[str, float], seconds: float, measured_at: str) -> st
 
 
 def read_idle(path: Path) -> dict[str, float]:
-    """Return the idle draw in watts by `Device.id`; empty where none was measured."""
+    """Return the idle power in watts by `Device.id`; empty where none was measured."""
     try:
         with path.open("rb") as file:
             data = json.loads(file.read(_MAX_BYTES))
         items = data["idle_w"].items()
         return {str(key): float(watts) for key, watts in items if _is_power(watts)}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        # Absent, torn or foreign: there is no baseline, and nothing else depends on it.
+        # Missing, incomplete or another format: there is no baseline, and nothing else depends on it.
         return {}
 
 

@@ -1,8 +1,8 @@
-"""Mean loads for the results' utilisation columns; no energy depends on them."""
+"""Mean utilisation for the results; no energy depends on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from carbon_core.hardware.host import Host
@@ -26,43 +26,43 @@ class _Mean:
 
 
 class Sharing(Protocol):
-    """Looks who else uses the devices."""
+    """Samples which other users' processes run on the devices."""
 
-    def look(self) -> None:
-        """Look once."""
+    def sample(self) -> None:
+        """Take one sample."""
         ...
 
     def least_shares(self) -> Mapping[str, float]:
-        """Return the least share that is the job's own, by device, where others were seen."""
+        """Return the lowest possible share of the job, by device, where other users were seen."""
         ...
 
 
 class LoadGauge:
-    """Looks at the machine's load, seldom and cheaply.
+    """Samples the utilisation of the machine.
 
-    The processors' mean is exact (busy time by total time since the first look); memory and GPUs are
-    means of the looks.
+    The mean of the processors is exact (busy time by total time since the first sample); those of
+    memory and GPUs are means of the samples.
 
     Args:
         host: The machine.
-        gpu_percent: Gives the mean utilisation of the counted GPUs in percent, if there are any.
-        sharing: Looks who else uses the GPUs, where that can be told.
+        gpu_percent: Returns the mean utilisation of the counted GPUs in percent; None without GPUs.
+        sharings: Samplers of other users' processes on the GPUs.
     """
 
     def __init__(
         self,
         host: Host,
         gpu_percent: Callable[[], float | None] | None,
-        sharing: Sharing | None = None,
+        sharings: Sequence[Sharing] = (),
     ) -> None:
         self._host = host
         self._gpu_percent = gpu_percent
-        self._sharing = sharing
+        self._sharings = sharings
         self._first = self._last = host.cpu_times()
         self._gpu, self._ram, self._ram_gb = _Mean(), _Mean(), _Mean()
 
     def sample(self) -> None:
-        """Look once."""
+        """Take one sample."""
         self._last = self._host.cpu_times()
         used = self._host.ram_used()
         if used is not None:
@@ -71,14 +71,16 @@ class LoadGauge:
         percent = self._gpu_percent() if self._gpu_percent else None
         if percent is not None:
             self._gpu.add(percent)
-        if self._sharing is not None:
-            self._sharing.look()
+        for sharing in self._sharings:
+            sharing.sample()
 
     def means(self) -> Utilization:
         """Return the means so far."""
         known = self._first and self._last
         cpu_percent = 100.0 * known.load_since(self._first) if known and self._first else None
-        shares = self._sharing.least_shares() if self._sharing else {}
+        shares: dict[str, float] = {}
+        for sharing in self._sharings:
+            shares |= sharing.least_shares()
         return Utilization(
             cpu_percent, self._gpu.value, self._ram.value, self._ram_gb.value, shares
         )

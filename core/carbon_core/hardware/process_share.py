@@ -1,9 +1,9 @@
-"""``tracking_mode=process``: of the machine's processors and memory, the share that this job uses.
+"""``tracking_mode=process``: the job's share of the energy of processors and memory.
 
 The job is the container or batch job that the process runs in, else the process with its children.
 Its share of the processors' energy is its share of their busy time, idle draw included; its share of
-the memory's energy is its share of the memory in use. GPUs are counted whole: which of them belong to
-the job is told by ``gpu_ids`` and ``CUDA_VISIBLE_DEVICES``.
+the memory's energy is its share of the memory in use. GPUs are counted whole:
+``gpu_ids`` and ``CUDA_VISIBLE_DEVICES`` select those of the job.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from carbon_core.hardware.host import Host, ProcessTree
 from carbon_core.methods import Method
 from carbon_core.records import Component, Device, Reading
 
-# A child that is found late brings all the time that it has used: nothing is lost, only booked late.
+# A child that is found late brings all of its processor time: nothing is lost, only counted later.
 _BETWEEN_WALKS_NS = 15 * units.NANOSECONDS_PER_SECOND
-_BETWEEN_LOOKS_NS = units.NANOSECONDS_PER_SECOND
-# The first one comes sooner: until then no share is known, and a hundredth of a second tells little.
-_FIRST_LOOK_NS = 50_000_000
+_BETWEEN_SAMPLES_NS = units.NANOSECONDS_PER_SECOND
+# The first sample is earlier, because no share is known until then; one at 10 ms would be too noisy.
+_FIRST_SAMPLE_NS = 50_000_000
 # An assumption: energy follows processor time only roughly (frequency, vector units, memory traffic).
 _SIGMA_LN = 0.25
 
 
 class Use(NamedTuple):
-    """What the job and the machine have used so far.
+    """Cumulative use of the machine by the job and in total.
 
     Attributes:
         job_cpu_s: Processor time of the job in seconds.
-        busy_cpu_s: Processor time of everybody in seconds.
+        busy_cpu_s: Processor time of all processes in seconds.
         memory: Share of the memory in use that is the job's, 0 to 1.
     """
 
@@ -46,7 +46,7 @@ class Use(NamedTuple):
 
 
 class JobUse:
-    """Tells what the job has used.
+    """Measures the use of the machine by the job.
 
     Args:
         host: The machine.
@@ -54,7 +54,7 @@ class JobUse:
         tree: The process with its children; found when None.
 
     Raises:
-        MeterError: The system does not tell.
+        MeterError: The system does not report it.
     """
 
     def __init__(self, host: Host, clock: Clock, tree: ProcessTree | None = None) -> None:
@@ -65,15 +65,15 @@ class JobUse:
         self._walk_ns = clock.monotonic_ns()
         self.first = self.now()
         if self.first is None:
-            raise MeterError("the system does not tell this process's use of the machine")
+            raise MeterError("the system does not report this process's use of the machine")
 
     @property
     def name(self) -> str:
-        """What counts as the job, in words."""
+        """What counts as the job, for messages."""
         return f"control group {self._cgroup.path}" if self._cgroup else "process and children"
 
     def now(self) -> Use | None:
-        """Return the use so far, or None when the system does not tell."""
+        """Return the use so far, or None when the system does not report it."""
         times, used = self._host.cpu_times(), self._host.ram_used()
         job = self._job()
         if times is None or used is None or job is None:
@@ -96,11 +96,11 @@ class JobUse:
 
 
 class SharedMeter:
-    """A meter of which only the job's share counts.
+    """A meter, reduced to the job's share.
 
     Args:
         meter: Reads the whole machine.
-        use: Tells what the job has used.
+        use: Measures the use of the machine by the job.
         clock: Source of time.
     """
 
@@ -112,12 +112,12 @@ class SharedMeter:
         self._clock = clock
         self._components: dict[str, Component] = {d.id: d.component for d in meter.devices}
         self._last = use.first
-        self._due_ns = clock.monotonic_ns() + _FIRST_LOOK_NS
+        self._due_ns = clock.monotonic_ns() + _FIRST_SAMPLE_NS
         self._shares: dict[Component, float] = {}
 
     def read(self) -> list[Reading]:
         """Read the meter; each reading carries the share of the span since the previous one."""
-        self._look()
+        self._sample()
         shares, components = self._shares, self._components
         return [r._replace(share=shares.get(components[r.device_id])) for r in self._meter.read()]
 
@@ -125,18 +125,18 @@ class SharedMeter:
         """Close the meter."""
         self._meter.close()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._due_ns:
             return
         now = self._use.now()
         if now is not None and self._last is not None:
-            self._note(self._last, now)
-        self._last, self._due_ns = now or self._last, now_ns + _BETWEEN_LOOKS_NS
+            self._update_shares(self._last, now)
+        self._last, self._due_ns = now or self._last, now_ns + _BETWEEN_SAMPLES_NS
 
-    def _note(self, before: Use, after: Use) -> None:
+    def _update_shares(self, before: Use, after: Use) -> None:
         busy_s = after.busy_cpu_s - before.busy_cpu_s
-        # A child that has ended and is not waited for yet is missing from the tree for a moment.
+        # A child that has ended is missing from the tree until its parent has waited for it.
         job_s = max(0.0, after.job_cpu_s - before.job_cpu_s)
         if busy_s > 0:
             self._shares["cpu"] = min(1.0, job_s / busy_s)
@@ -148,7 +148,7 @@ def share_of(meters: Sequence[Meter], use: JobUse, clock: Clock) -> list[Meter]:
 
     Args:
         meters: Read the whole machine.
-        use: Tells what the job has used.
+        use: Measures the use of the machine by the job.
         clock: Source of time.
     """
     return [

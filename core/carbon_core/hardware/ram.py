@@ -1,4 +1,4 @@
-"""Memory without a DRAM counter: a constant by modules or size, the roughest figure of all."""
+"""Memory without a DRAM counter: a constant power, estimated from modules or size."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def ram_power_w(size_gb: float, modules: float | None = None) -> float:
     """Return the modelled power of memory in watts.
 
     Five watts for each of two modules (CodeCarbon 3 documentation, "RAM") and less for each further
-    one, because they are not all busy at once. Where nobody tells how many modules there are, their
-    number doubles whenever the size quadruples, as the common populations 2 x 8, 4 x 16, 8 x 32 and
-    16 x 64 GiB do. There are no steps, and 1 TiB comes to 55 W.
+    one, because they are not all active at once. If the number of modules is unknown, it doubles
+    whenever the size quadruples, as in the common configurations 2 x 8, 4 x 16, 8 x 32 and
+    16 x 64 GiB. There are no steps; 1 TiB gives 55 W.
 
     Args:
         size_gb: Memory in GiB.
-        modules: How many modules there are; None when it is not known.
+        modules: Number of modules; None when it is unknown.
     """
     if modules is None:
         modules = 2.0 * math.sqrt(max(0.0, size_gb) / 16.0)
@@ -36,17 +36,17 @@ def ram_power_w(size_gb: float, modules: float | None = None) -> float:
 
 
 class RamMeter:
-    """A constant power, as a counter.
+    """Integrates a constant power into an energy counter.
 
     Args:
         clock: Source of the readings' times.
-        size_gb: Memory in GiB; None when the system does not tell.
+        size_gb: Memory in GiB; None when it is unknown.
         period_s: Time between two reads in seconds.
-        forced_w: Constant power that the user gave instead of the model, in watts.
-        dimms: The modules that are plugged in, where something tells.
+        forced_w: Constant power from the settings, used instead of the model, in watts.
+        dimms: The installed modules, where they are known.
 
     Raises:
-        MeterError: The size is needed and not known.
+        MeterError: The size is needed and unknown.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RamMeter:
             size_gb = dimms.size_gb
         if forced_w is None:
             if size_gb is None:
-                raise MeterError("the system does not tell how much memory there is")
+                raise MeterError("the system does not report the size of the memory")
             forced_w = ram_power_w(size_gb, dimms.count if dimms else None)
             method = RAM_MODEL
         else:
@@ -82,4 +82,4 @@ class RamMeter:
         return [Reading("ram:all", t_ns, joules)]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""

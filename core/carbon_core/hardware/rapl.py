@@ -1,6 +1,6 @@
-"""Intel and AMD processors' own energy counters, through Linux powercap (RAPL).
+"""Energy counters of Intel and AMD processors, through Linux powercap (RAPL).
 
-Which zones count is decided in `rapl_zones`; here their counters are opened.
+`rapl_zones` selects the zones; this module opens their counters.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from carbon_core.hardware.rapl_meter import (
 from carbon_core.hardware.rapl_zones import MICROJOULES_PER_JOULE, Zone, choose_zones
 from carbon_core.records import Device
 
-# A 15 µJ counter of 32 bits wraps after 65 kJ: two minutes at 500 W. Half a minute is safe for all.
+# A counter of 32 bits and 15 µJ wraps after 65 kJ: two minutes at 500 W. Half a minute is always safe.
 _LONGEST_PERIOD_S = 30.0
-# What no counter reaches before its machine is scrapped; broken drivers show 2**63 and the like.
-_MOST_UJ = 2**60
+# Upper plausibility bound: broken drivers show values such as 2**63.
+_MAX_UJ = 2**60
 _SHOWN_BYTES = 24
 _REMEDY = (
-    "let this user read it: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`, "
-    "which holds until the next start of the machine, or a udev rule"
+    "make it readable: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj` until the next "
+    "reboot, or a udev rule"
 )
 
 
@@ -46,19 +46,19 @@ def open_rapl(
     on_problem: Callable[[str], None] = lambda line: None,
     pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
 ) -> RaplMeter:
-    """Return a meter over the readable packages and their DRAM.
+    """Return a meter of the packages and their DRAM.
 
     Args:
         root: Directory that holds ``sys``.
         clock: Source of the readings' times.
-        period_s: Wanted time between reads in seconds; shortened where a counter might wrap twice.
-        cpu_model: The processor's name, which decides how far its counter is to be trusted.
-        dram: Whether to count memory, too.
-        on_problem: Told in words when a counter fails later on.
-        pause: Waits so many seconds between two looks at counters that may be one and the same.
+        period_s: Requested time between reads in seconds; shortened where a counter might wrap twice.
+        cpu_model: Name of the processor, which determines the method and its uncertainty.
+        dram: Whether to count the memory as well.
+        on_problem: Callback that receives a message when a counter fails later.
+        pause: Waits for some seconds, between two reads that compare the counters of dies.
 
     Raises:
-        MeterError: There is no powercap tree, or what must be counted may not be read.
+        MeterError: There is no powercap tree, or a package may not be read.
     """
     choice = choose_zones(root, pause)
     counters: list[Counter] = []
@@ -69,7 +69,7 @@ def open_rapl(
             counters.append(_open(zone, cpu_model))
         except (OSError, ValueError) as error:
             if zone.name == "dram":
-                continue  # memory falls back to its model; the package still counts
+                continue  # memory is modelled instead; the package is still counted
             close_all(counters)
             raise _refused(zone, error) from error
     period_s = min(period_s, _LONGEST_PERIOD_S)
@@ -77,7 +77,7 @@ def open_rapl(
 
 
 def _open(zone: Zone, cpu_model: str) -> Counter:
-    """Open a zone's counter and prove that it can be read."""
+    """Open a zone's counter and read it once."""
     descriptor = _descriptor(zone.path)
     try:
         _read_joules(descriptor)
@@ -106,8 +106,8 @@ def _read_joules(descriptor: int) -> float:
         energy_uj = int(shown)
     except ValueError:
         raise ValueError(f"it shows {ascii(shown)[2:-1] or 'nothing'}") from None
-    if not 0 <= energy_uj < _MOST_UJ:
-        raise ValueError(f"it shows {energy_uj}, which no counter can")
+    if not 0 <= energy_uj < _MAX_UJ:
+        raise ValueError(f"it shows {energy_uj}, which is implausible")
     return energy_uj / MICROJOULES_PER_JOULE
 
 

@@ -1,4 +1,4 @@
-"""A meter over open RAPL counters, whichever interface shows them, and the devices they become."""
+"""The RAPL meter, for counters of powercap or perf events, and its devices."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ class Counter:
     """An open counter.
 
     Attributes:
-        device: What it counts.
-        place: Where it was found, for people.
+        device: The device that it measures.
+        place: Its name for messages.
         descriptor: The open file; closed by the meter.
-        joules: Reads the descriptor; raises OSError or ValueError when that does not work.
-        opened_again: Opens the place anew, for a socket that was taken out and put back; None where
-            there is no such thing.
+        joules: Reads the descriptor; raises OSError or ValueError when that fails.
+        opened_again: Reopens the file after a socket was offline; None where that is impossible.
     """
 
     device: Device
@@ -42,7 +41,7 @@ class Counter:
     opened_again: Callable[[], int] | None = None
 
     def reopen(self) -> bool:
-        """Open the place anew; tell whether that worked."""
+        """Reopen the file; return whether that succeeded."""
         if self.opened_again is None:
             return False
         try:
@@ -58,10 +57,10 @@ class RaplMeter:
     """Reads open counters.
 
     Args:
-        counters: What to read; closed by the meter.
+        counters: The counters; closed by the meter.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
-        on_problem: Told in words, once for each counter, that it can no longer be read.
+        on_problem: Callback that receives one message for each counter that can no longer be read.
         dropped: Counters that were found and are not used, each with the reason.
     """
 
@@ -99,16 +98,16 @@ class RaplMeter:
             if counter.reopen():
                 with contextlib.suppress(OSError, ValueError):
                     return counter.joules(counter.descriptor)
-            self._missing(counter, error)
+            self._report_failure(counter, error)
         except ValueError as error:
-            self._missing(counter, error)
+            self._report_failure(counter, error)
         return None
 
-    def _missing(self, counter: Counter, error: OSError | ValueError) -> None:
-        """Say once that permission was withdrawn, a zone unplugged or garbage shown; it is no end."""
+    def _report_failure(self, counter: Counter, error: OSError | ValueError) -> None:
+        """Report a failed counter once; it may work again later."""
         if counter.place not in self._failed:
             self._failed.add(counter.place)
-            self._on_problem(_lost(counter, error))
+            self._on_problem(_failure_message(counter, error))
 
 
 def close_all(counters: list[Counter]) -> None:
@@ -118,25 +117,25 @@ def close_all(counters: list[Counter]) -> None:
 
 
 def package_device(name: str, cpu_model: str, wrap_j: float | None = None) -> Device:
-    """Return a processor package, or a die with a counter of its own."""
+    """Return a processor package, or a die with its own counter."""
     method = _package_method(cpu_model.lower())
     return Device(f"cpu:{name}", "cpu", name, method, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W)
 
 
 def dram_device(label: str, wrap_j: float | None = None) -> Device:
-    """Return the memory that lies beside a package."""
+    """Return the memory of a package."""
     return Device(f"ram:{label}", "ram", label, RAPL_DRAM, wrap_j=wrap_j, max_power_w=_MAX_DRAM_W)
 
 
 def core_device(label: str, wrap_j: float | None = None) -> Device:
-    """Return the cores of a package that has no counter itself."""
+    """Return the cores of a package without a package counter."""
     return Device(
         f"cpu:{label}", "cpu", label, RAPL_CORE, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W
     )
 
 
 def why(error: OSError | ValueError) -> str:
-    """Return in words why a counter could not be read."""
+    """Return the reason why a counter could not be read, as text."""
     if isinstance(error, PermissionError):
         return "permission denied"
     return getattr(error, "strerror", None) or str(error)
@@ -148,8 +147,8 @@ def _package_method(cpu_model: str) -> Method:
     return RAPL_INTEL_SERVER if "xeon" in cpu_model else RAPL_INTEL_CLIENT
 
 
-def _lost(counter: Counter, error: OSError | ValueError) -> str:
+def _failure_message(counter: Counter, error: OSError | ValueError) -> str:
     return (
         f"cannot read {counter.place} of {counter.device.name} any more: {why(error)}; "
-        "until it can be read, its energy is carried over from the power before"
+        "its energy is extrapolated from the previous power until it can"
     )

@@ -1,7 +1,7 @@
-"""The same energy counters through Linux perf events, for where powercap's files are root's alone.
+"""RAPL energy counters through Linux perf events, where powercap's files are readable by root only.
 
-A file of powercap is either readable or not; perf events have a setting and a capability of their
-own. The kernel adds the counter up in 64 bits from the moment it is opened, so it never wraps. See
+Perf events are permitted by a kernel setting or a capability of the process. The kernel extends the
+counter to 64 bits and starts it at zero when it is opened, so it never wraps. See
 https://man7.org/linux/man-pages/man2/perf_event_open.2.html.
 """
 
@@ -36,30 +36,30 @@ _EVERY_PROCESS = _NO_GROUP = -1
 # that sampling would need, two fields of 32 bits, and one of 64.
 _ATTRIBUTES = struct.Struct("=IIQQQQQIIQ")
 _COUNT_BYTES = 8
-_MOST_CPUS = 8192  # what Linux can be built for
+_MAX_CPUS = 8192  # the upper limit of Linux
 _REMEDY = (
     "allow it with `sudo sysctl kernel.perf_event_paranoid=0`, or give this process the capability "
-    "CAP_PERFMON (Linux 5.8 and later); in a container, both the host's setting and the "
-    "container's seccomp profile count"
+    "CAP_PERFMON (Linux 5.8 or later); in a container, the host's setting and the container's "
+    "seccomp profile must both allow it"
 )
 
 
 def perf_event_open(attributes: bytes, cpu: int) -> int:
-    """Open an event of a processor, for all processes; return its descriptor.
+    """Open an event of a processor for all processes and return its descriptor.
 
     Args:
         attributes: The kernel's struct perf_event_attr.
         cpu: The logical processor.
 
     Raises:
-        OSError: The kernel refuses, or this machine's number of the call is not known.
+        OSError: The kernel refuses, or the system call's number on this machine is unknown.
     """
     number = _SYSCALLS.get(os.uname().machine)
     if number is None:
-        raise OSError(f"no perf events known on {os.uname().machine}")
+        raise OSError(f"perf events are not supported on {os.uname().machine}")
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     syscall.restype = ctypes.c_long
-    # A buffer of our own: the kernel writes its size into one that it finds too new.
+    # A writable copy: the kernel writes its own size into a structure that is too new for it.
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     numbers = (ctypes.c_long(n) for n in (_EVERY_PROCESS, cpu, _NO_GROUP, _CLOEXEC))
     descriptor = int(syscall(ctypes.c_long(number), buffer, *numbers))
@@ -75,7 +75,7 @@ class Event:
 
     Attributes:
         name: Such as ``energy-pkg``.
-        attributes: What to open it with.
+        attributes: The attributes that it is opened with.
         joules_per_count: Its scale.
     """
 
@@ -87,7 +87,7 @@ class Event:
         """Read the event's count, in joules since it was opened."""
         shown = os.read(descriptor, _COUNT_BYTES)
         if len(shown) != _COUNT_BYTES:
-            raise ValueError(f"it shows {len(shown)} bytes of {_COUNT_BYTES}")
+            raise ValueError(f"it returned {len(shown)} of {_COUNT_BYTES} bytes")
         return int.from_bytes(shown, "little") * self.joules_per_count
 
 
@@ -101,19 +101,19 @@ def open_rapl_perf(
     on_problem: Callable[[str], None] = lambda line: None,
     perf_open: PerfOpen = perf_event_open,
 ) -> RaplMeter:
-    """Return a meter over the packages' energy events and those of their DRAM.
+    """Return a meter of the energy events of the packages and their DRAM.
 
     Args:
         root: Directory that holds ``sys``.
         clock: Source of the readings' times.
-        period_s: Wanted time between reads in seconds.
-        cpu_model: The processor's name, which decides how far its counter is to be trusted.
-        dram: Whether to count memory, too.
-        on_problem: Told in words when a counter fails later on.
-        perf_open: Opens an event, given its attributes and the processor.
+        period_s: Requested time between reads in seconds.
+        cpu_model: Name of the processor, which determines the method and its uncertainty.
+        dram: Whether to count the memory as well.
+        on_problem: Callback that receives a message when a counter fails later.
+        perf_open: Opens an event with some attributes on a processor.
 
     Raises:
-        MeterError: The kernel shows no such event, or this process may not open it.
+        MeterError: The kernel has no such event, or this process may not open it.
     """
     packages = _packages(root)
     energy, memory = _event(root, "energy-pkg"), _event(root, "energy-ram")
@@ -145,7 +145,7 @@ def _open_dram(event: Event, package: str, cpu: int, perf_open: PerfOpen) -> Ite
     try:
         yield _open(event, dram_device(f"{package} dram"), cpu, perf_open)
     except (OSError, ValueError):
-        return  # memory falls back to its model; the package still counts
+        return  # memory is modelled instead; the package is still counted
 
 
 def _packages(root: Path) -> dict[str, int]:
@@ -155,11 +155,10 @@ def _packages(root: Path) -> dict[str, int]:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
         name = f"package-{_text(topology / 'physical_package_id') or len(found)}"
         if name in found:
-            # Counts begin at zero when opened, so that nothing tells one counter shown by every
-            # die from one for each: adding them up could double the energy.
+            # Counts start at zero when opened: whether all dies show one counter, or each its own,
+            # is unknown, and their sum could double the energy.
             raise MeterError(
-                f"power/energy-pkg has several counters for {name}, and whether they are one "
-                "cannot be told",
+                f"power/energy-pkg has several counters for {name}, which may show the same energy",
                 remedy="make /sys/class/powercap/intel-rapl:*/energy_uj readable",
             )
         found[name] = cpu
@@ -167,15 +166,15 @@ def _packages(root: Path) -> dict[str, int]:
 
 
 def _cpus(mask: str) -> Iterator[int]:
-    """Yield the processors of a list such as ``0,18-19``; none when it makes no sense."""
+    """Yield the processors of a list such as ``0,18-19``; none when it is invalid."""
     for part in mask.split(","):
         first, _, last = part.partition("-")
         if first.isdecimal() and (last or first).isdecimal():
-            yield from range(int(first), min(int(last or first) + 1, _MOST_CPUS))
+            yield from range(int(first), min(int(last or first) + 1, _MAX_CPUS))
 
 
 def _event(root: Path, name: str) -> Event | None:
-    """Return an event as the kernel describes it, or None when it does not."""
+    """Return an event as the kernel describes it, or None when there is none."""
     power = root / _POWER
     _, _, code = _text(power / "events" / name).partition("event=")
     try:

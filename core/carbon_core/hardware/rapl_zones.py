@@ -1,8 +1,8 @@
-"""The zones of Linux powercap: what each one is, and which of them to count, each joule once.
+"""Zones of Linux powercap, and the selection of zones that counts every joule once.
 
 Zones overlap. A package contains its core and uncore planes, and psys contains packages and more;
-DRAM lies beside its package, though below it in the tree. ``intel-rapl-mmio`` shows the packages of
-``intel-rapl`` a second time, and some processors of several dies show one counter on each of them.
+DRAM is not part of its package, although it is below it in the tree. ``intel-rapl-mmio`` repeats the
+packages of ``intel-rapl``, and some processors show one counter on each of their dies.
 See https://www.kernel.org/doc/html/latest/power/powercap/powercap.html.
 """
 
@@ -17,13 +17,13 @@ from carbon_core.records import Refusal
 
 MICROJOULES_PER_JOULE = 1e6
 POWERCAP = "sys/class/powercap"
-# Counters advance about every millisecond: two steps of 500 W may lie between two dies' views.
+# Counters are updated about every millisecond: two dies may differ by two steps at 500 W.
 _SLACK_J = 1.0
 _ROUNDS = 4
 _PAUSE_S = 0.01
 _HIDDEN = (
-    "start the container with `--security-opt systempaths=unconfined` and let it read "
-    "/sys/devices/virtual/powercap"
+    "start the container with `--security-opt systempaths=unconfined` and make "
+    "/sys/devices/virtual/powercap readable in it"
 )
 
 
@@ -34,7 +34,7 @@ class Zone:
     Attributes:
         path: The directory.
         name: Contents of its ``name`` file, such as ``package-0`` or ``dram``.
-        parent: Name of the zone that it lies in, or an empty string.
+        parent: Name of the zone that contains it, or an empty string.
         range_j: Where its counter wraps, in joules; None when that cannot be read.
     """
 
@@ -49,7 +49,7 @@ class Zone:
         return self.name.startswith("package")
 
     def is_readable(self) -> bool:
-        """Tell whether the counter can be read now."""
+        """Return whether the counter can be read now."""
         try:
             return self.joules() >= 0.0
         except (OSError, ValueError):
@@ -60,31 +60,31 @@ class Zone:
 
         Raises:
             OSError: It cannot be read.
-            ValueError: It shows no number.
+            ValueError: Its value is not a number.
         """
         return int((self.path / "energy_uj").read_bytes()) / MICROJOULES_PER_JOULE
 
 
 @dataclass
 class Choice:
-    """Which zones count.
+    """The selected zones.
 
     Attributes:
         counted: Zones that do not overlap.
-        dropped: Zones that were left out and might be looked for, each with the reason.
+        dropped: Zones that a user might expect and that are not counted, each with the reason.
     """
 
     counted: list[Zone] = field(default_factory=list)
     dropped: list[Refusal] = field(default_factory=list)
 
     def drop(self, zone: Zone, reason: str) -> None:
-        """Leave a zone out."""
+        """Exclude a zone."""
         place = f"{zone.path.name} ({zone.name})"
         self.dropped.append(Refusal("rapl", "cpu", f"{place} is not counted: {reason}"))
 
 
 def zone_facts(root: Path) -> dict[str, str]:
-    """Return what the results should say about the zones of a machine."""
+    """Return facts about the zones of a machine for the results."""
     psys = [zone.path.name for zone in _zones(root / POWERCAP) if zone.name == "psys"]
     return {"rapl_psys": f"present ({', '.join(psys)}), not counted"} if psys else {}
 
@@ -94,16 +94,18 @@ def choose_zones(root: Path, pause: Callable[[float], object]) -> Choice:
 
     Args:
         root: Directory that holds ``sys``.
-        pause: Waits so many seconds; used only where a package has several dies.
+        pause: Waits for some seconds; used only where a package has several dies.
 
     Raises:
-        MeterError: There is nothing that may be counted.
+        MeterError: No zone can be counted.
     """
     zones = list(_zones(root / POWERCAP))
     choice = Choice()
     for zone in zones:
         if zone.name == "psys":
-            choice.drop(zone, "it contains the packages, and what else differs between boards")
+            choice.drop(
+                zone, "it contains the packages and other parts, which differ between boards"
+            )
     packages = _without_mirrors(_without_twins(zones, choice), choice, pause)
     choice.counted += [zone for package in packages for zone in (package, *_dram(zones, package))]
     if not packages:
@@ -114,7 +116,7 @@ def choose_zones(root: Path, pause: Callable[[float], object]) -> Choice:
 
 
 def _zones(powercap: Path) -> Iterator[Zone]:
-    """Yield every zone with a name; the tree shows nested ones at the top as well, or not."""
+    """Yield every zone with a name; nested ones may also appear at the top of the tree."""
     paths = {path.name: path for path in powercap.glob("*rapl*:*/*rapl*:*:*")}
     paths |= {path.name: path for path in powercap.glob("*rapl*:*")}
     names = {directory: _text(path / "name") for directory, path in paths.items()}
@@ -126,7 +128,7 @@ def _zones(powercap: Path) -> Iterator[Zone]:
 
 
 def _order(directory: str) -> tuple[bool, list[int], str]:
-    # The registers' view of a package comes before its twin of `intel-rapl-mmio`.
+    # A package of `intel-rapl` precedes its twin of `intel-rapl-mmio`.
     numbers = [int(part) for part in directory.split(":")[1:] if part.isdecimal()]
     return "mmio" in directory, numbers, directory
 
@@ -145,17 +147,17 @@ def _without_twins(zones: Sequence[Zone], choice: Choice) -> list[Zone]:
 
 
 def _dram(zones: Sequence[Zone], package: Zone) -> list[Zone]:
-    """Return a package's DRAM, which either of its twins may show."""
+    """Return the DRAM of a package, from the first of its twins where it is readable."""
     drams = [zone for zone in zones if zone.name == "dram" and zone.parent == package.name]
     return [_readable(drams)] if drams else []
 
 
 def _readable(twins: Sequence[Zone]) -> Zone:
-    """Return the first of several views of one counter that can be read, else the first."""
+    """Return the first zone of several twins that can be read, else the first."""
     return next((zone for zone in twins if zone.is_readable()), twins[0])
 
 
-# --- dies that show one counter -------------------------------------------------------------------
+# --- dies that share a counter --------------------------------------------------------------------
 
 
 def _without_mirrors(
@@ -168,15 +170,15 @@ def _without_mirrors(
     for group in dies.values():
         mirrored |= _mirrors(group, pause)
     for die, first in mirrored.items():
-        choice.drop(die, f"its counter moves as that of {first.path.name} ({first.name}) does")
+        choice.drop(die, f"it shows the counter of {first.path.name} ({first.name})")
     return [zone for zone in packages if zone not in mirrored]
 
 
 def _mirrors(dies: Sequence[Zone], pause: Callable[[float], object]) -> dict[Zone, Zone]:
-    """Return the dies whose counter is that of an earlier one, told by what they show.
+    """Return the dies that show the counter of an earlier one, found by comparing their values.
 
-    Counters of their own lie kilojoules apart: in a range of 65 kJ or more, two of them agree by
-    chance once in tens of thousands.
+    Separate counters differ by kilojoules: in a range of 65 kJ or more, two of them agree by chance
+    once in tens of thousands.
     """
     alike = [(first, other) for i, other in enumerate(dies) for first in dies[:i]]
     for i in range(_ROUNDS):
@@ -190,10 +192,10 @@ def _mirrors(dies: Sequence[Zone], pause: Callable[[float], object]) -> dict[Zon
 
 
 def _agree(first: Zone, other: Zone) -> bool:
-    """Tell whether one counter's value lies between two of the other's, read around it.
+    """Return whether one counter's value is between two values of the other, read before and after.
 
-    However long the thread is held up between the reads, this stays true of one and the same
-    counter. Two that stand at zero tell nothing.
+    For a shared counter this is true however long the thread is delayed between the reads. Two
+    counters at zero do not agree.
     """
     try:
         before_j, value_j, after_j = first.joules(), other.joules(), first.joules()
@@ -210,13 +212,13 @@ def _agree(first: Zone, other: Zone) -> bool:
 def _nothing(powercap: Path, zones: Sequence[Zone]) -> MeterError:
     if any(zone.name == "psys" for zone in zones):
         return MeterError(
-            "only a psys zone under /sys/class/powercap: what it covers differs between boards, "
-            "so it is not counted as the processor"
+            "only a psys zone under /sys/class/powercap: it is not counted, because what it measures "
+            "differs between boards"
         )
     if not zones and any(powercap.glob("*rapl*:*")):
         return MeterError("the zones under /sys/class/powercap are hidden", remedy=_HIDDEN)
     return MeterError(
-        "no RAPL package zone under /sys/class/powercap (a virtual machine, another kind of "
+        "no RAPL package zone under /sys/class/powercap (a virtual machine, another "
         "processor, or a kernel without the intel_rapl driver)"
     )
 

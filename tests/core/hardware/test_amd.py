@@ -10,8 +10,9 @@ import pytest
 
 from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.search import open_amd
-from carbon_core.hardware.gpu_search import GpuSearch
+from carbon_core.hardware.discover import DetectionOptions, discover
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.ledger import Ledger
 from carbon_core.testing import FakeClock
 
@@ -100,7 +101,8 @@ def test_a_counter_that_agrees_with_the_power_is_used(rocm: Rocm) -> None:
     (meter,) = rocm.open()
     assert [device.id for device in meter.devices] == ["gpu:GPU-aa00", "gpu:GPU-aa01"]
     assert {device.method.name for device in meter.devices} == {"amdsmi.energy"}
-    assert (meter.period_s, meter.dropped, meter.utilization_percent()) == (15.0, (), 60.0)
+    assert (meter.period_s, meter.dropped) == (15.0, ())
+    assert meter.utilization_percent() == {"gpu:GPU-aa00": 80.0, "gpu:GPU-aa01": 40.0}
     ledger = Ledger(rocm.clock.monotonic_ns())
     ledger.add_devices(meter.devices)
     ledger.update(meter.read())
@@ -119,7 +121,7 @@ def test_a_counter_that_contradicts_the_power_is_not(rocm: Rocm, factor: float) 
     (refusal,) = meter.dropped
     assert (
         refusal.reason
-        == "the energy counter of AMD GPU 0 (aa00) is absent or contradicts its power"
+        == "the energy counter of AMD GPU 0 (aa00) is missing or contradicts its power"
     )
 
 
@@ -164,7 +166,7 @@ def test_a_reading_that_fails_is_missing(rocm: Rocm) -> None:
     (meter,) = rocm.open()
     rocm.smi.boards[0]["joules"] = None
     assert meter.read()[0].value is None
-    assert meter.utilization_percent() is None
+    assert meter.utilization_percent() == {}
 
 
 def test_boards_that_are_asked_for_and_not_there_are_told(rocm: Rocm) -> None:
@@ -175,7 +177,7 @@ def test_boards_that_are_asked_for_and_not_there_are_told(rocm: Rocm) -> None:
 
 def test_hidden_boards_are_a_refusal(rocm: Rocm) -> None:
     rocm.add(500.0)
-    with pytest.raises(MeterError, match="no AMD GPU is chosen"):
+    with pytest.raises(MeterError, match="no AMD GPU is selected"):
         rocm.open(HIP_VISIBLE_DEVICES="")
 
 
@@ -208,11 +210,19 @@ def test_the_search_asks_amd_where_its_driver_is_and_nvidia_has_nothing(
     for has_driver in (False, True):
         if has_driver:
             (tmp_path / "sys/class/kfd").mkdir(parents=True)
-        search = GpuSearch(tmp_path, rocm.clock, 15.0, None, hidden, rocm.problems.append)
-        refusals: list = []
-        meters = search.result(refusals)
-        assert [d.id for m in meters for d in m.devices] == ["gpu:GPU-aa00"] * has_driver
-        assert "nvml" in {refusal.meter for refusal in refusals}
+        detection = discover(
+            Host(tmp_path),
+            rocm.clock,
+            DetectionOptions(gpu_environ=hidden),
+            rocm.problems.append,
+        )
+        devices = [d.id for m in detection.meters for d in m.devices if d.component == "gpu"]
+        assert devices == ["gpu:GPU-aa00"] * has_driver
+        assert "nvml" in {refusal.meter for refusal in detection.refusals}
+        assert ("amdsmi" in detection.not_tried) is not has_driver
+        for meter in detection.meters:
+            meter.close()
+    assert rocm.smi.opened == 0
 
 
 @pytest.mark.parametrize(

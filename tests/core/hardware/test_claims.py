@@ -66,7 +66,7 @@ def test_the_other_ranks_wait_for_the_first(directory):
 
 
 def test_where_the_first_rank_never_comes_the_others_take_what_they_see(directory):
-    second, third = (Claims(directory, "job", first=False, patience_s=0.1) for _ in range(2))
+    second, third = (Claims(directory, "job", first=False, wait_s=0.1) for _ in range(2))
     assert taken(second, GPUS) == set(GPUS)
     assert taken(third, GPUS) == set()
 
@@ -144,5 +144,5 @@ def test_a_directory_of_another_user_or_a_link_is_not_used(tmp_path):
 
 def test_nobody_waits_without_end(directory):
     before_ns = SystemClock().monotonic_ns()
-    Claims(directory, "job", first=False, patience_s=0.2).take([])
+    Claims(directory, "job", first=False, wait_s=0.2).take([])
     assert SystemClock().monotonic_ns() - before_ns < 5e9

@@ -209,7 +209,7 @@ def test_a_given_rated_power_needs_the_load_too(search, hide) -> None:
     hide("meminfo")
     detection = search(force_cpu_power_w=5.0)
     assert methods(detection) == {"ram": "ram.model"}
-    assert "how busy" in next(r.reason for r in detection.refusals if r.component == "cpu")
+    assert "processor load" in next(r.reason for r in detection.refusals if r.component == "cpu")
 
 
 def test_a_hidden_size_of_memory_is_a_refusal_and_the_processor_still_counts(search, hide) -> None:

@@ -69,6 +69,7 @@ def test_an_integrated_gpu_is_left_to_the_processors_counter(boards: Boards) -> 
     boards.add(0, "amdgpu", power1_input=20_000_000)
     meters, (refusal,) = opened(boards)
     assert meters == []
+    assert (refusal.meter, refusal.component) == ("hwmon", "gpu")
     assert "an integrated GPU" in refusal.reason
 
 
@@ -141,9 +142,9 @@ def test_the_whole_machines_meter_and_unknown_ones_are_told_not_summed(boards: B
     meters, refusals = opened(boards)
     assert meters == []
     assert [refusal.reason for refusal in refusals] == [
-        "the sensor power_meter is not counted: it measures the whole machine, which contains what "
-        "is counted already",
-        "the sensor nvme disk is not counted: what it measures is not known",
+        "the sensor power_meter is not counted: it measures the whole machine, which includes what "
+        "is already counted",
+        "the sensor nvme disk is not counted: what it measures is unknown",
     ]
 
 

@@ -156,7 +156,9 @@ def test_a_counter_that_stands_still_is_missing_not_zero(measure):
 def test_power_of_zero_is_no_reading(measure):
     found = measure(seconds=0.2, supports=("power", "average"), curve=PowerCurve.constant(0.0))
     assert found["devices"] == []
-    assert any("no power of GPU 0 (" + UUID + "0): it gives 0" in r for r in found["refused"])
+    assert any(
+        "no power of GPU 0 (" + UUID + "0): the driver returns 0" in r for r in found["refused"]
+    )
 
 
 @pytest.mark.parametrize("power_w", [6000.0, 4.0e6])
@@ -205,7 +207,9 @@ def test_a_slice_counts_its_whole_board_and_says_so(measure):
     truth_j = WAVE.energy_j(found["t0_ns"], found["t1_ns"])
     assert device["joules"] == pytest.approx(truth_j, rel=0.02)
     (note,) = found["shared"]
-    assert note.endswith("the whole board counts; the chosen slices are at least 29% of it")
+    assert note.endswith(
+        "the whole GPU is counted; the selected MIG devices are at least 29% of it"
+    )
     assert "shared devices" in found["summary"]
     foreign = found["gpu_share"] * (1 - 2 / 7)
     assert found["low"] == pytest.approx((1 - foreign) / found["high"], rel=1e-6)
@@ -214,7 +218,7 @@ def test_a_slice_counts_its_whole_board_and_says_so(measure):
 def test_a_board_that_is_cut_and_chosen_whole_is_noted_and_not_halved(measure):
     found = measure(mig=(3, 4), seconds=0.2)
     assert found["shared"] == [
-        "NVML Stand-In: a MIG board: the whole board counts, with all its slices"
+        "NVML Stand-In: MIG: the whole GPU is counted, with all its MIG devices"
     ]
     assert found["low"] == pytest.approx(1 / found["high"])
 
@@ -248,7 +252,7 @@ def test_indices_of_cuda_on_a_mixed_machine_are_questioned(measure, order, visib
         environ={"CUDA_DEVICE_ORDER": order} if order else {},
         seconds=0.1,
     )
-    assert ("CUDA counts the fastest GPU first" in found["stderr"]) is told
+    assert ("CUDA numbers the fastest GPU first" in found["stderr"]) is told
 
 
 def test_without_counter_and_power_the_limit_times_utilisation_counts(measure):

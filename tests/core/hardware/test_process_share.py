@@ -116,7 +116,7 @@ def test_a_child_that_vanishes_from_the_tree_for_a_moment_takes_nothing_away(
 
 def test_where_the_system_does_not_tell_there_is_no_share(host: ScriptedHost) -> None:
     host.job = None
-    with pytest.raises(MeterError, match="does not tell"):
+    with pytest.raises(MeterError, match="does not report"):
         job_use(host, FakeClock())
 
 

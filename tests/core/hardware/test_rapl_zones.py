@@ -127,8 +127,8 @@ def test_psys_is_told_and_never_counted(tree: RaplTree) -> None:
     choice = chosen(tree)
     assert [zone.name for zone in choice.counted] == ["package-0"]
     assert dropped(choice) == [
-        "intel-rapl:1 (psys) is not counted: it contains the packages, "
-        "and what else differs between boards"
+        "intel-rapl:1 (psys) is not counted: it contains the packages "
+        "and other parts, which differ between boards"
     ]
     assert zone_facts(tree.root) == {"rapl_psys": "present (intel-rapl:1), not counted"}
 
@@ -170,7 +170,7 @@ def test_dies_that_move_as_one_count_once(tree: RaplTree) -> None:
     assert [zone.name for zone in choice.counted] == ["package-0-die-0"]
     assert dropped(choice) == [
         f"intel-rapl:{i} (package-0-die-{i}) is not counted: "
-        "its counter moves as that of intel-rapl:0 (package-0-die-0) does"
+        "it shows the counter of intel-rapl:0 (package-0-die-0)"
         for i in (1, 2, 3)
     ]
     assert 0.0 < dies.paused_s <= 0.06

@@ -1,4 +1,4 @@
-"""AMD GPUs through amdsmi (extra ``amd``). The only package that knows it.
+"""AMD GPUs through amdsmi (extra ``amd``).
 
-Tested with a stand-in for amdsmi, not on silicon.
+Tested with a fake amdsmi, not on hardware.
 """

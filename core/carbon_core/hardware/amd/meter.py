@@ -1,9 +1,9 @@
-"""Reads AMD boards that share a period."""
+"""The AMD meter: reads GPUs that share a period."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ from carbon_core.records import Device, Reading, Refusal
 
 @dataclass(frozen=True)
 class AmdBoard:
-    """A board that is read.
+    """A GPU that is read.
 
     Attributes:
-        device: The board as a device of the ledger.
-        handle: The library's own handle.
+        device: The GPU as a device of the ledger.
+        handle: amdsmi's handle.
     """
 
     device: Device
@@ -26,19 +26,19 @@ class AmdBoard:
 
 
 class AmdMeter:
-    """Reads a group of boards that share a period.
+    """Reads GPUs that share a period.
 
     Attributes:
-        devices: The boards as devices of the ledger.
+        devices: The GPUs as devices of the ledger.
         period_s: As given.
-        dropped: Boards that were found and are not used, each with the reason.
+        dropped: GPUs that were found and are not used, each with the reason.
 
     Args:
         smi: The amdsmi module, initialised.
-        boards: The boards, all counters or all polled.
+        boards: The GPUs, all with counters or all polled.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
-        library: Held while the meter is open.
+        library: The library, registered with while the meter is open.
     """
 
     def __init__(
@@ -60,20 +60,24 @@ class AmdMeter:
         library.hold()
 
     def read(self) -> list[Reading]:
-        """Read every board, each reading at the middle of its own call."""
+        """Read every GPU; the time of a reading is the middle of its call."""
         return [self._reading(board) for board in self._boards]
 
-    def utilization_percent(self) -> float | None:
-        """Return the mean utilisation of the boards in percent, or None when none tells."""
-        loads: list[float] = []
+    def utilization_percent(self) -> dict[str, float]:
+        """Return the utilisation of the GPUs in percent by device; without those that report none."""
+        loads: dict[str, float] = {}
         for board in self._boards:
             with contextlib.suppress(self._smi.AmdSmiException):
                 load = self._smi.amdsmi_get_gpu_activity(board.handle).get("gfx_activity")
-                loads += [float(load)] if isinstance(load, (int, float)) else []
-        return sum(loads) / len(loads) if loads else None
+                if isinstance(load, (int, float)):
+                    loads[board.device.id] = float(load)
+        return loads
+
+    def sharing(self, is_own: Callable[[int], bool]) -> None:
+        """Return None: amdsmi does not report how much each process uses a GPU."""
 
     def close(self) -> None:
-        """Let go of the library."""
+        """Release the library; the last meter closes it."""
         if self._open:
             self._open = False
             self._library.release()
@@ -87,18 +91,18 @@ class AmdMeter:
 
 
 class Library:
-    """The library, let go of by its last user."""
+    """The open amdsmi library; shut down by its last user."""
 
     def __init__(self, smi: Any) -> None:
         self._smi = smi
         self._users = 0
 
     def hold(self) -> None:
-        """Note one more user."""
+        """Register a user."""
         self._users += 1
 
     def release(self) -> None:
-        """Note one user less, and let go of the library after the last."""
+        """Unregister a user; the last one shuts the library down."""
         self._users -= 1
         if self._users <= 0:
             with contextlib.suppress(self._smi.AmdSmiException):

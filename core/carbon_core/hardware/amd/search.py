@@ -1,4 +1,4 @@
-"""Finds the AMD boards to count: the energy counter where it agrees with the power, else the power."""
+"""Opens AMD meters: the energy counter of a GPU where it agrees with its power, else the power."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.answers import joules, line, names, watts
 from carbon_core.hardware.amd.meter import AmdBoard, AmdMeter, Library
 from carbon_core.hardware.gpu_selection import select_amd
+from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
 from carbon_core.records import Device, Refusal
 
 _MAX_GPU_W = 5000.0
 _POLL_PERIOD_S = 0.1
 _CHECK_S = 0.5
-# Counters of MI100 under ROCm 6.2 are off by a factor (ROCm/amdsmi#38); a load that changes within
-# the check is not that much.
+# Counters of MI100 under ROCm 6.2 are wrong by a factor (ROCm/amdsmi#38); a change of the load during
+# the check has less effect.
 _AGREE_LN = math.log(2.0)
-_NO_PACKAGE = 'install it: `pip install "carbon-callbacks[amd]"`, in the version of your ROCm'
+_NO_PACKAGE = (
+    'install it: `pip install "carbon-callbacks[amd]"`, in the version of the installed ROCm'
+)
+
+
+def has_amd_driver(host: Host) -> bool:
+    """Return whether the driver of AMD's compute boards is loaded."""
+    return (host.root / "sys/class/kfd").exists()
 
 
 def open_amd(
@@ -34,22 +42,22 @@ def open_amd(
     on_problem: Callable[[str], None],
     pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
 ) -> list[AmdMeter]:
-    """Return meters over the chosen boards: one for counters, one for polled boards.
+    """Return meters of the selected GPUs: one for counters, one for polled power.
 
     Args:
         clock: Source of the readings' times.
-        period_s: Wanted time between two reads of a counter, in seconds.
-        gpu_ids: The user's choice of boards, or None.
-        environ: Variables that choose boards; see `select_amd`.
-        on_problem: Told in words about boards that were asked for and are not there.
-        pause: Waits so many seconds between the two looks that a counter is checked by.
+        period_s: Requested time between two reads of a counter, in seconds.
+        gpu_ids: GPUs that the user selected, or None.
+        environ: Environment variables that select GPUs; see `select_amd`.
+        on_problem: Callback that receives messages for the user.
+        pause: Waits for some seconds, between the two samples that check a counter.
 
     Raises:
-        MeterError: The package or the driver is not there, or no chosen board can be read.
+        MeterError: The package or the driver is missing, or no selected GPU can be read.
     """
     try:
         import amdsmi as smi
-    except Exception as error:  # it looks for its library while it is imported, in its own ways
+    except Exception as error:  # importing it loads its library, which may raise anything
         raise MeterError("the package amdsmi cannot be used", remedy=_NO_PACKAGE) from error
     try:
         smi.amdsmi_init()
@@ -65,8 +73,8 @@ def open_amd(
     meters = _meters(smi, boards, clock, period_s, library)
     if not meters:
         library.release()
-        told = "".join(f"; {refusal.reason}" for refusal in dropped)
-        raise MeterError(f"no AMD GPU is chosen or can be read{told}")
+        details = "".join(f"; {refusal.reason}" for refusal in dropped)
+        raise MeterError(f"no AMD GPU is selected or readable{details}")
     meters[0].dropped = tuple(dropped)
     return meters
 
@@ -80,12 +88,12 @@ def _meters(
     return [AmdMeter(smi, group, clock, every_s, library) for group, every_s in groups if group]
 
 
-# --- which boards, and how ----------------------------------------------------------------------------
+# --- selection and checks -------------------------------------------------------------------------
 
 
 @dataclass
-class _Found:
-    """A board and what two looks at it, half a second apart, have told."""
+class _Sampled:
+    """A GPU with its mean power and the slope of its counter over two samples, 0.5 s apart."""
 
     handle: Any
     name: str
@@ -95,12 +103,12 @@ class _Found:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it tells nothing: the second die of a package is metered with the first."""
+        """Whether it reports nothing: the second die of a package is metered with the first."""
         return not self.watts and not self.counted_w
 
     @property
-    def has_true_counter(self) -> bool:
-        """Whether its counter rises about as its power says."""
+    def has_valid_counter(self) -> bool:
+        """Whether its counter agrees with its power."""
         if not self.watts or not self.counted_w:
             return False
         return abs(math.log(self.counted_w / self.watts)) < _AGREE_LN
@@ -115,12 +123,12 @@ def _boards(
     clock: Clock,
     pause: Callable[[float], object],
 ) -> tuple[list[AmdBoard], list[Refusal]]:
-    found = [_Found(handle, *names(smi, handle, i)) for i, handle in enumerate(handles)]
+    found = [_Sampled(handle, *names(smi, handle, i)) for i, handle in enumerate(handles)]
     selection = select_amd([f"GPU-{one.serial}" for one in found], gpu_ids, environ)
     if selection.problem:
         on_problem(selection.problem)
     if selection.indices:
-        _look_twice(smi, found, clock, pause)
+        _sample_twice(smi, found, clock, pause)
     boards: dict[int, AmdBoard] = {}
     dropped: list[Refusal] = []
     for i in selection.indices:
@@ -133,23 +141,23 @@ def _boards(
         note = ""
         if owner + 1 < len(found) and _metered_with(found, owner + 1) == owner:
             note = "two dies share its meter: both are counted"
-        if not one.has_true_counter:
+        if not one.has_valid_counter:
             label = f"AMD GPU {owner} ({one.serial})"
-            reason = f"the energy counter of {label} is absent or contradicts its power"
+            reason = f"the energy counter of {label} is missing or contradicts its power"
             dropped.append(Refusal("amdsmi", "gpu", reason))
         boards.setdefault(owner, AmdBoard(_device(one, note), one.handle))
     return list(boards.values()), dropped
 
 
-def _metered_with(found: Sequence[_Found], i: int) -> int:
-    """Return the board whose meter covers this one: itself, or the first die of its package."""
+def _metered_with(found: Sequence[_Sampled], i: int) -> int:
+    """Return the index of the GPU whose meter covers this one: itself or the package's first die."""
     one = found[i]
     is_second_die = i > 0 and one.is_silent and found[i - 1].name == one.name
     return i - 1 if is_second_die and not found[i - 1].is_silent else i
 
 
-def _device(one: _Found, note: str) -> Device:
-    counter = one.has_true_counter
+def _device(one: _Sampled, note: str) -> Device:
+    counter = one.has_valid_counter
     return Device(
         f"gpu:GPU-{one.serial}",
         "gpu",
@@ -161,8 +169,8 @@ def _device(one: _Found, note: str) -> Device:
     )
 
 
-def _look_twice(
-    smi: Any, found: Sequence[_Found], clock: Clock, pause: Callable[[float], object]
+def _sample_twice(
+    smi: Any, found: Sequence[_Sampled], clock: Clock, pause: Callable[[float], object]
 ) -> None:
     before = [(clock.monotonic_ns(), joules(smi, one.handle)) for one in found]
     first_w = [watts(smi, one.handle) for one in found]
@@ -170,7 +178,7 @@ def _look_twice(
     for one, (since_ns, earlier_j), earlier_w in zip(found, before, first_w):
         span_s = units.seconds(clock.monotonic_ns() - since_ns)
         later_j, later_w = joules(smi, one.handle), watts(smi, one.handle)
-        told_w = [told for told in (earlier_w, later_w) if told]
-        one.watts = sum(told_w) / len(told_w) if told_w else None
+        known_w = [power_w for power_w in (earlier_w, later_w) if power_w]
+        one.watts = sum(known_w) / len(known_w) if known_w else None
         if earlier_j is not None and later_j is not None and span_s > 0:
             one.counted_w = (later_j - earlier_j) / span_s

@@ -1,1 +1,1 @@
-"""NVIDIA GPUs through NVML. The only package that knows pynvml."""
+"""NVIDIA GPUs through NVML. Only its module `search` imports pynvml."""

@@ -1,6 +1,6 @@
-"""One board and the best call that works on it.
+"""One GPU and the best NVML call that works on it.
 
-What a board supports is found by trying the call; its architecture only says what an answer is worth.
+The supported calls are found by trying them; the architecture decides only on their uncertainty.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from carbon_core.records import Device
 
 MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
-# A counter advances every 100 ms; even an idle board draws watts, so one that rests is stuck.
+# A counter is updated every 100 ms, and even an idle GPU draws watts: a constant one is stuck.
 _STUCK_NS = units.nanoseconds(0.5)
-# By compute capability (Yang et al., SC'24): GA100's reading covers 25 of every 100 ms. GA10x and Ada
-# have a field that covers all of them, while their plain reading is the mean of a second.
+# By compute capability (Yang et al., SC'24): GA100 samples 25 of every 100 ms. GA10x and Ada have a
+# field that covers all of them, while their plain reading is the mean of a second.
 _GA100 = (8, 0)
 _INSTANT_IS_WHOLE = ((8, 6), (8, 9))
 Call = Callable[[Any], float]
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to learn what a board draws.
+class Readout:
+    """One NVML call that returns the energy or the power of a GPU.
 
     Attributes:
-        method: How well it tells.
-        kind: Whether it gives cumulative joules or watts.
-        call: Gives the value for a handle.
-        name: What is missing on a board that refuses it, for people.
-        zero: Whether 0 is a value; drivers give it for want of a reading, and every board draws some.
+        method: The method with its uncertainty.
+        kind: ``counter`` for cumulative joules, ``power`` for watts.
+        call: Returns the value for a handle.
+        name: Name for messages.
+        zero: Whether 0 is valid; for most calls it means that the driver has no reading.
     """
 
     method: Method
@@ -50,55 +50,57 @@ class Way:
     zero: bool = False
 
 
-class Refused(NamedTuple):
-    """A way that a board refused.
+class FailedReadout(NamedTuple):
+    """A call that failed.
 
     Attributes:
-        way: The way.
-        error: What NVML answered, or in words what was wrong with the value.
+        readout: The call.
+        error: NVML's error, or a message about an invalid value.
     """
 
-    way: Way
+    readout: Readout
     error: Any
 
 
-class Trial(NamedTuple):
-    """What came of trying a board.
+class ProbeResult(NamedTuple):
+    """Result of probing a GPU.
 
     Attributes:
-        way: The first way that works, or None.
-        refused: The ways that were refused before it.
+        readout: The first call that works, or None.
+        failed: The calls that failed before it.
     """
 
-    way: Way | None
-    refused: list[Refused]
+    readout: Readout | None
+    failed: list[FailedReadout]
 
 
 class Board:
-    """A board that is read.
+    """A GPU that is read.
 
     Args:
-        device: The board as a device of the ledger.
-        uuid: The driver's name for it.
+        device: The GPU as a device of the ledger.
+        uuid: Its UUID.
         handle: NVML's handle.
-        way: How it is read.
+        readout: The call that reads it.
         error: NVML's exception class.
     """
 
-    def __init__(self, device: Device, uuid: str, handle: Any, way: Way, error: Any) -> None:
+    def __init__(
+        self, device: Device, uuid: str, handle: Any, readout: Readout, error: Any
+    ) -> None:
         self.device = device
         self.uuid = uuid
         self.handle = handle
         self.failures = 0
-        self._call = way.call
-        self._is_counter = way.kind == "counter"
-        self._may_be_zero = way.zero
+        self._call = readout.call
+        self._is_counter = readout.kind == "counter"
+        self._may_be_zero = readout.zero
         self._error = error
         self._last = 0.0
         self._moved_ns = 0
 
     def read(self, now_ns: int) -> float | None:
-        """Return joules or watts, or None when the board does not answer or makes no sense."""
+        """Return joules or watts, or None when the call fails or its value is invalid."""
         try:
             value = self._call(self.handle)
         except self._error:
@@ -112,34 +114,34 @@ class Board:
         return value if value or self._may_be_zero else None
 
 
-def ways(nvml: Any, handle: Any) -> list[Way]:
-    """Return the ways to read a board, from best to worst."""
+def readouts(nvml: Any, handle: Any) -> list[Readout]:
+    """Return the calls that may read a GPU, from best to worst."""
     total_energy_mj = nvml.nvmlDeviceGetTotalEnergyConsumption
     power_mw = nvml.nvmlDeviceGetPowerUsage
     limit_mw = nvml.nvmlDeviceGetEnforcedPowerLimit
     utilization = nvml.nvmlDeviceGetUtilizationRates
     capability = _capability(nvml, handle)
-    averaged = Way(
+    averaged = Readout(
         NVML_POWER_AVERAGE, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_AVERAGE), "average power"
     )
-    instant = Way(
+    instant = Readout(
         NVML_POWER, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_INSTANT), "instant power"
     )
     return [
-        Way(
+        Readout(
             NVML_ENERGY,
             "counter",
             lambda handle: total_energy_mj(handle) / MILLI_PER_UNIT,
             "energy counter",
         ),
         instant if capability in _INSTANT_IS_WHOLE else averaged,
-        Way(
+        Readout(
             _plain_method(capability),
             "power",
             lambda handle: power_mw(handle) / MILLI_PER_UNIT,
             "power",
         ),
-        Way(
+        Readout(
             GPU_LIMIT_UTILIZATION,
             "power",
             lambda handle: limit_mw(handle) / MILLI_PER_UNIT * utilization(handle).gpu / 100.0,
@@ -149,29 +151,31 @@ def ways(nvml: Any, handle: Any) -> list[Way]:
     ]
 
 
-def trial(nvml: Any, handle: Any) -> Trial:
-    """Try the ways to read a board until one works."""
-    refused: list[Refused] = []
-    for way in ways(nvml, handle):
+def probe(nvml: Any, handle: Any) -> ProbeResult:
+    """Try the calls until one works."""
+    failed: list[FailedReadout] = []
+    for readout in readouts(nvml, handle):
         try:
-            value = way.call(handle)
+            value = readout.call(handle)
         except nvml.NVMLError as error:
-            refused.append(Refused(way, error))
+            failed.append(FailedReadout(readout, error))
             continue
-        if value or way.zero:
-            return Trial(way, refused)
-        refused.append(Refused(way, "it gives 0"))
-    return Trial(None, refused)
+        if value or readout.zero:
+            return ProbeResult(readout, failed)
+        failed.append(FailedReadout(readout, "the driver returns 0"))
+    return ProbeResult(None, failed)
 
 
-def device_of(nvml: Any, handle: Any, uuid: str, way: Way) -> Device:
-    """Return a board as a device of the ledger."""
+def device_of(nvml: Any, handle: Any, uuid: str, readout: Readout) -> Device:
+    """Return a GPU as a device of the ledger."""
     name = nvml.nvmlDeviceGetName(handle)
-    return Device(f"gpu:{uuid}", "gpu", name, way.method, kind=way.kind, max_power_w=_MAX_GPU_W)
+    return Device(
+        f"gpu:{uuid}", "gpu", name, readout.method, kind=readout.kind, max_power_w=_MAX_GPU_W
+    )
 
 
 def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:
-    """Return the call for a field that holds milliwatts, of a scope where there are several."""
+    """Return the call that reads a field in milliwatts; a pair is a field and its scope."""
 
     def read_w(handle: Any) -> float:
         answer = nvml.nvmlDeviceGetFieldValues(handle, [field])[0]
@@ -183,7 +187,7 @@ def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:
 
 
 def _plain_method(capability: tuple[int, ...]) -> Method:
-    """Return what the plain power reading is worth (NVML, ``nvmlDeviceGetPowerUsage``)."""
+    """Return the method of NVML's plain power reading, ``nvmlDeviceGetPowerUsage``."""
     if capability == _GA100:
         return NVML_POWER_SAMPLED
     # Newer than GA100: averaged over a second.

@@ -1,31 +1,32 @@
-"""Reads boards that share a period."""
+"""The NVML meter: reads GPUs that share a period."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.hardware.nvml.board import Board
 from carbon_core.hardware.nvml.session import Session
+from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.records import Reading, Refusal
 from carbon_core.threads import in_parallel
 
-# Boards that take longer together are read at the same time: a mark would wait for all in turn.
+# GPUs that take longer in total are read in parallel: otherwise a mark would wait for all of them.
 SLOW_NS = units.nanoseconds(0.01)
 
 
 class NvmlMeter:
-    """Reads a group of boards that share a period.
+    """Reads GPUs that share a period.
 
     Args:
-        session: The library, open.
-        boards: The boards.
+        session: The open library.
+        boards: The GPUs.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
-        is_slow: Whether the driver is known to be so slow that the boards are read at the same time.
+        is_slow: Read the GPUs in parallel from the start, because the driver is slow.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class NvmlMeter:
         session.hold(boards)
 
     def read(self) -> list[Reading]:
-        """Read every board, each reading at the middle of its own call."""
+        """Read every GPU; the time of a reading is the middle of its call."""
         monotonic_ns = self._clock.monotonic_ns
         readings: list[Reading] = []
         began_ns = monotonic_ns()
@@ -62,7 +63,7 @@ class NvmlMeter:
         if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
             self._is_slow = True
         if any(reading.value is None for reading in readings):
-            self._session.revive(ended_ns)
+            self._session.reconnect(ended_ns)
         return readings
 
     def _read_into(self, readings: list[Reading], boards: Sequence[Board]) -> None:
@@ -72,17 +73,26 @@ class NvmlMeter:
             value = board.read(before_ns)
             readings.append(Reading(board.device.id, (before_ns + monotonic_ns()) // 2, value))
 
-    def utilization_percent(self) -> float | None:
-        """Return the mean utilisation of the boards in percent, or None when none tells."""
+    def utilization_percent(self) -> dict[str, float]:
+        """Return the utilisation of the GPUs in percent by device; without those that report none."""
         nvml = self.nvml
-        loads: list[float] = []
+        loads: dict[str, float] = {}
         for board in self.boards:
             with contextlib.suppress(nvml.NVMLError):
-                loads.append(float(nvml.nvmlDeviceGetUtilizationRates(board.handle).gpu))
-        return sum(loads) / len(loads) if loads else None
+                rates = nvml.nvmlDeviceGetUtilizationRates(board.handle)
+                loads[board.device.id] = float(rates.gpu)
+        return loads
+
+    def sharing(self, is_own: Callable[[int], bool]) -> GpuSharing:
+        """Return a sampler of other users' processes on the GPUs.
+
+        Args:
+            is_own: True for the ids of processes that belong to the job.
+        """
+        return GpuSharing(self.nvml, self.boards, is_own)
 
     def close(self) -> None:
-        """Release the library, which counts its users."""
+        """Release the library; the last meter closes it."""
         if self._open:
             self._open = False
             self._session.release()

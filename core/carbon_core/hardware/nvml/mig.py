@@ -1,4 +1,4 @@
-"""Boards cut into slices (MIG): no slice has a meter of its own, so the whole board counts."""
+"""GPUs that are partitioned by MIG: no MIG device has its own meter, so the whole GPU is counted."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 from carbon_core.records import Device
 
-# The most compute slices a board has; of one with fewer, a slice is more than the share said here.
-_MOST_SLICES = 7
+# Maximum number of compute slices of a GPU; on one with fewer, the share is a lower bound.
+_MAX_SLICES = 7
 
 
 class Slice(NamedTuple):
-    """A slice of a board.
+    """A MIG device.
 
     Attributes:
-        board: Position of its board.
-        share: Share of the board's compute slices, at least.
+        board: Index of its GPU.
+        share: Lower bound of its share of the GPU's compute slices.
     """
 
     board: int
@@ -26,37 +26,35 @@ class Slice(NamedTuple):
 
 
 def slices_of(nvml: Any, handles: Sequence[Any]) -> dict[str, Slice]:
-    """Return the slices of all boards by their UUID (``MIG-…``)."""
+    """Return the MIG devices of all GPUs by UUID (``MIG-…``)."""
     found: dict[str, Slice] = {}
     for board, handle in enumerate(handles):
-        if handle is not None and _is_cut(nvml, handle):
-            for i in range(_most_slices(nvml, handle)):
-                with contextlib.suppress(nvml.NVMLError):  # no slice at this place
+        if handle is not None and _is_partitioned(nvml, handle):
+            for i in range(_max_devices(nvml, handle)):
+                with contextlib.suppress(nvml.NVMLError):  # no MIG device at this index
                     one = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, i)
                     found[nvml.nvmlDeviceGetUUID(one)] = Slice(board, _share(nvml, one))
     return found
 
 
-def flagged(device: Device, chosen: Sequence[Slice], *, on_board: bool) -> Device:
-    """Return a board's device with what a reader must know about its slices.
+def with_note(device: Device, chosen: Sequence[Slice], *, on_board: bool) -> Device:
+    """Return a GPU's device with a note about its MIG devices.
 
     Args:
-        device: The board.
-        chosen: The slices of it that were asked for; none when the whole board was.
-        on_board: Whether the board is cut into slices at all.
+        device: The GPU.
+        chosen: Its selected MIG devices; none when the whole GPU is selected.
+        on_board: Whether the GPU is partitioned.
     """
     if chosen:
         share = min(1.0, sum(one.share for one in chosen))
-        note = (
-            f"a MIG board: the whole board counts; the chosen slices are at least {share:.0%} of it"
-        )
+        note = f"MIG: the whole GPU is counted; the selected MIG devices are at least {share:.0%} of it"
         return replace(device, least_share=share, note=note)
     if on_board:
-        return replace(device, note="a MIG board: the whole board counts, with all its slices")
+        return replace(device, note="MIG: the whole GPU is counted, with all its MIG devices")
     return device
 
 
-def _is_cut(nvml: Any, handle: Any) -> bool:
+def _is_partitioned(nvml: Any, handle: Any) -> bool:
     try:
         current, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError:
@@ -64,7 +62,7 @@ def _is_cut(nvml: Any, handle: Any) -> bool:
     return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
 
 
-def _most_slices(nvml: Any, handle: Any) -> int:
+def _max_devices(nvml: Any, handle: Any) -> int:
     try:
         return int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle))
     except nvml.NVMLError:
@@ -73,6 +71,6 @@ def _most_slices(nvml: Any, handle: Any) -> int:
 
 def _share(nvml: Any, one: Any) -> float:
     try:
-        return float(nvml.nvmlDeviceGetAttributes(one).gpuInstanceSliceCount) / _MOST_SLICES
+        return float(nvml.nvmlDeviceGetAttributes(one).gpuInstanceSliceCount) / _MAX_SLICES
     except nvml.NVMLError:
         return 0.0

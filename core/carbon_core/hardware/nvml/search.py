@@ -1,4 +1,4 @@
-"""Finds the boards to count, the best way to read each, and who shares it."""
+"""Opens NVML meters: selects the GPUs and finds the best call to read each."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.gpu_selection import select
 from carbon_core.hardware.nvml import mig
-from carbon_core.hardware.nvml.board import Board, Refused, Trial, Way, device_of, field_w, trial
+from carbon_core.hardware.nvml.board import (
+    Board,
+    FailedReadout,
+    ProbeResult,
+    Readout,
+    device_of,
+    field_w,
+    probe,
+)
 from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.records import Refusal
 from carbon_core.threads import in_parallel
 
-# Boards refresh their power reading every 20 to 100 ms (Yang et al., SC'24).
+# GPUs update their power reading every 20 to 100 ms (Yang et al., SC'24).
 _POLL_PERIOD_S = 0.1
-# Boards that share a module, and a meter of it, with their processor (NVML_POWER_SCOPE_MODULE).
+# GPUs on a module with a processor, with a power meter for both (NVML_POWER_SCOPE_MODULE).
 _MODULES = ("GH200", "GB200", "GB300")
 _Problems = Callable[[str], None]
 
 
 def load_nvml() -> None:
-    """Load the library's Python module, if it is installed."""
+    """Import pynvml ahead of a detection, if it is installed."""
     with contextlib.suppress(ImportError):
         import pynvml  # noqa: F401
 
@@ -38,17 +46,17 @@ def open_nvml(
     environ: Mapping[str, str],
     on_problem: _Problems,
 ) -> list[NvmlMeter]:
-    """Return meters over the chosen GPUs: one for counters, one for polled boards.
+    """Return meters of the selected GPUs: one for counters, one for polled power.
 
     Args:
         clock: Source of the readings' times.
-        period_s: Wanted time between two reads of a counter, in seconds.
-        gpu_ids: The user's choice of boards, or None.
-        environ: Variables that choose boards: ``CUDA_VISIBLE_DEVICES``, ``CUDA_DEVICE_ORDER``.
-        on_problem: Told in words about GPUs that were asked for and are not there.
+        period_s: Requested time between two reads of a counter, in seconds.
+        gpu_ids: GPUs that the user selected, or None.
+        environ: Environment variables that select GPUs (`CUDA_VARIABLES`).
+        on_problem: Callback that receives messages for the user.
 
     Raises:
-        MeterError: There is no driver, no GPU is chosen, or a board lets nothing be read.
+        MeterError: There is no driver, no GPU is selected, or none can be read.
     """
     import pynvml as nvml
 
@@ -58,44 +66,44 @@ def open_nvml(
         raise MeterError(f"NVML cannot be used: {error}", remedy=_remedy(error, nvml)) from error
     try:
         candidates = _candidates(nvml, gpu_ids, environ, on_problem)
-        trials, is_slow = _tried(nvml, candidates, clock)
+        results, is_slow = _probe_all(nvml, candidates, clock)
     except nvml.NVMLError as error:
         session.shut_down()
         raise MeterError(f"NVML lists no GPU: {error}") from error
     dropped: list[Refusal] = []
     boards: list[Board] = []
-    for candidate, tried in zip(candidates, trials):
-        refused = [one for one in tried.refused if _matters(nvml, one)]
-        dropped += [_refusal(nvml, candidate.label, one) for one in refused]
-        if tried.way is None:
+    for candidate, result in zip(candidates, results):
+        failed = [one for one in result.failed if _is_notable(nvml, one)]
+        dropped += [_refusal(nvml, candidate.label, one) for one in failed]
+        if result.readout is None:
             on_problem(
                 f"{candidate.label} gives neither energy, power nor utilisation; "
-                "its energy is unknown and not counted"
+                "its energy is not counted"
             )
         else:
-            board = _board(nvml, candidate, tried.way)
+            board = _board(nvml, candidate, result.readout)
             boards.append(board)
-            dropped += _module(nvml, candidate, board)
+            dropped += _module_refusals(nvml, candidate, board)
     return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A board that shall count.
+    """A GPU that is to be counted.
 
     Attributes:
-        index: Its position in the driver's order.
-        uuid: The driver's name for it; empty when it is lost.
+        index: Its index in the driver's order.
+        uuid: Its UUID; empty when it is lost.
         handle: NVML's handle; None when it is lost.
-        slices: Its slices that were chosen; none when the whole board was.
-        is_cut: Whether it is cut into slices at all.
+        slices: Its selected MIG devices; none when the whole GPU is selected.
+        is_partitioned: Whether MIG partitions it.
     """
 
     index: int
     uuid: str
     handle: Any
     slices: tuple[mig.Slice, ...]
-    is_cut: bool
+    is_partitioned: bool
 
     @property
     def label(self) -> str:
@@ -131,13 +139,16 @@ def _candidates(
     ]
 
 
-def _tried(nvml: Any, candidates: Sequence[_Candidate], clock: Clock) -> tuple[list[Trial], bool]:
-    """Try every board, those of a slow driver at the same time; tell also whether it is slow."""
-    trials: dict[int, Trial] = {}
+def _probe_all(
+    nvml: Any, candidates: Sequence[_Candidate], clock: Clock
+) -> tuple[list[ProbeResult], bool]:
+    """Probe every GPU, in parallel with a slow driver; return also whether it is slow."""
+    results: dict[int, ProbeResult] = {}
 
     def attempt(candidate: _Candidate) -> None:
         handle = candidate.handle
-        trials[candidate.index] = Trial(None, []) if handle is None else trial(nvml, handle)
+        lost = ProbeResult(None, [])
+        results[candidate.index] = lost if handle is None else probe(nvml, handle)
 
     began_ns = clock.monotonic_ns()
     for candidate in candidates[:1]:
@@ -149,17 +160,17 @@ def _tried(nvml: Any, candidates: Sequence[_Candidate], clock: Clock) -> tuple[l
     else:
         for call in rest:
             call()
-    return [trials[candidate.index] for candidate in candidates], is_slow and bool(rest)
+    return [results[candidate.index] for candidate in candidates], is_slow and bool(rest)
 
 
-def _board(nvml: Any, candidate: _Candidate, way: Way) -> Board:
-    device = device_of(nvml, candidate.handle, candidate.uuid, way)
-    device = mig.flagged(device, candidate.slices, on_board=candidate.is_cut)
-    return Board(device, candidate.uuid, candidate.handle, way, nvml.NVMLError)
+def _board(nvml: Any, candidate: _Candidate, readout: Readout) -> Board:
+    device = device_of(nvml, candidate.handle, candidate.uuid, readout)
+    device = mig.with_note(device, candidate.slices, on_board=candidate.is_partitioned)
+    return Board(device, candidate.uuid, candidate.handle, readout, nvml.NVMLError)
 
 
-def _module(nvml: Any, candidate: _Candidate, board: Board) -> list[Refusal]:
-    """Tell of the meter of a Grace Hopper module, which holds processor, memory and GPU."""
+def _module_refusals(nvml: Any, candidate: _Candidate, board: Board) -> list[Refusal]:
+    """Return a refusal of the meter of a Grace Hopper module: processor, memory and GPU together."""
     if not any(kind in board.device.name for kind in _MODULES):
         return []
     field = (nvml.NVML_FI_DEV_POWER_INSTANT, nvml.NVML_POWER_SCOPE_MODULE)
@@ -169,13 +180,13 @@ def _module(nvml: Any, candidate: _Candidate, board: Board) -> list[Refusal]:
         return []
     reason = (
         f"the meter of the module of {candidate.label} ({module_w:.0f} W now) is not counted: it "
-        "holds the processor, its memory and the GPU, which is counted already"
+        "covers the processor, its memory and the GPU, which is already counted"
     )
     return [Refusal("nvml", "gpu", reason)]
 
 
 def _handle(nvml: Any, index: int) -> Any:
-    """Return a board's handle, or None for one that is lost: the others keep their positions."""
+    """Return the handle of a GPU, or None for one that is lost: the others keep their indices."""
     try:
         return nvml.nvmlDeviceGetHandleByIndex(index)
     except (nvml.NVMLError_GpuIsLost, nvml.NVMLError_NoPermission, nvml.NVMLError_Unknown):
@@ -185,33 +196,33 @@ def _handle(nvml: Any, index: int) -> Any:
 def _order_problem(
     nvml: Any, handles: Sequence[Any], visible: str, environ: Mapping[str, str]
 ) -> str:
-    """Say when CUDA's indices may mean other boards than the driver's."""
+    """Return a warning where CUDA's indices may differ from the driver's, or an empty string."""
     by_bus = environ.get("CUDA_DEVICE_ORDER", "").strip() == "PCI_BUS_ID"
     by_index = any(entry.strip().isdecimal() for entry in visible.split(","))
     kinds = {nvml.nvmlDeviceGetName(handle) for handle in handles if handle}
     if by_bus or not by_index or len(kinds) < 2:
         return ""
     return (
-        f"CUDA_VISIBLE_DEVICES={visible}: CUDA counts the fastest GPU first and this machine has "
-        f"different ones ({', '.join(sorted(kinds))}); they were taken in the order of their bus. "
-        "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name UUIDs"
+        f"CUDA_VISIBLE_DEVICES={visible}: CUDA numbers the fastest GPU first, and this machine has "
+        f"different ones ({', '.join(sorted(kinds))}); the order of the PCI bus was used. "
+        "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or use UUIDs"
     )
 
 
-def _matters(nvml: Any, refused: Refused) -> bool:
-    """Tell whether a reader should know: most drivers lack the averaged power, which is no loss."""
-    not_there = (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound)
-    return refused.way.kind == "counter" or not isinstance(refused.error, not_there)
+def _is_notable(nvml: Any, failed: FailedReadout) -> bool:
+    """Return whether to report a failed call; most drivers lack the averaged power."""
+    unsupported = (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound)
+    return failed.readout.kind == "counter" or not isinstance(failed.error, unsupported)
 
 
-def _refusal(nvml: Any, label: str, refused: Refused) -> Refusal:
+def _refusal(nvml: Any, label: str, failed: FailedReadout) -> Refusal:
     remedy = ""
-    if isinstance(refused.error, nvml.NVMLError_NoPermission):
+    if isinstance(failed.error, nvml.NVMLError_NoPermission):
         remedy = (
-            "let this user read it: in a container the driver's `utility` capability "
-            "(NVIDIA_DRIVER_CAPABILITIES); on a virtual GPU its host decides"
+            "in a container, add `utility` to NVIDIA_DRIVER_CAPABILITIES; for a virtual GPU, the "
+            "administrator of its host must permit it"
         )
-    return Refusal("nvml", "gpu", f"no {refused.way.name} of {label}: {refused.error}", remedy)
+    return Refusal("nvml", "gpu", f"no {failed.readout.name} of {label}: {failed.error}", remedy)
 
 
 def _meters(
@@ -234,8 +245,8 @@ def _meters(
         )
     if not meters:
         session.shut_down()
-        told = "".join(f"; {refusal.reason}" for refusal in dropped)
-        reason = f"no GPU is chosen (gpu_ids or CUDA_VISIBLE_DEVICES) or can be read{told}"
+        details = "".join(f"; {refusal.reason}" for refusal in dropped)
+        reason = f"no GPU is selected (gpu_ids, CUDA_VISIBLE_DEVICES) or readable{details}"
         raise MeterError(reason)
     meters[0].dropped = tuple(dropped)
     return meters
@@ -243,7 +254,7 @@ def _meters(
 
 def _remedy(error: Any, nvml: Any) -> str:
     if error.value == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        return "none is needed without an NVIDIA GPU; otherwise install its driver"
+        return "ignore this without an NVIDIA GPU; otherwise install the NVIDIA driver"
     if error.value == nvml.NVML_ERROR_DRIVER_NOT_LOADED:
-        return "load the NVIDIA driver, or start the container with its GPUs (`--gpus all`)"
-    return "see whether `nvidia-smi` works for this user"
+        return "load the NVIDIA driver, or start the container with GPUs (`--gpus all`)"
+    return "check that `nvidia-smi` works for this user"

@@ -1,4 +1,4 @@
-"""The driver's library: opened once for all meters, and anew when no board answers any more."""
+"""The NVML session: opened once for all meters, and reopened when every GPU is lost."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from carbon_core import units
 from carbon_core.hardware.nvml.board import Board
 
-# Looked for at most so often: opening a broken driver can take seconds.
+# Minimum time between two attempts: opening a broken driver can take seconds.
 _RETRY_NS = units.nanoseconds(30.0)
-# A single failed reading is no loss.
+# A GPU counts as lost after as many failed readings in a row.
 _FAILURES = 2
 
 
 class Session:
-    """One use of NVML, which counts its users.
+    """An open NVML library, shared by several meters.
 
     Args:
         nvml: The pynvml module.
 
     Raises:
-        pynvml.NVMLError: The library or the driver is not there.
+        pynvml.NVMLError: The library or the driver is not available.
     """
 
     def __init__(self, nvml: Any) -> None:
@@ -31,37 +31,37 @@ class Session:
         self._boards: tuple[Board, ...] = ()
         self._holders = 0
         self._open = True
-        self._tried_ns: int | None = None
+        self._last_attempt_ns: int | None = None
 
     def hold(self, boards: Sequence[Board]) -> None:
-        """Note one more meter that uses the library."""
+        """Register a meter that uses the library."""
         self._holders += 1
         self._boards += tuple(boards)
 
     def release(self) -> None:
-        """Note that a meter is done; after the last one the library is let go of."""
+        """Unregister a meter; the last one shuts the library down."""
         self._holders -= 1
         if self._holders <= 0:
             self.shut_down()
 
     def shut_down(self) -> None:
-        """Let go of the library."""
+        """Shut the library down."""
         if self._open:
             self._open = False
             with contextlib.suppress(self.nvml.NVMLError):
                 self.nvml.nvmlShutdown()
 
-    def revive(self, now_ns: int) -> None:
-        """Look for lost boards under their names, now and then; they may have come back.
+    def reconnect(self, now_ns: int) -> None:
+        """Get new handles of lost GPUs by their UUIDs; at most every 30 s.
 
-        The library is opened anew only when all boards are lost: one that is well would go with the
-        others should the driver refuse.
+        The library is reopened only when all GPUs are lost: if that failed, working ones would be
+        lost, too.
         """
         lost = [board for board in self._boards if board.failures >= _FAILURES]
-        tried_lately = self._tried_ns is not None and now_ns - self._tried_ns < _RETRY_NS
-        if not lost or tried_lately:
+        too_early = self._last_attempt_ns is not None and now_ns - self._last_attempt_ns < _RETRY_NS
+        if not lost or too_early:
             return
-        self._tried_ns = now_ns
+        self._last_attempt_ns = now_ns
         with contextlib.suppress(self.nvml.NVMLError):
             if len(lost) == len(self._boards):
                 self.shut_down()

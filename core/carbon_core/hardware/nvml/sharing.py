@@ -1,7 +1,7 @@
-"""Other people's processes on the boards that are counted: no meter tells the users apart.
+"""Other users' processes on the counted GPUs, whose energy no meter can separate.
 
-The whole board's energy is counted. Where others were seen on it, the share of its multiprocessors'
-work that was surely this job's is the least that can be its own.
+The energy of the whole GPU is counted. Where other users' processes were seen, the job's share of the
+multiprocessors' utilisation is the lower bound of its share of the energy.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from carbon_core.hardware.nvml.board import Board
 
 
 class _Use:
-    """What was seen on one board so far, in percent of its multiprocessors, summed over looks."""
+    """Utilisation of one GPU in percent of its multiprocessors, summed over the samples."""
 
     def __init__(self) -> None:
         self.own = self.all = 0.0
-        self.others = False
+        self.has_others = False
         self.seen_us = 0
 
 
 class GpuSharing:
-    """Looks who uses the boards, seldom.
+    """Samples which processes use the GPUs.
 
     Args:
         nvml: The pynvml module, initialised.
-        boards: The boards that are counted.
-        is_own: Tells whether a process id is the job's.
+        boards: The GPUs that are counted.
+        is_own: True for the ids of processes that belong to the job.
     """
 
     def __init__(self, nvml: Any, boards: Sequence[Board], is_own: Callable[[int], bool]) -> None:
@@ -36,27 +36,27 @@ class GpuSharing:
         self._uses = [(board, _Use()) for board in boards]
         self._is_own = is_own
 
-    def look(self) -> None:
-        """Look once. A board that does not tell is left as it was."""
+    def sample(self) -> None:
+        """Take one sample; a GPU whose driver returns an error keeps its sums."""
         for board, use in self._uses:
             with contextlib.suppress(self._nvml.NVMLError):
-                self._look_at(board, use)
+                self._sample_board(board, use)
 
     def least_shares(self) -> Mapping[str, float]:
-        """Return the least share (0 to 1) that is the job's own, by device, where others were seen.
+        """Return the lowest possible share of the job (0 to 1), by device, where other users were seen.
 
-        0 where the driver does not tell how much each process worked.
+        0 where the driver does not report the utilisation by process.
         """
         return {
             board.device.id: use.own / use.all if use.all else 0.0
             for board, use in self._uses
-            if use.others
+            if use.has_others
         }
 
-    def _look_at(self, board: Board, use: _Use) -> None:
+    def _sample_board(self, board: Board, use: _Use) -> None:
         processes = self._nvml.nvmlDeviceGetComputeRunningProcesses(board.handle)
-        use.others |= any(not self._is_own(process.pid) for process in processes)
-        # What was done before the first foreign process counts, too: its share needs the whole run.
+        use.has_others |= any(not self._is_own(process.pid) for process in processes)
+        # Samples before the first foreign process count, too: the share is that of the whole run.
         samples = self._nvml.nvmlDeviceGetProcessUtilization(board.handle, use.seen_us)
         for sample in samples:
             use.seen_us = max(use.seen_us, sample.timeStamp)
