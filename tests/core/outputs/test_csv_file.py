@@ -294,7 +294,7 @@ from pathlib import Path
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import EmissionsData
 path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-file = CsvFile(path, path.with_name("lock"))
+file = CsvFile(path, path.with_name("lock"), lock_timeout_s=30.0)
 print("ready", flush=True)
 sys.stdin.readline()
 for i in range(count):
