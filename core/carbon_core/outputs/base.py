@@ -1,4 +1,4 @@
-"""Interfaces of outputs, and atomic writing of their files."""
+"""The interfaces of outputs, and functions that open files and replace them atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
-# Beside the CSV file: receipts, journals, locks.
+# Directory next to the CSV file: receipts, journals, locks.
 RUNS_DIRECTORY = "carbon_runs"
 
 
@@ -20,45 +20,46 @@ _LONGEST_NAME = 100
 
 
 class FileOutput(Protocol):
-    """An output that writes files: receives the reports of one run in order, on the files' thread.
+    """An output that writes files: receives the reports of one run, in order, on the files' thread.
 
-    A method may raise `OutputError`; the run continues, with one warning.
+    A method may raise `OutputError`; the run continues, and the user is warned once.
     """
 
     def open(self, report: Report) -> None:
-        """The run has begun and its hardware is known."""
+        """Prepare the files; called when the run has begun and its hardware is detected."""
         ...
 
     def update(self, report: Report) -> None:
-        """The totals so far, at every heartbeat."""
+        """Save the totals so far; called at every heartbeat."""
         ...
 
     def flush(self, report: Report) -> None:
-        """The totals so far, because the user called ``flush()``."""
+        """Save the totals so far; called when the user requests it."""
         ...
 
     def close(self, report: Report) -> None:
-        """The run has ended."""
+        """Save the final totals; called when the run has ended."""
         ...
 
 
 class Output(Protocol):
-    """An output that may block: a service, or an object of the user's; receives the results of a run.
+    """An output that may block: receives run results on a thread of its own.
 
-    All methods are called on the network's thread, one after the other. After a call that raises or
-    accepts a part only, the next call delivers the rest: what was accepted adds up to the run's total.
+    It is a service or an object supplied by the user. All methods are called on the network's
+    thread, one after the other. After a call that raises or accepts only a part, the next call gets
+    the rest: the sum of the accepted amounts is the run's total.
     """
 
     def open(self, report: Report) -> None:
-        """The run has begun and its hardware is known; called again after it has raised."""
+        """Prepare the output: the run has begun, its hardware is detected. Retried if it raises."""
         ...
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
-        """The totals so far, every ``api_call_interval`` readings.
+        """Send the totals so far; called every ``api_call_interval`` readings.
 
         Args:
             report: The totals.
-            delta: The increment since what was accepted last.
+            delta: The amounts since the last ones that were accepted.
 
         Returns:
             The part of the delta that was accepted; None for all of it.
@@ -66,17 +67,17 @@ class Output(Protocol):
         ...
 
     def close(self, report: Report, delta: Amounts) -> Amounts | None:
-        """The run has ended; as `update` otherwise. Not called again, whatever it does."""
+        """Send the final totals; as `update` otherwise. Not retried if it raises."""
         ...
 
 
 class Delivered(NamedTuple):
-    """Delivery progress of an output.
+    """Delivery progress of an output for one run.
 
     Attributes:
         output: The output's name.
-        amounts: The total that it has accepted.
-        remote_id: Its own id of the run, or None.
+        amounts: Total of the accepted amounts.
+        remote_id: The service's id of the run; None if it has none.
     """
 
     output: str
@@ -85,12 +86,12 @@ class Delivered(NamedTuple):
 
 
 def safe_name(text: str) -> str:
-    """Return a text as a part of a file's name: of plain characters, and not too long."""
+    """Return a text as part of a file name: only safe characters, limited in length."""
     return _UNSAFE.sub("_", text)[:_LONGEST_NAME]
 
 
 def open_for_append(path: Path, mode: int) -> int:
-    """Open or create a file for appending and return its descriptor.
+    """Open or create an output file for appending and return its descriptor.
 
     Symbolic links are not followed.
     """
@@ -100,10 +101,10 @@ def open_for_append(path: Path, mode: int) -> int:
 
 
 def occupy_standard_descriptors() -> None:
-    """Put the null device on descriptors 0, 1 and 2 where they are closed, and leave it there.
+    """Open the null device on those of the descriptors 0, 1 and 2 that are closed.
 
-    In a process that has closed them (a daemon), the next opened file would get one of them, and the
-    job's standard output would end up in it.
+    In a process that has closed them (a daemon), the next file to be opened would get one of them,
+    and the output of the job would be written into it.
     """
     with contextlib.suppress(OSError):
         while not all(map(_is_open, (0, 1, 2))):
@@ -119,8 +120,8 @@ def _is_open(descriptor: int) -> bool:
 
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a whole file at once: temporary file beside it, fsync, rename."""
-    import tempfile  # slow to import; needed once, at the end
+    """Write a whole file atomically: temporary file in the same directory, fsync, rename."""
+    import tempfile  # slow to import with its dependencies; needed once, at the end
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,8 +1,8 @@
 """Delivers results to one output and retries what was not accepted.
 
 submit_update() ──▶ waiting ──▶ open (once) ──▶ update(report, delta) ──▶ accepted += delta
-└── raises: one warning, backoff, retried
-submit_flush() does the same with the method for flushes, if the output has one
+└── raises: one warning, backoff, retry
+submit_flush() does the same with the output's method for flushes, if it has one
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from carbon_core.report import Report
 
 
 class Delivery:
-    """One output of one run.
+    """Delivers the results of one run to one output.
 
     Attributes:
-        name: Its name in messages and in the journal.
-        failed: Whether it did not accept the last delivery.
+        name: Name of the output in messages and in the journal.
+        failed: Whether the last delivery failed.
 
     Args:
         name: As above.
         output: The output.
-        clock: Source of time, for the backoff.
-        warn: Receives a message about each new failure.
-        confirm: Receives what was accepted, so that `carbon-callbacks resend` can send the rest; None
-            for an output to which a finished run's totals must not be sent later.
-        before: What it had accepted earlier.
+        clock: Times the retries.
+        warn: Called with a message when a delivery fails, once until one succeeds.
+        confirm: Called with the accepted amounts, so that `carbon-callbacks resend` can send the
+            rest; None for an output that is not retried after the run.
+        before: Amounts that the output accepted earlier.
         flush: Called with the totals when the user flushes; None for the output's ``update``.
     """
 
@@ -62,7 +62,7 @@ class Delivery:
     def submit_update(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
     ) -> None:
-        """Schedule a delivery of the totals; a newer call replaces totals that still wait.
+        """Schedule a delivery; totals that are not yet delivered are replaced by newer ones.
 
         Args:
             report: The totals so far.
@@ -75,7 +75,7 @@ class Delivery:
     def submit_flush(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
     ) -> None:
-        """Deliver the totals because the user flushes: each flush is delivered on its own.
+        """Schedule the delivery of a flush; no flush is replaced by a later one.
 
         Args:
             report: The totals so far.
@@ -93,17 +93,17 @@ class Delivery:
             self._deliver(report, flush)
 
     def update(self) -> None:
-        """Deliver the totals that wait, unless the output is backed off after a failure."""
+        """Deliver the waiting totals, unless the output is backed off after a failure."""
         report, self._waiting = self._waiting, None
         if report is not None and not self._over and self._backoff.may_request():
             self._deliver(report, self._output.update)
 
     def close(self, report: Report, *, update_due: bool = False) -> None:
-        """Deliver the final totals, unless `give_up` was called or the output sent Retry-After.
+        """Deliver the final totals, unless `give_up` was called or the service set a retry delay.
 
         Args:
             report: The final totals.
-            update_due: Whether the last reading is also due as an update.
+            update_due: Whether an ``update`` is due at the last reading, too.
         """
         if self._over:
             return
@@ -115,8 +115,8 @@ class Delivery:
 
     @property
     def _remedy(self) -> str:
-        later = "; it is retried while the run continues"
-        return f"{later}, then by `carbon-callbacks resend`" if self._confirm else later
+        later = "; it is retried during the run"
+        return f"{later}, and afterwards by `carbon-callbacks resend`" if self._confirm else later
 
     def give_up(self) -> None:
         """Deliver nothing more."""
@@ -129,12 +129,12 @@ class Delivery:
                 self._opened = True
                 self._note()
             delta = report.amounts.minus(self._accepted)
-            accepted = method(report, delta)
-        except Exception as error:  # noqa: BLE001 - an output may be the user's own; none stops another
+            accepted = tell(report, delta)
+        except Exception as error:  # noqa: BLE001 - may be the user's code; no output stops another
             self._backoff.failed(getattr(error, "retry_after_s", None))
             reason = str(error) if isinstance(error, CarbonError) else repr(error)
             if not self.failed:
-                self._warn(f"{self.name} delivery failed: {reason}{self._remedy}")
+                self._warn(f"delivery to {self.name} failed: {reason}{self._remedy}")
             self.failed = True
             return
         self.failed = False

@@ -107,7 +107,7 @@ def test_a_failure_is_told_once_and_tried_again_after_a_rest() -> None:
         told.tell(at(1))
     assert told.output.calls == ["open", "update"]
     assert len(told.warnings) == 1
-    assert "them delivery failed: RuntimeError('on purpose')" in told.warnings[0]
+    assert "delivery to them failed: RuntimeError('on purpose')" in told.warnings[0]
     assert "carbon-callbacks resend" in told.warnings[0]
     told.clock.advance(61)
     told.tell(at(2))

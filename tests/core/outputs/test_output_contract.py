@@ -161,9 +161,9 @@ def test_one_that_fails_is_warned_of_and_harms_no_run(
     assert tracker.final_report is not None
     assert tracker.final_report.status == "completed"
     warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert sum(f"{name} delivery failed" in text or "occupied" in text for text in warnings) == 1, (
-        warnings
-    )
+    assert (
+        sum(f"delivery to {name} failed" in text or "occupied" in text for text in warnings) == 1
+    ), warnings
 
 
 @every_row
