@@ -109,7 +109,7 @@ def read_receipt(path: Path) -> Finished:
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError(f"{path} is no receipt of a run: {error!r}") from error
+        raise OutputError(f"{path} is not a receipt of a run: {error!r}") from error
 
 
 def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:

@@ -159,7 +159,7 @@ def test_a_run_that_was_stored_without_hours_is_priced_as_one(report: Report) ->
 def test_what_is_no_receipt_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "receipt.json"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(OutputError, match="is no receipt of a run"):
+    with pytest.raises(OutputError, match="is not a receipt of a run"):
         read_receipt(path)
     with pytest.raises(OutputError, match="cannot be read"):
         read_receipt(tmp_path / "none.json")

@@ -1,4 +1,4 @@
-"""The runs that a directory tells of: receipts of those that ended, journals of those killed."""
+"""Finds earlier runs of a directory: receipts of completed runs, journals of killed ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from carbon_core.outputs import receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.records import Segment
 
-# A directory of a thousand runs must not hold up the one that looks for the last of them.
-_LOOKED_AT = 50
+# Limits the time that the search for the last run takes in a directory of a thousand runs.
+_MAX_READ = 50
 
 
 class Archive:
-    """The runs of a directory.
+    """The runs of an output directory.
 
     Args:
         directory: The output directory; may be absent.
-        project_name: The setting; `last` passes over the runs of other projects.
+        project_name: The setting; `last` skips the runs of other projects.
     """
 
     def __init__(self, directory: Path, project_name: str) -> None:
@@ -28,29 +28,29 @@ class Archive:
         self._project_name = project_name
 
     def segment(self, run_id: str) -> Segment | None:
-        """Return the last known state of a run; None if nothing is kept of it.
+        """Return the last saved state of a run; None if there is none.
 
         Args:
             run_id: The run; an id that `carbon_core.segments.is_safe_id` allows.
         """
         with contextlib.suppress(OutputError):
             return receipt.segment(self._runs / f"{run_id}{receipt.SUFFIX}")
-        from carbon_core.outputs import journal  # with what it imports, not needed by most runs
+        from carbon_core.outputs import journal  # slow to import; most runs do not need it
 
         with contextlib.suppress(OutputError, OSError):
             return journal.read(self._runs / f"{run_id}{journal.SUFFIX}").segment
         return None
 
     def last(self, trial: str | None = None) -> tuple[Segment, ...]:
-        """Return the training that a new run continues, after all that it continued itself.
+        """Return the segments of the training that a new run continues, oldest first.
 
         Args:
-            trial: The trial of a search, whose latest training it is; without one, the latest training
-                outside of any search, if that did not end by itself: a later one of the same project
-                has its own right.
+            trial: The trial of a search, whose latest training is returned; without one, the latest
+                training outside of any search, unless it was completed: a new run of the project is
+                a new training then.
         """
         paths = sorted(self._runs.glob(f"*{receipt.SUFFIX}"), key=_time_of, reverse=True)
-        for path in paths[:_LOOKED_AT]:
+        for path in paths[:_MAX_READ]:
             with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
                 data = json.loads(path.read_text("utf-8"))
                 run, phases = data["run"], data["phases"]

@@ -1,7 +1,7 @@
-"""``emissions.csv``: CodeCarbon's 38 columns, one row for each run, many writers at once.
+"""``emissions.csv``: CodeCarbon's 38 columns, one row per run, safe for concurrent writers.
 
-A new row is one ``write`` at the end of the file under a lock; anything else is a whole new file put
-in the old one's place. A file with other columns is kept beside the new one.
+A new row is appended with one ``write`` under a lock; for every other change the whole file is
+replaced atomically. A file with other columns is renamed and kept.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 _LOCK_TIMEOUT_S = 1.5
 _MAX_CELL = 1000
 _TAIL = 2**17
-# A spreadsheet would run a cell that starts so as a formula.
+# A spreadsheet evaluates a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CsvFile:
-    """The file and its lock.
+    """A CSV file and its lock.
 
     Args:
         path: The CSV file.
-        lock_path: File whose lock serialises the writers.
-        lock_timeout_s: How long to wait for the lock, in seconds.
+        lock_path: The file that writers lock.
+        lock_timeout_s: Longest time to wait for the lock in seconds.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class CsvFile:
         self._lock = FileLock(lock_path, timeout=lock_timeout_s, thread_local=False)
 
     def append(self, data: EmissionsData) -> None:
-        """Add a row.
+        """Append a row.
 
         Raises:
-            OutputError: The row could not be written; the file is as it was.
+            OutputError: The row could not be written; the file is unchanged.
         """
         self._locked(lambda: self._append(data))
 
     def update(self, data: EmissionsData) -> None:
-        """Replace the row of the same run, or add one.
+        """Replace the row of the same run, or append one.
 
         Raises:
-            OutputError: The row could not be written; the file is as it was.
+            OutputError: The row could not be written; the file is unchanged.
         """
         self._locked(lambda: self._update(data))
 
@@ -78,7 +78,7 @@ class CsvFile:
 
     def _update(self, data: EmissionsData) -> None:
         self._set_aside_other_columns()
-        # Bytes, line by line: the rows of others stay exactly as they are, whatever they hold.
+        # Bytes, line by line: other rows are not changed, whatever their content.
         lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
         mine = [i for i, line in enumerate(lines) if _is_row_of(line, data.run_id)]
         if not mine:
@@ -88,7 +88,7 @@ class CsvFile:
         replace(self._path, b"".join(lines))
 
     def _set_aside_other_columns(self) -> None:
-        """Keep a file whose header is not ours under another name."""
+        """Rename a file that has another header."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return
         with self._path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
@@ -98,10 +98,10 @@ class CsvFile:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Write a whole CSV file at once, its cells as those of ``emissions.csv``.
+    """Write a whole CSV file atomically, with cells formatted as in ``emissions.csv``.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     text = _lines([columns, *([_cell(value) for value in row] for row in rows)])
     replace(path, text.encode("utf-8", "replace"))
@@ -117,7 +117,7 @@ def _free_name(path: Path) -> Path:
 
 
 def _write_whole(descriptor: int, text: str, size_before: int) -> None:
-    """Append text with one write, or leave the file as it was."""
+    """Append text with one write; if that fails, restore the file."""
     data = text.encode("utf-8", "replace")
     try:
         written = os.write(descriptor, data)
@@ -139,7 +139,7 @@ def _is_row_of(line: bytes, run_id: str) -> bool:
 
 
 def _completion(descriptor: int, size: int) -> str:
-    """Return what ends a torn last line, so that the next row stands on a line of its own."""
+    """Return the characters that end an incomplete last line, so that the next row is separate."""
     os.lseek(descriptor, -min(size, _TAIL), os.SEEK_END)
     tail = os.read(descriptor, _TAIL).rpartition(b"\n")[2]
     return ('"\n' if tail.count(b'"') % 2 else "\n") if tail else ""

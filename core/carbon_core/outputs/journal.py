@@ -1,8 +1,8 @@
-"""The journal: what a run is known to have drawn, appended as it goes, one JSON object a line.
+"""The journal: an append-only log of a run's energy use, one JSON object per line.
 
-The first line says what does not change; each further one holds the totals so far. A killed process
-leaves a journal whose lock is free; the next run in the same directory folds it into the results.
-A torn last line is dropped, everything before it counts.
+The first line has the facts that do not change, each further one the totals so far. A killed process
+leaves a journal whose lock is free; the next run in the same directory adds it to the results. An
+incomplete last line is dropped; all lines before it are used.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Journal:
     """The open journal of this process's run.
 
     Args:
-        path: File that does not exist yet.
-        report: The run at its beginning.
+        path: Path of a file that does not exist yet.
+        report: State of the run at its beginning.
     """
 
     def __init__(self, path: Path, report: Report) -> None:
@@ -68,21 +68,21 @@ class Journal:
             raise
 
     def append(self, report: Report) -> None:
-        """Add the totals so far."""
+        """Append the totals so far."""
         if _what_stays(report) != self._written:
             self._written = _what_stays(report)
             self._write({"type": "run", **_fixed(report)})
-        # At the end every hour may have got another price.
+        # At the end, the intensity of every hour may have changed.
         settled = self._settled_hours if report.status == "running" else 0
         self._write({"type": "totals", **_totals(report, settled)})
-        # The last hour goes on, and the one before may still get its price.
+        # The last hour is not over, and the intensity of the one before may still change.
         self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
 
     def close(self, *, saved: bool = True) -> None:
         """Close the file.
 
         Args:
-            saved: Whether the results are in their files; otherwise the next run recovers them.
+            saved: Whether the results were saved; otherwise the next run recovers them.
         """
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -103,25 +103,25 @@ class Journal:
 
 
 def _what_stays(report: Report) -> tuple[Any, ...]:
-    """Return what holds for long; devices may come, the place be learned, other ranks be heard of."""
+    """Return the facts of the first line; they change if a device, the location or a rank is found."""
     return report.run, report.window.end.devices, report.earlier, report.others
 
 
 def journal_path(directory: Path, run_id: str) -> Path:
-    """Return where the journal of a run lies in an output directory."""
+    """Return the path of a run's journal in an output directory."""
     return directory / RUNS_DIRECTORY / f"{run_id}{SUFFIX}"
 
 
 def note_delivered(path: Path, delivered: Delivered) -> None:
-    """Add to a journal what an output has accepted; nothing where there is no journal.
+    """Append the delivery progress of an output to a journal; do nothing if there is no journal.
 
-    May be called by another thread than the journal's own, and after it has been closed.
+    May be called on another thread than the journal's, and after the journal was closed.
     """
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         try:
             record = {"type": "delivered", **delivered._asdict()}
-            # A line of its own, even after one that is torn.
+            # On a line of its own, even after an incomplete one.
             os.write(descriptor, f"\n{json.dumps(record)}\n".encode())
             os.fsync(descriptor)
         finally:
@@ -129,7 +129,7 @@ def note_delivered(path: Path, delivered: Delivered) -> None:
 
 
 def deliveries(path: Path) -> dict[str, Delivered]:
-    """Return what each output has accepted of a run, by its name."""
+    """Return the delivery progress of each output, by its name."""
     found: dict[str, Delivered] = {}
     with path.open("rb") as file:
         for line in file:
@@ -144,10 +144,10 @@ def deliveries(path: Path) -> dict[str, Delivered]:
 
 
 def read(path: Path) -> Report:
-    """Rebuild the last known state of a run from its journal.
+    """Restore the last state of a run from its journal.
 
     Raises:
-        OutputError: There is nothing usable in the file.
+        OutputError: The file has no valid record of a run.
     """
     fixed: dict[str, Any] = {}
     totals: dict[str, Any] = {}
@@ -161,12 +161,12 @@ def read(path: Path) -> Report:
                 hours |= {hour[0]: HourEnergy(*hour) for hour in record.get("hours", ())}
         return _rebuilt(fixed, totals, tuple(hours[start] for start in sorted(hours)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{path} holds no usable record of a run") from error
+        raise OutputError(f"{path} has no valid record of a run") from error
 
 
 @contextlib.contextmanager
 def abandoned(directory: Path) -> Iterator[list[Path]]:
-    """Give the journals that no living process writes, locked while the caller folds them."""
+    """Lock and yield the journals of a directory that no running process writes."""
     locks: list[FileLock] = []
     paths: list[Path] = []
     for lock_path in directory.glob(f"*{SUFFIX}{_LOCK_SUFFIX}"):
@@ -184,7 +184,7 @@ def abandoned(directory: Path) -> Iterator[list[Path]]:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Keep others from a journal meanwhile; give whether it is free: a run that goes on holds it."""
+    """Lock a journal; yield False instead if a running process has locked it."""
     lock_path = Path(f"{path}{_LOCK_SUFFIX}")
     abandoned_before = lock_path.exists()
     lock = FileLock(lock_path, timeout=0, thread_local=False)
@@ -196,34 +196,35 @@ def held(path: Path) -> Iterator[bool]:
     try:
         yield True
     finally:
-        if not abandoned_before:  # else the next run here still has to recover it
+        if not abandoned_before:  # otherwise the next run in this directory has to recover it
             lock_path.unlink(missing_ok=True)
         lock.release()
 
 
 def settled(path: Path) -> None:
-    """Note that a journal has been folded into the results."""
+    """Mark a journal as added to the results."""
     Path(f"{path}{_LOCK_SUFFIX}").unlink(missing_ok=True)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the records that later ones do not make needless, each after those that it makes so."""
+    """Return the records that no later record replaces, in their order."""
     with path.open("rb") as file:
         lines = _lines_that_count(file)
     try:
         records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
     except ValueError:
-        # A line that is torn, yet looks whole, took the place of a good one.
+        # A damaged line that appears complete replaced a valid one.
         with path.open("rb") as file:
             records = list(_parsed(file))
     return (record for record in records if isinstance(record, dict))
 
 
 def _lines_that_count(file: Iterable[bytes]) -> list[bytes]:
-    """Return the last line that says what stays and, hour by hour, the last one with totals.
+    """Return the last line of type ``run`` and, for each hour, the last one of type ``totals``.
 
-    Each totals record repeats the hours that still may change. Of those which begin with the same hour,
-    the last knows all that the others do; a week of them comes to some two hundred lines to parse.
+    A totals record repeats the hours that may still change. Of the records whose first hour is the
+    same, the last one includes all others; a week has about two hundred of them, so few lines are
+    parsed.
     """
     fixed = b""
     totals: dict[bytes, bytes] = {}
@@ -283,7 +284,7 @@ def _rebuilt(
     end = Snapshot(units.nanoseconds(totals["duration_s"]), devices, energies)
     run, host = fixed["run"], fixed["host"]
     if not is_safe_id(run["run_id"]):
-        raise ValueError(run["run_id"])  # it would name the files that are written from it
+        raise ValueError(run["run_id"])  # the names of the result files contain it
     return Report(
         run=RunFacts(
             **{

@@ -1,4 +1,4 @@
-"""The receipt: one JSON document that explains a finished run."""
+"""The receipt: a JSON document with the results of a finished run and their sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIX = ".receipt.json"
 
 
 def receipt(report: Report) -> dict[str, Any]:
-    """Return a report as JSON-ready data; every figure has its unit in its name."""
+    """Return a report as JSON-ready data; the name of each figure ends in its unit."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run": asdict(report.run),
@@ -64,10 +64,10 @@ def receipt(report: Report) -> dict[str, Any]:
 
 
 def segment(path: Path) -> Segment:
-    """Return the segment that a receipt tells of.
+    """Return the segment that a receipt describes.
 
     Raises:
-        OutputError: The file is no receipt.
+        OutputError: The file is not a receipt.
     """
     try:
         data = json.loads(path.read_text("utf-8"))
@@ -80,17 +80,17 @@ def segment(path: Path) -> Segment:
             float(data["emissions_kg"]["value"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path} is no receipt of a run: {error!r}") from error
+        raise OutputError(f"{path} is not a receipt of a run: {error!r}") from error
 
 
 def data_of(report: Report) -> dict[str, Any]:
-    """Return what would be read from the receipt of a run: plain JSON types only."""
+    """Return a report as the data that its receipt file would contain: plain JSON types only."""
     data: dict[str, Any] = json.loads(json.dumps(receipt(report), default=str))
     return data
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the receipt of a run, replacing an earlier one of the same run."""
+    """Write the receipt of a run; replace an earlier one of the same run."""
     text = json.dumps(receipt(report), indent=2, default=str) + "\n"
     replace(path, text.encode("utf-8", "replace"))
 

@@ -1,7 +1,7 @@
-"""The files of a run: the journal while it goes, then the row of the CSV and the receipt.
+"""Writes the files of a run: the journal during the run, the CSV row and the receipt at its end.
 
-The directory is made when it is absent. Where nothing can be written, that is said once and the run
-goes on; `stop()` still returns its figures.
+An absent directory is created. If nothing can be written, the user is warned once and the run
+continues; `stop()` still returns its results.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _R = TypeVar("_R")
 
 
 class RunDirectory:
-    """An output (see `carbon_core.outputs.base.Output`) that writes files.
+    """An output (see `carbon_core.outputs.base.FileOutput`) that writes the files of a run.
 
     Args:
-        directory: Where ``emissions.csv`` and the directory ``carbon_runs`` lie.
+        directory: The output directory, with ``emissions.csv`` and the directory ``carbon_runs``.
         csv_name: Name of the CSV file within it.
         always_update: Replace the run's row even at the end of the run.
         keep_journal: Whether to write a journal.
-        experiment_name: Stands in the name of the tasks' file.
+        experiment_name: Part of the name of the tasks' file.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class RunDirectory:
         self._journal: Journal | None = None
 
     def receipt_path(self, run_id: str) -> Path:
-        """Return where the receipt of a run lies."""
+        """Return the path of a run's receipt."""
         return self.runs_path / f"{run_id}{receipt.SUFFIX}"
 
     def open(self, report: Report) -> None:
-        """Start the journal, then recover what killed runs left here."""
+        """Recover the results of killed runs, then start the journal."""
         self._made()
         if self._keep_journal:
             self._recover()
@@ -69,7 +69,7 @@ class RunDirectory:
             self._translated(lambda: append(report))
 
     def flush(self, report: Report) -> None:
-        """Save the totals so far in every file."""
+        """Save the totals so far in the journal and the CSV files."""
         self.update(report)
         self._made()
         self._csv.update(emissions_data(report))
@@ -78,7 +78,7 @@ class RunDirectory:
         self._update_row = True
 
     def close(self, report: Report) -> None:
-        """Save the row and the receipt; the journal needs no recovery then."""
+        """Save the row and the receipt, then close the journal."""
         saved = False
         try:
             try:
@@ -104,19 +104,19 @@ class RunDirectory:
             self._translated(lambda: self._write_tasks(report))
 
     def _write_tasks(self, report: Report) -> None:
-        """Write the file of the run's tasks, under CodeCarbon's name of it."""
+        """Write the file of the run's tasks; its name is CodeCarbon's."""
         name = f"emissions_{safe_name(self._experiment_name)}_{report.run.run_id}.csv"
         rows = [task_data(task, part).values.values() for task, part in report.tasks]
         write_table(self.csv_path.parent / name, TASK_COLUMNS, rows)
 
     def _recover(self) -> None:
-        """Fold the journals of processes that died into the results."""
+        """Add the results of killed processes, read from their journals."""
         with journal.abandoned(self.runs_path) as paths:
             for path in paths:
                 try:
                     self._save(journal.read(path), update=True)
                 except (OutputError, OSError):
-                    # Nothing usable, or nowhere to put it: the journal stays as it is.
+                    # The journal is invalid or its results cannot be saved: keep it.
                     continue
                 journal.settled(path)
 

@@ -88,7 +88,7 @@ def test_cut_anywhere_everything_before_the_cut_counts(path: Path, make_report: 
         # A line counts once its closing brace is there, with or without its newline.
         complete = sum(end - 1 <= cut for end in ends) - 1
         if complete < 1:
-            with pytest.raises(OutputError, match="no usable record"):
+            with pytest.raises(OutputError, match="no valid record"):
                 read(path)
         else:
             assert totals(read(path)) == totals(reports[complete - 1])
@@ -108,7 +108,7 @@ def test_junk_between_and_after_the_lines_does_not_matter(
 @pytest.mark.parametrize("content", [b"", b"junk", b'{"type": "run"}\n{"type": "totals"}\n'])
 def test_a_file_without_a_usable_record_is_an_output_error(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(OutputError, match="no usable record"):
+    with pytest.raises(OutputError, match="no valid record"):
         read(path)
 
 

@@ -170,7 +170,7 @@ def test_a_journal_without_moments_still_has_its_heartbeats(
 )
 def test_what_is_no_journal_is_an_output_error(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(OutputError, match="no usable record"):
+    with pytest.raises(OutputError, match="no valid record"):
         timeline.read(path)
     with pytest.raises(OutputError, match="cannot be read"):
         timeline.read(path.parent / "absent")
