@@ -1,1 +1,1 @@
-"""Settings: table of keys (`schema`), where values come from (`sources`), precedence (`resolve`)."""
+"""Settings: table of keys (`schema`), sources (`sources`), precedence (`resolve`)."""

@@ -1,1 +1,1 @@
-"""Where results go: one module for each kind of file."""
+"""Outputs of run results: files, services and metrics; one module for each."""

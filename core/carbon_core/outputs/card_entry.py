@@ -1,7 +1,7 @@
-"""What a model card says of a training: the Hub's ``co2_eq_emissions``, in grams.
+"""The entry ``co2_eq_emissions`` of a Hugging Face model card, in grams.
 
 The keys are those of https://huggingface.co/docs/hub/model-cards-co2. The Hub reads the first number of
-``emissions``, so it is a plain float without an exponent; cards in kilograms are a common mistake.
+``emissions``, so it is a plain float without an exponent. A value in kilograms is a common mistake.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ _DECIMALS = 4
 
 
 def card_entry(report: Report, training_type: str = "") -> dict[str, Any]:
-    """Return the entry for a run and all that it continues.
+    """Return the entry for a run and the runs that it continues.
 
     Args:
         report: The run.
-        training_type: ``pre-training`` or ``fine-tuning``, or an empty string where nobody knows.
+        training_type: ``pre-training`` or ``fine-tuning``, or an empty string if unknown.
     """
     return entry_of_receipt(receipt(report), training_type)
 
 
 def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[str, Any]:
-    """Return the entry for the run that a receipt tells of.
+    """Return the entry for the run of a receipt.
 
     Args:
         data: The receipt.
         training_type: As for `card_entry`.
 
     Raises:
-        KeyError: It is no receipt.
+        KeyError: The data are not a receipt.
     """
     sources = dict.fromkeys(one["source"] for one in data["intensities"])
     version = data["run"]["package_version"]
@@ -50,7 +50,7 @@ def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[s
 
 
 def _location(data: Mapping[str, Any]) -> str:
-    """Return the place of the intensity of most of the energy; an empty string for the world."""
+    """Return the location whose intensity applies to most of the energy; empty for the world."""
     known = [one for one in data["intensities"] if one["kind"] != "world"]
     if not known:
         return ""

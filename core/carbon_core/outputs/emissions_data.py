@@ -1,4 +1,4 @@
-"""The result under CodeCarbon's names: 38 fields, in the order of its CSV file."""
+"""Run results in CodeCarbon's format: the 38 fields of its CSV file, in their order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class EmissionsData:
     """One row of ``emissions.csv``.
 
     Units are CodeCarbon's: ``duration`` s, ``emissions`` kg, ``emissions_rate`` kg/s, powers W,
-    energies kWh, ``water_consumed`` L, memory GB. Energies and powers include PUE. What is not known
-    is None, which the file shows as an empty cell; without a GPU, `gpu_utilization_percent` is 0.
+    energies kWh, ``water_consumed`` L, memory GB. Energies and powers include PUE. An unknown value
+    is None, an empty cell of the file; without a GPU, `gpu_utilization_percent` is 0.
 
     Attributes:
-        intensity_place: Not a column. Place of the intensity that applies to most of the energy, which
-            may be a part of the country, or ``world``.
+        intensity_place: Not a column. Location of the intensity that applies to most of the energy; may
+            be a part of the country, or ``world``.
         provenance: Not a column. Intervals and grades of the totals.
     """
 
@@ -73,7 +73,7 @@ class EmissionsData:
         return {name: getattr(self, name) for name in COLUMNS}
 
     def toJSON(self) -> str:  # noqa: N802 - CodeCarbon's name for it
-        """Return the 38 columns as JSON: sorted, and indented by four, as CodeCarbon's are."""
+        """Return the 38 columns as JSON, sorted and indented by four as in CodeCarbon."""
         return json.dumps(self.values, sort_keys=True, indent=4)
 
 
@@ -83,7 +83,7 @@ _NOT_OF_TASKS = frozenset({"experiment_id", "pue", "wue"})
 
 
 def emissions_data(report: Report) -> EmissionsData:
-    """Return a report under CodeCarbon's names."""
+    """Return a report in CodeCarbon's format."""
     run, host, load = report.run, report.host, report.utilization
     kilograms = report.emissions_kg.value
     ended = datetime.fromisoformat(report.ended_at).astimezone()
@@ -133,11 +133,11 @@ def emissions_data(report: Report) -> EmissionsData:
 
 
 def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
-    """Return a part of a run under CodeCarbon's names.
+    """Return a part of a run in CodeCarbon's format.
 
     Args:
         total: The run.
-        delta: The part.
+        delta: Amounts of the part.
     """
     duration_s = delta.duration_s
 
@@ -162,7 +162,7 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
 
 @dataclass(frozen=True)
 class TaskEmissionsData:
-    """One row of the file of tasks: CodeCarbon's columns of it, in the units of `EmissionsData`."""
+    """One row of the tasks' file: CodeCarbon's columns, in the units of `EmissionsData`."""
 
     task_name: str
     data: EmissionsData = field(repr=False)
@@ -174,7 +174,7 @@ class TaskEmissionsData:
         return {"task_name": self.task_name, **rest}
 
     def __getattr__(self, name: str) -> Any:
-        # What CodeCarbon's own outputs read; `data` itself is asked for while a copy is being made.
+        # CodeCarbon's outputs read the columns. Copying looks up `data` before it is set.
         if name in COLUMNS and name not in _NOT_OF_TASKS:
             return getattr(self.data, name)
         raise AttributeError(name)
@@ -184,10 +184,10 @@ TASK_COLUMNS = ("task_name", *(name for name in COLUMNS if name not in _NOT_OF_T
 
 
 def task_data(name: str, report: Report) -> TaskEmissionsData:
-    """Return a task under CodeCarbon's names."""
+    """Return a task in CodeCarbon's format."""
     return TaskEmissionsData(name, emissions_data(report))
 
 
 def counted(models: tuple[str, ...]) -> str:
-    """Return names with their numbers, such as ``2 x A100, 1 x T4``."""
+    """Return model names with their counts, such as ``2 x A100, 1 x T4``."""
     return ", ".join(f"{models.count(model)} x {model}" for model in dict.fromkeys(models))

@@ -1,4 +1,4 @@
-"""The runs that files tell of: receipts, journals of those without one, and rows of CSV files."""
+"""Reads past runs from receipts, from journals of runs without a receipt, and from CSV files."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CSV_COLUMNS = (
 
 
 class PastRun(NamedTuple):
-    """What a file says of one run.
+    """Results of a past run, as read from a file.
 
     Attributes:
-        run_id: The run.
+        run_id: The run's id.
         project_name: Its project.
         time: ISO time: of its beginning (UTC), or in a CSV file of its end (local).
-        status: How it ended; an empty string where the file does not say.
-        duration_s: Length in seconds.
-        energy_kwh: Energy, times PUE; low and high are the value itself where no interval is told.
-        emissions_kg: Emissions, likewise.
-        sigmas_ln: How sure the energy is; None where the file does not say.
-        meters: What measured it, and on what: runs that agree in this share their systematic error.
+        status: How it ended; an empty string if the file has no status.
+        duration_s: Duration in seconds.
+        energy_kwh: Energy in kWh, times PUE; low and high equal the value if the file has no interval.
+        emissions_kg: Emissions in kg CO2e, with the same rule.
+        sigmas_ln: Uncertainty of the energy; None if the file does not have it.
+        meters: Hardware and methods of measurement; runs with equal ones have the same systematic error.
         path: Its receipt or journal; None for a row of a CSV file.
     """
 
@@ -50,11 +50,11 @@ class PastRun(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A file that tells of no run.
+    """A file that could not be read as runs.
 
     Attributes:
         path: The file.
-        reason: Why.
+        reason: Why it was skipped.
     """
 
     path: Path
@@ -62,10 +62,10 @@ class Skipped(NamedTuple):
 
 
 def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
-    """Give the runs of files and directories, each once, however many files tell of it.
+    """Yield the runs of files and directories; a run that is in several files is yielded once.
 
     Args:
-        paths: Receipts, journals, CSV files, and directories that hold them.
+        paths: Receipts, journals, CSV files, and directories that contain them.
     """
     seen: set[str] = set()
     for path in paths:
@@ -80,7 +80,7 @@ def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Give the files of an output directory; those that say most come first."""
+    """Yield the files of an output directory, the most detailed kind first."""
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
     yield from sorted(runs.glob(f"*{receipt.SUFFIX}"))
     yield from sorted(runs.glob(f"*{journal.SUFFIX}"))
@@ -100,7 +100,7 @@ def _runs(path: Path) -> Iterable[PastRun]:
     except OSError as error:
         raise OutputError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError("no receipt, journal or CSV file of a run") from error
+        raise OutputError("not a receipt, journal or CSV file of a run") from error
 
 
 def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
@@ -129,19 +129,19 @@ def _estimate(data: dict[str, float]) -> Estimate:
 
 
 def _of_csv(path: Path) -> Iterator[PastRun]:
-    """Give the rows of a CSV file; CodeCarbon's repeat a run at each flush, of which the last counts."""
+    """Yield the last of successive rows of each run; CodeCarbon adds a row at each flush."""
     rows = _rows(path)
-    held: PastRun | None = None
+    latest: PastRun | None = None
     fault: OutputError | None = None
     try:
         for row in rows:
-            if held is not None and held.run_id != row.run_id:
-                yield held
-            held = row
-    except OutputError as error:  # what came before it counts
+            if latest is not None and latest.run_id != row.run_id:
+                yield latest
+            latest = row
+    except OutputError as error:  # the rows before it are valid
         fault = error
-    if held is not None:
-        yield held
+    if latest is not None:
+        yield latest
     if fault is not None:
         raise fault
 
@@ -150,30 +150,30 @@ def _rows(path: Path) -> Iterator[PastRun]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         header = next(csv.reader(file), [])
         if missing := [name for name in _CSV_COLUMNS if name not in header]:
-            raise OutputError(f"no emissions.csv: it has no column {missing[0]}")
-        places = [header.index(name) for name in _CSV_COLUMNS]
-        cells_of = itemgetter(*places)
-        for cells in _cells(file, max(places) + 1):
+            raise OutputError(f"not an emissions.csv: it has no column {missing[0]}")
+        indexes = [header.index(name) for name in _CSV_COLUMNS]
+        cells_of = itemgetter(*indexes)
+        for cells in _cells(file, max(indexes) + 1):
             try:
                 run_id, project, time, duration, energy, emissions = cells_of(cells)
                 kwh, kg, seconds = float(energy), float(emissions), float(duration)
-            except (ValueError, IndexError):  # a torn row
+            except (ValueError, IndexError):  # an incomplete row
                 continue
             estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
             yield PastRun(run_id, project, time, "", seconds, *estimates)
 
 
 def _cells(file: Iterator[str], needed: int) -> Iterator[list[str]]:
-    """Give the cells of each row, the first `needed` of them at least.
+    """Yield the cells of each row, at least the first `needed` ones.
 
-    A line without a quotation mark is what stands between its commas, which is found in a quarter of
-    the reader's time: it counts in a file of a million rows.
+    A line without a quotation mark is split at its commas, which takes a quarter of the time of
+    `csv.reader`; that matters for a file of a million rows.
     """
     for line in file:
         if '"' in line:
             try:
                 yield next(csv.reader(chain((line,), file)))
             except csv.Error as error:
-                raise OutputError(f"is read up to a row that makes no sense: {error}") from error
+                raise OutputError(f"read up to an invalid row: {error}") from error
         else:
             yield line.rstrip("\r\n").split(",", needed)

@@ -1,7 +1,7 @@
-"""Trainings put together from the files of their parts: the ranks of one start, and all its starts.
+"""Merges the runs of a training, its ranks and its earlier run attempts, from their files.
 
-The parts know of each other by their ids: a receipt or a journal names the earlier starts that its run
-continues and the other ranks that it heard of. Whatever is linked so is one training.
+A receipt or a journal has the ids of the earlier runs that its run continues and of the other ranks
+that it received totals from. Runs that are linked by these ids are one training.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Part(NamedTuple):
     """One process's part of a training.
 
     Attributes:
-        segment: What it took, as far as is known.
-        status: How its run ended; `MISSING` where another part tells of it and it left no file here.
-        rank: Its rank, or None where it is missing.
-        project_name: Its project, or an empty string where it is missing.
+        segment: Its last available totals.
+        status: How its run ended; `MISSING` if it has no file here and only other parts refer to it.
+        rank: Its rank; None if its file is missing.
+        project_name: Its project; an empty string if its file is missing.
     """
 
     segment: Segment
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """A training as the sum of its parts, in the order in which they started."""
+    """A training: its parts in the order of their starts, and their totals."""
 
     parts: tuple[Part, ...]
 
@@ -59,7 +59,7 @@ class _File(NamedTuple):
 
 
 def merge(directory: Path) -> list[Merged]:
-    """Return the trainings whose files lie in a directory, oldest first.
+    """Return the trainings whose files are in a directory, oldest first.
 
     Args:
         directory: An output directory, or its ``carbon_runs``.
@@ -94,7 +94,7 @@ def _of_receipt(path: Path) -> _File:
 
 
 def _linked(files: dict[str, _File]) -> list[set[str]]:
-    """Return the ids of runs that know of each other, training by training."""
+    """Return the ids of the linked runs of each training."""
     groups: list[set[str]] = []
     for run_id, file in files.items():
         group = {run_id, *(one.run_id for one in file.told)}

@@ -1,8 +1,9 @@
-"""OpenTelemetry: the totals as metrics over OTLP/HTTP, named by its conventions for hardware.
+"""Exports the totals as OpenTelemetry metrics over OTLP/HTTP.
 
-``hw.energy`` (J, a counter) and ``hw.power`` (W) with ``hw.id`` and ``hw.type`` for each device, as in
-https://opentelemetry.io/docs/specs/semconv/hardware/; ``carbon.emissions`` (g) for the run. Without
-an address in the settings, the exporter reads the variables ``OTEL_EXPORTER_OTLP_*``.
+``hw.energy`` (J, a counter) and ``hw.power`` (W) with ``hw.id`` and ``hw.type`` for each device follow
+the semantic conventions for hardware, https://opentelemetry.io/docs/specs/semconv/hardware/;
+``carbon.emissions`` (g) is the run's. If no setting has the endpoint, the exporter reads the variables
+``OTEL_EXPORTER_OTLP_*``.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ class OpenTelemetry:
     """An output (see `carbon_core.outputs.base.Output`).
 
     Args:
-        url: Whole address for metrics; None for the exporter's own variables.
-        headers: Such as an ``Authorization``.
-        timeout_s: Longest time that one export may take, in seconds.
+        url: Full URL for metrics; None for the endpoint of the exporter's variables.
+        headers: HTTP headers, such as ``Authorization``.
+        timeout_s: Timeout of one export in seconds.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class OpenTelemetry:
         self._exporter: Any = None
 
     def open(self, report: Report) -> None:
-        """Set the instruments up; they run on no thread of their own."""
+        """Create the exporter and the instruments, without a thread of their own."""
         try:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.sdk.metrics import MeterProvider
@@ -47,7 +48,7 @@ class OpenTelemetry:
             from opentelemetry.sdk.resources import Resource
         except ImportError as error:
             raise OutputError(
-                "OpenTelemetry needs a package: pip install 'carbon-callbacks[otel]'"
+                "OpenTelemetry is not installed: pip install 'carbon-callbacks[otel]'"
             ) from error
         run = report.run
         about = {"service.name": run.project_name, "service.instance.id": run.run_id}
@@ -65,7 +66,7 @@ class OpenTelemetry:
             "carbon.emissions",
             [self._observe(_emissions)],
             unit="g",
-            description="CO2e of the run.",
+            description="Emissions of the run in grams of CO2e.",
         )
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
@@ -75,11 +76,11 @@ class OpenTelemetry:
         self._report = report
         data = self._reader.get_metrics_data()
         if data is None or self._exporter.export(data) is not MetricExportResult.SUCCESS:
-            raise OutputError("the collector did not take the metrics")
+            raise OutputError("the collector did not accept the metrics")
         return None
 
     def close(self, report: Report, delta: Amounts) -> Amounts | None:
-        """Export the totals for the last time."""
+        """Export the final totals and shut the exporter down."""
         try:
             return self.update(report, delta)
         finally:

@@ -1,4 +1,4 @@
-"""What a run looked like while it went, as its journal tells: cumulative joules, phases, windows."""
+"""Reads the time series of a run from its journal: cumulative joules, phases, windows."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Span(NamedTuple):
 
 @dataclass
 class Timeline:
-    """A run from its beginning to what is known last.
+    """The time series of a run, up to the last record of its journal.
 
     Attributes:
-        duration_s: Length in seconds.
-        curves: Of each device, in the order of the run's devices; each begins with 0 J at 0 s.
-        phases: The parts that it was marked into, one after the other.
+        duration_s: Duration in seconds.
+        curves: One for each device, in the order of the run's devices; each begins with 0 J at 0 s.
+        phases: The run's phases, one after the other.
         windows: Named windows: epochs, tasks; they may overlap.
-        missing: When a device could not be read and its power was carried over.
+        missing: When a device could not be read and its energy was extrapolated.
     """
 
     duration_s: float = 0.0
@@ -43,10 +43,10 @@ class Timeline:
 
 
 def read(path: Path) -> Timeline:
-    """Read the timeline of a run from its journal; lines that are torn are left out.
+    """Read the timeline of a run from its journal; skip incomplete lines.
 
     Raises:
-        OutputError: The file cannot be read, or its records are none of a run.
+        OutputError: The file cannot be read, or its records are not those of a run.
     """
     timeline = Timeline()
     begun: list[tuple[float, str]] = []
@@ -59,7 +59,7 @@ def read(path: Path) -> Timeline:
                 _extend(timeline.curves, i, times_s, joules)
             for i, (measured_j, extrapolated_j, _) in enumerate(record["energies"]):
                 joules = measured_j + extrapolated_j
-                if joules:  # else no power was known yet, and what is owed comes with the first one
+                if joules:  # 0 before the first reading, which adds the energy since the start
                     _extend(timeline.curves, i, [timeline.duration_s], [joules])
             begun += [(float(t_s), str(name)) for t_s, name in moments.get("phases", ())]
             timeline.windows += [Span(*window) for window in moments.get("windows", ())]
@@ -69,16 +69,16 @@ def read(path: Path) -> Timeline:
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{path} holds no usable record of a run") from error
+        raise OutputError(f"{path} has no valid record of a run") from error
     timeline.phases = _spans(begun, timeline.duration_s)
     return timeline
 
 
 def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
-    """Return the cumulative joules of a curve at ascending times, interpolated.
+    """Return the cumulative joules of a curve at ascending times, linearly interpolated.
 
-    At a reading they are what was read, to the last digit: differences are exact means, and no joule is
-    lost however few the times are.
+    At the time of a reading the exact value is returned, so the differences add up to the curve's
+    total whatever the times are.
     """
     found: list[float] = []
     for t_s in times_s:
@@ -114,7 +114,7 @@ def _extend(curves: list[Curve], i: int, times_s: Sequence[float], joules: Seque
 
 
 def _note_missing(timeline: Timeline, before_s: float, more_s: float) -> None:
-    """Note the time since the record before, where the most of it went missing on some device."""
+    """Add the time since the previous record if a device was not read for most of it."""
     span_s = timeline.duration_s - before_s
     if span_s <= 0 or more_s <= 0.5 * span_s:
         return
@@ -124,7 +124,7 @@ def _note_missing(timeline: Timeline, before_s: float, more_s: float) -> None:
 
 
 def _spans(begun: Sequence[tuple[float, str]], end_s: float) -> list[Span]:
-    """Return the phases that begin at some times, without those that lasted for no time at all."""
+    """Return the phases that begin at the given times, without those of zero duration."""
     ends = [t_s for t_s, _ in begun[1:]] + [end_s]
     return [
         Span(name, begin_s, stop_s)

@@ -97,7 +97,7 @@ def test_a_quotation_mark_that_never_ends_is_named_and_what_came_before_counts(
     (tmp_path / "emissions.csv").write_text("\n".join([columns, *rows]))
     done = command("report", "emissions.csv", "--json")
     assert done.returncode == 0, done.stderr
-    assert "emissions.csv: is read up to a row that makes no sense" in done.stderr
+    assert "emissions.csv: read up to an invalid row" in done.stderr
     assert [run["run_id"] for run in json.loads(done.stdout)["runs"]] == ["run-1", "run-0"]
 
 
@@ -123,7 +123,7 @@ def test_files_that_tell_of_no_run_are_named_and_the_others_count(
     done = command("report", "--json")
     assert json.loads(done.stdout)["total"]["runs"] == 1
     assert "its schema (2) is newer" in done.stderr
-    assert "no emissions.csv: it has no column run_id" in done.stderr
+    assert "not an emissions.csv: it has no column run_id" in done.stderr
 
 
 @pytest.mark.parametrize("path", ["", "absent.json"])
