@@ -55,7 +55,7 @@ class Merged(NamedTuple):
 
 class _File(NamedTuple):
     part: Part
-    told: tuple[Segment, ...]
+    linked: tuple[Segment, ...]
 
 
 def merge(directory: Path) -> list[Merged]:
@@ -66,7 +66,7 @@ def merge(directory: Path) -> list[Merged]:
     """
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
     files = {file.part.segment.run_id: file for file in _files(runs)}
-    trainings = [_merged(ids, files) for ids in _linked(files)]
+    trainings = [_merged(ids, files) for ids in _groups(files)]
     return sorted(trainings, key=lambda training: training.parts[0].segment.started_at)
 
 
@@ -89,24 +89,25 @@ def _of_receipt(path: Path) -> _File:
     data = json.loads(path.read_text("utf-8"))
     run = data["run"]
     part = Part(receipt.segment(path), data["status"], run["rank"], run["project_name"])
-    told = [*data.get("earlier_starts", ()), *data.get("other_ranks", ())]
-    return _File(part, tuple(Segment(**one) for one in told))
+    linked = [*data.get("earlier_starts", ()), *data.get("other_ranks", ())]
+    return _File(part, tuple(Segment(**one) for one in linked))
 
 
-def _linked(files: dict[str, _File]) -> list[set[str]]:
-    """Return the ids of the linked runs of each training."""
+def _groups(files: dict[str, _File]) -> list[set[str]]:
+    """Return the ids of the runs of each training."""
     groups: list[set[str]] = []
     for run_id, file in files.items():
-        group = {run_id, *(one.run_id for one in file.told)}
-        groups, met = [one for one in groups if not one & group], [g for g in groups if g & group]
-        groups.append(group.union(*met))
+        group = {run_id, *(one.run_id for one in file.linked)}
+        separate = [one for one in groups if not one & group]
+        overlapping = [one for one in groups if one & group]
+        groups = [*separate, group.union(*overlapping)]
     return groups
 
 
 def _merged(ids: set[str], files: dict[str, _File]) -> Merged:
     here = [files[run_id] for run_id in ids if run_id in files]
-    told = [segment for file in here for segment in file.told]
-    latest = merged([*told, *(file.part.segment for file in here)])
+    linked = [segment for file in here for segment in file.linked]
+    latest = merged([*linked, *(file.part.segment for file in here)])
     return Merged(tuple(_part(segment, files) for segment in latest))
 
 
