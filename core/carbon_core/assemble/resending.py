@@ -48,7 +48,7 @@ def resend(given: OutputArguments, messages: Messages) -> Iterator[Resent]:
     """
     clock = given.clock
     for path in sorted((given.directory / RUNS_DIRECTORY).glob(f"*{journal.SUFFIX}")):
-        with journal.held(path) as free:
+        with journal.locked(path) as free:
             if not free:
                 continue
             with contextlib.suppress(OutputError, OSError):

@@ -57,7 +57,7 @@ class Journal:
         self._lock = FileLock(f"{path}{_LOCK_SUFFIX}", timeout=0, thread_local=False)
         self._lock.acquire()
         self._descriptor = -1
-        self._written = _what_stays(report)
+        self._written = _facts(report)
         self._torn = False
         self._settled_hours = 0
         try:
@@ -69,8 +69,8 @@ class Journal:
 
     def append(self, report: Report) -> None:
         """Append the totals so far."""
-        if _what_stays(report) != self._written:
-            self._written = _what_stays(report)
+        if _facts(report) != self._written:
+            self._written = _facts(report)
             self._write({"type": "run", **_fixed(report)})
         # At the end, the intensity of every hour may have changed.
         settled = self._settled_hours if report.status == "running" else 0
@@ -102,7 +102,7 @@ class Journal:
         os.fsync(self._descriptor)
 
 
-def _what_stays(report: Report) -> tuple[Any, ...]:
+def _facts(report: Report) -> tuple[Any, ...]:
     """Return the facts of the first line; they change if a device, the location or a rank is found."""
     return report.run, report.window.end.devices, report.earlier, report.others
 
@@ -183,7 +183,7 @@ def abandoned(directory: Path) -> Iterator[list[Path]]:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Lock a journal; yield False instead if a running process has locked it."""
     lock_path = Path(f"{path}{_LOCK_SUFFIX}")
     abandoned_before = lock_path.exists()
@@ -201,8 +201,8 @@ def held(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def settled(path: Path) -> None:
-    """Mark a journal as added to the results."""
+def mark_recovered(path: Path) -> None:
+    """Mark a journal as recovered: its results are saved."""
     Path(f"{path}{_LOCK_SUFFIX}").unlink(missing_ok=True)
 
 

@@ -55,26 +55,26 @@ class RunDirectory:
 
     def open(self, report: Report) -> None:
         """Recover the results of killed runs, then start the journal."""
-        self._made()
+        self._make_directory()
         if self._keep_journal:
             self._recover()
             path = self.runs_path / f"{report.run.run_id}{journal.SUFFIX}"
-            self._journal = self._translated(lambda: Journal(path, report))
+            self._journal = self._with_output_error(lambda: Journal(path, report))
             self.update(report)
 
     def update(self, report: Report) -> None:
         """Append the totals to the journal."""
         if self._journal is not None:
             append = self._journal.append
-            self._translated(lambda: append(report))
+            self._with_output_error(lambda: append(report))
 
     def flush(self, report: Report) -> None:
         """Save the totals so far in the journal and the CSV files."""
         self.update(report)
-        self._made()
+        self._make_directory()
         self._csv.update(emissions_data(report))
         if report.tasks:
-            self._translated(lambda: self._write_tasks(report))
+            self._with_output_error(lambda: self._write_tasks(report))
         self._update_row = True
 
     def close(self, report: Report) -> None:
@@ -84,7 +84,7 @@ class RunDirectory:
             try:
                 self.update(report)
             finally:
-                self._made()
+                self._make_directory()
                 self._save(report, update=self._update_row)
             saved = True
         finally:
@@ -99,9 +99,9 @@ class RunDirectory:
         else:
             self._csv.append(data)
         path = self.receipt_path(report.run.run_id)
-        self._translated(lambda: receipt.write(report, path))
+        self._with_output_error(lambda: receipt.write(report, path))
         if report.tasks:
-            self._translated(lambda: self._write_tasks(report))
+            self._with_output_error(lambda: self._write_tasks(report))
 
     def _write_tasks(self, report: Report) -> None:
         """Write the file of the run's tasks; its name is CodeCarbon's."""
@@ -118,12 +118,12 @@ class RunDirectory:
                 except (OutputError, OSError):
                     # The journal is invalid or its results cannot be saved: keep it.
                     continue
-                journal.settled(path)
+                journal.mark_recovered(path)
 
-    def _made(self) -> None:
-        self._translated(lambda: self.runs_path.mkdir(parents=True, exist_ok=True))
+    def _make_directory(self) -> None:
+        self._with_output_error(lambda: self.runs_path.mkdir(parents=True, exist_ok=True))
 
-    def _translated(self, write: Callable[[], _R]) -> _R:
+    def _with_output_error(self, write: Callable[[], _R]) -> _R:
         try:
             return write()
         except OSError as error:
