@@ -57,7 +57,7 @@ class Delivery:
         self._backoff = Backoff(clock)
         self._opened = self.failed = False
         self._waiting: Report | None = None
-        self._over = False
+        self._ended = False
 
     def submit_update(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
@@ -89,13 +89,13 @@ class Delivery:
     def _flush_now(
         self, report: Report, flush: Callable[[Report, Amounts], Amounts | None]
     ) -> None:
-        if not self._over and self._backoff.may_request():
+        if not self._ended and self._backoff.may_request():
             self._deliver(report, flush)
 
     def update(self) -> None:
         """Deliver the waiting totals, unless the output is backed off after a failure."""
         report, self._waiting = self._waiting, None
-        if report is not None and not self._over and self._backoff.may_request():
+        if report is not None and not self._ended and self._backoff.may_request():
             self._deliver(report, self._output.update)
 
     def close(self, report: Report, *, update_due: bool = False) -> None:
@@ -105,9 +105,9 @@ class Delivery:
             report: The final totals.
             update_due: Whether an ``update`` is due at the last reading, too.
         """
-        if self._over:
+        if self._ended:
             return
-        self._over = True
+        self._ended = True
         if update_due and self._backoff.may_request():
             self._deliver(report, self._output.update)
         if self._backoff.may_request(insist=True):
@@ -120,16 +120,16 @@ class Delivery:
 
     def give_up(self) -> None:
         """Deliver nothing more."""
-        self._over = True
+        self._ended = True
 
-    def _deliver(self, report: Report, method: Callable[[Report, Amounts], Amounts | None]) -> None:
+    def _deliver(self, report: Report, send: Callable[[Report, Amounts], Amounts | None]) -> None:
         try:
             if not self._opened:
                 self._output.open(report)
                 self._opened = True
-                self._note()
+                self._confirm_progress()
             delta = report.amounts.minus(self._accepted)
-            accepted = tell(report, delta)
+            accepted = send(report, delta)
         except Exception as error:  # noqa: BLE001 - may be the user's code; no output stops another
             self._backoff.failed(getattr(error, "retry_after_s", None))
             reason = str(error) if isinstance(error, CarbonError) else repr(error)
@@ -140,9 +140,9 @@ class Delivery:
         self.failed = False
         self._backoff.succeeded()
         self._accepted = self._accepted.plus(delta if accepted is None else accepted)
-        self._note()
+        self._confirm_progress()
 
-    def _note(self) -> None:
+    def _confirm_progress(self) -> None:
         if self._confirm is not None:
             remote_id: Any = getattr(self._output, "remote_id", None)
             self._confirm(Delivered(self.name, self._accepted, remote_id))
