@@ -1,6 +1,6 @@
-"""Writes what is made from the schema: docs/settings.md, the common settings in README.md, their types.
+"""Generates docs/settings.md, the README table of settings and config/arguments.py from the schema.
 
-With ``--check``, changes nothing and tells by its exit status whether a page would change.
+With ``--check``, changes nothing; exit status 1 means that a file would change.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ from typing import Any, TypedDict
 
 
 class SettingArguments(TypedDict, total=False):
-    """Every setting as an argument; None asks for the default, whatever other sources say."""
+    """Every setting as an argument; None selects the default instead of another source's value."""
 
 '''
 README_TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
 
 
 def full_page() -> str:
-    """Return the page of all settings."""
+    """Return the text of docs/settings.md."""
     rows = (_row(name, key.kind.name, _notes(key)) for name, key in KEYS.items())
     return HEAD + "".join(rows)
 
 
 def short_table(keys: Mapping[str, Key]) -> str:
-    """Return the README's table."""
+    """Return the README's table of settings."""
     rows = (_row(name, key.help) for name, key in keys.items() if key.common)
     return "| setting | default | |\n|---|---|---|\n" + "".join(rows)
 
 
 def arguments() -> str:
-    """Return the module of the settings' types as arguments."""
+    """Return the source of config/arguments.py."""
     keys = {**KEYS, **{old: KEYS[new] for old, new in ALIASES.items()}}
     types = {name: key.kind.accepts for name, key in keys.items()}
     lines = (f"    {name}: {_or_none(accepts)}\n" for name, accepts in types.items())
@@ -85,7 +85,7 @@ def _notes(key: Key) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Return what each page should hold."""
+    """Return the text of each generated file."""
     readme = ROOT / "README.md"
     text = README_TABLE.sub(lambda _: short_table(KEYS), readme.read_text(encoding="utf-8"))
     module = ROOT / "core" / "carbon_core" / "config" / "arguments.py"
@@ -93,7 +93,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write or check the pages."""
+    """Write or check the files."""
     stale = {
         path: text
         for path, text in pages().items()

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 
 class SettingArguments(TypedDict, total=False):
-    """Every setting as an argument; None asks for the default, whatever other sources say."""
+    """Every setting as an argument; None selects the default instead of another source's value."""
 
     project_name: str | None
     measure_power_secs: float | None

@@ -1,4 +1,4 @@
-"""Writes one setting into a configuration file; comments, order and everything else stay."""
+"""Writes one setting into a configuration file; keeps comments, order and all other lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADER = f"[{SECTION}]"
 
 
 def home_file() -> Path:
-    """Return the path of the user's own file.
+    """Return the path of the configuration file in the home directory.
 
     Raises:
         ConfigError: There is no home directory.
@@ -27,22 +27,22 @@ def home_file() -> Path:
 
 
 def local_file() -> Path:
-    """Return the path of the working directory's file."""
+    """Return the path of the configuration file in the working directory."""
     return Path(FILE_NAME).absolute()
 
 
 def write_setting(path: Path, key: str, value: str) -> None:
-    """Set a key in the section ``[codecarbon]`` of a file, which is made when absent.
+    """Set a key in the section ``[codecarbon]`` of a file; create the file if it is absent.
 
-    A file that holds a secret afterwards can be read by its owner alone.
+    A file that then contains a secret is made readable by its owner only.
 
     Args:
-        path: The file; where it is a link, what it leads to is written.
+        path: The file; if it is a symbolic link, its target is written.
         key: Name of the setting.
-        value: As it is to stand in the file.
+        value: The value as text of the file.
 
     Raises:
-        ConfigError: There is no such setting, it must not have this value, a file cannot hold it,
+        ConfigError: The setting does not exist, the value is invalid or cannot be written in a file,
             or the file cannot be read or written.
     """
     _validate(key, value)
@@ -53,7 +53,7 @@ def write_setting(path: Path, key: str, value: str) -> None:
     if found is None or found.value != value:
         shown = repr(hidden(key, value))
         raise ConfigError(
-            f"{key}: a file cannot hold {shown}; set CODECARBON_{key.upper()} instead"
+            f"{key}: a file cannot contain {shown}; set CODECARBON_{key.upper()} instead"
         )
     try:
         replace(path.resolve(), changed.encode("utf-8"), _mode(path, read_back))
@@ -103,12 +103,12 @@ def _changed(text: str, key: str, value: str) -> str:
 
 
 def _lines_of_section(lines: list[str]) -> tuple[int, int] | None:
-    """Return where the last section of ours begins and ends, without its header."""
+    """Return the first line after the header of the last such section, and the line after its end."""
     headers = [i for i, line in enumerate(lines) if line.startswith("[")]
-    ours = [i for i in headers if lines[i].strip() == _HEADER]
-    if not ours:
+    matching = [i for i in headers if lines[i].strip() == _HEADER]
+    if not matching:
         return None
-    return ours[-1] + 1, min((i for i in headers if i > ours[-1]), default=len(lines))
+    return matching[-1] + 1, min((i for i in headers if i > matching[-1]), default=len(lines))
 
 
 def _key_of(line: str) -> str:

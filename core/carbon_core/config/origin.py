@@ -1,4 +1,4 @@
-"""Where a value came from, and how far that source is trusted."""
+"""The source of a setting's value, and its level of trust."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value came from.
+    """The source of a value.
 
     Attributes:
         source: ``default``, ``file``, ``environment`` or ``argument``.
-        place: The file and line or the variable, in words.
-        trust: Rank among the sources; a secret goes to no address that a lower one names.
-        overrode: Where lower sources have a value of the same key, the highest first.
+        place: The file and line, or the name of the variable.
+        trust: Level of trust; a secret is not sent to an address from a less trusted source.
+        overrode: Lower sources that have a value of the same key, the highest first.
     """
 
     source: str
@@ -26,7 +26,7 @@ class Origin:
 
     @property
     def history(self) -> str:
-        """The place, and those that it overrode, in words."""
+        """The source and those that it overrode, as text."""
         if not self.overrode:
             return str(self)
         return f"{self} (over {', '.join(map(str, self.overrode))})"

@@ -1,8 +1,8 @@
-"""Who wins: for each key, the highest source that has a valid value.
+"""Precedence of configuration sources: each key gets the value of the highest source with a valid one.
 
-Arguments raise. Elsewhere a mistake is one sentence in `Resolution.warnings`, and the next lower
-valid value counts, so that a typo cannot kill a job that waited a night in the queue. A bad value
-that a higher source overrides is nothing at all.
+An invalid argument raises. An invalid value elsewhere is one sentence in `Resolution.warnings`, and the
+next lower valid value is used, so that a typo cannot stop a job that waited in the queue for a night. An
+invalid value that a higher source overrides is not reported.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from carbon_core.errors import ConfigError
 
 @dataclass
 class Resolution:
-    """The outcome.
+    """The effective settings, and messages about their sources.
 
     Attributes:
         settings: The effective settings.
         warnings: One sentence for each mistake in files and variables.
-        deprecations: One sentence for each deprecated name that counted, with its origin.
+        deprecations: One sentence for each deprecated name in use, with its origin.
     """
 
     settings: Settings
@@ -54,14 +54,14 @@ def resolve(
     """Resolve the settings of a tracker.
 
     Args:
-        overrides: Arguments of the call; None means the default, whatever files say, and `UNSET` that
-            the argument is not given.
+        overrides: Arguments of the call; None selects the default instead of a file's value, `UNSET`
+            means that the argument is not given.
         environ: Environment variables; those of this process when None.
-        home: Where the user's file lies; the home directory when None.
-        directory: Where the project's file lies; the working directory when None.
+        home: Directory of the user-wide file; the home directory when None.
+        directory: Directory of the project's file; the working directory when None.
 
     Raises:
-        ConfigError: An argument is wrong, or anything is and ``strict_config`` is on.
+        ConfigError: An argument is invalid, or with ``strict_config`` a value of any source.
     """
     ambient = _ambient(environ, home, directory)
     given = {name: value for name, value in overrides.items() if value is not UNSET}
@@ -84,8 +84,8 @@ def check(
 ) -> list[str]:
     """Return every mistake in files and variables, one sentence each.
 
-    Unlike `resolve`, this also tells bad values that a higher source overrides: they would count
-    one day.
+    Unlike `resolve`, this includes invalid values that a higher source overrides: they are used once
+    that source is gone.
 
     Args:
         environ: As for `resolve`.
@@ -139,7 +139,7 @@ def _settle(cascade: Sequence[ConfigSource], warnings: list[str]) -> Settings:
 
 
 def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[Found]:
-    """Return a key's values, highest source first; a deprecated name only counts after all others."""
+    """Return a key's values, highest source first, those under a deprecated name after all others."""
     names = [name, *(alias for alias, new in ALIASES.items() if new == name)]
     return [
         source.values[alias]
@@ -158,7 +158,7 @@ def _value(name: str, found: Found) -> Any:
     try:
         return key.kind.parse(found.value)
     except (ValueError, TypeError, OverflowError):
-        pass  # raised below, outside of this error's context, which holds the value
+        pass  # raised below: the context of this error would contain the value, perhaps a secret
     shown = repr(hidden(name, found.value))[:200]
     raise ConfigError(
         f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
@@ -189,8 +189,8 @@ def _near(name: str) -> str:
 def _deprecations(cascade: Sequence[ConfigSource], settings: Settings) -> list[tuple[str, Origin]]:
     remedies = {alias: f"use {new}" for alias, new in ALIASES.items()}
     if settings.output_methods is not None:
-        # CodeCarbon's rule: beside `output_methods`, these count for nothing.
-        remedies |= dict.fromkeys(SAVE_TO, "output_methods decides; remove it")
+        # As in CodeCarbon, `output_methods` overrides these.
+        remedies |= dict.fromkeys(SAVE_TO, "output_methods overrides it; remove it")
     return [
         (f"{name} is deprecated ({origin}); {remedy}", origin)
         for name, remedy in remedies.items()

@@ -1,9 +1,8 @@
-"""Settings as arguments in signatures: for `help()`, editors, jsonargparse, LightningCLI and Hydra.
+"""Adds the settings to signatures, for `help()`, editors, jsonargparse, LightningCLI and Hydra.
 
-A tracker takes its settings as ``**overrides``, because one that is not given comes from another
-source. Their signature therefore shows each with the default `UNSET`, which stands for just that. It
-can be printed into a configuration file and read again without becoming an argument that overrides
-files and variables.
+A tracker takes its settings as ``**overrides``, because a setting that is not given is read from another
+source. In the signature, each setting has the default `UNSET`, which means that it is not given. `UNSET`
+can be printed into a configuration file and read again without overriding files and variables.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ _EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _NAMED = (_EITHER, _KEYWORD)
 _NAMES = {"Any": Any, "Mapping": Mapping, "Sequence": Sequence, "Unset": Unset, "os": os}
 
-# Parsers of docstrings want a sentence before the arguments.
+# Docstring parsers require a sentence before the arguments.
 _SUMMARY = "Settings that are not given come from variables, files and defaults."
 _NEWLINE = "\n"
 
-# Made once, for all that show them.
+# Created once and used by all signatures.
 _types: dict[str, Any] = {}
 _settings: list[inspect.Parameter] = []
 _lines: list[str] = []
 
 
 def with_settings(*passed_on: type) -> Callable[[_Class], _Class]:
-    """Class decorator: show what ``__init__`` takes in place of its ``**kwargs``.
+    """Class decorator: replace ``**kwargs`` in the signature of ``__init__`` by named parameters.
 
-    The signature lists the named parameters of ``__init__``, of those that it passes its ``**kwargs``
-    to, and the settings. Only what is shown changes, not what happens.
+    The signature lists the named parameters of ``__init__``, those of the methods that get its
+    ``**kwargs``, and the settings. The behaviour of ``__init__`` does not change.
 
     Args:
-        *passed_on: Classes beyond the bases that get the ``**kwargs``, too.
+        *passed_on: Classes other than the bases that get the ``**kwargs``, too.
     """
 
     def decorate(cls: _Class) -> _Class:
         inits = [vars(base).get("__init__") for base in (*cls.__mro__, *passed_on)]
-        own, *others = filter(inspect.isfunction, inits)  # not those of C, which take nothing
+        own, *others = filter(inspect.isfunction, inits)  # without C functions: no parameters
         _show(own, [_SELF, *_named(own, *others)])
         return cls
 
@@ -52,10 +51,10 @@ def with_settings(*passed_on: type) -> Callable[[_Class], _Class]:
 
 
 def with_settings_in_order(names: Sequence[str]) -> Callable[[_Class], _Class]:
-    """Class decorator: show the settings that ``__init__`` takes, some of them without a name.
+    """Class decorator: list the settings in the signature of ``__init__``, some as positional ones.
 
     Args:
-        names: Those that may be given without a name, in their order.
+        names: Settings that may be positional arguments, in their order.
     """
 
     def decorate(cls: _Class) -> _Class:
@@ -68,7 +67,7 @@ def with_settings_in_order(names: Sequence[str]) -> Callable[[_Class], _Class]:
 
 
 def function_with_settings(function: _Function) -> _Function:
-    """Decorator: show the settings in place of a function's ``**kwargs``."""
+    """Decorator: replace ``**kwargs`` in a function's signature by the settings."""
     _show(function, _named(function))
     return function
 
@@ -88,7 +87,7 @@ _SELF = inspect.Parameter("self", _EITHER)
 
 
 def _named(*functions: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the named parameters of functions that pass their ``**kwargs`` on, then the settings."""
+    """Return the named parameters of functions with ``**kwargs``, then the settings."""
     found: dict[str, inspect.Parameter] = {}
     for function in functions:
         for parameter in inspect.signature(function).parameters.values():
@@ -99,7 +98,7 @@ def _named(*functions: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _evaluated(parameter: inspect.Parameter, function: Callable[..., Any]) -> inspect.Parameter:
-    """Return a parameter of this package with its annotation as an object."""
+    """Return a parameter with its annotation evaluated, not as text."""
     if not isinstance(parameter.annotation, str):
         return parameter
     names = inspect.unwrap(function).__globals__
@@ -107,16 +106,16 @@ def _evaluated(parameter: inspect.Parameter, function: Callable[..., Any]) -> in
 
 
 def _type(accepts: str) -> Any:
-    """Return the type of a setting as an argument: every one may be unset, and None (the default)."""
+    """Return a setting's type as an argument: its own, unset, or None (the default)."""
     if accepts not in _types:
-        # `UNSET` first: text would match its name, too.
+        # `Unset` first: its name would also be valid as a string.
         _types[accepts] = eval(f"Unset | {accepts} | None", _NAMES)  # noqa: S307 - the table's
     return _types[accepts]
 
 
 def _show(function: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    # For `typing.get_type_hints`; what the source says of ``**kwargs`` is for type checkers alone.
+    # For `typing.get_type_hints`; the annotation of ``**kwargs`` in the source is for type checkers.
     function.__annotations__ = {one.name: one.annotation for one in parameters if one is not _SELF}
     if not _lines:
         _lines.extend(f"    {name}: {_help(name, key)}" for name, key in KEYS.items())

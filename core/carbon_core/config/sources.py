@@ -1,7 +1,7 @@
-"""Where settings come from: two INI files and the environment. The only reader of `os.environ`.
+"""Reads settings from two INI files and the environment. The only reader of `os.environ`.
 
-The files are CodeCarbon's: section ``[codecarbon]``, one ``key = value`` a line. Whatever else is in
-them, each problem becomes one sentence with its file and line, and the rest still counts.
+The files are CodeCarbon's: section ``[codecarbon]``, one ``key = value`` per line. Each problem in them
+is reported as one sentence with its file and line, and the other lines are used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INLINE_COMMENT = re.compile(r"(?<!\s)\s+[#;].*")
 
 @dataclass(frozen=True)
 class Found:
-    """A value as it stands in a source."""
+    """A value as given in a source, not parsed."""
 
     value: Any
     origin: Origin
@@ -41,11 +41,11 @@ class Found:
 
 @dataclass
 class ConfigSource:
-    """What one source holds.
+    """The values of one source and the problems found in it.
 
     Attributes:
         values: Values by key.
-        problems: What could not be read, in words, each with its place.
+        problems: One sentence for each problem, with its file and line.
     """
 
     values: dict[str, Found] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class ConfigSource:
 
     @property
     def has_secret(self) -> bool:
-        """Whether a value is one that must not be seen."""
+        """Whether the source has the value of a secret setting."""
         names = (ALIASES.get(key, key) for key in self.values)
         return any(name in KEYS and KEYS[name].secret for name in names)
 
@@ -64,7 +64,7 @@ def process_environment() -> Mapping[str, str]:
 
 
 def home_directory() -> Path | None:
-    """Return the user's home, or None where there is none."""
+    """Return the user's home directory, or None if there is none."""
     try:
         return Path.home()
     except RuntimeError:
@@ -74,7 +74,7 @@ def home_directory() -> Path | None:
 def ambient_sources(
     environ: Mapping[str, str], home: Path | None, directory: Path
 ) -> list[ConfigSource]:
-    """Return the sources outside the program, lowest first."""
+    """Return the files and the environment as sources, lowest precedence first."""
     sources = [read_file(home / FILE_NAME, HOME_TRUST)] if home else []
     local = directory / FILE_NAME
     with contextlib.suppress(OSError):  # the working directory may be gone
@@ -90,7 +90,7 @@ def from_arguments(overrides: Mapping[str, Any]) -> ConfigSource:
 
 
 def read_environment(environ: Mapping[str, str]) -> ConfigSource:
-    """Read ``CODECARBON_<KEY>`` in any case."""
+    """Read the variables ``CODECARBON_<KEY>``, in upper or lower case."""
     source = ConfigSource()
     for name, value in environ.items():
         if not name.lower().startswith(PREFIX):
@@ -98,13 +98,13 @@ def read_environment(environ: Mapping[str, str]) -> ConfigSource:
         key = name.lower()[len(PREFIX) :]
         if key in source.values:
             other = source.values[key].origin.place
-            source.problems.append(f"{other} and {name} are both set; {name} counts")
+            source.problems.append(f"{other} and {name} are both set; {name} is used")
         source.values[key] = Found(value.strip(), Origin("environment", name, ENVIRONMENT_TRUST))
     return source
 
 
 def read_file(path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
-    """Read one configuration file; an absent one is an empty source."""
+    """Read a configuration file; an absent file is an empty source."""
     if is_absent(path):
         return ConfigSource()
     try:
@@ -116,16 +116,18 @@ def read_file(path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
         )
     source = parse(text, path, trust)
     if source.has_secret and _others_can_read(path):
-        source.problems.append(f"{path}: holds a secret and others can read it; chmod 600 it")
+        source.problems.append(
+            f"{path}: contains a secret and is readable by other users; run chmod 600 on it"
+        )
     return source
 
 
 def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
-    """Return what a file's text holds.
+    """Parse the text of a configuration file.
 
     Args:
         text: The whole text.
-        path: The file, for the origins and problems.
+        path: The file, named in origins and problems.
         trust: Rank of the file among the sources.
     """
     parser = _Parser(path, trust)
@@ -135,7 +137,7 @@ def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
 
 
 def is_absent(path: Path) -> bool:
-    """Tell whether there is no such file; a link that leads nowhere is one that cannot be read."""
+    """Return whether a file is absent; a dangling symbolic link is not, but cannot be read."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -150,13 +152,13 @@ def _others_can_read(path: Path) -> bool:
 
 
 class _Parser:
-    """Reads lines; keeps the section and the key that a continuation line would extend."""
+    """Parses lines; stores the section and the key that a continuation line extends."""
 
     def __init__(self, path: Path, trust: int) -> None:
         self.source = ConfigSource()
         self._path = path
         self._trust = trust
-        self._headless = False
+        self._has_reported_no_section = False
         self._section: str | None = None
         self._last_key: str | None = None
 
@@ -174,24 +176,26 @@ class _Parser:
         if content.startswith("["):
             self._section = content[1:-1] if content.endswith("]") else None
             if self._section is None:
-                self._problem(number, f"this is no section; write [{SECTION}]")
-                self._headless = True
+                self._problem(number, f"not a section; write [{SECTION}]")
+                self._has_reported_no_section = True
             return
         key, separator, value = split(content)
         if self._section is None:
-            if not self._headless:
+            if not self._has_reported_no_section:
                 self._problem(number, f"settings before any section; write [{SECTION}] above them")
-            self._headless = True
+            self._has_reported_no_section = True
         elif self._section in (SECTION, "DEFAULT"):
             if separator and key:
                 self._store(number, key.lower(), value)
             else:
-                self._problem(number, "this is no setting; write key = value")
+                self._problem(number, "not a setting; write key = value")
 
     def _store(self, number: int, key: str, value: str) -> None:
         values = self.source.values
         if key in values and self._section == SECTION:
-            self._problem(number, f"{key} is set twice ({values[key].origin}); the last one counts")
+            self._problem(
+                number, f"{key} is set twice ({values[key].origin}); the last value is used"
+            )
         if key not in values or self._section == SECTION:
             values[key] = Found(value, Origin("file", f"{self._path} line {number}", self._trust))
             self._last_key = key
@@ -208,7 +212,7 @@ class _Parser:
 
 
 def split(content: str) -> tuple[str, str, str]:
-    """Return a line's key, separator and value; without a separator, the line and nothing."""
+    """Split a line into key, separator and value; without a separator, the last two are empty."""
     match = re.match(r"([^=:]*?)\s*([=:])\s*(.*)", content)
     return match.groups() if match else (content, "", "")  # type: ignore[return-value]
 
@@ -218,9 +222,9 @@ def text_of(path: Path) -> str:
 
     Raises:
         OSError: The file cannot be opened or read.
-        ValueError: It is not a small text file in UTF-8.
+        ValueError: The file is not a small text file in UTF-8.
     """
-    # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+    # O_NONBLOCK: opening a FIFO without a writer would block.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -236,7 +240,7 @@ def text_of(path: Path) -> str:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(f"line {line} is not UTF-8; save it as UTF-8") from error
     if "\0" in text:
-        raise ValueError("it holds NUL characters")
+        raise ValueError("it contains NUL characters")
     return text
 
 

@@ -112,9 +112,9 @@ def test_a_link_stays_a_link(file: Path) -> None:
     [
         ("puee", "1", "there is no setting 'puee'"),
         ("pue", "abc", "pue must be a number of at least 1"),
-        ("project_name", "two\nlines = 1", "a file cannot hold"),
+        ("project_name", "two\nlines = 1", "a file cannot contain"),
         ("project_name", "a # b", "set CODECARBON_PROJECT_NAME instead"),
-        ("project_name", " padded ", "a file cannot hold"),
+        ("project_name", " padded ", "a file cannot contain"),
     ],
 )
 def test_what_cannot_be_written_leaves_the_file_alone(
@@ -165,7 +165,7 @@ def test_whatever_the_file_holds_the_last_value_set_is_read_back(
             try:
                 write_setting(file, key, value)
             except ConfigError as error:
-                assert "a file cannot hold" in str(error)
+                assert "a file cannot contain" in str(error)
                 continue
             expected[key] = value
         values = read_file(file).values

@@ -371,8 +371,8 @@ def test_save_to_beside_output_methods_is_one_deprecation_each(cascade: Cascade)
     arguments = {"output_methods": ["csv"], "save_to_file": False}
     outcome = cascade.resolve(arguments, env="save_to_api=true")
     assert [text for text, _ in outcome.deprecations] == [
-        "save_to_file is deprecated (argument); output_methods decides; remove it",
-        "save_to_api is deprecated (environment CODECARBON_SAVE_TO_API); output_methods decides; "
+        "save_to_file is deprecated (argument); output_methods overrides it; remove it",
+        "save_to_api is deprecated (environment CODECARBON_SAVE_TO_API); output_methods overrides it; "
         "remove it",
     ]
     assert cascade.resolve({"save_to_file": False}).deprecations == []

@@ -140,7 +140,7 @@ def test_a_duplicate_key_is_told_and_the_last_one_counts(local: Path) -> None:
     outcome = resolved(local)
     assert outcome.settings.pue == 3
     assert outcome.warnings == [
-        f"{local} line 3: pue is set twice ({local} line 2); the last one counts"
+        f"{local} line 3: pue is set twice ({local} line 2); the last value is used"
     ]
 
 

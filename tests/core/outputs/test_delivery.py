@@ -285,7 +285,7 @@ def test_one_output_that_fails_stops_no_other_and_not_the_figure() -> None:
     assert tracker.stop() == pytest.approx(1000.0 / JOULES_PER_KWH)
     assert good.heard == pytest.approx(tracker.final_report.amounts)
     assert bad.heard == Amounts()
-    assert len([line for line in said(tracker) if "output 0 delivery failed" in line]) == 1
+    assert len([line for line in said(tracker) if "delivery to output 0 failed" in line]) == 1
 
 
 def test_a_flush_tells_them_at_once() -> None:
