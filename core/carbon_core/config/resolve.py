@@ -175,7 +175,7 @@ def _refuse_unknown(arguments: ConfigSource) -> None:
 
 def _unknown(source: ConfigSource) -> list[str]:
     return [
-        f"{found.origin}: there is no setting {name!r}{_near(name)}; it is ignored"
+        f"{found.origin}: there is no setting {name!r}, it is ignored{_near(name)}"
         for name, found in source.values.items()
         if name not in KEYS and name not in ALIASES and name not in IGNORED_KEYS
     ]

@@ -199,8 +199,8 @@ def test_a_bad_variable_names_its_origin_and_the_default_counts(
 def test_an_unknown_key_is_one_warning_with_a_suggestion(cascade: Cascade, work: Path) -> None:
     outcome = cascade.resolve({}, local="tracking_mod = process")
     assert outcome.warnings == [
-        f"{work / NAME} line 2: there is no setting 'tracking_mod'; "
-        "did you mean 'tracking_mode'?; it is ignored"
+        f"{work / NAME} line 2: there is no setting 'tracking_mod', "
+        "it is ignored; did you mean 'tracking_mode'?"
     ]
 
 
