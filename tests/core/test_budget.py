@@ -1,4 +1,4 @@
-"""What a run may use: told at half, four fifths and the whole, and never taken back."""
+"""Budgets: a warning at 50, 80 and 100 %, once each; a limit stays reached."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def test_each_share_is_told_once_and_the_limit_stays_reached() -> None:
         tracker.report()
         spent.append(tracker.over_budget)
     assert spent == [False] * 9 + [True] * 3
-    assert [text.split(" of ")[0] for text in told] == ["50%", "80%", "100%"]
-    assert all("budget_kwh=0.00277" in text for text in told)
+    assert [text.split(": ")[0] for text in told] == [
+        f"energy budget {level} used" for level in ("50%", "80%", "100%")
+    ]
+    assert all(text.endswith(" of 0.00278 kWh (budget_kwh)") for text in told)
     tracker.stop()
     assert not tracker.over_budget, "the next run has its own"
 
