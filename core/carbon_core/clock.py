@@ -1,7 +1,7 @@
-"""The only place that asks the machine what time it is.
+"""The only module that reads the system clocks.
 
-Durations come from the monotonic clock, so that a step of the wall clock (NTP, daylight saving, an
-administrator) changes time stamps and nothing else.
+Durations are those of the monotonic clock, so that a step of the wall clock (NTP, daylight saving, an
+administrator) only affects time stamps.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the package needs of time; `carbon_core.testing.FakeClock` stands in for it in tests."""
+    """The clock interface; `carbon_core.testing.FakeClock` implements it for tests."""
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that never go back."""
+        """Return monotonic time in nanoseconds."""
         ...
 
     def now(self) -> datetime:
@@ -26,7 +26,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clocks of this machine."""
 
-    # Bound once: a mark on the training thread pays for one C call and no attribute walk.
+    # Bound once: a mark on the training thread costs one C call without an attribute lookup.
     monotonic_ns = staticmethod(time.monotonic_ns)
 
     def now(self) -> datetime:

@@ -1,6 +1,6 @@
-"""What code a run is of: versions of the frameworks that are loaded, and the commit it stands at.
+"""Detects the versions of the imported frameworks and the Git commit of the working directory.
 
-Git's own files are read; no program is run. Changes that are not committed are not looked for.
+Reads Git's files and starts no process. Uncommitted changes are not detected.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _LARGEST_BYTES = 4 * 1024 * 1024
 
 
 def code_facts(directory: Path) -> dict[str, str]:
-    """Return what is known of the code, by name, such as ``torch_version`` and ``git_commit``.
+    """Return the versions and the commit by name, such as ``torch_version`` and ``git_commit``.
 
     Args:
-        directory: Where the program runs.
+        directory: The working directory.
     """
     versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in _FRAMEWORKS}
     facts = {f"{name}_version": str(version) for name, version in versions.items() if version}
@@ -29,7 +29,7 @@ def code_facts(directory: Path) -> dict[str, str]:
 
 
 def git_commit(directory: Path) -> str | None:
-    """Return the commit that is checked out around a directory; None where there is none."""
+    """Return the commit that is checked out in a directory or its parents; None if there is none."""
     try:
         git = _git_directory(directory.absolute())
         if git is None:

@@ -1,9 +1,9 @@
-"""Whether one set of runs draws more than another, and how sure that is.
+"""Compares the energy or emissions of two sets of runs, with a 95 % interval of their ratio.
 
-The logarithms of the runs' figures are compared (a ratio, not a difference, is what a gain error of a
-meter leaves alone). Runs that were measured by the same meters on the same hardware share their
-systematic error, which cancels; otherwise both count in full. Where there are several runs on both
-sides, what they differ by among themselves is added (Welch's interval); with one, nobody knows it.
+The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
+difference. Runs that were measured by the same methods on the same hardware have the same systematic
+error, which cancels; otherwise the errors of both sides are included. With several runs on both sides,
+the variance between runs is included (Welch's interval); with one run, it is unknown.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from carbon_core.uncertainty import FLOOR_SIGMA_LN, Z_95, t_975
 
 
 class Comparison(NamedTuple):
-    """How the runs B compare with the runs A.
+    """Result of comparing the runs B with the runs A.
 
     Attributes:
         a: Geometric mean of A.
         b: Geometric mean of B.
         change: B / A - 1.
-        low: Low end of its 95 % interval.
-        high: High end.
-        same_meters: Whether all were measured alike, so that the meters' own errors cancel.
-        spread_known: Whether both sides have several runs, so that their differences count.
+        low: Low end of the 95 % interval of the change.
+        high: High end of it.
+        same_meters: Whether all runs have the same hardware and methods, so that systematic errors
+            cancel.
+        spread_known: Whether both sides have several runs, so that their variance is included.
     """
 
     a: float
@@ -46,12 +47,12 @@ def compare(
     """Compare two sets of runs.
 
     Args:
-        a: The runs that are compared with.
-        b: The others.
-        figure: What of each run, such as its energy in kWh.
+        a: The baseline runs.
+        b: The other runs.
+        figure: Returns the value of a run that is compared, such as its energy in kWh.
 
     Raises:
-        CarbonError: A side has no run with a figure above 0.
+        CarbonError: A side has no runs, or a run whose value is not above 0.
     """
     logs_a, logs_b = _logs(a, figure), _logs(b, figure)
     same = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
@@ -74,15 +75,15 @@ def compare(
 def _logs(runs: Sequence[PastRun], figure: Callable[[PastRun], float]) -> list[float]:
     values = [figure(run) for run in runs]
     if not values or min(values) <= 0:
-        raise CarbonError("only runs that drew something can be compared")
+        raise CarbonError("only runs with values above 0 can be compared")
     return [math.log(value) for value in values]
 
 
 def _sigma(runs: Sequence[PastRun], *, same: bool) -> float:
-    """Return the standard deviation of the mean logarithm, as far as the meters are to blame."""
+    """Return the standard deviation of the mean logarithm that is due to measurement errors."""
     sigmas = [run.sigmas_ln for run in runs]
     if any(one is None for one in sigmas):
-        return FLOOR_SIGMA_LN  # nobody said; no meter is better
+        return FLOOR_SIGMA_LN  # unknown; no meter is more accurate
     random = math.hypot(*(one.random for one in sigmas if one)) / len(runs)
     if same:
         return random
@@ -90,7 +91,7 @@ def _sigma(runs: Sequence[PastRun], *, same: bool) -> float:
 
 
 def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """Return the standard error of a difference of means, and the quantile that it is taken times."""
+    """Return the standard error of a difference of means, and the quantile of its distribution."""
     parts = [variance(logs) / len(logs) for logs in (one, other)]
     total = sum(parts)
     if total == 0:

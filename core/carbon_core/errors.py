@@ -1,27 +1,27 @@
-"""Every error the package raises on purpose.
+"""The exceptions of the package.
 
     CarbonError
     ├── ConfigError          a setting is wrong (also a ValueError)
     ├── MeterError           a meter cannot be used or read
-    ├── IntensityError       a grid-intensity source gave no usable value
+    ├── IntensityError       a grid-intensity source returned no valid value
     └── OutputError          a result could not be written or delivered
 
-Errors of other libraries are translated where they enter, with ``raise … from``.
+Errors of other libraries are converted to these where they occur, with ``raise … from``.
 """
 
 from __future__ import annotations
 
 
 class CarbonError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class ConfigError(CarbonError, ValueError):
-    """A setting has a value that cannot be used.
+    """A setting is invalid.
 
     Attributes:
-        key: The setting, or None when a whole source is at fault.
-        origin: Where the value came from, in words.
+        key: The setting; None if a whole source is invalid.
+        origin: The source of the value, as text.
     """
 
     def __init__(self, message: str, *, key: str | None = None, origin: str | None = None) -> None:
@@ -34,8 +34,8 @@ class MeterError(CarbonError):
     """A meter cannot be used on this machine.
 
     Attributes:
-        reason: What was tried and what was found.
-        remedy: What a user can do about it, or an empty string.
+        reason: What was tried and how it failed.
+        remedy: How a user can fix it, or an empty string.
     """
 
     def __init__(self, reason: str, *, remedy: str = "") -> None:
@@ -45,10 +45,10 @@ class MeterError(CarbonError):
 
 
 class IntensityError(CarbonError):
-    """A grid-intensity source gave no usable value.
+    """A grid-intensity source returned no valid value.
 
     Attributes:
-        retry_after_s: How long the source asked to be left alone, in seconds; None when it did not.
+        retry_after_s: Delay in seconds that the source set with ``Retry-After``; None if it set none.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -60,7 +60,7 @@ class OutputError(CarbonError):
     """A result could not be written or delivered.
 
     Attributes:
-        retry_after_s: How long a service asked to be left alone, in seconds; None when it did not.
+        retry_after_s: Delay in seconds that a service set with ``Retry-After``; None if it set none.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:

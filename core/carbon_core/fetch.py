@@ -1,6 +1,7 @@
-"""The only HTTP client of the package: fetches and sends small documents within a total time.
+"""The only HTTP client of the package: fetches and sends small documents with a total timeout.
 
-Nothing else of the core imports `requests`. Policy (when to request, what to accept) is elsewhere.
+No other module of the core imports `requests`. When to send a request, and how to validate the response,
+is decided by the callers.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _LONGEST_WAIT_S = 86_400.0
 
 
 class _UnansweredError(Exception):
-    """A request failed; the message holds no secret.
+    """A request failed; the message contains no secret.
 
     Attributes:
-        retry_after_s: Seconds from the service's ``Retry-After``.
+        retry_after_s: Delay in seconds that the service set with ``Retry-After``.
     """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
@@ -44,9 +45,9 @@ class _UnansweredError(Exception):
 def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
     """Return a function ``fetch(url, params, headers)`` that returns the decoded JSON response.
 
-    The function raises `IntensityError` for anything but a prompt, small, well-formed 200. It
-    follows no redirect (a token must not travel to another host) and reads no ``.netrc``. Proxies
-    are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``.
+    The function raises `IntensityError` unless it gets a valid response of status 200 that is small
+    and in time. It follows no redirect (a token must not be sent to another host) and reads no
+    ``.netrc``. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``.
     """
 
     def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
@@ -63,9 +64,9 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 
 
 def link_local(clock: Clock, timeout_s: float) -> Ask:
-    """Return a function ``request(method, url, headers)`` that returns the text, without any proxy.
+    """Return a function ``request(method, url, headers)`` that returns a response's text.
 
-    A proxy would respond for another machine. Otherwise as strict as `fetcher`.
+    It uses no proxy, which would respond for another machine. Otherwise it is as strict as `fetcher`.
     """
 
     def request(method: str, url: str, headers: Mapping[str, str]) -> str:
@@ -81,8 +82,8 @@ def link_local(clock: Clock, timeout_s: float) -> Ask:
 def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
     """Return a function ``send(method, url, body, headers)`` that returns the body of the response.
 
-    The function raises `OutputError` for anything but a prompt, small response with a status of success
-    (2xx); otherwise it is as strict as `fetcher`.
+    The function raises `OutputError` unless it gets a response with a status of success (2xx) in time;
+    otherwise it is as strict as `fetcher`.
     """
 
     def send(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -105,8 +106,8 @@ def _body(
     body: bytes | None = None,
     past_proxies: bool = False,
 ) -> bytes:
-    """Return the body of a prompt, small, successful response; raise `_UnansweredError` otherwise."""
-    import requests  # imported where used: it costs more than the rest of the package
+    """Send a request and return the body of the response; raise `_UnansweredError` if it fails."""
+    import requests  # imported where used: slower to import than the rest of the package
 
     without_log_records(*_LIBRARY_LOGGERS)
 
@@ -127,13 +128,13 @@ def _body(
             ) as response:
                 return _read(response, clock, deadline_ns, sent=body is not None)
     except (requests.RequestException, ValueError) as error:
-        # The library's own text may hold the token, the proxy's password or the query: only its
-        # kind is passed on. A ValueError is an address or a token that cannot be sent at all.
+        # The library's message may contain the token, the proxy's password or the query: only the
+        # kind of the error is reported. A ValueError is an invalid address or token.
         raise _UnansweredError(f"{redacted(url)}: {_kind(error, url)}") from None
 
 
 def may_carry_secrets(url: str) -> bool:
-    """Return whether a secret may be sent to an address: encrypted, or within this machine."""
+    """Return whether a secret may be sent to an address: encrypted, or on this machine."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "https" or parts.hostname in _LOOPBACK
@@ -151,7 +152,7 @@ def redacted(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(an address that cannot be read)"
+        return "(an invalid address)"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -162,7 +163,7 @@ def _no_netrc(request: Any) -> Any:
 def _kind(error: Exception, url: str) -> str:
     name = type(error).__name__
     if name == "ProxyError":
-        # A tunnel's refusal has its status in the text only; some proxies send 401 for a bad password.
+        # The status of a refused tunnel is only in the message; some proxies send 401, not 407.
         refused = any(f" {status} " in str(error) for status in (401, 407))
         missing = f"no connection to the proxy; check {_proxy_variable(url)}"
         return _proxy_refused(url) if refused else missing
@@ -184,11 +185,11 @@ def _proxy_variable(url: str) -> str:
 
 
 def _retry_after_s(text: str, clock: Clock) -> float | None:
-    """Return the delay in a header ``Retry-After``: seconds, or a date (RFC 9110, 10.2.3)."""
+    """Return the delay of a header ``Retry-After``: seconds, or a date (RFC 9110, 10.2.3)."""
     if text.strip().isdecimal():
         wait_s = float(text)
     else:
-        from email.utils import parsedate_to_datetime  # with what it imports, rarely needed
+        from email.utils import parsedate_to_datetime  # slow to import, rarely needed
 
         try:
             wait_s = (parsedate_to_datetime(text) - clock.now()).total_seconds()
@@ -205,13 +206,13 @@ def _read(response: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes
         wait_s = _retry_after_s(response.headers.get("Retry-After", ""), clock)
         raise _UnansweredError(f"{place}: HTTP status {response.status_code}", wait_s)
     body: bytes = b""
-    # Byte by byte: a larger chunk would wait for a server that drips, past the deadline.
-    for chunk in response.iter_content(1):
+    # Byte by byte: reading a larger chunk from a slow server would block past the deadline.
+    for chunk in answer.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
             if sent:
-                return body  # what was sent has been accepted, whatever the body holds
+                return body  # the status is a success; the rest of the response does not matter
             excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "response too large"
             raise _UnansweredError(f"{place}: {excess}")
     return body

@@ -1,4 +1,4 @@
-"""Locks on files, for processes that share a directory; the only module that knows `filelock`."""
+"""File locks for processes that use the same directory; the only module that imports `filelock`."""
 
 from __future__ import annotations
 

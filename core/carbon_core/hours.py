@@ -1,6 +1,6 @@
-"""Energy by the hour of the day it was drawn in: what a price that is known later needs.
+"""Energy by the hour, for grid intensities that become available later.
 
-One entry an hour, however often the totals are looked at, so that a run of weeks stays small.
+Stores one entry per hour, however often the totals are sampled, so that a run of weeks stays small.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from carbon_core.records import HourEnergy
 
 _HOUR = timedelta(hours=1)
-# A longer step is the wall clock being set, not time that passed.
+# A longer step means that the wall clock was set, not that time passed.
 _LONGEST_STEP = timedelta(days=7)
 
 
 class HourSpan(NamedTuple):
-    """An hour of UTC and its energy, from and to which cumulative joules."""
+    """An hour of UTC, and the run's cumulative joules at its beginning and end."""
 
     start: datetime
     begin_j: float
@@ -25,7 +25,7 @@ class HourSpan(NamedTuple):
 
 
 class _Noted(NamedTuple):
-    """The cumulative joules at the ends of whole hours, and at the last look."""
+    """The cumulative joules at the ends of complete hours, and at the last sample."""
 
     ends: tuple[tuple[datetime, float], ...]
     at: datetime
@@ -33,21 +33,21 @@ class _Noted(NamedTuple):
 
 
 class HourlyJoules:
-    """Cumulative joules at the ends of the hours so far.
+    """Splits the energy of a run into hours.
 
     Args:
         started: Wall-clock time at which the run began, in UTC.
     """
 
     def __init__(self, started: datetime) -> None:
-        # Whole hours so far and the last look, assigned at once: another thread may read them.
+        # Complete hours and the last sample in one assignment: another thread may read them.
         self._noted = _Noted((), started, 0.0)
 
     def note(self, now: datetime, joules: float) -> None:
-        """Note the run's joules so far; between two looks, energy is spread evenly over time.
+        """Add a sample of the run's joules; between two samples, power is taken as constant.
 
         Args:
-            now: Wall-clock time in UTC; one that went back counts as the hour that it left.
+            now: Wall-clock time in UTC; if it was set back, the energy is added to the current hour.
             joules: Cumulative joules.
         """
         ends, then, before_j = self._noted
@@ -62,10 +62,10 @@ class HourlyJoules:
         self._noted = _Noted(ends, max(now, then), joules)
 
     def spans(self, total_j: float) -> tuple[HourSpan, ...]:
-        """Return where each hour begins and ends on the axis of cumulative joules.
+        """Return the cumulative joules at the beginning and end of each hour.
 
         Args:
-            total_j: Cumulative joules, up to which the last hour goes.
+            total_j: Cumulative joules at the end of the last hour.
         """
         noted = self._noted
         spans: list[HourSpan] = []
@@ -77,11 +77,11 @@ class HourlyJoules:
         return tuple(spans)
 
     def hours(self, total_j: float, grams: Callable[[float], float]) -> tuple[HourEnergy, ...]:
-        """Return each hour with its energy and what it was priced at.
+        """Return the energy and emissions of each hour.
 
         Args:
-            total_j: Cumulative joules, up to which the last hour goes.
-            grams: Gives the grams of CO2e that the first so many joules of the run stand for.
+            total_j: Cumulative joules at the end of the last hour.
+            grams: Returns the emissions in grams of CO2e up to a number of cumulative joules.
         """
         hours: list[HourEnergy] = []
         before_g = 0.0
@@ -97,16 +97,16 @@ def _hour_of(moment: datetime) -> datetime:
 
 
 def iso_hour(moment: datetime) -> str:
-    """Return the beginning of an hour of UTC as `HourEnergy.start` has it."""
+    """Return the beginning of an hour in the format of `HourEnergy.start`, in UTC."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:00Z")
 
 
 def utc(text: str) -> datetime:
-    """Return a moment written in ISO 8601; without a zone it is UTC.
+    """Parse a time in ISO 8601; without a zone it is UTC.
 
     Raises:
-        ValueError: It is no moment.
+        ValueError: The text is not a valid time.
     """
-    # Python 3.10 knows no `Z`, and no fraction of other than three or six digits.
+    # Python 3.10 accepts no `Z`, and only fractions of three or six digits.
     moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -1,7 +1,7 @@
-"""Which process of a job this is, from what its launcher left in the environment.
+"""Detects the rank of this process from the environment variables of its launcher.
 
-A node's hardware must be counted once although every rank runs the same callback. The rank that is
-first on its node measures; the others stand by.
+A node's hardware must be counted once although every rank runs the same callback: the first rank of
+each node measures it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LOCAL_RANK = (
     "MV2_COMM_WORLD_LOCAL_RANK",
 )
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
-# What the ranks of a job have in common, and those of another one beside it have not.
+# Equal on all ranks of a job, and different for another job on the same machine.
 _JOB = (
     "TORCHELASTIC_RUN_ID",
     "MASTER_ADDR",
@@ -32,10 +32,10 @@ _JOB = (
 
 @dataclass(frozen=True)
 class Rank:
-    """A process's place in its job.
+    """The rank of a process.
 
     Attributes:
-        local: Rank within the node; 0 outside any job; None where the launcher does not tell.
+        local: Rank within the node; 0 outside any job; None if the launcher does not set it.
         world: Rank within the job; 0 outside any job.
     """
 
@@ -44,7 +44,7 @@ class Rank:
 
     @property
     def measures_node(self) -> bool:
-        """Whether this process is the one that counts the node's hardware, as far as is known."""
+        """Whether this process measures the node's hardware; True if the local rank is unknown."""
         return not self.local
 
 
@@ -56,12 +56,12 @@ def rank_of(environ: Mapping[str, str]) -> Rank:
 
 
 def is_launched(environ: Mapping[str, str]) -> bool:
-    """Tell whether a launcher started this process, perhaps with others of the job beside it."""
+    """Return whether a launcher started this process, so that the job may have other ranks."""
     return any(environ.get(name) for name in (*_LOCAL_RANK, *_RANK))
 
 
 def job_of(environ: Mapping[str, str]) -> str:
-    """Return what tells a process's job from others on its machine; an empty string outside any job."""
+    """Return text that identifies the job on its machine; an empty string outside any job."""
     known = [f"{name}={environ[name]}" for name in _JOB if environ.get(name)]
     return " ".join(known) if is_launched(environ) else ""
 

@@ -1,4 +1,4 @@
-"""The same joules at other prices: a finished run in another place, or with figures that came later."""
+"""Recomputes the emissions of a finished run with another grid intensity, hour by hour."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ IntensityOf = Callable[[str], Intensity]
 
 @dataclass(frozen=True)
 class Finished:
-    """What a price needs to know of a run.
+    """The data of a finished run that are needed to recompute its emissions.
 
     Attributes:
-        run_id: The run.
+        run_id: The run's id.
         project_name: Its project.
-        place: The place that priced most of it.
+        place: Location whose intensity applies to most of its energy.
         pue: Power usage effectiveness.
         hours: Its energy by the hour.
         energy_kwh: Its energy with the 95 % interval, times PUE.
@@ -46,12 +46,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Repriced:
-    """A run at other prices.
+    """A run's recomputed emissions.
 
     Attributes:
         emissions_kg: Emissions in kg CO2e with their 95 % interval.
-        hours: Its energy by the hour, at the new price.
-        intensities: The intensities that priced it, each once.
+        hours: Its energy by the hour, with the new emissions.
+        intensities: The intensities in use, each once.
     """
 
     emissions_kg: Estimate
@@ -60,7 +60,7 @@ class Repriced:
 
 
 def finished(report: Report) -> Finished:
-    """Return what a price needs to know of a run."""
+    """Return the data of a run that are needed to recompute its emissions."""
     hours = report.hours or _one_hour(
         report.run.started_at, report.window.joules, sum(share.grams for share in report.prices)
     )
@@ -76,10 +76,10 @@ def finished(report: Report) -> Finished:
 
 
 def read_receipt(path: Path) -> Finished:
-    """Return what a price needs to know of the run that a receipt tells of.
+    """Read the data that are needed to recompute a run's emissions from its receipt.
 
     Raises:
-        OutputError: The file cannot be read, or is no receipt.
+        OutputError: The file cannot be read, or is not a receipt.
     """
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -113,14 +113,14 @@ def read_receipt(path: Path) -> Finished:
 
 
 def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
-    """Price every hour of a run anew.
+    """Recompute the emissions of every hour of a run.
 
     Args:
         run: The run.
-        intensity_of: Gives the intensity of an hour (ISO time in UTC, as `HourEnergy.start`).
+        intensity_of: Returns the intensity of an hour (ISO time in UTC, as `HourEnergy.start`).
 
     Raises:
-        IntensityError: There is none for an hour of the run.
+        IntensityError: The intensity of an hour of the run is not available.
     """
     intensities = [intensity_of(hour.start) for hour in run.hours]
     hours = tuple(
@@ -140,11 +140,11 @@ def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
 def read_intensities(path: Path) -> IntensityOf:
     """Return the intensities of a CSV file with the columns ``datetime`` and ``g_per_kwh``.
 
-    A value holds for the hour that its time lies in; several within an hour are averaged. Times
+    A value applies to the hour that contains its time; several values of an hour are averaged. Times
     without a zone are UTC.
 
     Raises:
-        IntensityError: The file cannot be read or understood; the message names the line.
+        IntensityError: The file cannot be read or parsed; the message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -158,18 +158,18 @@ def read_intensities(path: Path) -> IntensityOf:
     return of_hours(values, str(path))
 
 
-def of_hours(values: Iterable[Intensity], whose: str) -> IntensityOf:
-    """Return the means of values by the hour.
+def of_hours(values: Iterable[Intensity], source: str) -> IntensityOf:
+    """Return a function that returns the mean of an hour's values.
 
     Args:
         values: The values, each with its time.
-        whose: Names them in the message about an hour that they leave out.
+        source: Their source, named in the message about an hour without a value.
     """
     means = by_hour(values)
 
     def intensity_of(hour: str) -> Intensity:
         if hour not in means:
-            raise IntensityError(f"{whose} has no value for the hour {hour}")
+            raise IntensityError(f"{source} has no value for the hour {hour}")
         return means[hour]
 
     return intensity_of
@@ -188,12 +188,12 @@ def _row(row: Mapping[str, Any], path: Path, line: int) -> Intensity:
 
 
 def _one_hour(started_at: str, joules: float, grams: float) -> tuple[HourEnergy, ...]:
-    """Return a run that was stored without hours as if it had lain within its first."""
+    """Return all of a run's energy as that of its first hour, for runs stored without hours."""
     return (HourEnergy(iso_hour(utc(started_at)), joules, grams),)
 
 
 def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) -> Estimate:
-    """Return a figure with the interval that the energy brings along and the price's own."""
+    """Return emissions with an interval that combines those of the energy and the intensity."""
     if energy.value <= 0:
         return Estimate(value, value, value)
     energy_ln = math.log(energy.high / energy.value)

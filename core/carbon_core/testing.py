@@ -1,6 +1,6 @@
-"""Fakes for tests, ours and yours: a clock to turn by hand, a meter to script, a tree of sysfs files.
+"""Fakes for tests of this package and of its users: a clock, a meter, HTTP responses, sysfs files.
 
-They stand at the edge of the machine. Everything between them and the result is the real thing.
+They replace the interfaces to the machine and the network; all other code in a test is the real one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _METHODS = {"cpu": methods.RAPL_INTEL_SERVER, "gpu": methods.NVML_ENERGY, "ram":
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move.
+    """A clock that advances only when a test advances it.
 
     Args:
-        start_ns: Monotonic time to begin with, in nanoseconds.
+        start_ns: Initial monotonic time in nanoseconds.
     """
 
     def __init__(self, start_ns: int = 1_000 * units.NANOSECONDS_PER_SECOND) -> None:
@@ -29,12 +29,12 @@ class FakeClock:
         self._now = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance monotonic and wall-clock time."""
         self._t_ns += units.nanoseconds(seconds)
         self._now += timedelta(seconds=seconds)
 
     def step_wall_clock(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator would; durations do not notice."""
+        """Set the wall clock forward or back; the monotonic time does not change."""
         self._now += timedelta(seconds=seconds)
 
     def monotonic_ns(self) -> int:
@@ -47,13 +47,13 @@ class FakeClock:
 
 
 class FakeMeter:
-    """A meter over one device, driven by a function of time.
+    """A meter of one device whose values are a function of time.
 
     Args:
         clock: Source of the readings' times.
-        value: Gives the counter's joules (or the watts) at a monotonic time in seconds; None or an
-            exception stands for a failed read.
-        device: What is metered; a counter without wrap when None.
+        value: Returns the counter's joules (or the watts) at a monotonic time in seconds; None or an
+            exception is a failed read.
+        device: The device; one with a counter that does not wrap when None.
         period_s: Longest time between two reads in seconds.
     """
 
@@ -78,7 +78,7 @@ class FakeMeter:
         return [Reading(self.devices[0].id, t_ns, self._value(units.seconds(t_ns)))]
 
     def close(self) -> None:
-        """Remember that the meter was closed."""
+        """Record that the meter was closed."""
         self.closed = True
 
 
@@ -89,10 +89,10 @@ def fake_device(component: Component = "cpu", name: str = "fake", **more: Any) -
 
 
 class FakeFetch:
-    """Answers instead of the network, and remembers what it was asked.
+    """A fetch function with predefined responses that records the requests.
 
     Args:
-        answers: Given one after the other, the last one for ever; an exception is raised.
+        answers: Responses in their order; the last one is repeated. An exception is raised.
     """
 
     def __init__(self, *answers: Any) -> None:
@@ -100,7 +100,7 @@ class FakeFetch:
         self._answers = list(answers)
 
     def __call__(self, url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
-        """Answer a request."""
+        """Record a request and return the next response."""
         self.requests.append((url, params, headers))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
@@ -110,10 +110,10 @@ class FakeFetch:
 
 
 class RaplTree:
-    """A powercap tree of plain files, such as ``sys/class/powercap/intel-rapl:0/energy_uj``.
+    """A powercap tree of regular files, such as ``sys/class/powercap/intel-rapl:0/energy_uj``.
 
     Args:
-        root: Stands for ``/``; the meter gets it as its root.
+        root: Directory that replaces ``/``; pass it to the meter as its root.
     """
 
     def __init__(self, root: Path) -> None:
@@ -133,6 +133,6 @@ class RaplTree:
         return path
 
     def set_joules(self, zone: Path, joules: float) -> None:
-        """Let a zone's counter show a value, modulo its range."""
+        """Set a zone's counter to a value, modulo its range."""
         range_uj = int((zone / "max_energy_range_uj").read_text())
         (zone / "energy_uj").write_text(f"{round(joules * 1e6) % (range_uj + 1)}\n")

@@ -1,4 +1,4 @@
-"""Daemon threads: one that is started at most once, whoever needs it first; several for slow calls."""
+"""Daemon threads: one that is started on first use, and parallel calls."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ _PREFIX = "carbon-"
 
 
 class LazyThread:
-    """A daemon thread that does not exist before somebody needs it.
+    """A daemon thread that is created on first use, at most once.
 
-    Several threads may need it at once, and so may a signal's handler within `start()` itself.
+    Several threads may call `start()` at the same time, and so may a signal handler that interrupts it.
 
     Args:
-        run: What it runs.
-        name: Its name, begun with ``carbon-`` like those of all threads of this package.
+        run: The function that it runs.
+        name: Its name, which begins with ``carbon-`` like those of all threads of this package.
     """
 
     def __init__(self, run: Callable[[], object], name: str) -> None:
         self._run = run
         self._name = name
-        # Re-entrant: a signal's handler runs on the very thread that may be starting this one.
+        # Re-entrant: a signal handler may run on the thread that is starting this one.
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._ended = False
 
     @property
     def exists(self) -> bool:
-        """Whether it was started, even if it has ended since."""
+        """Whether the thread was started, even if it has ended since."""
         return self._thread is not None
 
     @property
     def alive(self) -> bool:
-        """Whether it is still running."""
+        """Whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> bool:
-        """Start it unless it exists; tell whether the system allowed it (the next call tries again)."""
+        """Start the thread unless it exists; return False if the system refused, to be retried."""
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -51,11 +51,15 @@ class LazyThread:
             return self._thread is not None
 
     def join(self, timeout_s: float | None) -> bool:
-        """Wait at most `timeout_s` seconds for its end, None for ever; tell whether it has ended."""
+        """Wait for the thread to end and return whether it has.
+
+        Args:
+            timeout_s: Longest time to wait in seconds; None for no limit.
+        """
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return False
-        # Python's own join may be interrupted neither by itself nor within the thread's start.
+        # Python's join raises if a signal handler calls it within itself or within the start.
         with contextlib.suppress(RuntimeError):
             thread.join(timeout_s)
         return self._ended
@@ -68,15 +72,15 @@ class LazyThread:
 
 
 def without_log_records(*loggers: str) -> None:
-    """Keep what libraries log on our threads from the program's handlers.
+    """Drop the log records that libraries create on this package's threads.
 
-    A handler writes to a stream, whose lock a worker that is forked at that moment would inherit and
-    wait for in vain.
+    The program's handler would lock its stream; a worker that is forked at that moment inherits the
+    lock and waits for it forever.
 
     Args:
         loggers: Names of the libraries' loggers.
     """
-    import logging  # loaded by these libraries in any case
+    import logging  # these libraries import it anyway
 
     for name in loggers:
         logging.getLogger(name).addFilter(_is_of_the_program)
@@ -87,10 +91,10 @@ def _is_of_the_program(record: object) -> bool:
 
 
 def in_parallel(calls: Sequence[Callable[[], object]], name: str) -> None:
-    """Make calls at once, each on a thread of its own, and wait for all of them.
+    """Run functions in parallel, each on its own thread, and wait for all of them.
 
     Args:
-        calls: What to call; must not raise.
+        calls: The functions; must not raise.
         name: The threads' name.
     """
     *others, own = calls

@@ -1,4 +1,4 @@
-"""Exact unit conversions, used once at each edge of the package."""
+"""Exact unit conversions."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The version of this package, read by the build and by results."""
+"""The version of this package, used by the build and in results."""
 
 VERSION = "0.1.0"
