@@ -30,7 +30,7 @@ _LIBRARY_LOGGERS = tuple(
 _LONGEST_WAIT_S = 86_400.0
 
 
-class _UnansweredError(Exception):
+class _RequestError(Exception):
     """A request failed; the message contains no secret.
 
     Attributes:
@@ -52,8 +52,8 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 
     def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         try:
-            body = _body("GET", url, clock, timeout_s, params=params, headers=headers)
-        except _UnansweredError as error:
+            body = _response_body("GET", url, clock, timeout_s, params=params, headers=headers)
+        except _RequestError as error:
             raise IntensityError(str(error), error.retry_after_s) from None
         try:
             return json.loads(body)
@@ -71,8 +71,8 @@ def link_local(clock: Clock, timeout_s: float) -> Ask:
 
     def request(method: str, url: str, headers: Mapping[str, str]) -> str:
         try:
-            body = _body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
-        except _UnansweredError as error:
+            body = _response_body(method, url, clock, timeout_s, headers=headers, past_proxies=True)
+        except _RequestError as error:
             raise IntensityError(str(error), error.retry_after_s) from None
         return body.decode("utf-8", "replace")
 
@@ -88,14 +88,14 @@ def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
 
     def send(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         try:
-            return _body(method, url, clock, timeout_s, body=body, headers=headers)
-        except _UnansweredError as error:
+            return _response_body(method, url, clock, timeout_s, body=body, headers=headers)
+        except _RequestError as error:
             raise OutputError(str(error), error.retry_after_s) from None
 
     return send
 
 
-def _body(
+def _response_body(
     method: str,
     url: str,
     clock: Clock,
@@ -106,7 +106,7 @@ def _body(
     body: bytes | None = None,
     past_proxies: bool = False,
 ) -> bytes:
-    """Send a request and return the body of the response; raise `_UnansweredError` if it fails."""
+    """Send a request and return the body of the response; raise `_RequestError` if it fails."""
     import requests  # imported where used: slower to import than the rest of the package
 
     without_log_records(*_LIBRARY_LOGGERS)
@@ -130,7 +130,7 @@ def _body(
     except (requests.RequestException, ValueError) as error:
         # The library's message may contain the token, the proxy's password or the query: only the
         # kind of the error is reported. A ValueError is an invalid address or token.
-        raise _UnansweredError(f"{redacted(url)}: {_kind(error, url)}") from None
+        raise _RequestError(f"{redacted(url)}: {_kind(error, url)}") from None
 
 
 def may_carry_secrets(url: str) -> bool:
@@ -201,18 +201,18 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
 def _read(response: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
     place = redacted(response.url)
     if response.status_code == _PROXY_AUTHENTICATION_REQUIRED:
-        raise _UnansweredError(f"{place}: {_proxy_refused(response.url)}")
+        raise _RequestError(f"{place}: {_proxy_refused(response.url)}")
     if response.status_code not in (_SUCCESSES if sent else (200,)):
         wait_s = _retry_after_s(response.headers.get("Retry-After", ""), clock)
-        raise _UnansweredError(f"{place}: HTTP status {response.status_code}", wait_s)
+        raise _RequestError(f"{place}: HTTP status {response.status_code}", wait_s)
     body: bytes = b""
     # Byte by byte: reading a larger chunk from a slow server would block past the deadline.
-    for chunk in answer.iter_content(1):
+    for chunk in response.iter_content(1):
         body += chunk
         late_ns = clock.monotonic_ns() - deadline_ns
         if late_ns > 0 or len(body) > _MAX_BYTES:
             if sent:
                 return body  # the status is a success; the rest of the response does not matter
             excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "response too large"
-            raise _UnansweredError(f"{place}: {excess}")
+            raise _RequestError(f"{place}: {excess}")
     return body

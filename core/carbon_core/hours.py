@@ -24,7 +24,7 @@ class HourSpan(NamedTuple):
     end_j: float
 
 
-class _Noted(NamedTuple):
+class _Samples(NamedTuple):
     """The cumulative joules at the ends of complete hours, and at the last sample."""
 
     ends: tuple[tuple[datetime, float], ...]
@@ -41,7 +41,7 @@ class HourlyJoules:
 
     def __init__(self, started: datetime) -> None:
         # Complete hours and the last sample in one assignment: another thread may read them.
-        self._noted = _Noted((), started, 0.0)
+        self._samples = _Samples((), started, 0.0)
 
     def note(self, now: datetime, joules: float) -> None:
         """Add a sample of the run's joules; between two samples, power is taken as constant.
@@ -50,7 +50,7 @@ class HourlyJoules:
             now: Wall-clock time in UTC; if it was set back, the energy is added to the current hour.
             joules: Cumulative joules.
         """
-        ends, then, before_j = self._noted
+        ends, then, before_j = self._samples
         if now - then > _LONGEST_STEP:
             ends = (*ends, (_hour_of(then), before_j))
             then = _hour_of(now)
@@ -59,7 +59,7 @@ class HourlyJoules:
             at_j = before_j + (joules - before_j) * ((boundary - then) / (now - then))
             ends = (*ends, (_hour_of(then), at_j))
             then, before_j = boundary, at_j
-        self._noted = _Noted(ends, max(now, then), joules)
+        self._samples = _Samples(ends, max(now, then), joules)
 
     def spans(self, total_j: float) -> tuple[HourSpan, ...]:
         """Return the cumulative joules at the beginning and end of each hour.
@@ -67,11 +67,11 @@ class HourlyJoules:
         Args:
             total_j: Cumulative joules at the end of the last hour.
         """
-        noted = self._noted
+        samples = self._samples
         spans: list[HourSpan] = []
         before_j = 0.0
-        for start, noted_j in (*noted.ends, (_hour_of(noted.at), total_j)):
-            end_j = min(noted_j, total_j)
+        for start, sample_j in (*samples.ends, (_hour_of(samples.at), total_j)):
+            end_j = min(sample_j, total_j)
             spans.append(HourSpan(start, before_j, end_j))
             before_j = end_j
         return tuple(spans)

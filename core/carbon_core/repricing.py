@@ -82,21 +82,21 @@ def read_receipt(path: Path) -> Finished:
         OutputError: The file cannot be read, or is not a receipt.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
         hours = tuple(
             HourEnergy(
                 hour["start"],
                 units.joules(hour["hardware_energy_kwh"]),
                 hour["emissions_kg"] * units.GRAMS_PER_KG,
             )
-            for hour in told.get("hours", ())
+            for hour in data.get("hours", ())
         )
-        emissions = _estimate(told["emissions_kg"])
-        total_j = units.joules(told["hardware_energy_kwh"])
-        run = told["run"]
+        emissions = _estimate(data["emissions_kg"])
+        total_j = units.joules(data["hardware_energy_kwh"])
+        run = data["run"]
         hours = hours or _one_hour(run["started_at"], total_j, emissions.value * units.GRAMS_PER_KG)
-        place = max(told["intensities"], key=lambda one: float(one["energy_kwh"]))["place"]
-        energy = _estimate(told["energy_kwh"])
+        place = max(data["intensities"], key=lambda one: float(one["energy_kwh"]))["place"]
+        energy = _estimate(data["energy_kwh"])
         return Finished(
             str(run["run_id"]),
             str(run["project_name"]),
@@ -202,5 +202,5 @@ def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) ->
     return uncertainty.interval(value, sigma_ln, max(0.0, foreign))
 
 
-def _estimate(told: Mapping[str, Any]) -> Estimate:
-    return Estimate(float(told["value"]), float(told["low_95"]), float(told["high_95"]))
+def _estimate(data: Mapping[str, Any]) -> Estimate:
+    return Estimate(float(data["value"]), float(data["low_95"]), float(data["high_95"]))
