@@ -1,9 +1,9 @@
-"""Compares the shipped tables with what packages of the index say, and lists where they drifted apart.
+"""Compares the shipped tables with the data of codecarbon, pycountry and tzdata; lists the differences.
 
     pip install codecarbon pycountry tzdata && PYTHONPATH=core python tools/check_data.py
 
-A difference is a reason to look, not an error: years, scopes and methods differ. Exit status 1 means
-that the code of a country or the country of a time zone is wrong.
+A difference is a reason to check a value, not an error: years, scopes and methods differ. Exit status 1
+means that the code of a country or the country of a time zone is wrong.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import pycountry
 from carbon_core.data import rows
 from carbon_core.hardware.cpu_identity import normalise
 
-# Between two years of the same grid, a quarter is common; more deserves a look.
+# Between two years of the same grid, a difference of a quarter is common.
 _FACTOR = 1.25
 
 
 class Drift(NamedTuple):
-    """A difference: of which table, of what, in words; and whether it can be right at all."""
+    """A difference: its table, its description, and whether the shipped value is certainly wrong."""
 
     table: str
     what: str
@@ -53,17 +53,17 @@ def all_drifts() -> Iterator[Drift]:
 
 
 def _country_codes() -> Iterator[Drift]:
-    """Compare with ISO 3166-1 as pycountry has it."""
+    """Compare with pycountry's table of ISO 3166-1."""
     for row in rows("grid_country"):
         iso2, iso3 = row["iso2"], row["iso3"]
         known = pycountry.countries.get(alpha_2=iso2) if iso2 else None
         if iso2 and (known is None or known.alpha_3 != iso3):
-            # XK is what everybody uses for Kosovo, which ISO 3166 leaves to users.
+            # XK is the common code of Kosovo, from the user-assigned codes of ISO 3166.
             yield Drift("grid_country", f"{iso2} is not {iso3} in ISO 3166", iso2 != "XK")
 
 
 def _time_zones() -> Iterator[Drift]:
-    """Compare with the IANA database's own list of countries, as tzdata has it."""
+    """Compare with the countries of the IANA time zone database in tzdata."""
     own = {row["time_zone"]: row["iso2"] for row in rows("time_zone")}
     text = importlib.resources.files("tzdata").joinpath("zoneinfo", "zone.tab").read_text("utf-8")
     for line in text.splitlines():
@@ -75,7 +75,7 @@ def _time_zones() -> Iterator[Drift]:
 
 
 def _intensities() -> Iterator[Drift]:
-    """Compare with CodeCarbon's averages of countries, in gCO2e/kWh."""
+    """Compare with CodeCarbon's averages by country, in gCO2e/kWh."""
     own = {row["iso3"]: row for row in rows("grid_country") if row["g_per_kwh"]}
     absent = {row["iso3"] for row in rows("grid_absent") if "iso3" in row}
     for iso3, theirs in _of_codecarbon("private_infra/global_energy_mix.json").items():
@@ -85,27 +85,29 @@ def _intensities() -> Iterator[Drift]:
         if iso3 not in own:
             if iso3 not in absent and pycountry.countries.get(alpha_3=iso3):
                 yield Drift(
-                    "grid_country", f"{iso3} is in no table, CodeCarbon has {figure}", False
+                    "grid_country",
+                    f"{iso3} is in none of the tables, CodeCarbon has {figure}",
+                    False,
                 )
             continue
         row = own[iso3]
         ratio = float(row["g_per_kwh"]) / figure
         if not 1 / _FACTOR <= ratio <= _FACTOR:
-            told = f"{row['g_per_kwh']} ({row['year']}), CodeCarbon {figure} ({theirs['year']})"
-            yield Drift("grid_country", f"{iso3} {told}", False)
+            values = f"{row['g_per_kwh']} ({row['year']}), CodeCarbon {figure} ({theirs['year']})"
+            yield Drift("grid_country", f"{iso3} {values}", False)
 
 
 def _cloud_regions() -> Iterator[Drift]:
-    """Look for regions that only CodeCarbon knows, and for other countries."""
+    """Compare with CodeCarbon's cloud regions and their countries."""
     own = {(row["provider"], row["region"]): row["iso2"] for row in rows("cloud_region")}
     for theirs in csv.DictReader(_codecarbon("cloud/impact.csv").open(encoding="utf-8-sig")):
         key = (theirs["provider"], theirs["region"])
         country = pycountry.countries.get(alpha_3=theirs["countryIsoCode"])
         if key not in own:
-            yield Drift("cloud_region", f"{' '.join(key)} is known to CodeCarbon only", False)
+            yield Drift("cloud_region", f"{' '.join(key)} is only in CodeCarbon's table", False)
         elif country is not None and country.alpha_2 != own[key]:
-            told = f"{own[key]}, CodeCarbon {country.alpha_2}"
-            yield Drift("cloud_region", f"{' '.join(key)} is in {told}", False)
+            countries = f"{own[key]}, CodeCarbon {country.alpha_2}"
+            yield Drift("cloud_region", f"{' '.join(key)} is in {countries}", False)
 
 
 def _processors() -> Iterator[Drift]:
@@ -114,11 +116,11 @@ def _processors() -> Iterator[Drift]:
     for theirs in csv.DictReader(_codecarbon("hardware/cpu_power.csv").open(encoding="utf-8-sig")):
         figure = own.get(normalise(theirs["Name"]))
         try:
-            told = float(theirs["TDP"])
+            tdp_w = float(theirs["TDP"])
         except ValueError:
-            continue  # one row reads 27.29.5
-        if figure is not None and not 1 / _FACTOR <= figure / told <= _FACTOR:
-            yield Drift("cpu_tdp", f"{theirs['Name']}: {figure:g} W, CodeCarbon {told:g} W", False)
+            continue  # one row has 27.29.5
+        if figure is not None and not 1 / _FACTOR <= figure / tdp_w <= _FACTOR:
+            yield Drift("cpu_tdp", f"{theirs['Name']}: {figure:g} W, CodeCarbon {tdp_w:g} W", False)
 
 
 def _of_codecarbon(path: str) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def _of_codecarbon(path: str) -> dict[str, Any]:
 
 
 def _codecarbon(path: str) -> Path:
-    # Found, not imported: importing it loads all of pandas.
+    # Located, not imported: the import loads pandas.
     spec = importlib.util.find_spec("codecarbon")
     if spec is None or spec.origin is None:
         raise SystemExit("codecarbon is not installed")

@@ -1,11 +1,11 @@
-"""Lists words that the project's prose avoids, each with the plain word to use.
+"""Lists occurrences of words that the project's prose avoids, each with a plain word to use.
 
     python tools/check_wording.py            # every occurrence, and the count of each area
     python tools/check_wording.py --summary  # counts by word and by area
     python tools/check_wording.py docs       # only paths that begin with this one
 
-Checked are docstrings, comments and string literals of the two packages, the HTML template, and the text
-of documents and examples. Code is not: neither identifiers nor code blocks, inline code and output. Exit
+It checks docstrings, comments and string literals of the two packages, the HTML template, and the text
+of documents and examples. It does not check code: identifiers, code blocks, inline code and output. Exit
 status 1 means that an area has more occurrences than its budget.
 """
 
@@ -254,7 +254,7 @@ _COMPILED = [(rule, re.compile(rule.pattern.replace(" ", r"\s+"), re.IGNORECASE)
 
 
 class Occurrence(NamedTuple):
-    """A word to avoid, where it was found."""
+    """An occurrence of a word to avoid."""
 
     path: str
     line: int
@@ -262,12 +262,12 @@ class Occurrence(NamedTuple):
     rule: Rule
 
     def __str__(self) -> str:
-        """Return the line that is printed."""
+        """Return the line to print."""
         return f"{self.path}:{self.line}: {' '.join(self.text.split())} -> {self.rule.use}"
 
 
 class _Piece(NamedTuple):
-    """A piece of prose: its text, the line it begins on, and the source lines it may span."""
+    """A piece of prose: its text, its first line, and the source lines that it may span."""
 
     text: str
     line: int
@@ -277,7 +277,7 @@ class _Piece(NamedTuple):
         newlines = self.text.count("\n")
         if newlines >= len(self.source) - 1:
             return self.line + self.text.count("\n", 0, match.start())
-        # Adjacent literals are one text: the line is found by the word itself.
+        # Adjacent literals are one text: find the line by the word itself.
         first = match.group().split()[0]
         found = (i for i, line in enumerate(self.source) if first in line)
         return self.line + next(found, 0)
@@ -326,7 +326,7 @@ def occurrences(path: str, text: str) -> Iterator[Occurrence]:
     """Yield the words to avoid in a file's prose.
 
     Args:
-        path: The file's path; its suffix selects what is prose in it.
+        path: The file's path; its suffix selects the syntax.
         text: The file's text.
     """
     found = [
@@ -339,7 +339,7 @@ def occurrences(path: str, text: str) -> Iterator[Occurrence]:
 
 
 def _pieces(path: str, text: str) -> Iterator[_Piece]:
-    """Yield the prose of a file."""
+    """Yield the pieces of prose of a file."""
     if path.endswith(".py"):
         yield from _comments(text)
         yield from _literals(text)
@@ -353,7 +353,7 @@ def _pieces(path: str, text: str) -> Iterator[_Piece]:
 
 
 def _comments(text: str) -> Iterator[_Piece]:
-    """Yield the comments; those on successive lines are one text."""
+    """Yield the comments; comments on successive lines are one piece."""
     lines: list[str] = []
     first = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -370,7 +370,7 @@ def _comments(text: str) -> Iterator[_Piece]:
 
 
 def _literals(text: str) -> Iterator[_Piece]:
-    """Yield docstrings and string literals; the fields of an f-string are not text of it."""
+    """Yield docstrings and string literals; the fields of an f-string are blanked."""
     tree = ast.parse(text)
     lines = text.splitlines()
     inside = {
@@ -397,7 +397,7 @@ def _literals(text: str) -> Iterator[_Piece]:
 
 
 def _format_specs(node: ast.JoinedStr) -> Iterator[ast.AST]:
-    """Yield the format specifications of an f-string, which are f-strings themselves."""
+    """Yield the format specifications of an f-string, which are f-strings in the syntax tree."""
     for part in node.values:
         if isinstance(part, ast.FormattedValue) and part.format_spec is not None:
             yield part.format_spec
@@ -410,7 +410,7 @@ def _is_identifier(value: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Blank what is no prose in a docstring or comment: inline code, addresses, arguments' names."""
+    """Blank inline code, URLs and argument names in a docstring or comment."""
     text = _blank(r"``[^`]*``|`[^`]*`|https?://\S+", text)
     return _blank(r"(?m)^ +\*{0,2}\w+(?=: )", text)
 
@@ -419,7 +419,7 @@ def _plain(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Blank what is no prose in a document: code, targets of links, comments, tags."""
+    """Blank code, link targets, comments and tags in a document."""
     text = _blank(r"(?ms)^ *```.*?^ *```|<!--.*?-->", text)
     text = _blank(r"``[^`]*``|`[^`]*`|https?://\S+", text)
     text = _blank(r"(?<=\])\([^)]*\)", text)
@@ -427,14 +427,14 @@ def _markdown(text: str) -> str:
 
 
 def _template(text: str) -> str:
-    """Blank what is no prose in a template: scripts, styles, tags, and expressions but their text."""
+    """Blank scripts, styles, tags and expressions of a template, except text in expressions."""
     text = _blank(r"(?s)<style>.*?</style>|<script\b.*?</script>", text)
     text = re.sub(r"(?s)\{\{.*?\}\}|\{%.*?%\}", _only_quoted, text)
     return _keep_attributes(text)
 
 
 def _keep_attributes(text: str) -> str:
-    """Blank tags, but not the text that a screen reader reads out."""
+    """Blank tags, except attributes with text for screen readers."""
 
     def shown(tag: re.Match[str]) -> str:
         kept = re.search(r'\b(?:alt|title|aria-label)="([^"]*)"', tag.group())
@@ -447,13 +447,13 @@ def _keep_attributes(text: str) -> str:
 
 
 def _only_quoted(expression: re.Match[str]) -> str:
-    """Return an expression of a template with all but its quoted text blanked."""
+    """Return a template's expression with everything but quoted text blanked."""
     parts = re.split(r'("[^"]*")', expression.group())
     return "".join(f" {part[1:-1]} " if part.startswith('"') else _spaces(part) for part in parts)
 
 
 def _blank(pattern: str, text: str) -> str:
-    """Replace what matches by a character that is no word, and keep the lines."""
+    """Replace matches by characters that are not part of a word; keep the line breaks."""
     return re.sub(pattern, lambda match: _spaces(match.group(), "\N{MIDDLE DOT}"), text)
 
 

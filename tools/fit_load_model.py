@@ -1,9 +1,9 @@
-"""Fits the CPU load model to measured package power, and judges it on processors it has not seen.
+"""Fits the CPU load model to measured package power and cross-validates it (leave one processor out).
 
     PYTHONPATH=core:. python tools/fit_load_model.py
 
-Prints the share of TDP that a full load adds, and the root mean square of ln(model / measured) of
-several models, each fitted on all processors but one and judged on that one. The data are those of
+Prints the fraction of TDP that a full load adds, and the root mean square of ln(model / measured) of
+several models, each fitted to all processors but one and evaluated on that one. The data are those of
 tests/core/data/cpu_load_power.csv: RAPL package power at known loads, without the points up to 5 %
 load, where two of the three processors report less than a watt.
 """
@@ -24,7 +24,7 @@ LEAST_LOAD = 0.05
 
 
 class Point(NamedTuple):
-    """A measurement: load and clock as shares of the most, power as a share of TDP."""
+    """A measurement: load and clock as fractions of their maxima, power as a fraction of TDP."""
 
     load: float
     clock: float
@@ -32,26 +32,26 @@ class Point(NamedTuple):
 
 
 Data = Mapping[str, Sequence[Point]]
-Shape = Callable[[Point, float], float]  # a point and the parameter to power as a share of TDP
+Shape = Callable[[Point, float], float]  # maps a point and the parameter to power / TDP
 
 
 def linear(point: Point, dynamic: float) -> float:
-    """The shipped model."""
+    """The shipped model: linear in the load."""
     return IDLE_SHARE + dynamic * point.load
 
 
 def bent(point: Point, dynamic: float) -> float:
-    """Rises early: a few busy cores wake the caches and the fabric."""
+    """Steeper at low load, where a few busy cores activate the caches and the fabric."""
     return IDLE_SHARE + dynamic * point.load**0.75
 
 
 def clocked(point: Point, dynamic: float) -> float:
-    """Load and clock; the clock is known on few machines and moves with the reading itself."""
+    """Load times clock; few machines report the clock, and reading it changes it."""
     return IDLE_SHARE + dynamic * point.load * point.clock
 
 
 def cubic(point: Point, _: float) -> float:
-    """CodeCarbon 3.3.2's curve, which has nothing to fit."""
+    """CodeCarbon 3.3.2's curve, without a parameter."""
     return 0.1 + 0.9 * point.load**3
 
 
@@ -86,9 +86,9 @@ def rms(values: Sequence[float]) -> float:
 
 
 def fit(shape: Shape, data: Data) -> float:
-    """Return the parameter with the least squared error, every processor counting the same.
+    """Return the parameter with the least squared error, with equal weight for each processor.
 
-    A full load is kept between the idle power and TDP, since processors sustain no more.
+    The power at full load is limited to TDP, which is the most that processors sustain.
     """
 
     def cost(dynamic: float) -> float:
@@ -105,7 +105,7 @@ def fit(shape: Shape, data: Data) -> float:
 
 
 def leave_one_out(shape: Shape, data: Data) -> dict[str, list[float]]:
-    """Return the errors on each processor of the model that was fitted on the others."""
+    """Return the errors on each processor of the model fitted to the others."""
     found = {}
     for cpu, points in data.items():
         others = {name: of_cpu for name, of_cpu in data.items() if name != cpu}
@@ -114,7 +114,7 @@ def leave_one_out(shape: Shape, data: Data) -> dict[str, list[float]]:
 
 
 def own_level(shape: Shape, data: Data) -> float:
-    """Return the error that is left when each processor's own level is known: runs and shape."""
+    """Return the rms error without each processor's mean error: the errors of shape and repetition."""
     left = []
     for points in data.values():
         found = errors(shape, fit(shape, data), points)
@@ -125,7 +125,7 @@ def own_level(shape: Shape, data: Data) -> float:
 def main() -> None:
     """Print the fit and the table."""
     data = read()
-    print(f"dynamic share of TDP: {fit(linear, data):.3f}, idle share (given): {IDLE_SHARE}\n")
+    print(f"dynamic part of TDP: {fit(linear, data):.3f}, idle part (given): {IDLE_SHARE}\n")
     print(f"{'rms of ln(model / measured)':34}{'all':>6}{'left out':>10}   by processor left out")
     for name, shape in SHAPES.items():
         seen = [e for points in data.values() for e in errors(shape, fit(shape, data), points)]
@@ -133,7 +133,7 @@ def main() -> None:
         by_cpu = ", ".join(f"{rms(values):.2f} {cpu[:14]}" for cpu, values in unseen.items())
         pooled = [error for values in unseen.values() for error in values]
         print(f"{name:34}{rms(seen):6.3f}{rms(pooled):10.3f}   {by_cpu}")
-    print(f"\nleft if each processor's level were known: {own_level(linear, data):.3f}")
+    print(f"\nrms without each processor's mean error: {own_level(linear, data):.3f}")
 
 
 def _point(row: Mapping[str, str], top_mhz: float) -> Point:

@@ -1,8 +1,8 @@
-"""Prints the output of ``carbon-callbacks detect`` on four machines, for docs/detect.md.
+"""Prints the output of ``carbon-callbacks detect`` on four simulated machines, for docs/detect.md.
 
-The machines are made of files: without counters, with all of them, with counters that only the
-administrator may read, and with a MIG device. The GPUs are the tests' stand-in for the driver's
-library, behind the real pynvml.
+The machines are trees of files: without meters, with all meters, with counters that only root may read,
+and with a slice of a GPU (MIG). The GPUs are simulated by the tests' stand-in for the driver's library,
+which the real pynvml loads.
 
     PYTHONPATH=core:.:tests python tools/show_detect.py
 """
@@ -27,7 +27,7 @@ sys.path[:0] = os.environ["SHOW_PATH"].split(os.pathsep)
 from carbon_callbacks.cli import detect
 if len(sys.argv) > 2:
     with contextlib.redirect_stdout(io.StringIO()):
-        detect.run(as_json=False)  # loads whatever only the administrator may load
+        detect.run(as_json=False)  # imports the modules that only root may import
     os.setuid(65534)
 detect.run(as_json=False, root=Path(sys.argv[1]))
 """
@@ -42,7 +42,7 @@ siblings : 40
 
 
 def show(title: str, root: Path, *flags: str, **environ: str) -> None:
-    """Run the command on a made-up machine and print what it says."""
+    """Run the command on a simulated machine and print its output."""
     done = subprocess.run(
         [sys.executable, "-c", SHOW, str(root), *flags],
         env={
@@ -63,14 +63,14 @@ def show(title: str, root: Path, *flags: str, **environ: str) -> None:
 
 
 def machine(root: Path) -> Path:
-    """Make a machine with a processor and no counters."""
+    """Create a machine with a processor and no counters."""
     (root / "proc").mkdir(parents=True)
     (root / "proc" / "cpuinfo").write_text(CPU_INFO)
     return root
 
 
 def with_counters(root: Path) -> Path:
-    """Make a machine of two sockets with memory counters."""
+    """Create a machine of two sockets with memory counters."""
     tree = RaplTree(machine(root))
     for socket in (0, 1):
         package = tree.zone(f"intel-rapl:{socket}", f"package-{socket}")
@@ -81,7 +81,7 @@ def with_counters(root: Path) -> Path:
 
 
 def main() -> None:
-    """Print the three machines."""
+    """Print the output of each machine."""
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         place.chmod(0o755)

@@ -1,7 +1,6 @@
-"""Takes the pictures of the documents: trains three networks and photographs the page about them.
+"""Takes the screenshots of the documents: trains three networks and captures their HTML report.
 
-Needs Chromium, and the packages that `nox -s pictures` installs. The figures are those of the machine
-that it runs on.
+Requires Chromium, and the packages that `nox -s pictures` installs. The figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SIZE = {"width": 1100, "height": 900}
 
 
 def train(output: Path, width: int) -> None:
-    """Train a convolutional network whose layers have so many channels."""
+    """Train a convolutional network whose layers have `width` channels."""
     seed_everything(0, verbose=False)
     x_train, y_train, x_val, y_val = map(torch.from_numpy, load())
     model = Classifier()
@@ -60,11 +59,11 @@ def train(output: Path, width: int) -> None:
 
 
 def photograph(page_path: Path) -> None:
-    """Photograph the upper part of a page in both themes."""
+    """Capture the upper part of a page in both themes."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None:
-        sys.exit("chromium is not installed here")
+        sys.exit("chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
@@ -78,7 +77,7 @@ def photograph(page_path: Path) -> None:
 
 
 def main() -> None:
-    """Train, report, photograph."""
+    """Train the networks, write the report and capture it."""
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory)
         for width in WIDTHS:

@@ -1,4 +1,4 @@
-"""Writes docs/intensity.md: the grid intensity of some places, with its source and year.
+"""Generates docs/intensity.md: the grid intensity of selected locations, with its source and year.
 
 With ``--check``, changes nothing; exit status 1 means that the page would change.
 """
@@ -29,7 +29,7 @@ COUNTRIES = [
     "IND",
     "BRA",
     "ZAF",
-]  # and one by proxy below
+]
 ABSENT = ("MCO", "UZB", "ATA")
 REGIONS = (
     ("USA", "California"),
@@ -120,7 +120,7 @@ differ by more than a quarter for many countries. Licences and editions are in
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the text of the page."""
     places = [(code, Place(code)) for code in (*COUNTRIES, *ABSENT)]
     places += [(f"{code}, {region}", Place(code, region)) for code, region in REGIONS]
     places += [
@@ -169,7 +169,7 @@ def _row(name: str, place: Place) -> str:
 
 
 def main() -> int:
-    """Write the page, or check it."""
+    """Write or check the page."""
     text = page()
     if "--check" in sys.argv[1:]:
         return int(PAGE.read_text(encoding="utf-8") != text)

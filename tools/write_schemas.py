@@ -1,6 +1,6 @@
-"""Writes the JSON schemas of receipt and journal that are shipped, from the parts that both have.
+"""Generates the JSON schemas of receipt and journal from their common parts.
 
-With ``--check``, changes nothing and tells by its exit status whether a file would change.
+With ``--check``, changes nothing; exit status 1 means that a file would change.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ GRADE: Schema = {"enum": ["A", "B", "C", "D", "E"]}
 
 
 def record(**properties: Schema) -> Schema:
-    """Return the schema of an object that has these properties, all of them, and no other."""
+    """Return the schema of an object with exactly these properties, all required."""
     closed = {"type": "object", "additionalProperties": False}
     return {**closed, "required": list(properties), "properties": properties}
 
 
 def by_name(value: Schema, names: Schema | None = None) -> Schema:
-    """Return the schema of an object with values of one kind under any name, or those allowed."""
+    """Return the schema of an object with values of one kind under any name, or under `names`."""
     allowed = {"propertyNames": names} if names else {}
     return {"type": "object", **allowed, "additionalProperties": value}
 
@@ -46,7 +46,7 @@ def several(items: Schema) -> Schema:
 
 
 def row(*cells: Schema) -> Schema:
-    """Return the schema of an array with one kind for each place."""
+    """Return the schema of an array with one kind for each position."""
     return {
         "type": "array",
         "prefixItems": list(cells),
@@ -130,9 +130,9 @@ TRACE = {
         phases=several(row(NOT_NEGATIVE, TEXT)),
         windows=several(row(TEXT, NOT_NEGATIVE, NOT_NEGATIVE)),
     ),
-    "description": "What came up since the line before, in seconds since the run began: readings "
-    "(number of the device, times, joules so far), phases (beginning, name), windows that closed "
-    "(name, beginning, end). No total needs it.",
+    "description": "Trace data since the previous line; times are seconds since the run began: readings "
+    "(index of the device, times, cumulative joules), phases (beginning, name), windows that ended "
+    "(name, beginning, end). Not needed for any total.",
 }
 SEGMENT_ROWS = several(row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER))
 DEVICE = record(
@@ -154,8 +154,8 @@ def receipt() -> Schema:
     return {
         "$schema": DIALECT,
         "title": "Receipt of a run",
-        "description": "What a run drew and emitted, and how that is known. Units are in the names; "
-        "null is not known.",
+        "description": "Energy and emissions of a run, and their sources. Units are in the names; null "
+        "means not available.",
         **record(
             schema_version={"const": 1},
             run=RUN,
@@ -200,9 +200,9 @@ def journal() -> Schema:
     return {
         "$schema": DIALECT,
         "title": "One line of a journal",
-        "description": "`run` says what stays, and comes again when that changes; `totals` holds the "
-        "totals so far; `delivered` what a service has accepted: duration_s, energy_kwh, emissions_kg, "
-        "cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l.",
+        "description": "`run` has the facts of the run and is repeated when they change; `totals` has "
+        "the totals so far; `delivered` has the amounts that a service has accepted: duration_s, "
+        "energy_kwh, emissions_kg, cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l.",
         "oneOf": [
             record(
                 type={"const": "run"},

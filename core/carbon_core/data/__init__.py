@@ -1,4 +1,4 @@
-"""Shipped tables of public facts; SOURCES.md beside them says where each comes from."""
+"""The package's data tables; SOURCES.md in this directory has their sources."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 def rows(name: str) -> Iterator[dict[str, str]]:
     """Yield the rows of a shipped table, one at a time.
 
-    The file is read when the first row is asked for and closed before it is handed out, so that
-    a caller may stop at any row and leave nothing open.
+    The file is read and closed before the first row is yielded, so that no file stays open if the
+    caller stops at any row.
 
     Args:
         name: File name of the table without ``.csv``, such as ``grid_country``.
 
     Yields:
-        One mapping of column to text for each row, in the order of the file.
+        A mapping of column to text for each row, in the order of the file.
 
     Raises:
         FileNotFoundError: There is no such table.
@@ -34,7 +34,7 @@ def text(file: str) -> str:
     Raises:
         FileNotFoundError: There is no such file.
     """
-    # Half of the cost of a first look-up is this import: whoever looks nothing up is spared it.
+    # This import takes half of the time of the first look-up; imported only when needed.
     from importlib.resources import files
 
     return files(__name__).joinpath(file).read_text(encoding="utf-8")
