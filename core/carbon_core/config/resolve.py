@@ -25,7 +25,7 @@ from carbon_core.config.schema import (
     default_of,
     hidden,
 )
-from carbon_core.config.sources import ConfigSource, Found
+from carbon_core.config.sources import ConfigSource, RawValue
 from carbon_core.errors import ConfigError
 
 
@@ -66,10 +66,10 @@ def resolve(
     ambient = _ambient(environ, home, directory)
     given = {name: value for name, value in overrides.items() if value is not UNSET}
     arguments = sources.from_arguments(given)
-    _refuse_unknown(arguments)
+    _raise_if_unknown(arguments)
     cascade = [*ambient, arguments]
     warnings = _problems_of_sources(ambient)
-    settings = _settle(cascade, warnings)
+    settings = _effective_settings(cascade, warnings)
     resolution = Resolution(settings, warnings, _deprecations(cascade, settings))
     if settings.strict_config and warnings:
         raise ConfigError("; ".join(warnings))
@@ -102,7 +102,7 @@ def check(
                     _value(key, found)
             except ConfigError as error:
                 problems.append(str(error))
-    settings = _settle(ambient, [])
+    settings = _effective_settings(ambient, [])
     return [*problems, *(text for text, _ in _deprecations(ambient, settings))]
 
 
@@ -116,10 +116,10 @@ def _ambient(
 
 def _problems_of_sources(ambient: Sequence[ConfigSource]) -> list[str]:
     problems = [problem for source in ambient for problem in source.problems]
-    return problems + [text for source in ambient for text in _unknown(source)]
+    return problems + [text for source in ambient for text in _warnings_of_unknown(source)]
 
 
-def _settle(cascade: Sequence[ConfigSource], warnings: list[str]) -> Settings:
+def _effective_settings(cascade: Sequence[ConfigSource], warnings: list[str]) -> Settings:
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for name in KEYS:
@@ -138,7 +138,7 @@ def _settle(cascade: Sequence[ConfigSource], warnings: list[str]) -> Settings:
     return Settings(**values, origins=origins)
 
 
-def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[Found]:
+def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[RawValue]:
     """Return a key's values, highest source first, those under a deprecated name after all others."""
     names = [name, *(alias for alias, new in ALIASES.items() if new == name)]
     return [
@@ -149,7 +149,7 @@ def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[Found]:
     ]
 
 
-def _value(name: str, found: Found) -> Any:
+def _value(name: str, found: RawValue) -> Any:
     key = KEYS[name]
     if found.value is None:
         return default_of(name)
@@ -167,21 +167,21 @@ def _value(name: str, found: Found) -> Any:
     )
 
 
-def _refuse_unknown(arguments: ConfigSource) -> None:
+def _raise_if_unknown(arguments: ConfigSource) -> None:
     for name in arguments.values:
         if name not in KEYS and name not in ALIASES:
-            raise ConfigError(f"there is no setting {name!r}{_near(name)}", key=name)
+            raise ConfigError(f"there is no setting {name!r}{_suggestion(name)}", key=name)
 
 
-def _unknown(source: ConfigSource) -> list[str]:
+def _warnings_of_unknown(source: ConfigSource) -> list[str]:
     return [
-        f"{found.origin}: there is no setting {name!r}, it is ignored{_near(name)}"
+        f"{found.origin}: there is no setting {name!r}, it is ignored{_suggestion(name)}"
         for name, found in source.values.items()
         if name not in KEYS and name not in ALIASES and name not in IGNORED_KEYS
     ]
 
 
-def _near(name: str) -> str:
+def _suggestion(name: str) -> str:
     matches = difflib.get_close_matches(name, KEYS, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 

@@ -31,18 +31,18 @@ _settings: list[inspect.Parameter] = []
 _lines: list[str] = []
 
 
-def with_settings(*passed_on: type) -> Callable[[_Class], _Class]:
+def with_settings(*more: type) -> Callable[[_Class], _Class]:
     """Class decorator: replace ``**kwargs`` in the signature of ``__init__`` by named parameters.
 
     The signature lists the named parameters of ``__init__``, those of the methods that get its
     ``**kwargs``, and the settings. The behaviour of ``__init__`` does not change.
 
     Args:
-        *passed_on: Classes other than the bases that get the ``**kwargs``, too.
+        *more: Classes other than the bases that get the ``**kwargs``, too.
     """
 
     def decorate(cls: _Class) -> _Class:
-        inits = [vars(base).get("__init__") for base in (*cls.__mro__, *passed_on)]
+        inits = [vars(base).get("__init__") for base in (*cls.__mro__, *more)]
         own, *others = filter(inspect.isfunction, inits)  # without C functions: no parameters
         _show(own, [_SELF, *_named(own, *others)])
         return cls

@@ -32,7 +32,7 @@ INLINE_COMMENT = re.compile(r"(?<!\s)\s+[#;].*")
 
 
 @dataclass(frozen=True)
-class Found:
+class RawValue:
     """A value as given in a source, not parsed."""
 
     value: Any
@@ -48,7 +48,7 @@ class ConfigSource:
         problems: One sentence for each problem, with its file and line.
     """
 
-    values: dict[str, Found] = field(default_factory=dict)
+    values: dict[str, RawValue] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -79,14 +79,14 @@ def ambient_sources(
     local = directory / FILE_NAME
     with contextlib.suppress(OSError):  # the working directory may be gone
         local = local.absolute()
-    if home is None or not _same(local, home / FILE_NAME):
+    if home is None or not _is_same_file(local, home / FILE_NAME):
         sources.append(read_file(local, LOCAL_TRUST))
     return [*sources, read_environment(environ)]
 
 
 def from_arguments(overrides: Mapping[str, Any]) -> ConfigSource:
     """Return the arguments of a call as a source."""
-    return ConfigSource({key: Found(value, ARGUMENT) for key, value in overrides.items()})
+    return ConfigSource({key: RawValue(value, ARGUMENT) for key, value in overrides.items()})
 
 
 def read_environment(environ: Mapping[str, str]) -> ConfigSource:
@@ -99,7 +99,7 @@ def read_environment(environ: Mapping[str, str]) -> ConfigSource:
         if key in source.values:
             other = source.values[key].origin.place
             source.problems.append(f"{other} and {name} are both set; {name} is used")
-        source.values[key] = Found(value.strip(), Origin("environment", name, ENVIRONMENT_TRUST))
+        source.values[key] = RawValue(value.strip(), Origin("environment", name, ENVIRONMENT_TRUST))
     return source
 
 
@@ -197,13 +197,15 @@ class _Parser:
                 number, f"{key} is set twice ({values[key].origin}); the last value is used"
             )
         if key not in values or self._section == SECTION:
-            values[key] = Found(value, Origin("file", f"{self._path} line {number}", self._trust))
+            values[key] = RawValue(
+                value, Origin("file", f"{self._path} line {number}", self._trust)
+            )
             self._last_key = key
 
     def _extend(self, content: str) -> None:
         if self._last_key is not None:
             found = self.source.values[self._last_key]
-            self.source.values[self._last_key] = Found(
+            self.source.values[self._last_key] = RawValue(
                 f"{found.value}\n{content}".strip(), found.origin
             )
 
@@ -244,7 +246,7 @@ def text_of(path: Path) -> str:
     return text
 
 
-def _same(one: Path, other: Path) -> bool:
+def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except OSError:
