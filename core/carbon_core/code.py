@@ -38,8 +38,8 @@ def git_commit(directory: Path) -> str | None:
         if not head.startswith("ref: "):
             return _commit(head)
         name = head.removeprefix("ref: ")
-        shared = git / "commondir"  # of a second working tree
-        roots = [git, git / _text(shared)] if shared.exists() else [git]
+        common_path = git / "commondir"  # of a second working tree
+        roots = [git, git / _text(common_path)] if common_path.exists() else [git]
         for root in roots:
             if (root / name).is_file():
                 return _commit(_text(root / name))

@@ -42,50 +42,52 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    a: Sequence[PastRun], b: Sequence[PastRun], figure: Callable[[PastRun], float]
+    a: Sequence[PastRun], b: Sequence[PastRun], value_of: Callable[[PastRun], float]
 ) -> Comparison:
     """Compare two sets of runs.
 
     Args:
         a: The baseline runs.
         b: The other runs.
-        figure: Returns the value of a run that is compared, such as its energy in kWh.
+        value_of: Returns the value of a run that is compared, such as its energy in kWh.
 
     Raises:
         CarbonError: A side has no runs, or a run whose value is not above 0.
     """
-    logs_a, logs_b = _logs(a, figure), _logs(b, figure)
-    same = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
-    measuring = math.hypot(_sigma(a, same=same), _sigma(b, same=same))
-    known = len(logs_a) > 1 and len(logs_b) > 1
-    spread, factor = _welch(logs_a, logs_b) if known else (0.0, Z_95)
+    logs_a, logs_b = _logs(a, value_of), _logs(b, value_of)
+    same_meters = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
+    measurement_sigma_ln = math.hypot(
+        _sigma(a, same_meters=same_meters), _sigma(b, same_meters=same_meters)
+    )
+    spread_known = len(logs_a) > 1 and len(logs_b) > 1
+    sampling_error, quantile = _welch(logs_a, logs_b) if spread_known else (0.0, Z_95)
     change = fmean(logs_b) - fmean(logs_a)
-    reach = math.hypot(Z_95 * measuring, factor * spread)
+    half_width = math.hypot(Z_95 * measurement_sigma_ln, quantile * sampling_error)
     return Comparison(
         math.exp(fmean(logs_a)),
         math.exp(fmean(logs_b)),
         math.expm1(change),
-        math.expm1(change - reach),
-        math.expm1(change + reach),
-        same,
-        known,
+        math.expm1(change - half_width),
+        math.expm1(change + half_width),
+        same_meters,
+        spread_known,
     )
 
 
-def _logs(runs: Sequence[PastRun], figure: Callable[[PastRun], float]) -> list[float]:
-    values = [figure(run) for run in runs]
+def _logs(runs: Sequence[PastRun], value_of: Callable[[PastRun], float]) -> list[float]:
+    values = [value_of(run) for run in runs]
     if not values or min(values) <= 0:
         raise CarbonError("only runs with values above 0 can be compared")
     return [math.log(value) for value in values]
 
 
-def _sigma(runs: Sequence[PastRun], *, same: bool) -> float:
+def _sigma(runs: Sequence[PastRun], *, same_meters: bool) -> float:
     """Return the standard deviation of the mean logarithm that is due to measurement errors."""
     sigmas = [run.sigmas_ln for run in runs]
     if any(one is None for one in sigmas):
         return FLOOR_SIGMA_LN  # unknown; no meter is more accurate
     random = math.hypot(*(one.random for one in sigmas if one)) / len(runs)
-    if same:
+    if same_meters:
         return random
     return max(FLOOR_SIGMA_LN, math.hypot(random, max(one.systematic for one in sigmas if one)))
 
@@ -96,5 +98,7 @@ def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
     total = sum(parts)
     if total == 0:
         return 0.0, Z_95
-    freedom = total**2 / sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (one, other)))
-    return math.sqrt(total), t_975(max(1, math.floor(freedom)))
+    degrees_of_freedom = total**2 / sum(
+        part**2 / (len(logs) - 1) for part, logs in zip(parts, (one, other))
+    )
+    return math.sqrt(total), t_975(max(1, math.floor(degrees_of_freedom)))

@@ -128,8 +128,8 @@ def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
         for hour, intensity in zip(run.hours, intensities)
     )
     total_g = sum(hour.grams for hour in hours)
-    shares = [hour.grams / total_g if total_g else 0.0 for hour in hours]
-    sigma_ln = sum(share * one.sigma_ln for share, one in zip(shares, intensities))
+    weights = [hour.grams / total_g if total_g else 0.0 for hour in hours]
+    sigma_ln = sum(weight * one.sigma_ln for weight, one in zip(weights, intensities))
     return Repriced(
         _with_interval(total_g / units.GRAMS_PER_KG, run.energy_kwh, sigma_ln),
         hours,

@@ -42,7 +42,7 @@ class LazyThread:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._to_the_end, name=self._name, daemon=True
+                    target=self._run_to_end, name=self._name, daemon=True
                 )
                 try:
                     self._thread.start()
@@ -64,7 +64,7 @@ class LazyThread:
             thread.join(timeout_s)
         return self._ended
 
-    def _to_the_end(self) -> None:
+    def _run_to_end(self) -> None:
         try:
             self._run()
         finally:

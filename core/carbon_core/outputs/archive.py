@@ -55,8 +55,8 @@ class Archive:
                 data = json.loads(path.read_text("utf-8"))
                 run, phases = data["run"], data["phases"]
                 trained = any(phase["name"] == "train" for phase in phases)
-                mine = run["project_name"] == self._project_name and run.get("trial") == trial
-                if trained and mine:
+                matches = run["project_name"] == self._project_name and run.get("trial") == trial
+                if trained and matches:
                     if trial is None and data["status"] == "completed":
                         break
                     earlier = [Segment(**one) for one in data.get("earlier_starts", ())]

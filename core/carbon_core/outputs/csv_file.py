@@ -66,35 +66,35 @@ class CsvFile:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
 
     def _append(self, data: EmissionsData) -> None:
-        self._set_aside_other_columns()
+        self._rename_file_with_other_columns()
         descriptor = open_for_append(self._path, 0o644)
         try:
             size = os.fstat(descriptor).st_size
-            start = _completion(descriptor, size)
+            start = _line_end(descriptor, size)
             header = _lines([COLUMNS]) if size == 0 else ""
             _write_whole(descriptor, start + header + _lines([_cells(data)]), size)
         finally:
             os.close(descriptor)
 
     def _update(self, data: EmissionsData) -> None:
-        self._set_aside_other_columns()
+        self._rename_file_with_other_columns()
         # Bytes, line by line: other rows are not changed, whatever their content.
         lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
-        mine = [i for i, line in enumerate(lines) if _is_row_of(line, data.run_id)]
-        if not mine:
+        own = [i for i, line in enumerate(lines) if _is_row_of(line, data.run_id)]
+        if not own:
             self._append(data)
             return
-        lines[mine[-1]] = _lines([_cells(data)]).encode("utf-8", "replace")
+        lines[own[-1]] = _lines([_cells(data)]).encode("utf-8", "replace")
         replace(self._path, b"".join(lines))
 
-    def _set_aside_other_columns(self) -> None:
+    def _rename_file_with_other_columns(self) -> None:
         """Rename a file that has another header."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return
         with self._path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             header = file.readline(100_000).rstrip("\r\n").split(",")
         if tuple(header) != COLUMNS:
-            os.replace(self._path, _free_name(self._path))
+            os.replace(self._path, _unused_name(self._path))
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -107,7 +107,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]
     replace(path, text.encode("utf-8", "replace"))
 
 
-def _free_name(path: Path) -> Path:
+def _unused_name(path: Path) -> Path:
     """Return the first unused of ``x.csv.bak``, ``x.csv_0.bak``, ``x.csv_1.bak`` …."""
     candidate, number = path.with_name(f"{path.name}.bak"), 0
     while candidate.exists():
@@ -138,7 +138,7 @@ def _is_row_of(line: bytes, run_id: str) -> bool:
     return cells[column : column + 1] == [run_id]
 
 
-def _completion(descriptor: int, size: int) -> str:
+def _line_end(descriptor: int, size: int) -> str:
     """Return the characters that end an incomplete last line, so that the next row is separate."""
     os.lseek(descriptor, -min(size, _TAIL), os.SEEK_END)
     tail = os.read(descriptor, _TAIL).rpartition(b"\n")[2]

@@ -209,7 +209,7 @@ def mark_recovered(path: Path) -> None:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Return the records that no later record replaces, in their order."""
     with path.open("rb") as file:
-        lines = _lines_that_count(file)
+        lines = _last_lines(file)
     try:
         records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
     except ValueError:
@@ -219,7 +219,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     return (record for record in records if isinstance(record, dict))
 
 
-def _lines_that_count(file: Iterable[bytes]) -> list[bytes]:
+def _last_lines(file: Iterable[bytes]) -> list[bytes]:
     """Return the last line of type ``run`` and, for each hour, the last one of type ``totals``.
 
     A totals record repeats the hours that may still change. Of the records whose first hour is the

@@ -49,7 +49,7 @@ def read(path: Path) -> Timeline:
         OutputError: The file cannot be read, or its records are not those of a run.
     """
     timeline = Timeline()
-    begun: list[tuple[float, str]] = []
+    phase_starts: list[tuple[float, str]] = []
     missing_s = 0.0
     try:
         for record in _totals(path):
@@ -61,7 +61,7 @@ def read(path: Path) -> Timeline:
                 joules = measured_j + extrapolated_j
                 if joules:  # 0 before the first reading, which adds the energy since the start
                     _extend(timeline.curves, i, [timeline.duration_s], [joules])
-            begun += [(float(t_s), str(name)) for t_s, name in moments.get("phases", ())]
+            phase_starts += [(float(t_s), str(name)) for t_s, name in moments.get("phases", ())]
             timeline.windows += [Span(*window) for window in moments.get("windows", ())]
             missing_before_s = missing_s
             missing_s = max((energy[2] for energy in record["energies"]), default=0.0)
@@ -70,7 +70,7 @@ def read(path: Path) -> Timeline:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise OutputError(f"{path} has no valid record of a run") from error
-    timeline.phases = _spans(begun, timeline.duration_s)
+    timeline.phases = _spans(phase_starts, timeline.duration_s)
     return timeline
 
 
@@ -123,11 +123,11 @@ def _note_missing(timeline: Timeline, before_s: float, more_s: float) -> None:
     timeline.missing.append(Span("missing", before_s, timeline.duration_s))
 
 
-def _spans(begun: Sequence[tuple[float, str]], end_s: float) -> list[Span]:
+def _spans(phase_starts: Sequence[tuple[float, str]], end_s: float) -> list[Span]:
     """Return the phases that begin at the given times, without those of zero duration."""
-    ends = [t_s for t_s, _ in begun[1:]] + [end_s]
+    ends = [t_s for t_s, _ in phase_starts[1:]] + [end_s]
     return [
         Span(name, begin_s, stop_s)
-        for (begin_s, name), stop_s in zip(begun, ends)
+        for (begin_s, name), stop_s in zip(phase_starts, ends)
         if stop_s > begin_s
     ]
