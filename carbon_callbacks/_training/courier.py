@@ -20,8 +20,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from carbon_callbacks._training.metrics import Figures, RankTotals
-from carbon_core.clock import SystemClock
-from carbon_core.threads import LazyThread
+from carbon_core import LazyThread, SystemClock
 
 # A phase boundary may cost the training thread this much at worst.
 PATIENCE_S = 0.05

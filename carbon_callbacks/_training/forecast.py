@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from carbon_core.uncertainty import t_975
+from carbon_core import t_975
 
 _NOISE = 0.1
 _DRIFT = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from carbon_core import ConfigError, Report, Segment, units
+from carbon_core import ConfigError, Report, Segment, grams, joules, kwh
 
 Figures = dict[str, float]
 Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
@@ -214,7 +214,7 @@ def across_ranks(figures: Iterable[Figures]) -> Figures:
             values.setdefault(name, []).append(value)
     total = {name: float(_ACROSS.get(name, sum)(each)) for name, each in values.items()}
     if total.get("energy_kwh"):
-        total[_INTENSITY] = total["emissions_kg"] * units.GRAMS_PER_KG / total["energy_kwh"]
+        total[_INTENSITY] = grams(total["emissions_kg"]) / total["energy_kwh"]
     return total
 
 
@@ -240,7 +240,7 @@ def of_phases(report: Report | None) -> Figures:
     if report is None or not report.components:
         return {}
     factor = report.run.pue
-    return {f"{one.name}_energy_kwh": units.kwh(one.joules) * factor for one in report.phases}
+    return {f"{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
 
 
 def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Figures:
@@ -262,5 +262,5 @@ def of_work(totals: Mapping[str, float], progress: Progress) -> Figures:
     for unit, count in (("sample", progress.samples), ("token", progress.tokens)):
         if energy_kwh > 0 and count:
             figures[f"{unit}s_per_kwh"] = count / energy_kwh
-            figures[f"j_per_{unit}"] = units.joules(energy_kwh) / count
+            figures[f"j_per_{unit}"] = joules(energy_kwh) / count
     return figures
