@@ -12,13 +12,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
 from carbon_callbacks._training.metrics import Figures
 from carbon_callbacks.model_card import write_entry
 from carbon_core import OpenWindow, card_entry
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 _STATE_PREFIX = "carbon_callbacks:"
 # Between a hook and the Trainer that calls it lie the handler's methods only.
@@ -35,7 +40,9 @@ class TrainerHooks(CallbackBase):
         **arguments: As for `CallbackBase`.
     """
 
-    def __init__(self, *, return_metrics: bool = False, **arguments: Any) -> None:
+    def __init__(
+        self, *, return_metrics: bool = False, **arguments: Unpack[CallbackArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.return_metrics = return_metrics
         self._evaluations: list[OpenWindow] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Container, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
 from carbon_callbacks._training.callback_base import CallbackBase
@@ -13,6 +13,11 @@ from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.metrics import MONITORED, Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 PREFIX = "carbon/"
 
@@ -49,21 +54,14 @@ class LightningHooks(CallbackBase):
     the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        name: Distinguishes this callback from others in checkpoints; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
-        forecast: Whether to forecast the energy of the whole training.
-        sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
-            is logged.
-        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         prog_bar: Whether the progress bar shows the energy.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, prog_bar: bool = False, **overrides: Any) -> None:
+    def __init__(self, *, prog_bar: bool = False, **overrides: Unpack[CallbackArguments]) -> None:
         super().__init__(**overrides)
         self._prog_bar = prog_bar
         self._saving = False
@@ -90,8 +88,6 @@ class LightningHooks(CallbackBase):
             "EmissionsCallback needs a Trainer; with Fabric, measure with "
             "carbon_callbacks.EmissionsTracker (docs/callbacks.md)"
         )
-
-    # hook                        event
 
     @of_trainer
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
@@ -12,6 +12,11 @@ from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.metrics import Progress, Topic
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
     from keras import Model
@@ -43,22 +48,17 @@ class EmissionsCallback(CallbackBase, Callback):
     No batch hook is overridden: Keras would call it in step with every batch.
 
     Args:
-        name: Distinguishes this callback from others; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
-        forecast: Whether to forecast the energy of the whole training.
-        sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
-            is logged.
-        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         samples_per_epoch: Training samples of an epoch, which Keras reports to no callback; with it,
             samples per kWh can be logged.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, samples_per_epoch: int | None = None, **overrides: Any) -> None:
+    def __init__(
+        self, *, samples_per_epoch: int | None = None, **overrides: Unpack[CallbackArguments]
+    ) -> None:
         super().__init__(**overrides)
         self._samples_per_epoch = samples_per_epoch
         self._fit: Fit | None = None
@@ -75,8 +75,6 @@ class EmissionsCallback(CallbackBase, Callback):
     def __getstate__(self) -> dict[str, Any]:
         # The model is its trainer's, and may be neither small nor picklable.
         return {**self.__dict__, "_model": None, "_fit": None}
-
-    # hook                        event
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit is not None and self._training.running and self._fit.is_outside:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training import calls
 from carbon_callbacks._training.calls import OnExit
@@ -45,6 +45,11 @@ from carbon_core import (
     state_of,
     status_of,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_core import SettingArguments
 
 # The meters are found before the first batch, whose time would be taken otherwise.
 _PREPARE_PATIENCE_S = 1.0
@@ -83,13 +88,15 @@ class Training:
         stands_aside: Whether another callback measures this training, so that this one does nothing.
 
     Args:
-        name: As above; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or names of metrics.
-        forecast: Whether the metrics hold a forecast.
-        sync: Whether to wait for the devices' queues where a phase ends.
-        improvement_of: The metric whose improvement is compared with the energy.
+        name: Distinguishes this callback from others in checkpoints, and on other ranks; the project's
+            name by default.
+        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
+        forecast: Whether to forecast the energy of the whole training.
+        sync: Whether to wait for the accelerator's queue where a phase ends.
+        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
+            is logged.
         improvement_mode: Whether less of it (``min``) or more (``max``) is better.
-        **overrides: Settings of the tracker.
+        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
         ConfigError: An argument is wrong; before training starts.
@@ -104,7 +111,7 @@ class Training:
         sync: bool = True,
         improvement_of: str | None = None,
         improvement_mode: str = "min",
-        **overrides: Any,
+        **overrides: Unpack[SettingArguments],
     ) -> None:
         if improvement_mode not in ("min", "max"):
             raise ConfigError(f"improvement_mode must be 'min' or 'max', got {improvement_mode!r}")
