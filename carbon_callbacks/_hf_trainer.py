@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
-from carbon_callbacks._training.metrics import Figures
+from carbon_callbacks._training.totals import Figures
 from carbon_callbacks.model_card import write_entry
 from carbon_core import OpenWindow, card_entry
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
-from carbon_callbacks._training.metrics import MONITORED, Figures, Progress
+from carbon_callbacks._training.metrics import monitored_names
+from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
 
@@ -231,7 +232,7 @@ class LightningHooks(CallbackBase):
         Where nothing is known (no meter, or another rank measures) a monitor gets 0, loggers nothing.
         """
         # Also under names without a slash, which would make directories of the names of checkpoints.
-        for name in MONITORED:
+        for name in monitored_names():
             value = metrics.get(name, 0.0)
             self._log(trainer, pl_module, f"carbon_{name}", value)
             if name not in logged:
@@ -317,8 +318,8 @@ class AutomaticHooks(LightningHooks):
         self._training.forget_restored()
         others = [one for one in trainer.callbacks if isinstance(one, CallbackBase)]
         listed = any(not isinstance(one, AutomaticHooks) for one in others)
-        self._training.stands_aside = listed or (bool(others) and others[0] is not self)
-        if not self._training.stands_aside:
+        self._training.disabled = listed or (bool(others) and others[0] is not self)
+        if not self._training.disabled:
             self._training.prepare()
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
@@ -330,5 +331,5 @@ class AutomaticHooks(LightningHooks):
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Take the state of a checkpoint."""
         state = checkpoint.get("callbacks", {}).get(self.state_key)
-        if state and not self._training.stands_aside:
+        if state and not self._training.disabled:
             self._training.restore(state)

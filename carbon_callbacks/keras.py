@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
-from carbon_callbacks._training.metrics import Progress, Topic
+from carbon_callbacks._training.metrics import Topic
+from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
 

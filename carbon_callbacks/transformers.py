@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.calls import innermost
-from carbon_callbacks._training.metrics import Figures, Progress
+from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from carbon_callbacks._training.metrics import Figures, RankTotals
+from carbon_callbacks._training.totals import Figures, RankTotals
 from carbon_core import LazyThread, SystemClock
 
 # A phase boundary may cost the training thread this much at worst.

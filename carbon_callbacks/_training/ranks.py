@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from carbon_callbacks._training.courier import FINAL_PATIENCE_S, PATIENCE_S, Answer, Courier
-from carbon_callbacks._training.metrics import Figures, RankTotals
+from carbon_callbacks._training.totals import Figures, RankTotals
 
 # A decision must reach every rank: only a store that is gone takes longer, and then the training ends.
 _DECISION_PATIENCE_S = 10.0

@@ -13,7 +13,7 @@ if not torch.distributed.is_available():
 from carbon_callbacks._training import courier as courier_module
 from carbon_callbacks._training import ranks as ranks_module
 from carbon_callbacks._training.courier import Courier
-from carbon_callbacks._training.metrics import RankTotals
+from carbon_callbacks._training.totals import RankTotals
 from carbon_core import Segment
 
 WORLD = 3
