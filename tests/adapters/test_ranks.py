@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from adapters.contract import receipts
 from nvml_standin.standin import PowerCurve, build, environment, why_not
 
+from carbon_callbacks.testing import receipts
 from carbon_core.outputs.merging import merge
 
 TIMEOUT_S = 150.0
