@@ -85,9 +85,9 @@ class LightningHooks(CallbackBase):
 
     def refuse(self) -> None:
         """Warn that something other than a Trainer calls the hooks, and do nothing."""
-        self._training.tracker.warn(
-            "EmissionsCallback needs a Trainer; with Fabric, measure with "
-            "carbon_callbacks.EmissionsTracker (docs/callbacks.md)"
+        self._training.tracker.complain(
+            "EmissionsCallback needs a Trainer; with Fabric, use "
+            "carbon_callbacks.training.Training (docs/your-own-framework.md)"
         )
 
     @of_trainer
@@ -263,7 +263,7 @@ class LightningHooks(CallbackBase):
             except Exception as error:  # noqa: BLE001 - a logger's errors have no common class
                 self._rejecting.append(logger)
                 name = type(logger).__name__
-                self._training.tracker.warn(f"{name} rejected the energy: {error!r}")
+                self._training.tracker.complain(f"{name} rejected the energy: {error!r}")
 
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:
         self._close(trainer, status_of(exception) if exception is not None else "interrupted")

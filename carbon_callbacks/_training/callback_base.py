@@ -1,4 +1,4 @@
-"""What every callback takes and offers."""
+"""The base class of every callback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class CallbackBase:
-    """Settings in, a report out, an exact end on request.
+    """A callback that measures trainings: takes settings, has a report, and ends with a ``with`` block.
+
+    A subclass calls ``self._training`` (`carbon_callbacks.training.Training`) from its hooks. Copies of
+    it, as by pickle, measure nothing of its current training.
 
     Args:
         **arguments: As for `carbon_callbacks.training.Training`.

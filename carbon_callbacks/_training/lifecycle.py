@@ -167,6 +167,17 @@ class Lifecycle:
             self.phase(before)
 
     @contextlib.contextmanager
+    def measure(self, *, resumes: bool = False, ranks: int = 1) -> Iterator[None]:
+        """Measure a block that trains, in a loop without hooks; an exception ends the run.
+
+        Args:
+            resumes: Whether it continues what was restored.
+            ranks: How many ranks enter the block.
+        """
+        self.begin(resumes=resumes, ranks=ranks)
+        yield from self._to_the_end()
+
+    @contextlib.contextmanager
     def evaluation(self, kind: str, *, ranks: int = 1) -> Iterator[None]:
         """Measure a block that evaluates; outside of a training, it is a run of its own.
 
@@ -181,12 +192,7 @@ class Lifecycle:
         self.begin(ranks=ranks, kind=kind)
         self.phase(kind)
         self._state.standalone = True
-        try:
-            yield
-        except BaseException as error:
-            self.exit(error)
-            raise
-        self.end()
+        yield from self._to_the_end()
 
     def epoch_begin(self, fraction: float | None = None) -> None:
         """Begin an epoch of training.
@@ -228,6 +234,14 @@ class Lifecycle:
         """End a run that no hook has ended: its callback was removed, or an exception was raised."""
         if self.active:
             self.end(status_of(error) if error is not None else "interrupted")
+
+    def _to_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.exit(error)
+            raise
+        self.end()
 
     def _closed(self, window: OpenWindow) -> Figures:
         """Close a window once the devices are idle; return its metrics."""

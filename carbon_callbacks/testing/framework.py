@@ -104,7 +104,7 @@ class Framework:
         raise NotImplementedError
 
     def in_hook(self, act: Callable[[], object]) -> Any:
-        """Return a callback of the framework that acts in the middle of each epoch."""
+        """Return a callback of the framework that acts in the middle of an epoch, once."""
         raise NotImplementedError
 
     def arrives(self, where: str, error: BaseException) -> type[BaseException]:
