@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carbon_callbacks._training.metrics import never_less
-from carbon_callbacks._training.ranks import RankBoard
+from carbon_callbacks._training.rank_exchange import RankExchange
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.totals import Figures, RankTotals
 from carbon_callbacks._training.tracker import TrainingTracker
@@ -19,7 +19,7 @@ class RankSync:
 
     def __init__(self, tracker: TrainingTracker, state: TrainingState) -> None:
         self._tracker, self._state = tracker, state
-        self._board = RankBoard()
+        self._exchange = RankExchange()
         self._logged: Figures = {}
 
     def join(self, name: str, kind: str, *, may_stop: bool) -> None:
@@ -30,8 +30,8 @@ class RankSync:
             kind: What begins, such as ``train``: ranks count the trainings of a kind.
             may_stop: Whether a budget may stop the training.
         """
-        if not self._board.open(name, kind, may_stop=may_stop):
-            self._board.several = True
+        if not self._exchange.open(name, kind, may_stop=may_stop):
+            self._exchange.several = True
             self._tracker.complain(
                 "torch.distributed is not initialised, so the other ranks cannot be reached: each "
                 "rank logs its own totals, and a budget stops none of them"
@@ -45,7 +45,7 @@ class RankSync:
             max_age_s: How old a reading of the meters may be, in seconds.
         """
         own = self._own(max_age_s)
-        self._board.exchange(own, at)
+        self._exchange.exchange(own, at)
         return self._combined(own)
 
     def agreed(self, at: str, figures: Figures) -> Figures:
@@ -55,9 +55,9 @@ class RankSync:
             at: Which log this is, as for `totals`.
             figures: The metrics that this rank would log.
         """
-        if not self._board.several:
+        if not self._exchange.several:
             return figures
-        figures = never_less(self._board.agreed(at, figures) if at else figures, self._logged)
+        figures = never_less(self._exchange.agreed(at, figures) if at else figures, self._logged)
         self._logged |= figures
         return figures
 
@@ -68,13 +68,13 @@ class RankSync:
             at: Which point this is.
             closed: Whether the training ends.
         """
-        board = self._board
-        if not board.several or board.finished:
+        exchange = self._exchange
+        if not exchange.several or exchange.finished:
             return
-        board.settle(at, self._own, closed=closed)
+        exchange.settle(at, self._own, closed=closed)
         self.totals()
-        if closed and board.missing:
-            names = ", ".join(map(str, board.missing))
+        if closed and exchange.missing:
+            names = ", ".join(map(str, exchange.missing))
             self._tracker.complain(
                 f"no final totals from rank {names}: it has no callback, or its training has not "
                 "ended; its latest known totals are used"
@@ -86,7 +86,7 @@ class RankSync:
         Args:
             step: Steps since the run began.
         """
-        return self._board.should_stop(step, over_budget=self._tracker.over_budget)
+        return self._exchange.should_stop(step, over_budget=self._tracker.over_budget)
 
     def close(self, *, completed: bool) -> None:
         """End the exchange.
@@ -96,9 +96,9 @@ class RankSync:
         """
         if completed:
             self.settle("closing", closed=True)
-        elif self._board.several:
-            self._board.leave(self._own())
-        self._board.close()
+        elif self._exchange.several:
+            self._exchange.leave(self._own())
+        self._exchange.close()
 
     def _own(self, max_age_s: float = 0.0) -> RankTotals:
         running = self._tracker.running
@@ -106,7 +106,7 @@ class RankSync:
         return self._state.own_totals(report)
 
     def _combined(self, own: RankTotals) -> RankTotals:
-        combined = self._state.combine(own, self._board.others)
+        combined = self._state.combine(own, self._exchange.others)
         others = [one.own for one in self._state.others if one.own is not None]
         if others:
             self._tracker.note_others(others)

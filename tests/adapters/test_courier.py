@@ -11,7 +11,7 @@ if not torch.distributed.is_available():
     pytest.skip("this torch has no distributed package", allow_module_level=True)
 
 from carbon_callbacks._training import courier as courier_module
-from carbon_callbacks._training import ranks as ranks_module
+from carbon_callbacks._training import rank_exchange as exchange_module
 from carbon_callbacks._training.courier import Courier
 from carbon_callbacks._training.totals import RankTotals
 from carbon_core import Segment
@@ -186,15 +186,15 @@ def test_ranks_behind_a_store_that_fails_are_missing_at_the_end(monkeypatch):
 
         get_rank, get_world_size = staticmethod(lambda: 1), staticmethod(lambda: 3)
 
-    monkeypatch.setattr(ranks_module, "_distributed", lambda: Distributed)
-    board = ranks_module.RankBoard()
-    assert board.open("test", "train", may_stop=True)
-    board.exchange(totals(1, 1.0), "1")
-    assert board.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
-    assert board.should_stop(5, over_budget=True) is False
-    board.settle("closing", lambda: totals(1, 1.0), closed=True)
-    assert list(board.missing) == [0, 2]
-    board.close()
+    monkeypatch.setattr(exchange_module, "_distributed", lambda: Distributed)
+    exchange = exchange_module.RankExchange()
+    assert exchange.open("test", "train", may_stop=True)
+    exchange.exchange(totals(1, 1.0), "1")
+    assert exchange.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
+    assert exchange.should_stop(5, over_budget=True) is False
+    exchange.settle("closing", lambda: totals(1, 1.0), closed=True)
+    assert list(exchange.missing) == [0, 2]
+    exchange.close()
 
 
 def test_records_do_not_pile_up(ranks, store):

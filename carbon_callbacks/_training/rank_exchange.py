@@ -24,7 +24,7 @@ _MAX_MARGIN_STEPS = 4096
 _LEAST_PATIENCE_S = 0.001
 
 
-class RankBoard:
+class RankExchange:
     """Exchanges the totals of a training's ranks; does nothing where there is a single rank.
 
     Attributes:
