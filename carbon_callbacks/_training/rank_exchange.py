@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from carbon_callbacks._training.courier import FINAL_PATIENCE_S, PATIENCE_S, Answer, Courier
+from carbon_callbacks._training.rank_client import FINAL_PATIENCE_S, PATIENCE_S, Answer, RankClient
 from carbon_callbacks._training.totals import Figures, RankTotals
 
 # A decision must reach every rank: only a store that is gone takes longer, and then the training ends.
@@ -37,7 +37,7 @@ class RankExchange:
         self.several = False
         self.finished = False
         self.missing: Sequence[int] = ()
-        self._courier: Courier | None = None
+        self._client: RankClient | None = None
         self._patience_s = PATIENCE_S
         self._margin = _FIRST_MARGIN_STEPS
 
@@ -57,22 +57,22 @@ class RankExchange:
             return False
         key = f"carbon_callbacks/{name}/{kind}"
         self.several = True
-        courier = Courier(
+        client = RankClient(
             distributed.distributed_c10d._get_default_store,
             key,
             rank=distributed.get_rank(),
             world_size=distributed.get_world_size(),
             polls=may_stop,
         )
-        if courier.start():
-            self._courier = courier
-            weakref.finalize(self, courier.end)
-        return self._courier is not None
+        if client.start():
+            self._client = client
+            weakref.finalize(self, client.end)
+        return self._client is not None
 
     @property
     def others(self) -> list[RankTotals]:
         """What the other ranks have measured, as far as it is known."""
-        return self._courier.others if self._courier is not None else []
+        return self._client.others if self._client is not None else []
 
     def exchange(self, totals: RankTotals, at: str) -> None:
         """Post this rank's totals for a log, and learn those of the others that are there.
@@ -81,14 +81,14 @@ class RankExchange:
             totals: This rank's totals.
             at: Which log this is, the same on all ranks; an empty string for none.
         """
-        courier = self._courier
-        if courier is None or self.finished:
+        client = self._client
+        if client is None or self.finished:
             return
-        courier.request(courier.post, totals.plain(), at)
-        if courier.rank != 0:
-            courier.request(courier.receive)
+        client.request(client.post, totals.plain(), at)
+        if client.rank != 0:
+            client.request(client.receive)
         elif at:
-            self._wait(courier.request(courier.collect, at, self._patience_s))
+            self._wait(client.request(client.collect, at, self._patience_s))
 
     def agreed(self, at: str, figures: Figures) -> Figures:
         """Return what rank 0 logs, so that all ranks log the same; this rank's own if that is late.
@@ -97,13 +97,13 @@ class RankExchange:
             at: Which log this is, as for `exchange`.
             figures: This rank's own figures.
         """
-        courier = self._courier
-        if courier is None or self.finished:
+        client = self._client
+        if client is None or self.finished:
             return figures
-        if courier.rank == 0:
-            courier.request(courier.record, at, figures)
+        if client.rank == 0:
+            client.request(client.record, at, figures)
             return figures
-        answer = self._wait(courier.request(courier.record_of, at, self._patience_s))
+        answer = self._wait(client.request(client.record_of, at, self._patience_s))
         return answer or figures
 
     def _wait(self, answer: Answer) -> Any:
@@ -121,18 +121,18 @@ class RankExchange:
             step: Steps so far; all ranks make the same number of them.
             over_budget: Whether this rank wants to stop.
         """
-        courier = self._courier
-        if courier is None:
+        client = self._client
+        if client is None:
             return over_budget and not self.several
-        courier.step = step
-        proposal = courier.proposal
+        client.step = step
+        proposal = client.proposal
         if proposal is None:
-            if over_budget and courier.rank == 0:
-                courier.request(courier.propose, step + self._margin)
+            if over_budget and client.rank == 0:
+                client.request(client.propose, step + self._margin)
             return False
         if step < proposal.step:
             return False
-        answer = courier.request(courier.decide, proposal)
+        answer = client.request(client.decide, proposal)
         stops = answer.wait(_DECISION_PATIENCE_S) and bool(answer.value)
         self._margin = min(_MAX_MARGIN_STEPS, 2 * self._margin)
         return stops
@@ -145,26 +145,26 @@ class RankExchange:
             read: Returns this rank's totals, once the others are there.
             closed: Whether the training ends.
         """
-        courier = self._courier
-        if courier is None or self.finished:
+        client = self._client
+        if client is None or self.finished:
             return
-        courier.request(courier.arrive, at).wait(2 * FINAL_PATIENCE_S)
-        answer = courier.request(courier.settle, read().plain(), at, closed=closed)
+        client.request(client.arrive, at).wait(2 * FINAL_PATIENCE_S)
+        answer = client.request(client.settle, read().plain(), at, closed=closed)
         missing = answer.value if answer.wait(2 * FINAL_PATIENCE_S) else None
         self.finished = closed
-        self.missing = courier.other_ranks if missing is None else missing
+        self.missing = client.other_ranks if missing is None else missing
 
     def leave(self, totals: RankTotals) -> None:
         """Post the totals of a rank that ends on its own, and wait for nobody."""
-        courier = self._courier
-        if courier is not None and not self.finished:
+        client = self._client
+        if client is not None and not self.finished:
             self.finished = True
-            courier.request(courier.leave, totals.plain())
+            client.request(client.leave, totals.plain())
 
     def close(self) -> None:
         """End the thread; what was received stays known."""
-        if self._courier is not None:
-            self._courier.stop()
+        if self._client is not None:
+            self._client.stop()
 
 
 def _distributed() -> Any:

@@ -59,7 +59,7 @@ class Answer:
         return self._known.wait(patience_s)
 
 
-class Courier:
+class RankClient:
     """The thread that talks to the store.
 
     Attributes:

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 if not torch.distributed.is_available():
     pytest.skip("this torch has no distributed package", allow_module_level=True)
 
-from carbon_callbacks._training import courier as courier_module
+from carbon_callbacks._training import rank_client as client_module
 from carbon_callbacks._training import rank_exchange as exchange_module
-from carbon_callbacks._training.courier import Courier
+from carbon_callbacks._training.rank_client import RankClient
 from carbon_callbacks._training.totals import RankTotals
 from carbon_core import Segment
 
@@ -28,7 +28,7 @@ def totals(rank, kwh):
 @pytest.fixture(autouse=True)
 def first_training(monkeypatch):
     """Every test is the first training of its process."""
-    monkeypatch.setattr(courier_module, "_begun", type(courier_module._begun)())
+    monkeypatch.setattr(client_module, "_begun", type(client_module._begun)())
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def store():
 
 @pytest.fixture
 def ranks(store, request):
-    """Couriers of three ranks; each has its own count of trainings, as in a process of its own."""
-    made = [Courier(lambda: store, f"test/{request.node.name}", rank=rank, world_size=WORLD,
+    """Clients of three ranks; each has its own count of trainings, as in a process of its own."""
+    made = [RankClient(lambda: store, f"test/{request.node.name}", rank=rank, world_size=WORLD,
                     polls=True) for rank in range(WORLD)]  # fmt: skip
     for one in made:
         # All threads of this test share what processes would count for themselves.
-        courier_module._begun.clear()
+        client_module._begun.clear()
         one.start()
         assert one.request(lambda: None).wait(LIMIT_S)
     yield made
@@ -51,8 +51,8 @@ def ranks(store, request):
         one.stop()
 
 
-def ask(courier, act, *arguments):
-    answer = courier.request(act, *arguments)
+def ask(client, act, *arguments):
+    answer = client.request(act, *arguments)
     assert answer.wait(LIMIT_S)
     return answer.value
 
@@ -94,7 +94,7 @@ def test_final_totals_are_complete(ranks):
 
 
 def test_a_rank_without_final_totals_is_named(ranks, monkeypatch):
-    monkeypatch.setattr(courier_module, "FINAL_PATIENCE_S", 0.2)
+    monkeypatch.setattr(client_module, "FINAL_PATIENCE_S", 0.2)
     ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "")
     ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
     answer = ranks[0].request(ranks[0].settle, totals(0, 1.0).plain(), "end", closed=True)
@@ -111,7 +111,7 @@ def test_a_rank_that_has_left_is_not_waited_for(ranks):
 
 
 def test_without_rank_0_nobody_waits(store):
-    only = Courier(lambda: store, "test/alone", rank=1, world_size=2)
+    only = RankClient(lambda: store, "test/alone", rank=1, world_size=2)
     only.start()
     answer = only.request(only.settle, totals(1, 1.0).plain(), "end", closed=True)
     assert answer.wait(LIMIT_S)
@@ -169,7 +169,7 @@ def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
         def __getattr__(self, name):
             raise ConnectionError("gone")
 
-    one = Courier(lambda: Broken(), "test/broken", rank=0, world_size=2)
+    one = RankClient(lambda: Broken(), "test/broken", rank=0, world_size=2)
     one.start()
     assert ask(one, one.post, totals(0, 1.0).plain(), "1") is None
     assert ask(one, one.collect, "1", 1.0) is None
@@ -204,16 +204,16 @@ def test_records_do_not_pile_up(ranks, store):
         ask(first, first.record, str(index), {"energy_kwh": 1.0})
     for kind in ("log", "posted"):
         kept = sum(store.check([f"{first._own}/{kind}/{index}"]) for index in range(100))
-        assert kept == courier_module._KEPT_RECORDS
+        assert kept == client_module._KEPT_RECORDS
 
 
 def test_a_training_that_rank_0_has_ended_is_not_joined(store):
-    before = Courier(lambda: store, "test/joined", rank=0, world_size=2)
+    before = RankClient(lambda: store, "test/joined", rank=0, world_size=2)
     before.start()
     assert before.request(before.leave, totals(0, 1.0).plain()).wait(LIMIT_S)
     before.stop()
-    courier_module._begun.clear()
-    late = Courier(lambda: store, "test/joined", rank=1, world_size=2)
+    client_module._begun.clear()
+    late = RankClient(lambda: store, "test/joined", rank=1, world_size=2)
     late.start()
     ask(late, late.receive)
     assert late.others == []
