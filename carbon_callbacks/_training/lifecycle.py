@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from carbon_core import SettingArguments
 
 # The meters are found before the first batch, whose time would be taken otherwise.
-_PREPARE_PATIENCE_S = 1.0
+_PREPARE_TIMEOUT_S = 1.0
 
 
 class Lifecycle:
@@ -138,7 +138,7 @@ class Lifecycle:
             self._state = TrainingState("setup", improvement=improvement)
             restored, self._restored = self._restored if resumes else (), ()
             self.tracker.trial = trial
-            self.tracker.prepare(_PREPARE_PATIENCE_S)
+            self.tracker.prepare(_PREPARE_TIMEOUT_S)
             self.tracker.start()
             self.tracker.continue_from(restored)
         call = calls.innermost()

@@ -1,80 +1,57 @@
-"""The thread that exchanges a training's totals with the other ranks, over their key-value store.
-
-Keys begin with the training's: ``present`` counts the ranks that have the callback, ``rank/R`` is what
-rank R posted, ``posted/AT`` and ``arrived/AT`` count the ranks at a log, ``published`` is what rank 0
-has collected, ``log/AT`` what it logged, ``stop/N/...`` the Nth proposal to stop.
-
-A budget stops all ranks at the same step: rank 0 proposes a step that lies ahead, every rank that has
-not passed it acknowledges, and the first rank to reach it decides: to stop if all have acknowledged.
-"""
+"""The thread that exchanges the totals of a training with the other ranks, over their store."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import queue
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
+from carbon_callbacks._training.rank_store import RankStore, wait_until
+from carbon_callbacks._training.stop_vote import Proposal, StopVote
 from carbon_callbacks._training.totals import Figures, RankTotals
-from carbon_core import LazyThread, SystemClock
+from carbon_core import LazyThread
 
-# A phase boundary may cost the training thread this much at worst.
-PATIENCE_S = 0.05
 # The end of a training may wait this long for other ranks that have the callback, too.
-FINAL_PATIENCE_S = 2.0
-_REQUEST_TIMEOUT = timedelta(seconds=5)
-_POLL_S = 0.001
-# How soon a proposal to stop is seen.
-_LOOK_EVERY_S = 0.02
+FINAL_TIMEOUT_S = 2.0
+# How soon a proposal to stop is noticed.
+_POLL_EVERY_S = 0.02
 _KEPT_RECORDS = 64
-# How many trainings of a name and kind this process has begun. The store outlives them.
-_begun: Counter[str] = Counter()
 
 
-class Proposal(NamedTuple):
-    """A step at which all ranks may stop together."""
-
-    number: int
-    step: int
-
-
-class Answer:
-    """The answer to a request, awaited by the training thread."""
+class Result:
+    """The result of a request, awaited by the training thread."""
 
     def __init__(self) -> None:
         self._known = threading.Event()
         self.value: Any = None
 
-    def give(self, value: Any) -> None:
-        """Set the answer."""
+    def set(self, value: Any) -> None:
+        """Set the result."""
         self.value = value
         self._known.set()
 
-    def wait(self, patience_s: float) -> bool:
-        """Wait for the answer; return whether it came."""
-        return self._known.wait(patience_s)
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the result; return whether it is set."""
+        return self._known.wait(timeout_s)
 
 
 class RankClient:
-    """The thread that talks to the store.
+    """The thread that uses the store.
 
     Attributes:
         rank: This process's rank.
         world_size: How many ranks there are.
-        others: The other ranks' totals as received last.
-        step: The step that the training thread has reached.
-        proposal: The step at which all ranks may stop, if one is proposed.
+        others: The totals of the other ranks as last received.
+        vote: The step at which all ranks may stop.
 
     Args:
         find_store: Returns the store of the process group.
-        prefix: Begin of the keys.
+        prefix: The training's name and kind, with which keys begin.
         rank: This process's rank.
         world_size: How many ranks there are.
-        polls: Whether to look for proposals while nothing is posted.
+        polls: Whether to poll for proposals while nothing is posted.
     """
 
     def __init__(
@@ -88,17 +65,14 @@ class RankClient:
     ) -> None:
         self.rank, self.world_size = rank, world_size
         self.others: list[RankTotals] = []
-        self.step = 0
-        self.proposal: Proposal | None = None
+        self.vote = StopVote(world_size)
         self._find_store, self._prefix, self._polls = find_store, prefix, polls
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = LazyThread(self._run, "carbon-ranks")
         self._store: Any = None
         self._ended = False
         self._broken = False
-        self._own = ""
         self._published: dict[str, Any] = {}
-        self._next_proposal = 0
         self._records: deque[str] = deque()
 
     @property
@@ -115,15 +89,15 @@ class RankClient:
         self._requests.put(self._end)
 
     def stop(self) -> None:
-        """End the thread after what was requested; wait for it a moment."""
+        """End the thread after what was requested; wait for it a short time."""
         self.end()
-        self._thread.join(FINAL_PATIENCE_S)
+        self._thread.join(FINAL_TIMEOUT_S)
 
-    def request(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
+    def request(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> Result:
         """Have a method of this object called by the thread; return where its result will be."""
-        answer = Answer()
-        self._requests.put(lambda: answer.give(self._try(act, *arguments, **options)))
-        return answer
+        result = Result()
+        self._requests.put(lambda: result.set(self._try(act, *arguments, **options)))
+        return result
 
     # --- on its own thread -----------------------------------------------------------------------
 
@@ -131,14 +105,14 @@ class RankClient:
         self._try(self._join)
         while not self._ended:
             try:
-                request = self._requests.get(timeout=_LOOK_EVERY_S if self._polls else None)
+                request = self._requests.get(timeout=_POLL_EVERY_S if self._polls else None)
             except queue.Empty:
-                self._try(self._look_for_proposal)
+                self._try(lambda: self.vote.poll(self._store))
             else:
                 request()
 
     def _try(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Do something; a store that fails once is not used any more."""
+        """Call a function; a store that fails once is not used again."""
         if self._broken:
             return None
         try:
@@ -148,47 +122,36 @@ class RankClient:
             return None
 
     def _join(self) -> None:
-        store = self._find_store()
-        # Requests of ours must not wait for the framework's, nor theirs for ours.
-        self._store = store.clone() if hasattr(store, "clone") else store
-        self._store.set_timeout(_REQUEST_TIMEOUT)
-        while True:
-            _begun[self._prefix] += 1
-            self._own = f"{self._prefix}/{_begun[self._prefix]}"
-            # A training that rank 0 has ended already is not the one that begins here.
-            if not self._read("published").get("closed"):
-                break
-        self._write(f"rank/{self.rank}", {"final": False, "totals": None})
-        self._store.add(f"{self._own}/present", 1)
+        self._store = RankStore(self._find_store(), self._prefix, self.rank)
 
     def _end(self) -> None:
         self._ended = True
 
     def post(self, totals: dict[str, Any], at: str, *, final: bool = False) -> None:
-        """Post this rank's totals.
+        """Post the totals of this rank.
 
         Args:
             totals: The totals, as plain types.
             at: The log that they are for, the same on all ranks; an empty string for none.
             final: Whether no others follow.
         """
-        self._write(f"rank/{self.rank}", {"final": final, "totals": totals})
+        self._store.write(f"rank/{self.rank}", {"final": final, "totals": totals})
         if at:
-            self._store.add(f"{self._own}/posted/{at}", 1)
+            self._store.add(f"posted/{at}", 1)
 
-    def collect(self, at: str, patience_s: float, *, closed: bool = False) -> bool:
+    def collect(self, at: str, timeout_s: float, *, closed: bool = False) -> bool:
         """Publish what all ranks have posted; on rank 0.
 
         Args:
             at: The log that they are expected to post for.
-            patience_s: How many seconds later ones may come.
+            timeout_s: How long to wait for them, in seconds.
             closed: Whether the training ends.
 
         Returns:
             Whether all have posted for it.
         """
-        complete = self._await(f"posted/{at}", patience_s)
-        posted = {rank: self._read(f"rank/{rank}") for rank in range(self.world_size)}
+        complete: bool = self._store.wait_for_all(f"posted/{at}", timeout_s)
+        posted = {rank: self._store.read(f"rank/{rank}") for rank in range(self.world_size)}
         self._published = {
             "at": at,
             "closed": closed,
@@ -199,24 +162,23 @@ class RankClient:
                 if one and _measured(one["totals"])
             },
         }
-        self._write("published", self._published)
+        self._store.write("published", self._published)
         self._take()
         return complete
 
-    def receive(self, at: str = "", patience_s: float = 0.0) -> None:
-        """Take what rank 0 has published.
+    def receive(self, at: str = "", timeout_s: float = 0.0) -> None:
+        """Receive what rank 0 has published.
 
         Args:
-            at: The log for which it is expected to.
-            patience_s: How many seconds later it may come.
+            at: The log for which it is expected to publish.
+            timeout_s: How long to wait for it, in seconds.
         """
-        deadline_s = _now_s() + patience_s
-        while True:
-            self._published = self._read("published")
-            done = self._published.get("closed") or self._published.get("at") == at
-            if done or _now_s() >= deadline_s:
-                break
-            _pause(_POLL_S)
+
+        def is_published() -> bool:
+            self._published = self._store.read("published")
+            return bool(self._published.get("closed") or self._published.get("at") == at)
+
+        wait_until(is_published, timeout_s)
         self._take()
 
     def _take(self) -> None:
@@ -226,29 +188,25 @@ class RankClient:
         ]
 
     def record(self, at: str, figures: Figures) -> None:
-        """Keep what rank 0 logs for the other ranks."""
-        self._write(f"log/{at}", figures)
+        """Write the metrics that rank 0 logs, for the other ranks."""
+        self._store.write(f"log/{at}", figures)
         self._records.append(at)
         if len(self._records) > _KEPT_RECORDS:
             oldest = self._records.popleft()
-            with contextlib.suppress(Exception):  # a store in a file cannot delete anything
-                for kind in ("log", "posted"):
-                    self._store.delete_key(f"{self._own}/{kind}/{oldest}")
+            for kind in ("log", "posted"):
+                self._store.delete(f"{kind}/{oldest}")
 
-    def record_of(self, at: str, patience_s: float) -> Figures | None:
-        """Return what rank 0 has logged; None if it does not log that within some seconds."""
-        deadline_s = _now_s() + patience_s
-        while _now_s() < deadline_s:
-            figures: Figures = self._read(f"log/{at}")
-            if figures:
-                return figures
-            _pause(_POLL_S)
-        return None
+    def record_of(self, at: str, timeout_s: float) -> Figures | None:
+        """Return the metrics that rank 0 has logged; None if it does not log them in time."""
+        wait_until(lambda: self._store.has(f"log/{at}"), timeout_s)
+        figures: Figures = self._store.read(f"log/{at}")
+        return figures or None
 
     def arrive(self, at: str) -> bool:
-        """Wait a short time for all ranks to come to the same point; return whether they did."""
-        self._store.add(f"{self._own}/arrived/{at}", 1)
-        return self._await(f"arrived/{at}", FINAL_PATIENCE_S)
+        """Wait a short time for all ranks to reach the same point; return whether they did."""
+        self._store.add(f"arrived/{at}", 1)
+        reached: bool = self._store.wait_for_all(f"arrived/{at}", FINAL_TIMEOUT_S)
+        return reached
 
     def settle(self, totals: dict[str, Any], at: str, *, closed: bool) -> list[int]:
         """Exchange totals with all ranks, waiting a short time for them.
@@ -258,9 +216,9 @@ class RankClient:
         """
         self.post(totals, at, final=closed)
         if self.rank == 0:
-            self.collect(at, FINAL_PATIENCE_S, closed=closed)
-        elif self._read("rank/0"):
-            self.receive(at, FINAL_PATIENCE_S)
+            self.collect(at, FINAL_TIMEOUT_S, closed=closed)
+        elif self._store.read("rank/0"):
+            self.receive(at, FINAL_TIMEOUT_S)
         else:
             return [0]
         if closed and not self._published.get("closed"):
@@ -270,82 +228,18 @@ class RankClient:
     def leave(self, totals: dict[str, Any]) -> None:
         """Post the final totals of a rank that ends on its own."""
         self.post(totals, "", final=True)
-        self._store.add(f"{self._own}/present", -1)
+        self._store.add("present", -1)
         if self.rank == 0:
             self.collect("", 0.0, closed=True)
 
-    # --- the step at which all stop ---
+    def propose_stop(self, step: int) -> None:
+        """Propose a step at which all ranks may stop."""
+        self.vote.propose(self._store, step)
 
-    def propose(self, step: int) -> None:
-        """Propose a step at which all ranks may stop, unless one is proposed already."""
-        if self.proposal is None and self.step < step:
-            key = f"{self._own}/stop/{self._next_proposal}/step"
-            self._store.compare_set(key, "", str(step))
-            self._look_for_proposal()
-
-    def _look_for_proposal(self) -> None:
-        key = f"{self._own}/stop/{self._next_proposal}"
-        if self.proposal is not None or not self._store.check([f"{key}/step"]):
-            return
-        step = int(self._store.get(f"{key}/step"))
-        # First known, then acknowledged: the training thread sets its step before it looks.
-        self.proposal = Proposal(self._next_proposal, step)
-        if self.step < step:
-            self._store.add(f"{key}/acknowledged", 1)
-        else:
-            self._pass_on()
-
-    def decide(self, proposal: Proposal) -> bool:
-        """Return what all ranks do at a proposed step: the first to arrive decides."""
-        key = f"{self._own}/stop/{proposal.number}"
-        decided = f"{key}/decision"
-        deadline_s = _now_s() + PATIENCE_S
-        while not (self._store.check([decided]) or self._all_acknowledged(key)):
-            if _now_s() >= deadline_s:
-                break
-            _pause(_POLL_S)
-        wish = "stop" if self._all_acknowledged(key) else "continue"
-        decision = bytes(self._store.compare_set(decided, "", wish))
-        self._pass_on()
-        return decision == b"stop"
-
-    def _all_acknowledged(self, key: str) -> bool:
-        return int(self._store.add(f"{key}/acknowledged", 0)) >= self.world_size
-
-    def _pass_on(self) -> None:
-        self._next_proposal += 1
-        self.proposal = None
-
-    # --- the store ---
-
-    def _write(self, key: str, value: Any) -> None:
-        self._store.set(f"{self._own}/{key}", json.dumps(value))
-
-    def _read(self, key: str) -> Any:
-        """Return a value; an empty one where nothing was written. Never waits for it."""
-        full = f"{self._own}/{key}"
-        return json.loads(self._store.get(full)) if self._store.check([full]) else {}
-
-    def _await(self, counter: str, patience_s: float) -> bool:
-        """Wait until as many ranks have counted as have the callback; return whether they did."""
-        deadline_s = _now_s() + patience_s
-        while not self._count(counter) >= self._count("present"):
-            if _now_s() >= deadline_s:
-                return False
-            _pause(_POLL_S)
-        return True
-
-    def _count(self, counter: str) -> int:
-        return int(self._store.add(f"{self._own}/{counter}", 0))
+    def decide_stop(self, proposal: Proposal) -> bool:
+        """Return whether all ranks stop at a proposed step."""
+        return self.vote.decide(self._store, proposal)
 
 
 def _measured(totals: dict[str, Any] | None) -> bool:
     return bool(totals and (totals["totals"] or totals["earlier"]))
-
-
-def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def _now_s() -> float:
-    return SystemClock.monotonic_ns() / 1e9

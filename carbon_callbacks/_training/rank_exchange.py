@@ -1,10 +1,10 @@
-"""Totals of the other ranks, exchanged without ever waiting for a rank that may not come.
+"""Exchange of totals between ranks, which never blocks on a rank that does not take part.
 
 No collective is used: one that a single rank does not enter would hang the training. Each rank posts
 its totals in the key-value store of ``torch.distributed``, rank 0 collects and publishes them, and every
-rank uses what it has received so far. At a log the ranks wait for one another a moment, which becomes
-shorter where they do not log alike, and at the end for a short time. A thread of its own makes all
-requests, so that a slow store delays nothing.
+rank uses what it has received so far. At a log the ranks wait for each other 50 ms at most, and less if
+they log at different points; at the end two seconds. A separate thread makes all requests, so that a
+slow store delays nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from carbon_callbacks._training.rank_client import FINAL_PATIENCE_S, PATIENCE_S, Answer, RankClient
+from carbon_callbacks._training.rank_client import FINAL_TIMEOUT_S, RankClient, Result
 from carbon_callbacks._training.totals import Figures, RankTotals
 
-# A decision must reach every rank: only a store that is gone takes longer, and then the training ends.
-_DECISION_PATIENCE_S = 10.0
+# A phase boundary may block the training thread this long at most.
+_LOG_TIMEOUT_S = 0.05
+# Every rank must receive a decision. Only a failed store takes longer; then the training ends anyway.
+_DECISION_TIMEOUT_S = 10.0
 _FIRST_MARGIN_STEPS = 2
 _MAX_MARGIN_STEPS = 4096
-_LEAST_PATIENCE_S = 0.001
+_LEAST_TIMEOUT_S = 0.001
 
 
 class RankExchange:
@@ -38,7 +40,7 @@ class RankExchange:
         self.finished = False
         self.missing: Sequence[int] = ()
         self._client: RankClient | None = None
-        self._patience_s = PATIENCE_S
+        self._timeout_s = _LOG_TIMEOUT_S
         self._margin = _FIRST_MARGIN_STEPS
 
     def open(self, name: str, kind: str, *, may_stop: bool = False) -> bool:
@@ -71,11 +73,11 @@ class RankExchange:
 
     @property
     def others(self) -> list[RankTotals]:
-        """What the other ranks have measured, as far as it is known."""
+        """The totals of the other ranks, as far as received."""
         return self._client.others if self._client is not None else []
 
     def exchange(self, totals: RankTotals, at: str) -> None:
-        """Post this rank's totals for a log, and learn those of the others that are there.
+        """Post this rank's totals for a log, and receive those that others have posted.
 
         Args:
             totals: This rank's totals.
@@ -88,14 +90,14 @@ class RankExchange:
         if client.rank != 0:
             client.request(client.receive)
         elif at:
-            self._wait(client.request(client.collect, at, self._patience_s))
+            self._wait(client.request(client.collect, at, self._timeout_s))
 
     def agreed(self, at: str, figures: Figures) -> Figures:
-        """Return what rank 0 logs, so that all ranks log the same; this rank's own if that is late.
+        """Return the metrics of rank 0, so that all ranks log the same; this rank's own on timeout.
 
         Args:
             at: Which log this is, as for `exchange`.
-            figures: This rank's own figures.
+            figures: The metrics of this rank.
         """
         client = self._client
         if client is None or self.finished:
@@ -103,15 +105,15 @@ class RankExchange:
         if client.rank == 0:
             client.request(client.record, at, figures)
             return figures
-        answer = self._wait(client.request(client.record_of, at, self._patience_s))
-        return answer or figures
+        result = self._wait(client.request(client.record_of, at, self._timeout_s))
+        return result or figures
 
-    def _wait(self, answer: Answer) -> Any:
-        """Wait a moment for other ranks; less and less where they do not log what this one logs."""
-        if self._patience_s < _LEAST_PATIENCE_S:
+    def _wait(self, result: Result) -> Any:
+        """Wait a short time for other ranks; shorter each time that they do not log at this point."""
+        if self._timeout_s < _LEAST_TIMEOUT_S:
             return None
-        known = answer.wait(self._patience_s) and answer.value
-        self._patience_s = PATIENCE_S if known else self._patience_s / 2
+        known = result.wait(self._timeout_s) and result.value
+        self._timeout_s = _LOG_TIMEOUT_S if known else self._timeout_s / 2
         return known
 
     def should_stop(self, step: int, *, over_budget: bool) -> bool:
@@ -119,50 +121,50 @@ class RankExchange:
 
         Args:
             step: Steps so far; all ranks make the same number of them.
-            over_budget: Whether this rank wants to stop.
+            over_budget: Whether the budget is used on this rank.
         """
         client = self._client
         if client is None:
             return over_budget and not self.several
-        client.step = step
-        proposal = client.proposal
+        client.vote.step = step
+        proposal = client.vote.proposal
         if proposal is None:
             if over_budget and client.rank == 0:
-                client.request(client.propose, step + self._margin)
+                client.request(client.propose_stop, step + self._margin)
             return False
         if step < proposal.step:
             return False
-        answer = client.request(client.decide, proposal)
-        stops = answer.wait(_DECISION_PATIENCE_S) and bool(answer.value)
+        result = client.request(client.decide_stop, proposal)
+        stops = result.wait(_DECISION_TIMEOUT_S) and bool(result.value)
         self._margin = min(_MAX_MARGIN_STEPS, 2 * self._margin)
         return stops
 
     def settle(self, at: str, read: Callable[[], RankTotals], *, closed: bool = False) -> None:
-        """Exchange totals at a point that all ranks come to; waits for them a short time.
+        """Exchange totals at a point that all ranks reach; waits for them a short time.
 
         Args:
             at: Which point this is.
-            read: Returns this rank's totals, once the others are there.
+            read: Returns this rank's totals, once the others have reached the point.
             closed: Whether the training ends.
         """
         client = self._client
         if client is None or self.finished:
             return
-        client.request(client.arrive, at).wait(2 * FINAL_PATIENCE_S)
-        answer = client.request(client.settle, read().plain(), at, closed=closed)
-        missing = answer.value if answer.wait(2 * FINAL_PATIENCE_S) else None
+        client.request(client.arrive, at).wait(2 * FINAL_TIMEOUT_S)
+        result = client.request(client.settle, read().plain(), at, closed=closed)
+        missing = result.value if result.wait(2 * FINAL_TIMEOUT_S) else None
         self.finished = closed
         self.missing = client.other_ranks if missing is None else missing
 
     def leave(self, totals: RankTotals) -> None:
-        """Post the totals of a rank that ends on its own, and wait for nobody."""
+        """Post the totals of a rank that ends on its own, without waiting."""
         client = self._client
         if client is not None and not self.finished:
             self.finished = True
             client.request(client.leave, totals.plain())
 
     def close(self) -> None:
-        """End the thread; what was received stays known."""
+        """End the thread; what was received stays available."""
         if self._client is not None:
             self._client.stop()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from carbon_callbacks._training.devices import drain_devices
 from carbon_core import EmissionsTracker, Parts
 
-_START_PATIENCE_S = 0.05
+_START_TIMEOUT_S = 0.05
 
 
 class TrainingTracker(EmissionsTracker):
@@ -26,7 +26,7 @@ class TrainingTracker(EmissionsTracker):
         """Return the parts of a run, whose receipt names the trial."""
         parts = super().make_parts(run_id)
         facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
-        return replace(parts, facts=facts, start_patience_s=_START_PATIENCE_S)
+        return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)
 
     def drain_devices(self) -> None:
         """Wait for the work that the devices have queued, if `sync` is set."""

@@ -12,6 +12,7 @@ if not torch.distributed.is_available():
 
 from carbon_callbacks._training import rank_client as client_module
 from carbon_callbacks._training import rank_exchange as exchange_module
+from carbon_callbacks._training import rank_store as store_module
 from carbon_callbacks._training.rank_client import RankClient
 from carbon_callbacks._training.totals import RankTotals
 from carbon_core import Segment
@@ -28,7 +29,7 @@ def totals(rank, kwh):
 @pytest.fixture(autouse=True)
 def first_training(monkeypatch):
     """Every test is the first training of its process."""
-    monkeypatch.setattr(client_module, "_begun", type(client_module._begun)())
+    monkeypatch.setattr(store_module, "_begun", type(store_module._begun)())
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def ranks(store, request):
                     polls=True) for rank in range(WORLD)]  # fmt: skip
     for one in made:
         # All threads of this test share what processes would count for themselves.
-        client_module._begun.clear()
+        store_module._begun.clear()
         one.start()
         assert one.request(lambda: None).wait(LIMIT_S)
     yield made
@@ -94,7 +95,7 @@ def test_final_totals_are_complete(ranks):
 
 
 def test_a_rank_without_final_totals_is_named(ranks, monkeypatch):
-    monkeypatch.setattr(client_module, "FINAL_PATIENCE_S", 0.2)
+    monkeypatch.setattr(client_module, "FINAL_TIMEOUT_S", 0.2)
     ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "")
     ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
     answer = ranks[0].request(ranks[0].settle, totals(0, 1.0).plain(), "end", closed=True)
@@ -120,7 +121,7 @@ def test_without_rank_0_nobody_waits(store):
 
 
 def decide(ranks, proposal):
-    answers = [one.request(one.decide, proposal) for one in ranks]
+    answers = [one.request(one.decide_stop, proposal) for one in ranks]
     assert all(answer.wait(LIMIT_S) for answer in answers)
     return [answer.value for answer in answers]
 
@@ -133,32 +134,32 @@ def until(holds):
 
 
 def test_all_ranks_stop_at_the_proposed_step(ranks):
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    proposal = ranks[1].proposal
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    proposal = ranks[1].vote.proposal
     assert proposal.step == 10
     assert decide(ranks, proposal) == [True, True, True]
 
 
 def test_a_rank_that_has_passed_the_step_keeps_all_from_stopping(ranks):
-    ranks[2].step = 11
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: ranks[0].proposal is not None and ranks[1].proposal is not None)
-    proposal = ranks[0].proposal
+    ranks[2].vote.step = 11
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: ranks[0].vote.proposal is not None and ranks[1].vote.proposal is not None)
+    proposal = ranks[0].vote.proposal
     assert decide(ranks[:2], proposal) == [False, False]
     # The next proposal is another one, which all can reach.
-    ask(ranks[0], ranks[0].propose, 20)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    assert decide(ranks, ranks[2].proposal) == [True, True, True]
+    ask(ranks[0], ranks[0].propose_stop, 20)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    assert decide(ranks, ranks[2].vote.proposal) == [True, True, True]
 
 
 def test_the_first_to_arrive_decides_for_all(ranks):
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    proposal = ranks[0].proposal
-    assert ask(ranks[1], ranks[1].decide, proposal) is True
-    assert ask(ranks[0], ranks[0].decide, proposal) is True
-    assert ask(ranks[2], ranks[2].decide, proposal) is True
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    proposal = ranks[0].vote.proposal
+    assert ask(ranks[1], ranks[1].decide_stop, proposal) is True
+    assert ask(ranks[0], ranks[0].decide_stop, proposal) is True
+    assert ask(ranks[2], ranks[2].decide_stop, proposal) is True
 
 
 def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
@@ -203,7 +204,7 @@ def test_records_do_not_pile_up(ranks, store):
         ask(first, first.post, totals(0, 1.0).plain(), str(index))
         ask(first, first.record, str(index), {"energy_kwh": 1.0})
     for kind in ("log", "posted"):
-        kept = sum(store.check([f"{first._own}/{kind}/{index}"]) for index in range(100))
+        kept = sum(first._store.has(f"{kind}/{index}") for index in range(100))
         assert kept == client_module._KEPT_RECORDS
 
 
@@ -212,7 +213,7 @@ def test_a_training_that_rank_0_has_ended_is_not_joined(store):
     before.start()
     assert before.request(before.leave, totals(0, 1.0).plain()).wait(LIMIT_S)
     before.stop()
-    client_module._begun.clear()
+    store_module._begun.clear()
     late = RankClient(lambda: store, "test/joined", rank=1, world_size=2)
     late.start()
     ask(late, late.receive)
