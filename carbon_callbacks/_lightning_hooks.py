@@ -246,7 +246,7 @@ class StatefulHooks(LightningHooks):
 
 
 class AutomaticHooks(LightningHooks):
-    """The hooks of a callback that every Trainer gets; any other callback of this package takes precedence.
+    """The hooks of a callback that every Trainer gets; other callbacks of this package take precedence.
 
     Lightning allows several of these in one list, because they define no `state_dict`: a program that
     uses its list for two Trainers adds one to it each time.

@@ -40,13 +40,13 @@ class EmissionsCallback(CallbackBase, Callback):
 
     ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
     TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
-    is not known yet is NaN. Where `fit` raises, the run is closed at once.
+    is not available yet is NaN. Where `fit` raises, the run is closed at once.
 
-    A fit that begins at a later epoch continues an earlier one, and adds up with it: that of the same
-    model in this process, or the latest one of the same project and output directory that did not end by
-    itself (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it takes over.
+    A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the same
+    model in this process, or the latest one of the same project and output directory that did not
+    complete (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it loads.
 
-    No batch hook is overridden: Keras would call it in step with every batch.
+    No batch hook is overridden: Keras would synchronise with the device at every batch to call it.
 
     Args:
         samples_per_epoch: Training samples of an epoch, which Keras reports to no callback; with it,
@@ -107,7 +107,7 @@ class EmissionsCallback(CallbackBase, Callback):
         self._training.epoch_end()
         metrics = self._training.selection.of(self._training.metrics(progress))
         if logs is not None:
-            # Tables need every column from the first row on. What the model itself calls so stays.
+            # Tables need every column from the first row on. Metrics of the model keep their values.
             logs |= {**dict.fromkeys(self._names, math.nan), **metrics, **logs}
         if self._training.should_stop():
             fit.stop()
@@ -144,7 +144,7 @@ class EmissionsCallback(CallbackBase, Callback):
         return self._fit is not None and self._training.running
 
     def _continue(self, fit: Fit) -> None:
-        """Add up with the fit that this one continues."""
+        """Continue the earlier fit, so that their energy is added."""
         with self._training.guard():
             if fit.trial.trial_id is None and (segments := segments_of_model(fit.model)):
                 self._training.tracker.continue_from(segments)
@@ -178,7 +178,7 @@ class Fit:
 
     Args:
         model: Its model; None in a loop that has none.
-        params: What Keras says about it; None or {} in a loop that says nothing.
+        params: Its parameters from Keras; None or {} in a custom loop.
         trial: The trial of KerasTuner that it belongs to.
     """
 
@@ -187,7 +187,7 @@ class Fit:
         self.nested = 0
         self.trial = trial
         self._epochs = (params or {}).get("epochs")
-        # Other models may be evaluated with the same callback meanwhile.
+        # Other models may be evaluated with the same callback in the meantime.
         self._model = weakref.ref(model) if model is not None else lambda: None
         self._call = innermost()
 

@@ -1,4 +1,4 @@
-"""The parts of a callback for a framework or loop of your own; docs/your-own-framework.md shows one.
+"""The parts of a callback, for other frameworks and custom loops (docs/your-own-framework.md).
 
 The adapters of this package use them, too. Importing this module loads no framework.
 """

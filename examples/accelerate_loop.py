@@ -1,4 +1,4 @@
-"""A loop of one's own with Accelerate: `Training` measures it as a callback measures a Trainer."""
+"""A custom loop with Accelerate: `Training` measures it as a callback measures a Trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loop of one's own with Lightning Fabric, also on several ranks, which resumes from a checkpoint."""
+"""A custom loop with Lightning Fabric, on one or several ranks, which resumes from a checkpoint."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 class Improvement:
     """The best value of a metric so far, and the energy up to it.
 
-    The first value is where improvement is counted from.
+    Improvement is counted from the first value.
 
     Args:
         upwards: Whether the metric becomes better as it rises.

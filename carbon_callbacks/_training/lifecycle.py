@@ -1,12 +1,12 @@
-"""The life of a training: it begins, has phases and epochs, and ends.
+"""The lifecycle of a training: its begin, phases, epochs and end.
 
     idle ──begin()──▶ running ──end(status)──▶ idle
                         │ phase(name)      ends a phase and begins another: setup, train, validate …
                         │ epoch_begin()    opens a window
                         │ epoch_end()      closes it
 
-No method raises, none blocks the training thread for longer than the tracker does, and none waits for
-another rank, except for a short time at the end.
+No method raises or blocks the training thread for longer than the tracker does. Only `end` waits for
+other ranks, for a short time.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def of_report(report: Report | None) -> Figures:
 
 
 def across_ranks(ranks: Iterable[Figures]) -> Figures:
-    """Combine the metrics of several ranks, each as its row of the table says."""
+    """Combine the metrics of several ranks, by the rule in its row of the table."""
     values: dict[str, list[float]] = {}
     for figures in ranks:
         for name, value in figures.items():

@@ -121,7 +121,7 @@ class RankExchange:
 
         Args:
             step: Steps so far; all ranks make the same number of them.
-            over_budget: Whether the budget is used on this rank.
+            over_budget: Whether the budget is exceeded on this rank.
         """
         client = self._client
         if client is None:

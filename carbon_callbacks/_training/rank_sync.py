@@ -1,4 +1,4 @@
-"""The totals of all ranks of a training, such that all ranks log the same."""
+"""The totals of all ranks of a training; all ranks log the same."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RankSync:
             )
 
     def should_stop(self, step: int) -> bool:
-        """Return whether all ranks stop after this step, because the budget is used up.
+        """Return whether all ranks stop after this step, because the budget is exceeded.
 
         Args:
             step: Steps since the run began.

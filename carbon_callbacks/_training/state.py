@@ -137,7 +137,7 @@ class TrainingState:
         return {**of_training(final), **phases}
 
     def of_evaluation(self, prefix: str) -> Figures:
-        """Return the metrics of the latest evaluation with a prefix, of all ranks together."""
+        """Return the metrics of the latest evaluation with a prefix, combined over the ranks."""
         ranks = [self.windows, *(rank.windows for rank in self.others)]
         return of_window(across_ranks(windows.get(prefix, {}) for windows in ranks), prefix)
 

@@ -1,4 +1,4 @@
-"""Totals of a training: of one rank, and of all ranks together."""
+"""Totals of a training: of one rank, and of all ranks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Figures = dict[str, float]
 
 
 class Progress(NamedTuple):
-    """How far a training has come, as far as its framework knows.
+    """Progress of a training, as far as its framework reports it.
 
     Attributes:
-        fraction: Part of the whole training (0 to 1) that is done, by all its runs together.
-        samples: Training samples since this run began, of all ranks together.
-        tokens: Tokens since this run began, of all ranks together.
+        fraction: Part of the whole training (0 to 1) that is done, by all its runs.
+        samples: Training samples since this run began, of all ranks.
+        tokens: Tokens since this run began, of all ranks.
     """
 
     fraction: float | None = None

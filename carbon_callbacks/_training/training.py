@@ -66,7 +66,7 @@ class Training(Lifecycle):
         """Return the names of all metrics that `metrics` may return.
 
         Args:
-            without: Topics that the framework can never know.
+            without: Topics of which the framework has no data.
         """
         unknown = set(without)
         if not self._forecasts:
@@ -83,10 +83,10 @@ class Training(Lifecycle):
         within_epoch: bool = False,
         summary: bool = False,
     ) -> Figures:
-        """Return every metric so far, of all ranks together, by name.
+        """Return every metric so far, combined over the ranks, by name.
 
         Args:
-            progress: How far the training has come.
+            progress: Progress of the training.
             at: Which log this is, the same on all ranks; an empty string for none.
             within_epoch: Whether there may be many such logs, for which a recent reading is enough.
             summary: Whether to add the energy of each phase.
@@ -102,7 +102,7 @@ class Training(Lifecycle):
         return {}
 
     def window_metrics(self, window: OpenWindow, prefix: str, at: str) -> Figures:
-        """Close a window and return its metrics, of all ranks together.
+        """Close a window and return its metrics, combined over the ranks.
 
         Args:
             window: A window of the tracker.
@@ -116,7 +116,7 @@ class Training(Lifecycle):
         return {}
 
     def final_metrics(self) -> Figures:
-        """Return the metrics of the latest finished run, of all ranks together, by name."""
+        """Return the metrics of the latest finished run, combined over the ranks, by name."""
         with self.guard():
             return self._state.final_metrics(self.report)
         return {}
@@ -139,7 +139,7 @@ class Training(Lifecycle):
     # --- its budget ------------------------------------------------------------------------------
 
     def should_stop(self, step: int = 0) -> bool:
-        """Return whether the budget is used up; cheap enough to be called at every step.
+        """Return whether the budget is exceeded; cheap enough to be called at every step.
 
         Args:
             step: Steps since the run began; several ranks stop at the same one.

@@ -1,4 +1,4 @@
-"""Tests for an adapter of your own: what every callback of this package promises; needs pytest.
+"""Tests for a custom adapter: what every callback of this package guarantees; needs pytest.
 
 Inherit from `AdapterContract` and set `framework` to your subclass of `Framework`
 (docs/your-own-framework.md).

@@ -58,7 +58,7 @@ class EndsContract(Adapted):
         assert caught.value is error or arrives is not KeyboardInterrupt
         # Lightning switches Ctrl-C off after it was pressed.
         signal.signal(signal.SIGINT, before[1][signal.SIGINT])
-        # Where the framework turns it into an error of its own, nobody can tell it from one.
+        # A framework may raise an error of its own instead, which cannot be distinguished from others.
         self.assert_closed(status_of(caught.value), place, before)
 
     def test_running_out_of_memory_closes_the_run(self, place: Path) -> None:

@@ -100,7 +100,7 @@ class Framework:
         raise NotImplementedError
 
     def train_again(self, outcome: Outcome) -> None:
-        """Train once more with the same trainer and the same callbacks."""
+        """Train again with the same trainer and the same callbacks."""
         raise NotImplementedError
 
     def in_hook(self, act: Callable[[], object]) -> Any:
@@ -117,7 +117,7 @@ class Framework:
 
 
 class Boom(Exception):
-    """An exception of the user's program."""
+    """An exception of the program."""
 
 
 class Fault:

@@ -51,8 +51,8 @@ class HarmlessContract(Adapted):
             "        run = tests.framework.training(callback).tracker._run\n"
             "        seen.extend([run._sampler.started.is_set(), set(sys.modules)])\n"
             "tests.framework.train(callback, on_batch=on_batch)\n"
-            "ours = ('carbon_core.hardware', 'psutil', 'pynvml', 'filelock')\n"
-            "print(seen[0], [name for name in set(sys.modules) - seen[1] if name.startswith(ours)])\n"
+            "checked = ('carbon_core.hardware', 'psutil', 'pynvml', 'filelock')\n"
+            "print(seen[0], [name for name in set(sys.modules) - seen[1] if name.startswith(checked)])\n"
         )
         assert run_python(program).stdout.splitlines()[-1] == "True []"
 

@@ -108,13 +108,13 @@ def receipts() -> list[dict[str, Any]]:
 
 
 def phase_joules(report: Any) -> float:
-    """Return what the phases add up to."""
+    """Return the sum of the phases."""
     total: float = sum(phase.joules for phase in report.phases)
     return total
 
 
 def process_state() -> tuple[Any, ...]:
-    """Return what belongs to the process and is none of our business."""
+    """Return the state of the process that a callback must not change."""
     # PYTEST_CURRENT_TEST changes with the test's own progress.
     environ = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
@@ -123,13 +123,13 @@ def process_state() -> tuple[Any, ...]:
 
 
 def threads_of_ours() -> list[threading.Thread]:
-    """Return our threads that are alive."""
+    """Return the threads of this package that are alive."""
     threads = set(threading.enumerate()) - _left_behind
     return [thread for thread in threads if thread.name.startswith("carbon-")]
 
 
 def collect() -> None:
-    """End the runs that nobody holds any more; a thread of the framework may hold one a moment."""
+    """Collect unreferenced runs; a thread of the framework may refer to one for a moment."""
     for _ in range(10):
         if not threads_of_ours():
             return
@@ -139,7 +139,7 @@ def collect() -> None:
 
 
 def open_files_under(directory: Path) -> list[str]:
-    """Return our files under a directory that this process holds open."""
+    """Return the result files under a directory that this process has open."""
     links: list[str] = []
     for descriptor in Path("/proc/self/fd").glob("*"):
         with suppress(OSError):
@@ -172,7 +172,7 @@ def change_parts(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) 
 
 
 def break_something(what: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Break a part at the edge of the machine; return the settings that go with it."""
+    """Break a part at the edge of the machine; return the settings that it needs."""
     fail = raising(RuntimeError("broken"))
     if what == "output_dir":
         Path("broken").write_text("a file where a directory should be")
@@ -194,7 +194,7 @@ def break_something(what: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
 
 
 class _BrokenOutput:
-    """An output that fails at its end in a way that nobody foresaw."""
+    """An output that fails at its end with an unexpected error."""
 
     def open(self, report: Any) -> None:
         pass
