@@ -42,8 +42,8 @@ class EmissionsCallback(CallbackBase, Callback):
     TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
     is not available yet is NaN. Where `fit` raises, the run is closed at once.
 
-    A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the same
-    model in this process, or the latest one of the same project and output directory that did not
+    A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the
+    same model in this process, or the latest one of the same project and output directory that did not
     complete (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it loads.
 
     No batch hook is overridden: Keras would synchronise with the device at every batch to call it.

@@ -3,9 +3,9 @@
 The rate (energy, or seconds, for each unit of progress) is a straight line with noise around it, fitted
 by Bayesian linear regression: before there is anything to fit, epochs differ by a tenth and a whole
 training drifts by a half (one standard deviation). Deviations from the line are modelled by a random
-walk, whose step is at least three tenths of the rate over a whole training, and more if the two halves so far
-differ more. These three constants were chosen so that 95 % intervals cover the truth in simulated
-trainings that drift, jump, slow down and wander (see the tests).
+walk, whose step is at least three tenths of the rate over a whole training, and more if the two halves
+so far differ more. These three constants were chosen so that 95 % intervals cover the truth in
+simulated trainings that drift, jump, slow down and wander (see the tests).
 """
 
 from __future__ import annotations
