@@ -150,7 +150,7 @@ def calling_trainer() -> Any:
     return None
 
 
-def _ours(trainer: Any) -> list[TrainerHooks]:
+def _callbacks_of(trainer: Any) -> list[TrainerHooks]:
     handler = getattr(trainer, "callback_handler", None)
     callbacks = getattr(handler, "callbacks", ())
     return [callback for callback in callbacks if isinstance(callback, TrainerHooks)]
@@ -158,7 +158,7 @@ def _ours(trainer: Any) -> list[TrainerHooks]:
 
 def _evaluate(evaluate: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.evaluating(trainer, evaluate.__name__))
         return evaluate(trainer, *args, **kwargs)
 
@@ -170,7 +170,7 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
     """
     added: Figures = {}
     kept: Figures = {}
-    for callback in _ours(trainer) if isinstance(logs, dict) else ():
+    for callback in _callbacks_of(trainer) if isinstance(logs, dict) else ():
         figures: Figures = {}
         with callback.guard():
             figures = callback.figures_for(trainer, logs)
@@ -192,7 +192,7 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
 
 def _save_checkpoint(save: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.checkpointing(trainer))
         return save(trainer, *args, **kwargs)
 
@@ -209,7 +209,7 @@ def _load_callback_state(load: Method, trainer: Any, /, *args: Any, **kwargs: An
 
 def _report_to_hp_search(report: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.pruning())
         return report(trainer, *args, **kwargs)
 
@@ -217,13 +217,13 @@ def _report_to_hp_search(report: Method, trainer: Any, /, *args: Any, **kwargs: 
 def _create_model_card(create: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Write a card without the added metrics in its tables, then add the emissions."""
     state, history = trainer.state, trainer.state.log_history
-    ours = {name for callback in _ours(trainer) for name in callback.added}
-    state.log_history = [{k: v for k, v in one.items() if k not in ours} for one in history]
+    added = {name for callback in _callbacks_of(trainer) for name in callback.added}
+    state.log_history = [{k: v for k, v in one.items() if k not in added} for one in history]
     try:
         result = create(trainer, *args, **kwargs)
     finally:
         state.log_history = history
-    for callback in _ours(trainer) if trainer.is_world_process_zero() else ():
+    for callback in _callbacks_of(trainer) if trainer.is_world_process_zero() else ():
         origin = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
         path = Path(trainer.args.output_dir) / "README.md"
         callback.write_model_card(path, "fine-tuning" if origin else "pre-training")
