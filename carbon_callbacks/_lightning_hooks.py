@@ -81,7 +81,7 @@ class LightningHooks(CallbackBase):
 
     def refuse(self) -> None:
         """Warn that something other than a Trainer calls the hooks, and do nothing."""
-        self._training.tracker.complain(
+        self._training.tracker.warn(
             "EmissionsCallback needs a Trainer; with Fabric, use "
             "carbon_callbacks.training.Training (docs/your-own-framework.md)"
         )

@@ -63,7 +63,7 @@ class TrainerLogs:
             except Exception as error:  # noqa: BLE001 - a logger's errors have no common class
                 self._rejecting.append(logger)
                 name = type(logger).__name__
-                self._training.tracker.complain(f"{name} rejected the energy: {error!r}")
+                self._training.tracker.warn(f"{name} rejected the energy: {error!r}")
 
     def forget_rejections(self) -> None:
         """Try all loggers again: a training has ended."""

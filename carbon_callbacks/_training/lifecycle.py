@@ -82,7 +82,7 @@ class Lifecycle:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the guard of the training thread
-            self.tracker.complain(f"a hook failed: {error!r}")
+            self.tracker.warn(f"a hook failed: {error!r}")
 
     @property
     def active(self) -> bool:

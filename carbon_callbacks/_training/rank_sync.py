@@ -32,7 +32,7 @@ class RankSync:
         """
         if not self._exchange.open(name, kind, may_stop=may_stop):
             self._exchange.several = True
-            self._tracker.complain(
+            self._tracker.warn(
                 "torch.distributed is not initialised, so the other ranks cannot be reached: each "
                 "rank logs its own totals, and a budget stops none of them"
             )
@@ -75,7 +75,7 @@ class RankSync:
         self.totals()
         if closed and exchange.missing:
             names = ", ".join(map(str, exchange.missing))
-            self._tracker.complain(
+            self._tracker.warn(
                 f"no final totals from rank {names}: it has no callback, or its training has not "
                 "ended; its latest known totals are used"
             )

@@ -161,7 +161,7 @@ class Training(Lifecycle):
             try:
                 segments = segments_of(state)
             except ValueError as error:
-                self.tracker.complain(f"the checkpoint's state is invalid: {error}")
+                self.tracker.warn(f"the checkpoint's state is invalid: {error}")
                 return
             if self.running:
                 self.tracker.continue_from(segments)
