@@ -247,7 +247,10 @@ class LightningWays:
         for hook in ("on_fit_start", "on_train_batch_end", "on_train_epoch_end", "on_fit_end"):
             loop.call(hook)
             loop.call(hook, loop, model=None, batch=[1])
-        assert len([text for text in caplog.messages if "with Fabric, use carbon_callbacks.training" in text]) == 1
+        assert (
+            len([text for text in caplog.messages if "with Fabric, use carbon_callbacks" in text])
+            == 1
+        )
         assert not receipts()
 
 
