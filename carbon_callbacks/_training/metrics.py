@@ -180,8 +180,11 @@ def of_report(report: Report | None) -> Figures:
     if report is None or not report.components:
         return {}
     rank = Measured(report, report.metrics)
-    values = ((one.name, one.of_rank(rank)) for one in METRICS if one.of_rank is not None)
-    return {name: value for name, value in values if value is not None}
+    figures: Figures = {}
+    for metric in METRICS:
+        if metric.of_rank is not None and (value := metric.of_rank(rank)) is not None:
+            figures[metric.name] = value
+    return figures
 
 
 def across_ranks(ranks: Iterable[Figures]) -> Figures:
@@ -197,9 +200,11 @@ def across_ranks(ranks: Iterable[Figures]) -> Figures:
 
 def of_training(training: TrainingTotals) -> Figures:
     """Return all metrics of a training: the combined ones, and those that follow from them."""
-    rows = ((one.name, one.of_training) for one in METRICS if one.of_training is not None)
-    values = ((name, compute(training)) for name, compute in rows)
-    return {**training.totals, **{name: value for name, value in values if value is not None}}
+    figures = dict(training.totals)
+    for metric in METRICS:
+        if metric.of_training is not None and (value := metric.of_training(training)) is not None:
+            figures[metric.name] = value
+    return figures
 
 
 def of_window(figures: Figures, prefix: str) -> Figures:

@@ -109,12 +109,14 @@ class TrainingTotals(NamedTuple):
     @property
     def kg_per_kwh(self) -> float | None:
         """Mean carbon intensity in kg CO2e/kWh; None without energy."""
-        return self.totals["emissions_kg"] / self.energy_kwh if self.energy_kwh > 0 else None
+        energy_kwh = self.energy_kwh
+        return self.totals["emissions_kg"] / energy_kwh if energy_kwh > 0 else None
 
     @property
     def g_per_kwh(self) -> float | None:
         """Mean carbon intensity in g CO2e/kWh; None without energy."""
-        return None if self.kg_per_kwh is None else grams(self.kg_per_kwh)
+        kg_per_kwh = self.kg_per_kwh
+        return None if kg_per_kwh is None else grams(kg_per_kwh)
 
     @property
     def all_segments_kwh(self) -> float | None:
