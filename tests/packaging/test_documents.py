@@ -60,6 +60,7 @@ def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, 
     assert not {"emissions.csv", "carbon_runs"} & set(os.listdir(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_framework_of_one_s_own_passes_the_test_kit_with_the_40_lines_shown(tmp_path):
     blocks = code_blocks(ROOT / "docs" / "your-own-framework.md", "python")
     files = {m[1]: block for block in blocks if (m := re.match(r"# (\w+\.py)\n", block))}
