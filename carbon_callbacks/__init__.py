@@ -1,8 +1,9 @@
-"""Energy and emissions of training runs: what a run drew and emitted, in the logger you use.
+"""Energy use and emissions of training runs, in the logger you use.
 
 The callbacks are in `carbon_callbacks.lightning`, `carbon_callbacks.pytorch_lightning`,
-`carbon_callbacks.transformers` and `carbon_callbacks.keras`; the names below need no framework.
-Importing this module loads neither a framework nor a meter, and does nothing.
+`carbon_callbacks.transformers` and `carbon_callbacks.keras`, their parts for other frameworks in
+`carbon_callbacks.training`; the names below need no framework.
+Importing this module loads no framework and no meter, and has no side effects.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Callbacks that Lightning adds to every Trainer by itself, where the environment asks for it.
+"""Callbacks that Lightning adds to every Trainer, if the environment enables them.
 
 The entry points ``lightning.pytorch.callbacks_factory`` and ``pytorch_lightning.callbacks_factory`` are
-called whenever a Trainer is made, so that whatever was raised here would break all of them.
+called whenever a Trainer is created, so that an exception raised here would break all of them.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def _made_for(package: str) -> list[Any]:
             return []
         adapter = import_module(f"carbon_callbacks.{package}")
         return [adapter.AutomaticCallback(name="auto")]
-    except Exception:  # noqa: BLE001 - nobody asked for this callback in the program itself
+    except Exception:  # noqa: BLE001 - the program itself does not use this callback
         return []

@@ -1,4 +1,4 @@
-"""How far a training of the Hugging Face Trainer has come: its fraction, samples and tokens."""
+"""Progress of a Hugging Face training: the finished fraction, samples and tokens."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def fraction_done(state: Any) -> float | None:
 
 
 class SampleCount:
-    """Training samples since a run began, of all ranks, from the epochs that the Trainer has counted.
+    """Training samples since a run began, of all ranks, from the Trainer's count of epochs.
 
-    The loader is asked for its lengths once, as late as possible: a data set may take its time.
+    The length of the loader is read once, as late as possible: a data set may take long to return it.
 
     Args:
         first_epoch: The epoch that the run began with, a fraction of it included.
@@ -39,7 +39,7 @@ class SampleCount:
 
 
 class _EpochSize(NamedTuple):
-    """How much an epoch has: samples (None if unknown), batches of each rank, samples in a batch."""
+    """Size of an epoch: samples (None if unknown), batches of each rank, samples in a batch."""
 
     samples: int | None = None
     batches: int = 0
@@ -60,9 +60,9 @@ def _epoch_size(loader: Any, world_size: int) -> _EpochSize:
 
 
 class TokenCount:
-    """Tokens since a run began: as the Trainer counts them, or TRL's trainers.
+    """Tokens since a run began, as counted by the Trainer or by TRL's trainers.
 
-    Both counters go on over the runs of a Trainer, so their values at the begin are subtracted.
+    Both counters continue over the runs of a Trainer, so their values at the begin are subtracted.
 
     Args:
         trainer: The Trainer; None where it is not known.
@@ -76,7 +76,7 @@ class TokenCount:
         self._logged_before = getattr(trainer, "_total_train_tokens", None if resumed else 0)
 
     def note(self, state: Any, logs: Mapping[str, Any]) -> None:
-        """Take the counters' present values."""
+        """Update the number of tokens from the counters."""
         seen = state.num_input_tokens_seen - self._seen_before
         if seen > 0:
             self.value = seen

@@ -1,8 +1,8 @@
-"""What the Trainer of transformers has no event for, taken from around its methods.
+"""Events that the Hugging Face Trainer does not have, from its wrapped methods.
 
 The methods are wrapped in their class, once; each call looks for this package's callbacks among those of
-its own Trainer. So nothing refers to a Trainer, a copy trains its own model, and a callback that was
-removed is not called any more.
+its own Trainer. So nothing refers to a Trainer, a copy trains its own model, and a removed callback is
+no longer called.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
-from carbon_callbacks._training.metrics import Figures
+from carbon_callbacks._training.totals import Figures
 from carbon_callbacks.model_card import write_entry
 from carbon_core import OpenWindow, card_entry
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
+
 _STATE_PREFIX = "carbon_callbacks:"
-# Between a hook and the Trainer that calls it lie the handler's methods only.
+# Between a hook and the Trainer that calls it are only the handler's methods.
 _MAX_DEPTH = 8
 
 Method = Callable[..., Any]
@@ -35,7 +40,9 @@ class TrainerHooks(CallbackBase):
         **arguments: As for `CallbackBase`.
     """
 
-    def __init__(self, *, return_metrics: bool = False, **arguments: Any) -> None:
+    def __init__(
+        self, *, return_metrics: bool = False, **arguments: Unpack[CallbackArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.return_metrics = return_metrics
         self._evaluations: list[OpenWindow] = []
@@ -48,7 +55,7 @@ class TrainerHooks(CallbackBase):
         raise NotImplementedError
 
     def guard(self) -> contextlib.AbstractContextManager[None]:
-        """Keep a fault of ours out of the training."""
+        """Keep an error of this package out of the training."""
         return self._training.guard()
 
     @property
@@ -71,7 +78,7 @@ class TrainerHooks(CallbackBase):
 
     @contextlib.contextmanager
     def checkpointing(self, trainer: Any) -> Iterator[None]:
-        """Put the training so far where the checkpoint takes its state from."""
+        """Store the training so far in the state that the checkpoint saves."""
         with self._training.within("checkpoint"):
             with self._training.guard():
                 if state := self._training.state():
@@ -80,7 +87,7 @@ class TrainerHooks(CallbackBase):
 
     @contextlib.contextmanager
     def pruning(self) -> Iterator[None]:
-        """Leave the end of a trial that is pruned to the exception that follows."""
+        """Do not end a pruned trial in `on_train_end`: an exception follows, which gives its status."""
         before, self._pruning = self._pruning, True
         try:
             yield
@@ -117,7 +124,7 @@ def wrap_trainer(trainer_class: type) -> None:
 
 
 def wrap_subclass(trainer: Any) -> None:
-    """Wrap what the class of a Trainer overrides, for it need not call `transformers.Trainer`'s.
+    """Wrap the overridden methods of a Trainer, which may not call those of `transformers.Trainer`.
 
     Args:
         trainer: The Trainer, or None.
@@ -130,8 +137,7 @@ def wrap_subclass(trainer: Any) -> None:
 def calling_trainer() -> Any:
     """Return the Trainer that is calling a hook; None if it cannot be found.
 
-    Only for hooks of short calls: until a frame that was looked at returns, Python keeps what it has in
-    variables.
+    Only for hooks of short calls: Python keeps the variables of an inspected frame until it returns.
     """
     frame = sys._getframe(1).f_back
     for _ in range(_MAX_DEPTH):
@@ -144,7 +150,7 @@ def calling_trainer() -> Any:
     return None
 
 
-def _ours(trainer: Any) -> list[TrainerHooks]:
+def _callbacks_of(trainer: Any) -> list[TrainerHooks]:
     handler = getattr(trainer, "callback_handler", None)
     callbacks = getattr(handler, "callbacks", ())
     return [callback for callback in callbacks if isinstance(callback, TrainerHooks)]
@@ -152,19 +158,19 @@ def _ours(trainer: Any) -> list[TrainerHooks]:
 
 def _evaluate(evaluate: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.evaluating(trainer, evaluate.__name__))
         return evaluate(trainer, *args, **kwargs)
 
 
 def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> Any:
-    """Log what is added, without the caller's own dictionary keeping it.
+    """Log the added metrics, and remove them from the caller's dictionary afterwards.
 
     `evaluate` and `train` return the dictionary that they log; search objectives add up its values.
     """
     added: Figures = {}
     kept: Figures = {}
-    for callback in _ours(trainer) if isinstance(logs, dict) else ():
+    for callback in _callbacks_of(trainer) if isinstance(logs, dict) else ():
         figures: Figures = {}
         with callback.guard():
             figures = callback.figures_for(trainer, logs)
@@ -186,13 +192,13 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
 
 def _save_checkpoint(save: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.checkpointing(trainer))
         return save(trainer, *args, **kwargs)
 
 
 def _load_callback_state(load: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Hide our state from the Trainer, which would warn that no callback's class has its name."""
+    """Hide the state from the Trainer, which would warn that no callback's class has its name."""
     states = trainer.state.stateful_callbacks or {}
     hidden = {key: states.pop(key) for key in list(states) if key.startswith(_STATE_PREFIX)}
     try:
@@ -203,21 +209,21 @@ def _load_callback_state(load: Method, trainer: Any, /, *args: Any, **kwargs: An
 
 def _report_to_hp_search(report: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
-        for callback in _ours(trainer):
+        for callback in _callbacks_of(trainer):
             stack.enter_context(callback.pruning())
         return report(trainer, *args, **kwargs)
 
 
 def _create_model_card(create: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Write a card whose tables have no columns of ours, and then its own entry."""
+    """Write a card without the added metrics in its tables, then add the emissions."""
     state, history = trainer.state, trainer.state.log_history
-    ours = {name for callback in _ours(trainer) for name in callback.added}
-    state.log_history = [{k: v for k, v in one.items() if k not in ours} for one in history]
+    added = {name for callback in _callbacks_of(trainer) for name in callback.added}
+    state.log_history = [{k: v for k, v in one.items() if k not in added} for one in history]
     try:
         result = create(trainer, *args, **kwargs)
     finally:
         state.log_history = history
-    for callback in _ours(trainer) if trainer.is_world_process_zero() else ():
+    for callback in _callbacks_of(trainer) if trainer.is_world_process_zero() else ():
         origin = getattr(getattr(trainer.model, "config", None), "_name_or_path", "")
         path = Path(trainer.args.output_dir) / "README.md"
         callback.write_model_card(path, "fine-tuning" if origin else "pre-training")

@@ -1,8 +1,8 @@
-"""Which earlier fit a Keras fit continues that begins at a later epoch.
+"""Finds the earlier fit that a Keras fit continues if it begins at a later epoch.
 
-Keras hands its callbacks no identity. A model that is trained on in this process is its own; a trial of
-KerasTuner names the trial whose weights it takes over; anything else continues only a fit that did not
-end by itself, as `BackupAndRestore` does.
+Keras gives a fit no id. A model that is trained again in this process continues its own fits; a trial of
+KerasTuner names the trial whose weights it loads; any other fit only continues one that did not
+complete, as with `BackupAndRestore`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Trial(NamedTuple):
 
     Attributes:
         trial_id: Its id; None outside of a search.
-        parent_id: Id of the trial whose weights it takes over, if any.
+        parent_id: Id of the trial whose weights it loads, if any.
     """
 
     trial_id: str | None = None
@@ -31,9 +31,9 @@ class Trial(NamedTuple):
 
 
 def current_trial() -> Trial:
-    """Return the trial that a hook is called in: KerasTuner lists a callback that has it."""
-    # The list calls the hook, which calls this. Frames of the user's program are not touched: Python
-    # would keep what they have in variables until they return.
+    """Return the trial that a hook is called in, from a callback that KerasTuner adds."""
+    # The list calls the hook, which calls this. Frames of the program are not inspected: Python would
+    # keep their variables until they return.
     callbacks = getattr(sys._getframe(2).f_locals.get("self"), "callbacks", None)
     for callback in callbacks if isinstance(callbacks, list) else ():
         trial: Any = getattr(callback, "trial", None)
@@ -44,12 +44,12 @@ def current_trial() -> Trial:
 
 
 def note_fit(model: Any, segments: Sequence[Segment]) -> None:
-    """Keep what a model's fit has measured, for as long as the model lives."""
+    """Keep the segments of a model's fit for as long as the model exists."""
     _fits[:] = [(one, kept) for one, kept in _fits if one() is not None and one() is not model]
     if model is not None:
         _fits.append((weakref.ref(model), tuple(segments)))
 
 
 def segments_of_model(model: Any) -> tuple[Segment, ...]:
-    """Return what the earlier fits of a model have measured, the latest with all that it continued."""
+    """Return the segments of the latest fit of a model, with those that it continued."""
     return next((kept for one, kept in _fits if model is not None and one() is model), ())

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Container, Mapping
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, logged_step
+from carbon_callbacks._lightning_logs import PREFIX, TrainerLogs
+from carbon_callbacks._lightning_trainer import SampleCount, fraction_done
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
-from carbon_callbacks._training.metrics import MONITORED, Figures, Progress
+from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
 
-PREFIX = "carbon/"
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
@@ -22,7 +25,7 @@ _Hook = TypeVar("_Hook", bound=Callable[..., None])
 def wrap_trainer(trainer_class: type) -> None:
     """Wrap the method of a Trainer that every `fit`, `validate`, `test` and `predict` goes through.
 
-    An exception of another callback's `on_exception`, or in a spawned worker, reaches no hook of ours.
+    An exception in another callback's `on_exception`, or in a spawned worker, calls no hook.
     """
     wrap_method(trainer_class, "_run")
 
@@ -49,27 +52,19 @@ class LightningHooks(CallbackBase):
     the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        name: Distinguishes this callback from others in checkpoints; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
-        forecast: Whether to forecast the energy of the whole training.
-        sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
-            is logged.
-        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         prog_bar: Whether the progress bar shows the energy.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, prog_bar: bool = False, **overrides: Any) -> None:
+    def __init__(self, *, prog_bar: bool = False, **overrides: Unpack[CallbackArguments]) -> None:
         super().__init__(**overrides)
-        self._prog_bar = prog_bar
+        self._logs = TrainerLogs(self._training, prog_bar=prog_bar)
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()
-        self._rejecting: list[Any] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Wrap the hooks that do nothing, too: Fabric's arguments would be too few for them."""
@@ -87,11 +82,9 @@ class LightningHooks(CallbackBase):
     def refuse(self) -> None:
         """Warn that something other than a Trainer calls the hooks, and do nothing."""
         self._training.tracker.warn(
-            "EmissionsCallback needs a Trainer; with Fabric, measure with "
-            "carbon_callbacks.EmissionsTracker (docs/callbacks.md)"
+            "EmissionsCallback needs a Trainer; with Fabric, use "
+            "carbon_callbacks.training.Training (docs/your-own-framework.md)"
         )
-
-    # hook                        event
 
     @of_trainer
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
@@ -124,7 +117,7 @@ class LightningHooks(CallbackBase):
             self._saving = False
             self._training.phase("train")
         if self._batches == 1 and self._training.active:
-            self._monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
+            self._logs.monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
 
@@ -137,12 +130,7 @@ class LightningHooks(CallbackBase):
         if self._training.may_stop and trainer.world_size == 1:
             self._stop_if_spent(trainer)
         metrics = self._training.metrics(self._progress(trainer), f"epoch {trainer.current_epoch}")
-        shown = self._training.selection.of(metrics)
-        for name, value in shown.items():
-            in_bar = self._prog_bar and name == "energy_kwh"
-            self._log(trainer, pl_module, PREFIX + name, value, prog_bar=in_bar)
-        self._monitor(trainer, pl_module, metrics, shown)
-        self._send(trainer, PREFIX, shown, {"epoch": trainer.current_epoch})
+        self._logs.epoch(trainer, pl_module, metrics)
 
     @of_trainer
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -151,9 +139,9 @@ class LightningHooks(CallbackBase):
 
     @of_trainer
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        # Monitors may look now, before the first epoch has ended.
+        # Monitors may read the metrics now, before the first epoch has ended.
         if trainer.state.fn == "fit" and not trainer.sanity_checking and self._training.active:
-            self._monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
+            self._logs.monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
 
     @of_trainer
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
@@ -199,7 +187,7 @@ class LightningHooks(CallbackBase):
         kept = {
             key: value for key, value in self.__dict__.items() if key not in ("log", "log_dict")
         }
-        return {**kept, "_samples": SampleCount(), "_rejecting": []}
+        return {**kept, "_samples": SampleCount()}
 
     def _begin(self, trainer: Any, kind: str, *, resumes: bool = False) -> None:
         self._training.begin(
@@ -227,47 +215,6 @@ class LightningHooks(CallbackBase):
             return Progress(fraction, samples and samples * trainer.world_size)
         return Progress()
 
-    def _monitor(
-        self, trainer: Any, pl_module: Any, metrics: Figures, logged: Container[str] = ()
-    ) -> None:
-        """Let callbacks monitor the energy: a monitor of an absent metric would end the training.
-
-        Where nothing is known (no meter, or another rank measures) a monitor gets 0, loggers nothing.
-        """
-        # Also under names without a slash, which would make directories of the names of checkpoints.
-        for name in MONITORED:
-            value = metrics.get(name, 0.0)
-            self._log(trainer, pl_module, f"carbon_{name}", value)
-            if name not in logged:
-                self._log(trainer, pl_module, PREFIX + name, value)
-
-    def _log(self, trainer: Any, pl_module: Any, name: str, value: float, **options: Any) -> None:
-        """Log a value for monitors and the progress bar."""
-        # All ranks log the same. Lightning recommends to reduce what is logged, for each metric in a
-        # warning; this pair of arguments does neither. Its size of a batch is of no importance, but
-        # Lightning would look for it in the batch.
-        alike = dict.fromkeys(("sync_dist", "rank_zero_only"), _is_distributed())
-        if getattr(trainer, "barebones", False):
-            return
-        with self._training.guard():
-            module_class = _framework_class(pl_module)
-            module_class.log(pl_module, name, value, logger=False, batch_size=1, **options, **alike)
-
-    def _send(
-        self, trainer: Any, prefix: str, metrics: Figures, beside: Mapping[str, int] | None = None
-    ) -> None:
-        """Log metrics in an entry of their own, so that a logger that rejects them harms no other."""
-        entry = {**{prefix + name: value for name, value in metrics.items()}, **(beside or {})}
-        for logger in trainer.loggers if metrics else ():
-            if any(logger is one for one in self._rejecting):
-                continue
-            try:
-                logger.log_metrics(metrics=entry, step=logged_step(trainer))
-            except Exception as error:  # noqa: BLE001 - a logger's errors have no common class
-                self._rejecting.append(logger)
-                name = type(logger).__name__
-                self._training.tracker.warn(f"{name} rejected the energy: {error!r}")
-
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:
         self._close(trainer, status_of(exception) if exception is not None else "interrupted")
 
@@ -277,19 +224,8 @@ class LightningHooks(CallbackBase):
         self._training.end(status)
         # Evaluations must not continue the curves of the training.
         prefix = PREFIX if trainer.state.fn == "fit" else f"{PREFIX}{trainer.state.fn.value}/"
-        self._send(trainer, prefix, self._training.final_metrics())
-        self._rejecting = []
-
-
-def _framework_class(module: Any) -> Any:
-    """Return LightningModule of a module's package: the module's own `log` may want other arguments."""
-    return next(cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
-
-
-def _is_distributed() -> bool:
-    """Whether Lightning recommends to reduce what is logged, as it does for a single process, too."""
-    distributed: Any = sys.modules["torch"].distributed
-    return bool(distributed.is_available() and distributed.is_initialized())
+        self._logs.send(trainer, prefix, self._training.final_metrics())
+        self._logs.forget_rejections()
 
 
 class StatefulHooks(LightningHooks):
@@ -310,19 +246,19 @@ class StatefulHooks(LightningHooks):
 
 
 class AutomaticHooks(LightningHooks):
-    """The hooks of a callback that every Trainer gets; any other callback of this package goes first.
+    """The hooks of a callback that every Trainer gets; other callbacks of this package take precedence.
 
-    Lightning allows several of these in one list, for it does not know that they have a state: a
-    program that uses its list for two Trainers adds one to it each time.
+    Lightning allows several of these in one list, because they define no `state_dict`: a program that
+    uses its list for two Trainers adds one to it each time.
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Find out whether another callback measures."""
+        """Check whether another callback measures."""
         self._training.forget_restored()
         others = [one for one in trainer.callbacks if isinstance(one, CallbackBase)]
         listed = any(not isinstance(one, AutomaticHooks) for one in others)
-        self._training.stands_aside = listed or (bool(others) and others[0] is not self)
-        if not self._training.stands_aside:
+        self._training.disabled = listed or (bool(others) and others[0] is not self)
+        if not self._training.disabled:
             self._training.prepare()
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
@@ -334,5 +270,5 @@ class AutomaticHooks(LightningHooks):
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
         """Take the state of a checkpoint."""
         state = checkpoint.get("callbacks", {}).get(self.state_key)
-        if state and not self._training.stands_aside:
+        if state and not self._training.disabled:
             self._training.restore(state)

@@ -1,4 +1,4 @@
-"""What a Trainer of Lightning knows about its progress."""
+"""Progress of a Lightning training: the finished fraction, step and samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def fraction_done(trainer: Any, epochs: float) -> float | None:
     parts = []
     if trainer.max_epochs and trainer.max_epochs > 0:
         parts.append(epochs / trainer.max_epochs)
-    # Steps of optimizers that Lightning does not know are not counted.
+    # Lightning does not count steps of optimizers that it does not manage.
     if trainer.max_steps > 0 and trainer.global_step:
         parts.append(trainer.global_step / trainer.max_steps)
     parts += [part for callback in trainer.callbacks if (part := _time_used(callback)) is not None]
@@ -21,7 +21,7 @@ def fraction_done(trainer: Any, epochs: float) -> float | None:
 
 
 def _time_used(callback: Any) -> float | None:
-    """Return the part of ``max_time`` that is used up, if a callback is what limits it."""
+    """Return the elapsed part of ``max_time``, if a callback limits the time."""
     if type(callback).__name__ != "Timer" or callback.time_remaining() is None:
         return None
     elapsed_s: float = callback.time_elapsed()
@@ -40,8 +40,8 @@ def logged_step(trainer: Any) -> int:
 class SampleCount:
     """Training samples since a run began, on one rank: counted from its batches.
 
-    A loader with torch's own sampler of batches says how large they are, the last one included; of
-    others each batch is looked at.
+    Batch sizes, the last one included, are those of torch's own sampler of batches; with other samplers
+    each batch is inspected.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class SampleCount:
         self._seen: float | None = 0.0
 
     def begin_epoch(self, loader: Any) -> None:
-        """Take note of the loader of an epoch that begins."""
+        """Begin an epoch with its loader."""
         self._finished = self.value
         self._sampler = batch_sampler_of(loader)
         self._batches, self._seen = 0, 0.0
@@ -68,7 +68,7 @@ class SampleCount:
 
     @property
     def value(self) -> float | None:
-        """The samples so far; None where a batch did not show its size."""
+        """The samples so far; None if the size of a batch was unknown."""
         if self._sampler is not None:
             seen: float | None = samples_in(self._batches, self._sampler)
         else:
@@ -77,7 +77,7 @@ class SampleCount:
 
 
 def size_of(batch: Any) -> int | None:
-    """Return the number of samples in a batch; None where its shape allows several answers.
+    """Return the number of samples in a batch; None if its shape is ambiguous.
 
     A tensor, or a collection of tensors that agree on their first dimension. Tensors of one rank in a
     list could as well be its samples.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
-from carbon_callbacks._training.metrics import Progress, Topic
+from carbon_callbacks._training.metrics import Topic
+from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
     from keras import Model
@@ -34,31 +40,26 @@ class EmissionsCallback(CallbackBase, Callback):
 
     ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
     TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
-    is not known yet is NaN. Where `fit` raises, the run is closed at once.
+    is not available yet is NaN. Where `fit` raises, the run is closed at once.
 
-    A fit that begins at a later epoch continues an earlier one, and adds up with it: that of the same
-    model in this process, or the latest one of the same project and output directory that did not end by
-    itself (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it takes over.
+    A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the
+    same model in this process, or the latest one of the same project and output directory that did not
+    complete (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it loads.
 
-    No batch hook is overridden: Keras would call it in step with every batch.
+    No batch hook is overridden: Keras would synchronise with the device at every batch to call it.
 
     Args:
-        name: Distinguishes this callback from others; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
-        forecast: Whether to forecast the energy of the whole training.
-        sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
-            is logged.
-        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
         samples_per_epoch: Training samples of an epoch, which Keras reports to no callback; with it,
             samples per kWh can be logged.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, samples_per_epoch: int | None = None, **overrides: Any) -> None:
+    def __init__(
+        self, *, samples_per_epoch: int | None = None, **overrides: Unpack[CallbackArguments]
+    ) -> None:
         super().__init__(**overrides)
         self._samples_per_epoch = samples_per_epoch
         self._fit: Fit | None = None
@@ -75,8 +76,6 @@ class EmissionsCallback(CallbackBase, Callback):
     def __getstate__(self) -> dict[str, Any]:
         # The model is its trainer's, and may be neither small nor picklable.
         return {**self.__dict__, "_model": None, "_fit": None}
-
-    # hook                        event
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit is not None and self._training.running and self._fit.is_outside:
@@ -108,7 +107,7 @@ class EmissionsCallback(CallbackBase, Callback):
         self._training.epoch_end()
         metrics = self._training.selection.of(self._training.metrics(progress))
         if logs is not None:
-            # Tables need every column from the first row on. What the model itself calls so stays.
+            # Tables need every column from the first row on. Metrics of the model keep their values.
             logs |= {**dict.fromkeys(self._names, math.nan), **metrics, **logs}
         if self._training.should_stop():
             fit.stop()
@@ -145,7 +144,7 @@ class EmissionsCallback(CallbackBase, Callback):
         return self._fit is not None and self._training.running
 
     def _continue(self, fit: Fit) -> None:
-        """Add up with the fit that this one continues."""
+        """Continue the earlier fit, so that their energy is added."""
         with self._training.guard():
             if fit.trial.trial_id is None and (segments := segments_of_model(fit.model)):
                 self._training.tracker.continue_from(segments)
@@ -179,7 +178,7 @@ class Fit:
 
     Args:
         model: Its model; None in a loop that has none.
-        params: What Keras says about it; None or {} in a loop that says nothing.
+        params: Its parameters from Keras; None or {} in a custom loop.
         trial: The trial of KerasTuner that it belongs to.
     """
 
@@ -188,7 +187,7 @@ class Fit:
         self.nested = 0
         self.trial = trial
         self._epochs = (params or {}).get("epochs")
-        # Other models may be evaluated with the same callback meanwhile.
+        # Other models may be evaluated with the same callback in the meantime.
         self._model = weakref.ref(model) if model is not None else lambda: None
         self._call = innermost()
 

@@ -1,6 +1,6 @@
-"""The figures of a tracker in experiment loggers, for loops without a framework's own.
+"""The metrics of a tracker in experiment loggers, for loops without a framework.
 
-The callbacks reach these through their frameworks' loggers; a loop of one's own calls `log_metrics`.
+The callbacks use the loggers of their frameworks; a custom loop calls `log_metrics`.
 """
 
 from __future__ import annotations

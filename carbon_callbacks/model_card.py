@@ -10,7 +10,7 @@ KEY = "co2_eq_emissions"
 
 
 def write_entry(path: Path, entry: Mapping[str, Any]) -> None:
-    """Put emissions into a model card, in the place of those that it has; nothing else changes.
+    """Write emissions to a model card, replacing earlier ones; nothing else changes.
 
     Args:
         path: The ``README.md`` of a model.
@@ -22,7 +22,7 @@ def write_entry(path: Path, entry: Mapping[str, Any]) -> None:
     """
     from huggingface_hub import ModelCard
 
-    # The text of a card may not be trusted to be UTF-8 with Unix line ends; the library knows.
+    # The library handles other encodings and line ends of a card.
     card = ModelCard.load(path, ignore_metadata_errors=True)
     card.data[KEY] = dict(entry)
     card.save(path)

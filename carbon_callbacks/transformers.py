@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.calls import innermost
-from carbon_callbacks._training.metrics import Figures, Progress
+from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
     from transformers import Trainer, TrainerCallback
@@ -34,26 +39,19 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
     the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        name: Distinguishes this callback from others in checkpoints; the project's name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
         return_metrics: Whether `evaluate`, `predict` and `train` also return the energy.
-        forecast: Whether to forecast the energy of the whole training.
-        sync: Whether to wait for the accelerator's queue where a phase ends.
-        improvement_of: A metric, such as ``eval_loss``: the energy for each unit by which it has
-            improved is logged.
-        improvement_mode: Whether less of it (``min``) or more (``max``) is better.
-        **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, **overrides: Any) -> None:
-        super().__init__(**overrides)
+    def __init__(
+        self, *, return_metrics: bool = False, **overrides: Unpack[CallbackArguments]
+    ) -> None:
+        super().__init__(return_metrics=return_metrics, **overrides)
         self._sample_count = SampleCount()
         self._token_count = TokenCount()
-
-    # hook                        event
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self.guard():

@@ -1,1 +1,1 @@
-"""What the adapters share: a training's life, its figures, its forecast, and what its ranks agree on."""
+"""Parts that the adapters share: lifecycle, metrics, ranks and checkpoints of a training."""

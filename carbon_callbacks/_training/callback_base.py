@@ -1,28 +1,33 @@
-"""What every callback takes and offers."""
+"""The base class of every callback."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from carbon_callbacks._training.training import Training
 from carbon_core import Report, status_of
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
 
 
 class CallbackBase:
-    """Settings in, a report out, an exact end on request.
+    """A callback that measures trainings: takes settings, has a report, and ends with a ``with`` block.
+
+    A subclass calls ``self._training`` (`carbon_callbacks.training.Training`) from its hooks. Copies of
+    it, as by pickle, measure nothing of its current training.
 
     Args:
-        **arguments: As for `carbon_callbacks._training.training.Training`.
+        **arguments: As for `carbon_callbacks.training.Training`.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: Unpack[CallbackArguments]) -> None:
         super().__init__()
         self._training = Training(**arguments)
 

@@ -1,4 +1,4 @@
-"""Calls of a framework's methods: their end and their exceptions, for which there is no hook.
+"""Wrapped methods of a framework, whose end and exceptions call no hook.
 
 A method is wrapped once, in its class, for the rest of the process. Wrapped in the instance, it would
 make a reference cycle through the trainer, and a copy of the trainer would run the original's method.
@@ -83,7 +83,7 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
 
 
 def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a method as a `Call`: what was begun within it learns about its exception."""
+    """Call a method as a `Call`: runs begun within it are ended with its exception."""
     call, calls = Call(owner, original.__name__), _calls()
     calls.append(call)
     try:

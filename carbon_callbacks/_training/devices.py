@@ -1,4 +1,4 @@
-"""The queue of the accelerator: waited for where a phase ends, so that its energy falls into it."""
+"""Waits for the queue of the accelerator where a phase ends, so that its energy is counted there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def drain_devices() -> bool:
-    """Wait for the work that an accelerator has queued; tell whether there was one to wait for.
+    """Wait for the work that an accelerator has queued; return whether there is an accelerator.
 
     Does nothing unless the program itself has loaded the framework and used the accelerator.
     """
@@ -31,7 +31,7 @@ def _drain_torch() -> bool:
 
 
 def _drain_jax() -> bool:
-    """Wait for a computation that queues up behind the others; its memory is a single number."""
+    """Wait for a computation that is queued behind the others; it uses the memory of one number."""
     jax = sys.modules.get("jax")
     if jax is None or jax.default_backend() == "cpu":
         return False

@@ -1,11 +1,11 @@
-"""What a training will have drawn at its end, from what its epochs drew so far.
+"""Forecast of the energy and time of a training, from its epochs so far.
 
 The rate (energy, or seconds, for each unit of progress) is a straight line with noise around it, fitted
 by Bayesian linear regression: before there is anything to fit, epochs differ by a tenth and a whole
-training drifts by a half (one standard deviation). What a line cannot foresee, a random walk stands for,
-whose step is at least three tenths of the rate over a whole training, and more where the halves of what
-was seen differ more. These three figures were chosen so that 95 % intervals hold in simulated trainings
-that drift, jump, slow down and wander (see the tests).
+training drifts by a half (one standard deviation). Deviations from the line are modelled by a random
+walk, whose step is at least three tenths of the rate over a whole training, and more if the two halves
+so far differ more. These three constants were chosen so that 95 % intervals cover the truth in
+simulated trainings that drift, jump, slow down and wander (see the tests).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from carbon_core.uncertainty import t_975
+from carbon_core import t_975
 
 _NOISE = 0.1
 _DRIFT = 0.5
@@ -24,7 +24,7 @@ _MAX_LAPS = 256
 
 
 class Lap(NamedTuple):
-    """A stretch of progress: where its middle lies, how long it is (both 0 to 1), and what it took."""
+    """A part of the training: its middle and its length (both 0 to 1), and the amount used in it."""
 
     middle: float
     length: float
@@ -40,7 +40,7 @@ class Forecast(NamedTuple):
 
 
 class Laps:
-    """The stretches of a training so far, of bounded number: neighbours are joined.
+    """The laps of a training so far, of bounded number: neighbours are joined.
 
     Args:
         progress: Part of the training (0 to 1) that was done before.
@@ -52,7 +52,7 @@ class Laps:
         self._amount = 0.0
 
     def add(self, progress: float, amount: float) -> None:
-        """Note what it took up to now to come to a progress (0 to 1); nothing if there is none."""
+        """Add the amount used until a progress (0 to 1); ignored without progress since the last one."""
         length = progress - self._progress
         if length > 0:
             lap = Lap(self._progress + length / 2, length, amount - self._amount)
@@ -64,7 +64,7 @@ class Laps:
             self._laps = [_joined(one, other) for one, other in pairs] + rest
 
     def forecast(self) -> Forecast | None:
-        """Return what the training will have taken at its end, since here; None before the first lap."""
+        """Return the expected amount at the end of the training; None before the first lap."""
         if not self._laps:
             return None
         rest = remaining(self._laps, min(1.0, self._progress))
@@ -85,11 +85,11 @@ class _Line(NamedTuple):
 
 
 class _Rates:
-    """What each lap took for each unit of progress, weighted by the laps' lengths.
+    """Amount of each lap for each unit of progress, weighted by the laps' lengths.
 
     Args:
         laps: At least one.
-        progress: Where the last of them ended: the present, from which times count.
+        progress: Where the last of them ended.
     """
 
     def __init__(self, laps: list[Lap], progress: float) -> None:
@@ -112,10 +112,10 @@ class _Rates:
 
 
 def remaining(laps: list[Lap], progress: float) -> Forecast:
-    """Return what is still to come after `progress` (0 to 1), with a 95 % interval.
+    """Return the remaining amount after `progress` (0 to 1), with a 95 % interval.
 
     Args:
-        laps: What came before; at least one.
+        laps: The laps so far; at least one.
         progress: Where the last of them ended.
     """
     rates = _Rates(laps, progress)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from carbon_callbacks._training.metrics import ENERGY_PER_IMPROVEMENT, Figures
-
 
 class Improvement:
     """The best value of a metric so far, and the energy up to it.
 
-    The first value is where improvement is counted from.
+    Improvement is counted from the first value.
 
     Args:
         upwards: Whether the metric becomes better as it rises.
@@ -21,11 +19,11 @@ class Improvement:
         self._best: tuple[float, float] | None = None
 
     def note(self, value: float) -> None:
-        """Note a value; the energy up to it is taken from the next figures."""
+        """Note a value; the energy up to it is that of the next call of `energy_per_unit_kwh`."""
         self._new = self._sign * value
 
-    def figures(self, energy_kwh: float | None) -> Figures:
-        """Return the energy for each unit of improvement; nothing while there is none.
+    def energy_per_unit_kwh(self, energy_kwh: float | None) -> float | None:
+        """Return the energy for each unit of improvement; None while there is none.
 
         Args:
             energy_kwh: Energy so far.
@@ -35,6 +33,6 @@ class Improvement:
             self._first = self._first or seen
             self._best = max(self._best or seen, seen, key=lambda one: one[0])
         if self._first is None or self._best is None or self._best[0] <= self._first[0]:
-            return {}
+            return None
         (start, before_kwh), (best, after_kwh) = self._first, self._best
-        return {ENERGY_PER_IMPROVEMENT: (after_kwh - before_kwh) / (best - start)}
+        return (after_kwh - before_kwh) / (best - start)

@@ -1,4 +1,4 @@
-"""Samples of an epoch, from what torch's DataLoader says about its batches."""
+"""Samples of an epoch, from the batch sampler of torch's DataLoader."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def batch_sampler_of(loader: Any) -> Any:
-    """Return torch's own sampler of batches, where a loader has one of known length; else None."""
+    """Return torch's own sampler of batches, if a loader has one of known length; else None."""
     batches: Any = getattr(loader, "batch_sampler", None)
     # On several ranks, accelerate deals out the batches of the sampler within its own.
     batches = getattr(batches, "batch_sampler", batches)

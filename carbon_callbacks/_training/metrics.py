@@ -1,18 +1,22 @@
-"""The metrics that are logged: one table, the same names in every framework, before its own prefix."""
+"""The metrics that are logged: one table, the same names in every framework, before its own prefix.
+
+A row names a metric, describes it and computes it; code, documentation and tests follow from the table.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from carbon_core import ConfigError, Report, Segment, units
+from carbon_callbacks._training.totals import Figures, Measured, TrainingTotals
+from carbon_core import Report, joules, kwh
 
-Figures = dict[str, float]
 Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
+OfRank = Callable[[Measured], "float | None"]
+OfTraining = Callable[[TrainingTotals], "float | None"]
 
 EPOCH_PREFIX = "epoch_"
 ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
-_INTENSITY = "carbon_intensity_g_per_kwh"
 
 
 class Metric(NamedTuple):
@@ -21,9 +25,12 @@ class Metric(NamedTuple):
     Attributes:
         name: Its name, before the framework's prefix.
         unit: Its unit.
-        help: What it is.
+        help: Its description.
+        of_rank: Computes it on each rank; None (or a result of None) where it has no value of a rank.
+        across_ranks: How the values of the ranks are combined.
+        of_training: Computes it from the totals of all ranks; a result of None leaves what `of_rank`
+            gave.
         topic: What it belongs to; what is not known of a training has no metrics of that topic.
-        across_ranks: How the ranks' values become one; ``derived`` ones follow from the others.
         brief: Whether it is logged unless ``metrics`` chooses others.
         monitored: Whether callbacks can monitor it at every check, in Lightning.
         per_window: Whether an epoch and an evaluation have it, too, under their own prefix.
@@ -33,206 +40,177 @@ class Metric(NamedTuple):
     name: str
     unit: str
     help: str
+    of_rank: OfRank | None = None
+    across_ranks: Literal["sum", "mean", "max"] = "sum"
+    of_training: OfTraining | None = None
     topic: Topic = "totals"
-    across_ranks: Literal["sum", "mean", "max", "derived"] = "sum"
     brief: bool = False
     monitored: bool = False
     per_window: bool = False
     rising: bool = False
 
 
+def _measured(name: str) -> OfRank:
+    return lambda rank: rank.figures.get(name)
+
+
+def _of_epoch(name: str) -> OfTraining:
+    return lambda training: training.epoch.get(name)
+
+
+def _forecast(name: str) -> OfTraining:
+    return lambda training: training.forecast and getattr(training.forecast, name)
+
+
+def _per_kwh(count: Literal["samples", "tokens"]) -> OfTraining:
+    def value(training: TrainingTotals) -> float | None:
+        number: float | None = getattr(training.progress, count)
+        return number / training.energy_kwh if number and training.energy_kwh > 0 else None
+
+    return value
+
+
+def _joules_per(count: Literal["samples", "tokens"]) -> OfTraining:
+    def value(training: TrainingTotals) -> float | None:
+        number: float | None = getattr(training.progress, count)
+        return joules(training.energy_kwh) / number if number and training.energy_kwh > 0 else None
+
+    return value
+
+
 _SINCE = "since the start of this run"
 _WITH_EARLIER = "of this run and those that it resumes"
-METRICS = (
+# A row that is appended before a callback is made is logged by it.
+METRICS: list[Metric] = [
     Metric(
-        "energy_kwh", "kWh", f"Energy {_SINCE}.",
+        "energy_kwh", "kWh", f"Energy {_SINCE}.", _measured("energy_kwh"),
         brief=True, monitored=True, per_window=True, rising=True,
     ),
     Metric(
-        "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.",
+        "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.", _measured("emissions_kg"),
         brief=True, monitored=True, per_window=True, rising=True,
     ),
-    Metric("power_w", "W", f"Mean power {_SINCE}.", brief=True),
-    Metric(_INTENSITY, "g CO2e/kWh", "Mean carbon intensity of this run.", across_ranks="derived"),
-    Metric("cpu_energy_kwh", "kWh", "Energy of the processors.", rising=True),
-    Metric("gpu_energy_kwh", "kWh", "Energy of the GPUs.", rising=True),
-    Metric("ram_energy_kwh", "kWh", "Energy of the memory.", rising=True),
+    Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), brief=True),
     Metric(
-        "epoch_energy_kwh", "kWh", "Energy of the latest finished epoch.", "epoch",
-        brief=True, monitored=True,
+        "carbon_intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
+        _measured("carbon_intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
     ),
     Metric(
-        "epoch_emissions_kg", "kg CO2e", "Emissions of the latest finished epoch.", "epoch",
-        brief=True, monitored=True,
-    ),
-    Metric(
-        "all_starts_energy_kwh", "kWh", f"Energy {_WITH_EARLIER}.", "segments", "derived",
+        "cpu_energy_kwh", "kWh", "Energy of the processors.", _measured("cpu_energy_kwh"),
         rising=True,
     ),
     Metric(
-        "all_starts_emissions_kg", "kg CO2e", f"Emissions {_WITH_EARLIER}.", "segments", "derived",
-        rising=True,
-    ),
-    Metric("samples_per_kwh", "1/kWh", "Training samples for each kWh.", "samples", "derived"),
-    Metric("j_per_sample", "J", "Energy for each training sample.", "samples", "derived"),
-    Metric("tokens_per_kwh", "1/kWh", "Tokens for each kWh.", "tokens", "derived"),
-    Metric("j_per_token", "J", "Energy for each token.", "tokens", "derived"),
-    Metric(
-        "forecast_energy_kwh", "kWh", "Energy of the whole training, by its end.", "forecast",
-        "derived", brief=True,
+        "gpu_energy_kwh", "kWh", "Energy of the GPUs.", _measured("gpu_energy_kwh"), rising=True
     ),
     Metric(
-        "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.", "forecast", "derived"
+        "ram_energy_kwh", "kWh", "Energy of the memory.", _measured("ram_energy_kwh"), rising=True
     ),
     Metric(
-        "forecast_energy_high_kwh", "kWh", "Upper end of its 95 % interval.", "forecast", "derived"
+        "epoch_energy_kwh", "kWh", "Energy of the latest finished epoch.",
+        of_training=_of_epoch("energy_kwh"), topic="epoch", brief=True, monitored=True,
+    ),
+    Metric(
+        "epoch_emissions_kg", "kg CO2e", "Emissions of the latest finished epoch.",
+        of_training=_of_epoch("emissions_kg"), topic="epoch", brief=True, monitored=True,
+    ),
+    Metric(
+        "all_starts_energy_kwh", "kWh", f"Energy {_WITH_EARLIER}.",
+        of_training=lambda training: training.all_segments_kwh, topic="segments", rising=True,
+    ),
+    Metric(
+        "all_starts_emissions_kg", "kg CO2e", f"Emissions {_WITH_EARLIER}.",
+        of_training=lambda training: training.all_segments_kg, topic="segments", rising=True,
+    ),
+    Metric(
+        "samples_per_kwh", "1/kWh", "Training samples for each kWh.",
+        of_training=_per_kwh("samples"), topic="samples",
+    ),
+    Metric(
+        "j_per_sample", "J", "Energy for each training sample.",
+        of_training=_joules_per("samples"), topic="samples",
+    ),
+    Metric(
+        "tokens_per_kwh", "1/kWh", "Tokens for each kWh.",
+        of_training=_per_kwh("tokens"), topic="tokens",
+    ),
+    Metric(
+        "j_per_token", "J", "Energy for each token.",
+        of_training=_joules_per("tokens"), topic="tokens",
+    ),
+    Metric(
+        "forecast_energy_kwh", "kWh", "Energy of the whole training, by its end.",
+        of_training=_forecast("energy_kwh"), topic="forecast", brief=True,
+    ),
+    Metric(
+        "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.",
+        of_training=_forecast("energy_low_kwh"), topic="forecast",
+    ),
+    Metric(
+        "forecast_energy_high_kwh", "kWh", "Upper end of its 95 % interval.",
+        of_training=_forecast("energy_high_kwh"), topic="forecast",
     ),
     Metric(
         "forecast_emissions_kg", "kg CO2e", "Emissions of the whole training, by its end.",
-        "forecast", "derived",
+        of_training=_forecast("emissions_kg"), topic="forecast",
     ),
-    Metric("forecast_left_s", "s", "Time until its end.", "forecast", "derived"),
+    Metric(
+        "forecast_left_s", "s", "Time until its end.",
+        of_training=_forecast("left_s"), topic="forecast",
+    ),
     Metric(
         ENERGY_PER_IMPROVEMENT, "kWh", "Energy for each unit by which a metric has improved.",
-        "improvement", "derived",
+        of_training=lambda training: training.energy_per_improvement_kwh, topic="improvement",
     ),
-)  # fmt: skip
-NAMES = tuple(metric.name for metric in METRICS)
-MONITORED = tuple(metric.name for metric in METRICS if metric.monitored)
-_PER_WINDOW = tuple(metric.name for metric in METRICS if metric.per_window)
-_RISING = tuple(metric.name for metric in METRICS if metric.rising)
-_COMBINED: Mapping[str, Callable[[Sequence[float]], float]] = {
+]  # fmt: skip
+
+_COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,
     "mean": lambda values: sum(values) / len(values),
     "max": max,
-    "derived": lambda values: values[-1],
 }
-# The energy of a phase is in no row of the table; it adds up.
-_ACROSS = {metric.name: _COMBINED[metric.across_ranks] for metric in METRICS}
 
 
-class Selection:
-    """The metrics that are logged.
-
-    Args:
-        metrics: ``"brief"`` (the six that matter most), ``"all"``, or the names of some.
-
-    Raises:
-        ConfigError: A name is unknown.
-    """
-
-    def __init__(self, metrics: str | Sequence[str] = "brief") -> None:
-        known = {"brief": tuple(one.name for one in METRICS if one.brief), "all": NAMES}
-        chosen = known.get(metrics) if isinstance(metrics, str) else tuple(metrics)
-        unknown = [name for name in chosen or () if name not in NAMES]
-        if chosen is None or unknown:
-            what = repr(metrics) if chosen is None else ", ".join(map(repr, unknown))
-            raise ConfigError(
-                f"metrics must be 'brief', 'all', or a list of {', '.join(NAMES)}; got {what}"
-            )
-        # What was asked for by its own setting, or has no fixed name, is logged in any case.
-        self._hidden = frozenset(NAMES) - frozenset(chosen) - {ENERGY_PER_IMPROVEMENT}
-
-    def of(self, figures: Figures) -> Figures:
-        """Return the chosen ones among some figures."""
-        return {name: value for name, value in figures.items() if name not in self._hidden}
-
-    def has(self, topic: Topic) -> bool:
-        """Return whether any metric of a topic is chosen."""
-        return any(m.topic == topic and m.name not in self._hidden for m in METRICS)
-
-    def names(self, without: Iterable[Topic]) -> list[str]:
-        """Return the names that are chosen.
-
-        Args:
-            without: Topics of which nothing will be known.
-        """
-        out = frozenset(without)
-        return [m.name for m in METRICS if m.name not in self._hidden and m.topic not in out]
+def monitored_names() -> list[str]:
+    """Return the names of the metrics that callbacks can monitor at every check."""
+    return [metric.name for metric in METRICS if metric.monitored]
 
 
-class Progress(NamedTuple):
-    """How far a training has come, as far as its framework knows.
-
-    Attributes:
-        fraction: Part of the whole training (0 to 1) that is done, by all its runs together.
-        samples: Training samples since this run began, of all ranks together.
-        tokens: Tokens since this run began, of all ranks together.
-    """
-
-    fraction: float | None = None
-    samples: float | None = None
-    tokens: float | None = None
+def of_report(report: Report | None) -> Figures:
+    """Return the metrics of one rank, or of one of its windows; {} where nothing is measured."""
+    if report is None or not report.components:
+        return {}
+    rank = Measured(report, report.metrics)
+    figures: Figures = {}
+    for metric in METRICS:
+        if metric.of_rank is not None and (value := metric.of_rank(rank)) is not None:
+            figures[metric.name] = value
+    return figures
 
 
-class RankTotals(NamedTuple):
-    """What one rank measured of a training.
-
-    Attributes:
-        totals: Figures of its run so far; empty where another rank measures its hardware.
-        epoch: Figures of the latest finished epoch.
-        phases: Energy of each phase.
-        trained_kwh: Energy since the first epoch of this run began.
-        trained_s: Seconds since then.
-        own: Its run, as a segment; None where it measures nothing.
-        earlier: The segments that it continues.
-        windows: Figures of its latest evaluations, by prefix.
-    """
-
-    totals: Figures
-    epoch: Figures
-    phases: Figures
-    trained_kwh: float = 0.0
-    trained_s: float = 0.0
-    own: Segment | None = None
-    earlier: tuple[Segment, ...] = ()
-    windows: Mapping[str, Figures] = {}
-
-    def plain(self) -> dict[str, Any]:
-        """Return the totals as types that JSON knows."""
-        own = self.own._asdict() if self.own else None
-        return {**self._asdict(), "own": own, "earlier": [one._asdict() for one in self.earlier]}
-
-    @classmethod
-    def of_plain(cls, data: Mapping[str, Any]) -> RankTotals:
-        """Return the totals that `plain` gave."""
-        own = Segment(**data["own"]) if data["own"] else None
-        earlier = tuple(Segment(**one) for one in data["earlier"])
-        return cls(**{**data, "own": own, "earlier": earlier})
-
-
-def figures_of(report: Report | None) -> Figures:
-    """Return a report's figures under the names that all frameworks' loggers get."""
-    return report.metrics if report is not None else {}
-
-
-def across_ranks(figures: Iterable[Figures]) -> Figures:
-    """Return the figures of several ranks together, each as its row of the table says."""
+def across_ranks(ranks: Iterable[Figures]) -> Figures:
+    """Combine the metrics of several ranks, by the rule in its row of the table."""
     values: dict[str, list[float]] = {}
-    for one in figures:
-        for name, value in one.items():
+    for figures in ranks:
+        for name, value in figures.items():
             values.setdefault(name, []).append(value)
-    total = {name: float(_ACROSS.get(name, sum)(each)) for name, each in values.items()}
-    if total.get("energy_kwh"):
-        total[_INTENSITY] = total["emissions_kg"] * units.GRAMS_PER_KG / total["energy_kwh"]
-    return total
+    rules = {metric.name: _COMBINE[metric.across_ranks] for metric in METRICS}
+    # The energy of a phase is in no row of the table; it adds up.
+    return {name: float(rules.get(name, sum)(each)) for name, each in values.items()}
 
 
-def never_less(figures: Figures, before: Mapping[str, float]) -> Figures:
-    """Return figures in which no running total is less than before."""
-    held = {name: before[name] for name in _RISING if name in figures and name in before}
-    return {**figures, **{name: max(value, figures[name]) for name, value in held.items()}}
-
-
-def kg_per_kwh(totals: Mapping[str, float]) -> float:
-    """Return the mean intensity of some totals in kg CO2e per kWh."""
-    energy_kwh = totals.get("energy_kwh", 0.0)
-    return totals["emissions_kg"] / energy_kwh if energy_kwh > 0 else 0.0
+def of_training(training: TrainingTotals) -> Figures:
+    """Return all metrics of a training: the combined ones, and those that follow from them."""
+    figures = dict(training.totals)
+    for metric in METRICS:
+        if metric.of_training is not None and (value := metric.of_training(training)) is not None:
+            figures[metric.name] = value
+    return figures
 
 
 def of_window(figures: Figures, prefix: str) -> Figures:
-    """Return what is logged of an epoch or an evaluation."""
-    return {prefix + name: figures[name] for name in _PER_WINDOW if name in figures}
+    """Return the metrics that are logged of an evaluation."""
+    per_window = (metric.name for metric in METRICS if metric.per_window)
+    return {prefix + name: figures[name] for name in per_window if name in figures}
 
 
 def of_phases(report: Report | None) -> Figures:
@@ -240,27 +218,11 @@ def of_phases(report: Report | None) -> Figures:
     if report is None or not report.components:
         return {}
     factor = report.run.pue
-    return {f"{one.name}_energy_kwh": units.kwh(one.joules) * factor for one in report.phases}
+    return {f"{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
 
 
-def of_all_starts(totals: Mapping[str, float], earlier: Iterable[Segment]) -> Figures:
-    """Return the totals of a training that was interrupted and resumed, this run included."""
-    if not totals:
-        return {}
-    segments = tuple(earlier)
-    return {
-        "all_starts_energy_kwh": totals["energy_kwh"] + sum(one.energy_kwh for one in segments),
-        "all_starts_emissions_kg": totals["emissions_kg"]
-        + sum(one.emissions_kg for one in segments),
-    }
-
-
-def of_work(totals: Mapping[str, float], progress: Progress) -> Figures:
-    """Return samples and tokens by energy; nothing where their number is not known."""
-    energy_kwh = totals.get("energy_kwh", 0.0)
-    figures: Figures = {}
-    for unit, count in (("sample", progress.samples), ("token", progress.tokens)):
-        if energy_kwh > 0 and count:
-            figures[f"{unit}s_per_kwh"] = count / energy_kwh
-            figures[f"j_per_{unit}"] = units.joules(energy_kwh) / count
-    return figures
+def never_less(figures: Figures, before: Mapping[str, float]) -> Figures:
+    """Return metrics in which no running total is less than before."""
+    rising = (metric.name for metric in METRICS if metric.rising)
+    held = {name: before[name] for name in rising if name in figures and name in before}
+    return {**figures, **{name: max(value, figures[name]) for name, value in held.items()}}

@@ -1,4 +1,4 @@
-"""What is known of a training that is running, and the figures that are logged from it."""
+"""The state of a running training, and the metrics that are logged from it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from dataclasses import dataclass, field
 from carbon_callbacks._training.forecast import Forecast, Laps
 from carbon_callbacks._training.improvement import Improvement
 from carbon_callbacks._training.metrics import (
-    EPOCH_PREFIX,
+    across_ranks,
+    of_phases,
+    of_report,
+    of_training,
+    of_window,
+)
+from carbon_callbacks._training.totals import (
     Figures,
     Progress,
     RankTotals,
-    across_ranks,
-    figures_of,
-    kg_per_kwh,
-    of_all_starts,
-    of_phases,
-    of_window,
-    of_work,
+    TrainingForecast,
+    TrainingTotals,
 )
 from carbon_core import OpenWindow, Report, Segment, Tracker
 
-NOTHING_KNOWN = Progress()
-# A forecast takes as long as all else that is logged; at many logs a second it hardly changes.
+UNKNOWN_PROGRESS = Progress()
+# A forecast costs as much as all other metrics, and hardly changes between many logs a second.
 _FORECAST_EVERY_S = 0.25
 
 
 @dataclass
 class TrainingState:
-    """What is known of a training that is running.
+    """State of a running training.
 
     Attributes:
         phase: The current phase; an empty string outside of any training.
-        standalone: Whether this is only an evaluation or a prediction, which has one phase.
-        others: Totals of the other ranks, as received last.
-        progress: How far it has come, as reported last.
+        standalone: Whether this is an evaluation or a prediction outside of a training, with one phase.
+        others: Totals of the other ranks, as last received.
+        progress: Its progress, as last reported.
         improvement: Energy for each unit by which a metric has improved.
         epoch: The window of the current epoch.
-        epoch_figures: Figures of the latest finished epoch.
-        windows: Figures of the latest evaluations, by prefix.
+        epoch_figures: Metrics of the latest finished epoch.
+        windows: Metrics of the latest evaluations, by prefix.
         trained: The window since the first epoch began.
         kwh: Energy of `trained` by progress.
         seconds: Time of `trained` by progress.
@@ -50,7 +51,7 @@ class TrainingState:
     phase: str = ""
     standalone: bool = False
     others: Sequence[RankTotals] = ()
-    progress: Progress = NOTHING_KNOWN
+    progress: Progress = UNKNOWN_PROGRESS
     improvement: Improvement = field(default_factory=Improvement)
     epoch: OpenWindow | None = None
     epoch_figures: Figures = field(default_factory=dict)
@@ -69,12 +70,12 @@ class TrainingState:
             self.kwh, self.seconds = Laps(fraction or 0.0), Laps(fraction or 0.0)
 
     def own_totals(self, report: Report | None) -> RankTotals:
-        """Return what this rank has measured.
+        """Return the totals of this rank.
 
         Args:
-            report: The totals of its run, so far or at its end.
+            report: Results of its run, so far or at its end.
         """
-        totals = figures_of(report)
+        totals = of_report(report)
         trained = None
         if self.trained is not None and report is not None:
             trained = self.trained.report(report.window.end)
@@ -89,12 +90,12 @@ class TrainingState:
             self.windows,
         )
 
-    def together(self, own: RankTotals, others: Iterable[RankTotals]) -> RankTotals:
-        """Return the totals of all ranks; note those of the others.
+    def combine(self, own: RankTotals, others: Iterable[RankTotals]) -> RankTotals:
+        """Return the totals of all ranks, and keep those of the others.
 
         Args:
             own: Totals of this rank.
-            others: Totals of the others, as far as they are known.
+            others: Totals of the other ranks, as far as they were received.
         """
         self.others = list(others)
         if not self.others:
@@ -113,59 +114,52 @@ class TrainingState:
             earlier=tuple(segments.values()),
         )
 
-    def metrics(self, totals: RankTotals, *, forecast: bool) -> Figures:
-        """Return what is logged.
+    def metrics(self, ranks: RankTotals, *, forecast: bool) -> Figures:
+        """Return the metrics so far.
 
         Args:
-            totals: Totals of all ranks.
+            ranks: Totals of all ranks.
             forecast: Whether to forecast the whole training.
         """
-        all_starts = of_all_starts(totals.totals, totals.earlier)
-        return {
-            **totals.totals,
-            **of_window(totals.epoch, EPOCH_PREFIX),
-            **all_starts,
-            **of_work(totals.totals, self.progress),
-            **self.improvement.figures(totals.totals.get("energy_kwh")),
-            **(self._forecast(totals, all_starts) if forecast else {}),
-        }
+        training = TrainingTotals(ranks.totals, ranks.epoch, ranks.earlier, self.progress)
+        improved = self.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
+        expected = self._forecast(ranks, training) if forecast else None
+        return of_training(
+            training._replace(forecast=expected, energy_per_improvement_kwh=improved)
+        )
 
     def final_metrics(self, report: Report | None) -> Figures:
-        """Return what is logged once the run has ended."""
-        totals = across_ranks([figures_of(report), *(one.totals for one in self.others)])
-        return {
-            **totals,
-            **across_ranks([of_phases(report), *(one.phases for one in self.others)]),
-            **of_all_starts(totals, report.earlier if report else ()),
-            **of_work(totals, self.progress),
-        }
+        """Return the metrics of a run that has ended, and the energy of each phase."""
+        totals = across_ranks([of_report(report), *(one.totals for one in self.others)])
+        earlier = report.earlier if report else ()
+        phases = across_ranks([of_phases(report), *(one.phases for one in self.others)])
+        final = TrainingTotals(totals, earlier=earlier, progress=self.progress)
+        return {**of_training(final), **phases}
 
     def of_evaluation(self, prefix: str) -> Figures:
-        """Return the figures of the latest evaluation with a prefix, of all ranks together."""
+        """Return the metrics of the latest evaluation with a prefix, combined over the ranks."""
         ranks = [self.windows, *(rank.windows for rank in self.others)]
         return of_window(across_ranks(windows.get(prefix, {}) for windows in ranks), prefix)
 
-    def _forecast(self, totals: RankTotals, so_far: Figures) -> Figures:
-        """Return what the whole training will have consumed at its end."""
+    def _forecast(self, ranks: RankTotals, so_far: TrainingTotals) -> TrainingForecast | None:
+        """Return the totals that are expected at the end of the training."""
         fraction = self.progress.fraction
-        if fraction is None or not so_far:
-            return {}
-        if totals.trained_s - self.forecast_s > _FORECAST_EVERY_S or self.forecast is None:
-            self.kwh.add(fraction, totals.trained_kwh)
-            self.seconds.add(fraction, totals.trained_s)
-            self.forecast, self.forecast_s = (
-                (self.kwh.forecast(), self.seconds.forecast()),
-                totals.trained_s,
-            )
+        done_kwh, done_kg = so_far.all_segments_kwh, so_far.all_segments_kg
+        if fraction is None or done_kwh is None or done_kg is None:
+            return None
+        if ranks.trained_s - self.forecast_s > _FORECAST_EVERY_S or self.forecast is None:
+            self.kwh.add(fraction, ranks.trained_kwh)
+            self.seconds.add(fraction, ranks.trained_s)
+            self.forecast = self.kwh.forecast(), self.seconds.forecast()
+            self.forecast_s = ranks.trained_s
         kwh, seconds = self.forecast
         if kwh is None or seconds is None:
-            return {}
-        done_kwh, done_kg = so_far["all_starts_energy_kwh"], so_far["all_starts_emissions_kg"]
-        value, low, high = (max(0.0, figure - totals.trained_kwh) for figure in kwh)
-        return {
-            "forecast_energy_kwh": done_kwh + value,
-            "forecast_energy_low_kwh": done_kwh + low,
-            "forecast_energy_high_kwh": done_kwh + high,
-            "forecast_emissions_kg": done_kg + value * kg_per_kwh(totals.totals),
-            "forecast_left_s": max(0.0, seconds.value - totals.trained_s),
-        }
+            return None
+        value, low, high = (max(0.0, figure - ranks.trained_kwh) for figure in kwh)
+        return TrainingForecast(
+            energy_kwh=done_kwh + value,
+            energy_low_kwh=done_kwh + low,
+            energy_high_kwh=done_kwh + high,
+            emissions_kg=done_kg + value * (so_far.kg_per_kwh or 0.0),
+            left_s=max(0.0, seconds.value - ranks.trained_s),
+        )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.schema import OutputMethod
     from carbon_core.config.signature import with_settings
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
+    from carbon_core.threads import LazyThread
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
+    from carbon_core.uncertainty import t_975
+    from carbon_core.units import grams, joules, kwh
 
 _HOMES = {
     "CarbonError": "errors",
@@ -40,6 +44,7 @@ _HOMES = {
     "EmissionsData": "outputs.emissions_data",
     "EmissionsTracker": "assemble",
     "IntensityError": "errors",
+    "LazyThread": "threads",
     "MeterError": "errors",
     "OfflineEmissionsTracker": "assemble",
     "OpenWindow": "tracker.tracker",
@@ -49,14 +54,19 @@ _HOMES = {
     "Report": "report",
     "Segment": "records",
     "SettingArguments": "config.arguments",
+    "SystemClock": "clock",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
     "formatted": "formatting",
+    "grams": "units",
+    "joules": "units",
+    "kwh": "units",
     "process_environment": "config.sources",
     "segments_of": "segments",
     "state_of": "segments",
     "status_of": "tracker.tracker",
+    "t_975": "uncertainty",
     "track_emissions": "assemble",
     "with_settings": "config.signature",
 }
@@ -67,6 +77,7 @@ __all__ = [
     "EmissionsData",
     "EmissionsTracker",
     "IntensityError",
+    "LazyThread",
     "MeterError",
     "OfflineEmissionsTracker",
     "OpenWindow",
@@ -76,14 +87,19 @@ __all__ = [
     "Report",
     "Segment",
     "SettingArguments",
+    "SystemClock",
     "Tracker",
     "Window",
     "card_entry",
     "formatted",
+    "grams",
+    "joules",
+    "kwh",
     "process_environment",
     "segments_of",
     "state_of",
     "status_of",
+    "t_975",
     "track_emissions",
     "with_settings",
 ]

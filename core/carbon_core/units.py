@@ -18,6 +18,11 @@ def joules(kwh: float) -> float:
     return kwh * JOULES_PER_KWH
 
 
+def grams(kilograms: float) -> float:
+    """Convert kilograms to grams."""
+    return kilograms * GRAMS_PER_KG
+
+
 def seconds(nanoseconds: int) -> float:
     """Convert integer nanoseconds to seconds."""
     return nanoseconds / NANOSECONDS_PER_SECOND

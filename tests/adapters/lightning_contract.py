@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from adapters.contract import (
+from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
+from torch.utils.data import DataLoader, Dataset
+
+from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCH_S,
     TRAIN_BATCHES,
@@ -19,10 +22,8 @@ from adapters.contract import (
     WATTS,
     WHOLE_EPOCH_KWH,
     Boom,
-    Contract,
     Fault,
     Outcome,
-    World,
     both,
     change_parts,
     clockwork,
@@ -32,7 +33,6 @@ from adapters.contract import (
     rows,
     threads_of_ours,
 )
-from torch.utils.data import DataLoader, Dataset
 
 PREFIX = "carbon/"
 
@@ -52,7 +52,7 @@ class Samples(Dataset):
         return self._samples[index]
 
 
-class LightningWorld(World):
+class LightningFramework(ShippedFramework):
     """Either package of Lightning.
 
     Args:
@@ -128,7 +128,7 @@ class LightningWorld(World):
         trainer = self.trainer(*callbacks, max_epochs=epochs, **options)
         model = self.model(on_batch)
         self.fit(trainer, model, on_batch, batches)
-        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        weights = bytes_of(model.state_dict())
         epochs_logged = logged_epochs(trainer) if trainer.loggers else []
         return Outcome(weights, trainer, epochs_logged)
 
@@ -166,16 +166,16 @@ def ours_in(row: dict[str, str], key: str) -> bool:
     return key.startswith(PREFIX) and bool(row[key])
 
 
-class LightningContract(Contract):
+class LightningContract(ShippedContract):
     """The contract, and what is Lightning's own."""
 
-    world: LightningWorld
+    framework: LightningFramework
 
     # --- its loggers ---------------------------------------------------------------------------
 
     def test_metrics_can_be_monitored(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         metrics = outcome.trainer.callback_metrics
         last = outcome.epochs[-1]
         assert float(metrics["carbon/energy_kwh"]) == pytest.approx(last["energy_kwh"])
@@ -183,7 +183,7 @@ class LightningContract(Contract):
 
     def test_early_stopping_can_monitor_the_energy(self):
         stop = self.stopping("carbon/energy_kwh")
-        outcome = self.world.train(self.world.callback(), stop, epochs=9)
+        outcome = self.framework.train(self.framework.callback(), stop, epochs=9)
         # The energy grows, so that the second epoch is the first without a lower one.
         assert outcome.trainer.current_epoch == 2
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
@@ -191,26 +191,26 @@ class LightningContract(Contract):
     def test_early_stopping_on_the_energy_survives_a_search_that_found_no_meter(self, monkeypatch):
         fail = raising(RuntimeError("broken"))
         change_parts(monkeypatch, lambda parts: replace(parts, detect=fail))
-        self.world.train(self.world.callback(), self.stopping("carbon/energy_kwh"))
+        self.framework.train(self.framework.callback(), self.stopping("carbon/energy_kwh"))
 
     def test_early_stopping_on_the_energy_survives_on_a_rank_that_does_not_measure(self, machine):
         machine.environ["LOCAL_RANK"] = "1"
-        self.world.train(self.world.callback(), self.stopping("carbon/energy_kwh"))
+        self.framework.train(self.framework.callback(), self.stopping("carbon/energy_kwh"))
 
     def stopping(self, monitor: str) -> Any:
-        return self.world.pl.callbacks.EarlyStopping(monitor, mode="min", patience=1)
+        return self.framework.pl.callbacks.EarlyStopping(monitor, mode="min", patience=1)
 
     def test_checkpoint_can_monitor_the_energy(self):
-        best = self.world.pl.callbacks.ModelCheckpoint(
+        best = self.framework.pl.callbacks.ModelCheckpoint(
             "best", monitor="carbon/energy_kwh", save_top_k=1
         )
-        self.world.train(self.world.callback(), best)
+        self.framework.train(self.framework.callback(), best)
         assert best.best_model_score > 0
         assert Path(best.best_model_path).exists()
 
     def test_logger_gets_the_final_totals(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         last = logged(outcome.trainer)[-1]
         report = callback.report
         assert float(last["carbon/energy_kwh"]) == report.energy_kwh.value
@@ -219,16 +219,18 @@ class LightningContract(Contract):
         assert int(last["step"]) == EPOCHS * TRAIN_BATCHES - 1
 
     def test_logger_gets_the_totals_of_a_training_that_raised(self):
-        logger = self.world.csv_logger("logs")
-        trainer = self.world.trainer(callback := self.world.callback(), logger=logger)
+        logger = self.framework.csv_logger("logs")
+        trainer = self.framework.trainer(callback := self.framework.callback(), logger=logger)
         with pytest.raises(Boom):
-            self.world.fit(trainer, self.world.model(raise_at_second_epoch(trainer_of := [])))
+            self.framework.fit(
+                trainer, self.framework.model(raise_at_second_epoch(trainer_of := []))
+            )
         assert trainer_of
         last = logged(trainer)[-1]
         assert float(last["carbon/energy_kwh"]) == callback.report.energy_kwh.value
 
     def test_logger_that_refuses_the_totals_is_told_of_and_ends_nothing(self, caplog):
-        logger = self.world.csv_logger("logs")
+        logger = self.framework.csv_logger("logs")
         real = logger.log_metrics
 
         def refuse(metrics: Any, step: Any = None) -> None:
@@ -237,7 +239,7 @@ class LightningContract(Contract):
             real(metrics, step)
 
         logger.log_metrics = refuse
-        outcome = self.world.train(self.world.callback(), logger=logger)
+        outcome = self.framework.train(self.framework.callback(), logger=logger)
         assert outcome.trainer.state.finished
         assert len(rows()) == 1
         assert len([text for text in caplog.messages if "no more" in text]) == 1
@@ -245,11 +247,11 @@ class LightningContract(Contract):
     def test_nothing_is_logged_during_the_sanity_check(self):
         seen: list[Any] = []
 
-        class Watch(self.world.pl.Callback):
+        class Watch(self.framework.pl.Callback):
             def on_sanity_check_end(self, trainer: Any, pl_module: Any) -> None:
                 seen.append({**trainer.callback_metrics, **trainer.logged_metrics})
 
-        outcome = self.world.train(self.world.callback(), Watch())
+        outcome = self.framework.train(self.framework.callback(), Watch())
         assert len(seen) == 1
         assert not [key for key in seen[0] if key.startswith(PREFIX)]
         assert {row["step"] for row in logged(outcome.trainer) if row["carbon/energy_kwh"]} == {
@@ -261,16 +263,16 @@ class LightningContract(Contract):
         "options", [{"logger": False}, {"fast_dev_run": True}, {"barebones": True}]
     )
     def test_trainer_without_loggers_is_measured(self, options):
-        trainer = self.world.trainer(self.world.callback(), **options)
-        self.world.fit(trainer, self.world.model())
+        trainer = self.framework.trainer(self.framework.callback(), **options)
+        self.framework.fit(trainer, self.framework.model())
         assert trainer.state.finished
         (row,) = rows()
         assert float(row["energy_consumed"]) > 0
 
     def test_totals_reach_every_logger(self):
-        loggers = [self.world.csv_logger("one"), self.world.csv_logger("two")]
-        callback = self.world.callback()
-        outcome = self.world.train(callback, logger=loggers)
+        loggers = [self.framework.csv_logger("one"), self.framework.csv_logger("two")]
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, logger=loggers)
         for logger in loggers:
             outcome.trainer.loggers = [logger]
             last = logged(outcome.trainer)[-1]
@@ -279,9 +281,9 @@ class LightningContract(Contract):
     # --- its phases ----------------------------------------------------------------------------
 
     def test_sanity_check_is_a_phase_of_its_own(self, machine):
-        callback = self.world.callback()
+        callback = self.framework.callback()
         turn = clockwork(machine.clock)
-        self.world.train(
+        self.framework.train(
             callback, on_batch=lambda what: turn("validate" if "sanity" in what else what)
         )
         phases = {phase.name: phase.joules for phase in callback.report.phases}
@@ -290,35 +292,37 @@ class LightningContract(Contract):
         assert phases["validate"] == pytest.approx(EPOCHS * joules)
 
     def test_validation_within_an_epoch_goes_back_to_training(self, machine):
-        callback = self.world.callback()
-        self.world.train(callback, on_batch=clockwork(machine.clock), val_check_interval=2)
+        callback = self.framework.callback()
+        self.framework.train(callback, on_batch=clockwork(machine.clock), val_check_interval=2)
         counts = {phase.name: phase.count for phase in callback.report.phases}
         joules = {phase.name: phase.joules for phase in callback.report.phases}
         assert counts["validate"] == 2 * EPOCHS
         assert joules["train"] == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
 
     def test_checkpoints_are_a_phase_of_their_own(self, machine):
-        callback = self.world.callback()
-        saving = self.world.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
-        self.world.train(callback, saving, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        saving = self.framework.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
+        self.framework.train(callback, saving, on_batch=clockwork(machine.clock))
         phases = {phase.name: phase for phase in callback.report.phases}
         assert phases["checkpoint"].count >= EPOCHS * TRAIN_BATCHES
         assert phases["train"].joules == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
 
     def test_validation_after_a_checkpoint_is_validation(self, machine):
-        callback = self.world.callback()
-        saving = self.world.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
-        self.world.train(callback, saving, on_batch=clockwork(machine.clock), val_check_interval=2)
+        callback = self.framework.callback()
+        saving = self.framework.pl.callbacks.ModelCheckpoint("often", every_n_train_steps=1)
+        self.framework.train(
+            callback, saving, on_batch=clockwork(machine.clock), val_check_interval=2
+        )
         joules = {phase.name: phase.joules for phase in callback.report.phases}
         seconds = 2 * EPOCHS * VALIDATE_BATCHES * VALIDATE_BATCH_S
         assert joules["validate"] == pytest.approx(WATTS * seconds)
 
     @pytest.mark.parametrize("what", ["validate", "test", "predict"])
     def test_work_outside_fit_is_a_run_of_its_own(self, what, machine):
-        callback = self.world.callback()
-        trainer = self.world.trainer(callback)
-        model = self.world.model(lambda done: machine.clock.advance(5.0))
-        getattr(trainer, what)(model, self.world.loader(), **self.quiet(what))
+        callback = self.framework.callback()
+        trainer = self.framework.trainer(callback)
+        model = self.framework.model(lambda done: machine.clock.advance(5.0))
+        getattr(trainer, what)(model, self.framework.loader(), **self.quiet(what))
         phases = {phase.name: phase.joules for phase in callback.report.phases}
         assert phases[what] == pytest.approx(WATTS * VALIDATE_BATCHES * 5.0)
         assert "train" not in phases
@@ -327,11 +331,11 @@ class LightningContract(Contract):
 
     @pytest.mark.parametrize("what", ["validate", "test", "predict"])
     def test_work_outside_fit_that_raises_is_closed(self, what):
-        callback = self.world.callback()
-        trainer = self.world.trainer(callback)
+        callback = self.framework.callback()
+        trainer = self.framework.trainer(callback)
         with pytest.raises(Boom):
             getattr(trainer, what)(
-                self.world.model(raising(Boom())), self.world.loader(), **self.quiet(what)
+                self.framework.model(raising(Boom())), self.framework.loader(), **self.quiet(what)
             )
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
         assert not threads_of_ours()
@@ -340,10 +344,10 @@ class LightningContract(Contract):
         return {} if what == "predict" else {"verbose": False}
 
     def test_fit_and_then_test_are_two_runs(self, machine):
-        callback = self.world.callback()
+        callback = self.framework.callback()
         turn = clockwork(machine.clock)
-        outcome = self.world.train(callback, on_batch=turn)
-        outcome.trainer.test(self.world.model(), self.world.loader(), verbose=False)
+        outcome = self.framework.train(callback, on_batch=turn)
+        outcome.trainer.test(self.framework.model(), self.framework.loader(), verbose=False)
         first, second = receipts()
         assert "test" not in {phase["name"] for phase in first["phases"]}
         assert {phase["name"] for phase in second["phases"]} >= {"test"}
@@ -352,28 +356,28 @@ class LightningContract(Contract):
     # --- its ends ------------------------------------------------------------------------------
 
     def test_exception_in_teardown_leaves_one_row(self):
-        model = self.world.model()
+        model = self.framework.model()
         model.teardown = raising(Boom("late"))
         with pytest.raises(Boom, match="late"):
-            self.world.fit(self.world.trainer(self.world.callback()), model)
+            self.framework.fit(self.framework.trainer(self.framework.callback()), model)
         assert len(rows()) == 1
         assert not threads_of_ours()
 
     def test_exception_before_the_fit_starts_leaves_nothing(self):
-        model = self.world.model()
+        model = self.framework.model()
         model.setup = raising(Boom("early"))
         with pytest.raises(Boom, match="early"):
-            self.world.fit(self.world.trainer(self.world.callback()), model)
+            self.framework.fit(self.framework.trainer(self.framework.callback()), model)
         assert not Path("emissions.csv").exists()
         assert not threads_of_ours()
 
     @pytest.mark.parametrize("hook", ["configure_optimizers", "on_train_start", "on_train_end"])
     def test_exception_in_a_hook_of_the_model_arrives_and_leaves_no_thread(self, hook):
         error = Boom(hook)
-        model = self.world.model()
+        model = self.framework.model()
         setattr(model, hook, raising(error))
         with pytest.raises(Boom) as caught:
-            self.world.fit(self.world.trainer(self.world.callback()), model)
+            self.framework.fit(self.framework.trainer(self.framework.callback()), model)
         assert caught.value is error
         # The optimizers are made before the fit starts, and with it the run.
         expected = [] if hook == "configure_optimizers" else ["failed"]
@@ -381,31 +385,33 @@ class LightningContract(Contract):
         assert not threads_of_ours()
 
     def test_a_callback_that_hides_the_exception_from_the_others_is_made_up_for(self, machine):
-        class Hiding(self.world.pl.Callback):
+        class Hiding(self.framework.pl.Callback):
             def on_exception(self, *args: Any) -> None:
                 raise Boom("while another was handled")
 
-        callback, turn = self.world.callback(), clockwork(machine.clock)
+        callback, turn = self.framework.callback(), clockwork(machine.clock)
         with pytest.raises(Boom, match="while another"):
             until_it_raises = both(turn, Fault("train", Boom("first")))
-            self.world.train(Hiding(), callback, on_batch=until_it_raises)
+            self.framework.train(Hiding(), callback, on_batch=until_it_raises)
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
         assert not threads_of_ours()
-        self.world.train(callback, on_batch=turn)
+        self.framework.train(callback, on_batch=turn)
         assert [receipt["status"] for receipt in receipts()] == ["failed", "completed"]
         assert not threads_of_ours()
 
     def test_stop_within_an_epoch_ends_a_completed_run(self):
-        class Stop(self.world.pl.Callback):
+        class Stop(self.framework.pl.Callback):
             def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
                 trainer.should_stop = True
 
-        self.world.train(self.world.callback(), Stop())
+        self.framework.train(self.framework.callback(), Stop())
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_exit_arrives_and_interrupts_the_run(self):
         with pytest.raises(SystemExit) as caught:
-            self.world.train(self.world.callback(), self.world.in_hook(raising(SystemExit(3))))
+            self.framework.train(
+                self.framework.callback(), self.framework.in_hook(raising(SystemExit(3)))
+            )
         assert caught.value.code == 3
         assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
         assert not threads_of_ours()
@@ -413,18 +419,24 @@ class LightningContract(Contract):
     # --- its checkpoints and keys --------------------------------------------------------------
 
     def test_training_resumes_from_a_checkpoint_written_with_it(self):
-        saving = self.world.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)
-        self.world.train(self.world.callback(), saving)
-        trainer = self.world.trainer(self.world.callback(), max_epochs=3)
+        saving = self.framework.pl.callbacks.ModelCheckpoint(
+            "kept", filename="last", save_last=True
+        )
+        self.framework.train(self.framework.callback(), saving)
+        trainer = self.framework.trainer(self.framework.callback(), max_epochs=3)
         train = DataLoader(Samples(2 * TRAIN_BATCHES), batch_size=2)
-        trainer.fit(self.world.model(), train, self.world.loader(), ckpt_path="kept/last.ckpt")
+        trainer.fit(
+            self.framework.model(), train, self.framework.loader(), ckpt_path="kept/last.ckpt"
+        )
         assert trainer.current_epoch == 3
         assert len(rows()) == 2
 
     def test_a_training_that_failed_and_resumed_adds_up_with_the_tail_after_its_checkpoint(
         self, machine
     ):
-        first, second = self.fail_and_resume(machine, self.world.callback(), self.world.callback())
+        first, second = self.fail_and_resume(
+            machine, self.framework.callback(), self.framework.callback()
+        )
         assert [one.run_id for one in second.earlier] == [first.run.run_id]
         assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
         # The first start drew more than its checkpoint knows: the fourth batch raised in epoch two.
@@ -434,53 +446,55 @@ class LightningContract(Contract):
         assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
 
     def test_what_all_starts_took_is_logged_beside_what_this_start_took(self, machine):
-        first, second = self.fail_and_resume(machine, self.world.callback(), self.world.callback())
+        first, second = self.fail_and_resume(
+            machine, self.framework.callback(), self.framework.callback()
+        )
         last = logged(self.resumed)[-1]
         assert float(last["carbon/energy_kwh"]) == second.energy_kwh.value
         assert float(last["carbon/all_starts_energy_kwh"]) == pytest.approx(second.training_kwh)
         assert float(last["carbon/all_starts_energy_kwh"]) > first.energy_kwh.value
 
     def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
-        callbacks = [self.world.callback(output_dir=name) for name in ("one", "two")]
+        callbacks = [self.framework.callback(output_dir=name) for name in ("one", "two")]
         first, second = self.fail_and_resume(machine, *callbacks)
         (kept,) = self.checkpoint()["segments"]
         assert second.training_kwh == kept["energy_kwh"] + second.energy_kwh.value
         assert second.training_kwh < first.energy_kwh.value + second.energy_kwh.value
 
     def test_a_state_counts_once_however_often_it_is_loaded(self, machine):
-        callback = self.world.callback()
-        again = self.world.in_hook(
+        callback = self.framework.callback()
+        again = self.framework.in_hook(
             lambda: [callback.load_state_dict(self.checkpoint()) for _ in range(3)]
         )
-        first, second = self.fail_and_resume(machine, self.world.callback(), callback, again)
+        first, second = self.fail_and_resume(machine, self.framework.callback(), callback, again)
         assert [one.run_id for one in second.earlier] == [first.run.run_id]
 
     def test_a_run_s_own_state_loaded_into_it_changes_nothing(self, machine):
-        callback = self.world.callback()
-        reload = self.world.in_hook(lambda: callback.load_state_dict(callback.state_dict()))
-        self.world.train(callback, reload, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        reload = self.framework.in_hook(lambda: callback.load_state_dict(callback.state_dict()))
+        self.framework.train(callback, reload, on_batch=clockwork(machine.clock))
         assert callback.report.earlier == ()
 
     def test_a_training_that_begins_anew_continues_nothing(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         callback.load_state_dict(callback.state_dict())
-        self.world.train_again(outcome)
+        self.framework.train_again(outcome)
         assert callback.report.earlier == ()
 
     def test_a_test_of_the_best_checkpoint_is_no_part_of_the_training(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
-        outcome.trainer.test(ckpt_path="best", dataloaders=self.world.loader(), verbose=False)
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
+        outcome.trainer.test(ckpt_path="best", dataloaders=self.framework.loader(), verbose=False)
         fit, test = receipts()
         assert test["earlier_starts"] == []
         assert (fit["status"], test["status"]) == ("completed", "completed")
 
     def test_a_state_of_no_use_is_told_of_and_trains_on(self, machine, caplog):
-        callback = self.world.callback()
-        spoil = self.world.in_hook(lambda: callback.load_state_dict({"version": 99}))
+        callback = self.framework.callback()
+        spoil = self.framework.in_hook(lambda: callback.load_state_dict({"version": 99}))
         with caplog.at_level(logging.WARNING, "carbon_callbacks"):
-            self.world.train(callback, spoil)
+            self.framework.train(callback, spoil)
         assert (
             len([text for text in caplog.messages if "the checkpoint's state is invalid" in text])
             == 1
@@ -488,20 +502,20 @@ class LightningContract(Contract):
         assert callback.report.status == "completed"
 
     def test_a_checkpoint_loads_with_weights_only(self):
-        self.world.train(self.world.callback(), self.saving())
+        self.framework.train(self.framework.callback(), self.saving())
         loaded = torch.load("kept/last.ckpt", weights_only=True)
         assert loaded["callbacks"]["EmissionsCallback{'name': 'codecarbon'}"]["version"] == 1
 
     def test_the_search_for_a_batch_size_is_no_part_of_the_training(self, machine):
-        callback = self.world.callback()
-        search = self.world.pl.callbacks.BatchSizeFinder(
+        callback = self.framework.callback()
+        search = self.framework.pl.callbacks.BatchSizeFinder(
             mode="power", steps_per_trial=1, max_trials=2
         )
-        model = self.world.model(clockwork(machine.clock))
+        model = self.framework.model(clockwork(machine.clock))
         model.batch_size = 2
         model.train_dataloader = lambda: DataLoader(Samples(8), batch_size=model.batch_size)
-        model.val_dataloader = self.world.loader
-        trainer = self.world.trainer(search, callback, max_epochs=1)
+        model.val_dataloader = self.framework.loader
+        trainer = self.framework.trainer(search, callback, max_epochs=1)
         trainer.fit(model)
         (receipt,) = receipts()
         batches_s = 8 / model.batch_size * TRAIN_BATCH_S
@@ -512,12 +526,12 @@ class LightningContract(Contract):
 
     @pytest.mark.parametrize("what", ["scale_batch_size", "lr_find"])
     def test_a_search_of_the_tuner_alone_is_not_measured(self, what, machine):
-        model = self.world.model(clockwork(machine.clock))
+        model = self.framework.model(clockwork(machine.clock))
         model.batch_size, model.lr = 2, 0.01
         model.train_dataloader = lambda: DataLoader(Samples(8), batch_size=model.batch_size)
-        model.val_dataloader = self.world.loader
-        trainer = self.world.trainer(self.world.callback(), max_epochs=1)
-        tuner = import_module(f"{self.world.pl.__name__}.tuner").Tuner(trainer)
+        model.val_dataloader = self.framework.loader
+        trainer = self.framework.trainer(self.framework.callback(), max_epochs=1)
+        tuner = import_module(f"{self.framework.pl.__name__}.tuner").Tuner(trainer)
         few = {"num_training": 3} if what == "lr_find" else {"max_trials": 1, "steps_per_trial": 1}
         getattr(tuner, what)(model, **few)
         searched = len(receipts())
@@ -526,18 +540,18 @@ class LightningContract(Contract):
         assert not threads_of_ours()
 
     def test_the_search_for_a_learning_rate_is_no_part_of_the_training(self, machine):
-        callback = self.world.callback()
-        search = self.world.pl.callbacks.LearningRateFinder(num_training_steps=3)
+        callback = self.framework.callback()
+        search = self.framework.pl.callbacks.LearningRateFinder(num_training_steps=3)
         seen: list[str] = []
 
-        class Starts(self.world.pl.Callback):
+        class Starts(self.framework.pl.Callback):
             def on_train_start(self, *args: Any) -> None:
                 seen.clear()
 
-        model = self.world.model(both(clockwork(machine.clock), seen.append))
+        model = self.framework.model(both(clockwork(machine.clock), seen.append))
         model.lr = 0.01
-        trainer = self.world.trainer(search, callback, Starts(), max_epochs=1)
-        self.world.fit(trainer, model)
+        trainer = self.framework.trainer(search, callback, Starts(), max_epochs=1)
+        self.framework.fit(trainer, model)
         (receipt,) = receipts()
         phases = {phase.name: phase.joules for phase in callback.report.phases}
         # Some versions of Lightning train less than an epoch after the search.
@@ -546,7 +560,7 @@ class LightningContract(Contract):
         assert receipt["earlier_starts"] == []
 
     def saving(self) -> Any:
-        return self.world.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)
+        return self.framework.pl.callbacks.ModelCheckpoint("kept", filename="last", save_last=True)
 
     def checkpoint(self) -> Any:
         """Return what the first start kept, as it was when that start failed."""
@@ -558,23 +572,25 @@ class LightningContract(Contract):
         turn = clockwork(machine.clock)
         with pytest.raises(Boom):
             fault = both(turn, raise_at_second_epoch([]))
-            self.world.train(one, self.saving(), on_batch=fault)
-        trainer = self.world.trainer(other, *more, max_epochs=3, logger=self.world.csv_logger("b"))
+            self.framework.train(one, self.saving(), on_batch=fault)
+        trainer = self.framework.trainer(
+            other, *more, max_epochs=3, logger=self.framework.csv_logger("b")
+        )
         train = DataLoader(Samples(2 * TRAIN_BATCHES), batch_size=2)
-        model = self.world.model(turn)
-        trainer.fit(model, train, self.world.loader(), ckpt_path="kept/last.ckpt")
+        model = self.framework.model(turn)
+        trainer.fit(model, train, self.framework.loader(), ckpt_path="kept/last.ckpt")
         assert trainer.current_epoch == 3
         self.resumed = trainer
         return one.report, other.report
 
     def test_two_callbacks_with_one_name_are_refused_by_the_trainer(self):
-        callbacks = [self.world.callback(name="mine") for _ in range(2)]
+        callbacks = [self.framework.callback(name="mine") for _ in range(2)]
         with pytest.raises(RuntimeError, match="state_key"):
-            self.world.trainer(*callbacks)
+            self.framework.trainer(*callbacks)
 
     def test_two_callbacks_can_measure_one_training(self):
-        callbacks = [self.world.callback(project_name=name) for name in ("one", "two")]
-        self.world.train(*callbacks)
+        callbacks = [self.framework.callback(project_name=name) for name in ("one", "two")]
+        self.framework.train(*callbacks)
         assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
 
     # --- the other package ---------------------------------------------------------------------
@@ -586,14 +602,14 @@ class LightningContract(Contract):
             "pytorch_lightning": pytest.importorskip("lightning.pytorch"),
         }
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        return both[self.world.package].Trainer(callbacks=callbacks, accelerator="cpu", **quiet)
+        return both[self.framework.package].Trainer(callbacks=callbacks, accelerator="cpu", **quiet)
 
     def test_alone_in_a_trainer_of_the_other_package_it_says_what_to_import(self):
         with pytest.raises(TypeError, match=r"import it from .*carbon_callbacks\.lightning"):
-            self.other_trainer(self.world.callback())
+            self.other_trainer(self.framework.callback())
 
     def test_in_a_list_it_measures_a_trainer_of_the_other_package_too(self):
-        trainer = self.other_trainer([self.world.callback()])
+        trainer = self.other_trainer([self.framework.callback()])
         package = type(trainer).__module__.removesuffix(".trainer.trainer")
         boring = import_module(f"{package}.demos.boring_classes")
         trainer.fit_loop.max_epochs = 1
@@ -606,27 +622,27 @@ class LightningContract(Contract):
     def test_the_environment_may_have_every_trainer_measured(self, value, runs, monkeypatch):
         if value is not None:
             monkeypatch.setenv("CARBON_CALLBACKS_AUTO", value)
-        self.world.train()
+        self.framework.train()
         assert len(receipts()) == runs
 
     def test_an_automatic_callback_leaves_a_trainer_to_the_one_that_it_was_given(self, monkeypatch):
         monkeypatch.setenv("CARBON_CALLBACKS_AUTO", "1")
-        outcome = self.world.train(self.world.callback(project_name="mine"))
+        outcome = self.framework.train(self.framework.callback(project_name="mine"))
         assert [row["project_name"] for row in rows()] == ["mine"]
         assert len(outcome.epochs) == EPOCHS
 
     def test_a_fault_of_an_automatic_callback_breaks_no_trainer(self, monkeypatch):
         monkeypatch.setenv("CARBON_CALLBACKS_AUTO", "1")
-        adapter = sys.modules[self.world.module]
+        adapter = sys.modules[self.framework.module]
         monkeypatch.setattr(adapter, "AutomaticCallback", raising(OSError("on purpose")))
-        self.world.train()
+        self.framework.train()
         assert not receipts()
 
     # --- what the energy has bought ------------------------------------------------------------
 
     def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
-        callback = self.world.callback(improvement_of="val_loss")
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock), epochs=3)
+        callback = self.framework.callback(improvement_of="val_loss")
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock), epochs=3)
         losses = [float(row["val_loss"]) for row in logged(outcome.trainer) if row["val_loss"]]
         assert losses[0] > losses[1] > losses[2]
         assert "energy_per_improvement_kwh" not in outcome.epochs[0]
@@ -634,8 +650,8 @@ class LightningContract(Contract):
         assert per_unit == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
     def test_the_final_totals_have_the_energy_of_each_phase(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         last = {key: row[key] for row in logged(outcome.trainer) for key in row if row[key]}
         for phase in callback.report.phases:
             logged_kwh = float(last[f"{PREFIX}{phase.name}_energy_kwh"])
@@ -645,10 +661,10 @@ class LightningContract(Contract):
         lightning = pytest.importorskip("lightning.pytorch")
         pytorch_lightning = pytest.importorskip("pytorch_lightning")
         mine, other = lightning.Callback, pytorch_lightning.Callback
-        if self.world.package == "pytorch_lightning":
+        if self.framework.package == "pytorch_lightning":
             mine, other = other, mine
-        assert isinstance(self.world.callback(), mine)
-        assert not isinstance(self.world.callback(), other)
+        assert isinstance(self.framework.callback(), mine)
+        assert not isinstance(self.framework.callback(), other)
 
 
 def raise_at_second_epoch(raised: list[bool]) -> Any:

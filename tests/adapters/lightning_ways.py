@@ -5,28 +5,25 @@ from typing import Any
 
 import pytest
 import torch
-from adapters.contract import (
-    EPOCHS,
-    TRAIN_BATCHES,
-    clockwork,
-    receipts,
-    threads_of_ours,
-)
-from adapters.lightning_contract import PREFIX, LightningWorld, Samples, logged
+from adapters.lightning_contract import PREFIX, LightningFramework, Samples, logged
 from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler
+
+from carbon_callbacks.testing import EPOCHS, TRAIN_BATCHES, clockwork, receipts, threads_of_ours
 
 
 class LightningWays:
-    """The tests; `world` is one of the packages."""
+    """The tests; `framework` is one of the packages."""
 
-    world: LightningWorld
+    framework: LightningFramework
 
     def fit(self, callback: Any, machine: Any, loader: Any = None, **options: Any) -> Any:
         """Train with a loader, and return the Trainer."""
-        trainer = self.world.trainer(callback, logger=self.world.csv_logger("logs"), **options)
-        model = self.world.model(clockwork(machine.clock))
+        trainer = self.framework.trainer(
+            callback, logger=self.framework.csv_logger("logs"), **options
+        )
+        model = self.framework.model(clockwork(machine.clock))
         loader = DataLoader(Samples(8), batch_size=2) if loader is None else loader
-        trainer.fit(model, loader, self.world.loader())
+        trainer.fit(model, loader, self.framework.loader())
         return trainer
 
     # --- monitors ------------------------------------------------------------------------------
@@ -36,24 +33,24 @@ class LightningWays:
         "options", [{"val_check_interval": 0.5}, {"check_val_every_n_epoch": 1}]
     )
     def test_monitors_find_the_energy_at_every_check(self, name, options, machine):
-        stop = self.world.pl.callbacks.EarlyStopping(
+        stop = self.framework.pl.callbacks.EarlyStopping(
             name, mode="max", patience=9, check_on_train_epoch_end=False
         )
-        saves = self.world.pl.callbacks.ModelCheckpoint(
+        saves = self.framework.pl.callbacks.ModelCheckpoint(
             "kept", monitor=name, mode="max", every_n_train_steps=1, save_top_k=-1
         )
-        outcome = self.world.train(
-            self.world.callback(), stop, saves, on_batch=clockwork(machine.clock), **options
+        outcome = self.framework.train(
+            self.framework.callback(), stop, saves, on_batch=clockwork(machine.clock), **options
         )
         assert outcome.trainer.state.finished
         assert stop.best_score > 0
         assert saves.best_model_score > 0
 
     def test_names_of_checkpoints_make_no_directories(self, machine):
-        saves = self.world.pl.callbacks.ModelCheckpoint(
+        saves = self.framework.pl.callbacks.ModelCheckpoint(
             "kept", filename="{epoch}-{carbon_energy_kwh:.6f}", monitor="carbon_energy_kwh"
         )
-        self.world.train(self.world.callback(), saves, on_batch=clockwork(machine.clock))
+        self.framework.train(self.framework.callback(), saves, on_batch=clockwork(machine.clock))
         (kept,) = Path("kept").rglob("*.ckpt")
         assert kept.parent == Path("kept")
         assert kept.name.startswith("epoch=0-carbon_energy_kwh=0.0")
@@ -61,7 +58,7 @@ class LightningWays:
     # --- loggers -------------------------------------------------------------------------------
 
     def test_totals_are_logged_at_the_step_of_the_framework(self, machine):
-        class TwoOptimizers(type(self.world.model())):
+        class TwoOptimizers(type(self.framework.model())):
             automatic_optimization = False
 
             def training_step(self, batch: Any, index: int) -> None:
@@ -76,7 +73,9 @@ class LightningWays:
             def configure_optimizers(self) -> Any:
                 return [torch.optim.SGD(self.parameters(), lr=0.01) for _ in range(2)]
 
-        trainer = self.world.trainer(self.world.callback(), logger=self.world.csv_logger("logs"))
+        trainer = self.framework.trainer(
+            self.framework.callback(), logger=self.framework.csv_logger("logs")
+        )
         trainer.fit(TwoOptimizers(), DataLoader(Samples(8), batch_size=2))
         rows = logged(trainer)
         steps = [int(row["step"]) for row in rows if row["mine"]]
@@ -84,11 +83,13 @@ class LightningWays:
         assert float(rows[-1][f"{PREFIX}energy_kwh"]) > 0
 
     def test_evaluations_do_not_continue_the_curves_of_the_training(self, machine):
-        callback = self.world.callback()
-        outcome = self.world.train(callback, on_batch=clockwork(machine.clock))
+        callback = self.framework.callback()
+        outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         total = callback.report.energy_kwh.value
         for what in ("validate", "test"):
-            getattr(outcome.trainer, what)(self.world.model(), self.world.loader(), verbose=False)
+            getattr(outcome.trainer, what)(
+                self.framework.model(), self.framework.loader(), verbose=False
+            )
         rows = logged(outcome.trainer)
         totals = [float(row[f"{PREFIX}energy_kwh"]) for row in rows if row[f"{PREFIX}energy_kwh"]]
         assert totals == sorted(totals)
@@ -96,18 +97,20 @@ class LightningWays:
         assert [row for row in rows if row[f"{PREFIX}test/energy_kwh"]]
 
     def test_a_logger_with_arguments_by_name_only_gets_the_energy(self, machine):
-        logger = self.world.csv_logger("logs")
+        logger = self.framework.csv_logger("logs")
         real = logger.log_metrics
         logger.log_metrics = lambda *, metrics, step: real(metrics, step)
-        outcome = self.world.train(
-            self.world.callback(), on_batch=clockwork(machine.clock), logger=logger
+        outcome = self.framework.train(
+            self.framework.callback(), on_batch=clockwork(machine.clock), logger=logger
         )
         assert float(logged(outcome.trainer)[-1][f"{PREFIX}energy_kwh"]) > 0
 
     def test_a_module_whose_log_has_other_arguments_gets_its_energy_logged(self, machine, caplog):
-        model = self.world.model(clockwork(machine.clock))
+        model = self.framework.model(clockwork(machine.clock))
         type(model).log = lambda self, key: None
-        trainer = self.world.trainer(self.world.callback(), logger=self.world.csv_logger("logs"))
+        trainer = self.framework.trainer(
+            self.framework.callback(), logger=self.framework.csv_logger("logs")
+        )
         model._loss = lambda what, batch: machine.clock.advance(1) or model.net(batch).mean()
         trainer.fit(model, DataLoader(Samples(8), batch_size=2))
         assert float(trainer.callback_metrics["carbon/energy_kwh"]) > 0
@@ -138,18 +141,18 @@ class LightningWays:
         ids=["rest", "drop_last", "max_steps", "limit", "sampler", "stream"],
     )
     def test_samples_are_counted(self, loader, options, samples, machine):
-        trainer = self.fit(self.world.callback(), machine, loader(), **options)
+        trainer = self.fit(self.framework.callback(), machine, loader(), **options)
         assert self.samples(trainer) == (pytest.approx(samples) if samples else None)
 
     def test_a_limit_in_time_is_forecast(self, machine):
-        callback = self.world.callback(metrics="all")
+        callback = self.framework.callback(metrics="all")
         trainer = self.fit(callback, machine, max_epochs=-1, max_time={"seconds": 1}, max_steps=-1)
         last = [row for row in logged(trainer) if row[f"{PREFIX}forecast_left_s"]][-1]
         # The machine's clock runs much faster than the Trainer's.
         assert float(last[f"{PREFIX}forecast_energy_kwh"]) >= float(last[f"{PREFIX}energy_kwh"])
 
     def test_optimizers_that_lightning_does_not_know_make_no_progress_of_none(self, machine):
-        class Own(type(self.world.model())):
+        class Own(type(self.framework.model())):
             automatic_optimization = False
 
             def training_step(self, batch: Any, index: int) -> None:
@@ -159,8 +162,10 @@ class LightningWays:
             def configure_optimizers(self) -> None:
                 return None
 
-        callback = self.world.callback(metrics="all")
-        trainer = self.world.trainer(callback, logger=self.world.csv_logger("logs"), max_steps=100)
+        callback = self.framework.callback(metrics="all")
+        trainer = self.framework.trainer(
+            callback, logger=self.framework.csv_logger("logs"), max_steps=100
+        )
         trainer.fit(Own(), DataLoader(Samples(8), batch_size=2))
         assert callback.report.status == "completed"
 
@@ -168,7 +173,9 @@ class LightningWays:
         self, machine, caplog
     ):
         trainer = self.fit(
-            self.world.callback(), machine, DataLoader(Unsized(8), batch_size=2, sampler=range(8))
+            self.framework.callback(),
+            machine,
+            DataLoader(Unsized(8), batch_size=2, sampler=range(8)),
         )
         assert self.samples(trainer) == pytest.approx(EPOCHS * 8)
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
@@ -183,21 +190,24 @@ class LightningWays:
         callbacks: list[Any] = []
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
         for _ in range(3):
-            trainer = self.world.pl.Trainer(
+            trainer = self.framework.pl.Trainer(
                 callbacks=callbacks, max_epochs=1, accelerator="cpu", devices=1, **quiet
             )
-            trainer.fit(self.world.model(), DataLoader(Samples(8), batch_size=2))
+            trainer.fit(self.framework.model(), DataLoader(Samples(8), batch_size=2))
         assert len(receipts()) == 3
 
     def test_an_automatic_callback_resumes(self, monkeypatch, machine):
         monkeypatch.setenv("CARBON_CALLBACKS_AUTO", "1")
         on_batch = clockwork(machine.clock)
-        saves = self.world.pl.callbacks.ModelCheckpoint("kept", filename="last")
-        self.world.train(saves, on_batch=on_batch)
-        trainer = self.world.trainer(max_epochs=3)
+        saves = self.framework.pl.callbacks.ModelCheckpoint("kept", filename="last")
+        self.framework.train(saves, on_batch=on_batch)
+        trainer = self.framework.trainer(max_epochs=3)
         train = DataLoader(Samples(2 * TRAIN_BATCHES), batch_size=2)
         trainer.fit(
-            self.world.model(on_batch), train, self.world.loader(), ckpt_path="kept/last.ckpt"
+            self.framework.model(on_batch),
+            train,
+            self.framework.loader(),
+            ckpt_path="kept/last.ckpt",
         )
         first, second = receipts()
         assert [one["run_id"] for one in second["earlier_starts"]] == [first["run"]["run_id"]]
@@ -205,39 +215,42 @@ class LightningWays:
     # --- its ends ------------------------------------------------------------------------------
 
     def test_a_callback_that_was_removed_during_training_ends_with_it(self):
-        callback = self.world.callback()
+        callback = self.framework.callback()
 
-        class Removes(self.world.pl.Callback):
+        class Removes(self.framework.pl.Callback):
             def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
                 if callback in trainer.callbacks:
                     trainer.callbacks.remove(callback)
 
-        self.world.train(callback, Removes())
+        self.framework.train(callback, Removes())
         assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
         assert not threads_of_ours()
 
     def test_pruned_trials_are_pruned(self):
         optuna = pytest.importorskip("optuna")
 
-        class Prunes(self.world.pl.Callback):
+        class Prunes(self.framework.pl.Callback):
             def on_validation_end(self, trainer: Any, *args: Any) -> None:
                 if not trainer.sanity_checking:
                     raise optuna.TrialPruned
 
         with pytest.raises(optuna.TrialPruned):
-            self.world.train(self.world.callback(), Prunes())
+            self.framework.train(self.framework.callback(), Prunes())
         assert [receipt["status"] for receipt in receipts()] == ["pruned"]
 
     def test_fabric_gets_one_clear_line(self, caplog):
-        package = self.world.pl.__name__.replace("lightning.pytorch", "lightning")
+        package = self.framework.pl.__name__.replace("lightning.pytorch", "lightning")
         fabric = pytest.importorskip(
             "lightning.fabric" if package == "lightning" else "lightning_fabric"
         )
-        loop = fabric.Fabric(accelerator="cpu", devices=1, callbacks=[self.world.callback()])
+        loop = fabric.Fabric(accelerator="cpu", devices=1, callbacks=[self.framework.callback()])
         for hook in ("on_fit_start", "on_train_batch_end", "on_train_epoch_end", "on_fit_end"):
             loop.call(hook)
             loop.call(hook, loop, model=None, batch=[1])
-        assert len([text for text in caplog.messages if "with Fabric, measure with" in text]) == 1
+        assert (
+            len([text for text in caplog.messages if "with Fabric, use carbon_callbacks" in text])
+            == 1
+        )
         assert not receipts()
 
 

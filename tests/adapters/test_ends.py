@@ -13,8 +13,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
-from adapters.contract import receipts
-
+from carbon_callbacks.testing import receipts
 from carbon_core.outputs.merging import merge
 
 TIMEOUT_S = 150.0

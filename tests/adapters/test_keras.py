@@ -14,7 +14,10 @@ torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
 
 import numpy as np
-from adapters.contract import (
+from adapters.shipped_contract import ShippedContract, ShippedFramework
+
+from carbon_callbacks.keras import EmissionsCallback
+from carbon_callbacks.testing import (
     EPOCHS,
     PER_EPOCH,
     TOTALS,
@@ -24,10 +27,8 @@ from adapters.contract import (
     WATTS,
     WHOLE_EPOCH_KWH,
     Boom,
-    Contract,
     Fault,
     Outcome,
-    World,
     both,
     change_parts,
     clockwork,
@@ -38,8 +39,6 @@ from adapters.contract import (
     rows,
     threads_of_ours,
 )
-
-from carbon_callbacks.keras import EmissionsCallback
 from carbon_core.hardware.base import Detection
 
 BACKEND = keras.backend.backend()
@@ -98,7 +97,7 @@ class TalkingModel(Model):
         return super().predict_step(*args)
 
 
-class KerasWorld(World):
+class KerasFramework(ShippedFramework):
     """`model.fit` with a model of 49 numbers."""
 
     module = "carbon_callbacks.keras"
@@ -141,7 +140,7 @@ class KerasWorld(World):
         model = self.model(on_batch)
         history = self.fit(model, *callbacks, on_batch=on_batch, batches=batches, epochs=epochs)
         values = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-        weights = {str(i): torch.from_numpy(value.copy()) for i, value in enumerate(values)}
+        weights = {str(i): bytes(value) for i, value in enumerate(values)}
         return Outcome(weights, (model, callbacks), epochs_of(history))
 
     def train_again(self, outcome):
@@ -175,21 +174,23 @@ def epochs_of(history: Any) -> list[dict[str, float]]:
     ]
 
 
-class TestKeras(Contract):
-    world = KerasWorld()
+class TestKeras(ShippedContract):
+    framework = KerasFramework()
 
     # --- its logs ------------------------------------------------------------------------------
 
     def test_history_has_every_name_for_every_epoch(self):
-        history = self.world.fit(self.world.model(), EmissionsCallback(metrics="all"), epochs=3)
+        history = self.framework.fit(
+            self.framework.model(), EmissionsCallback(metrics="all"), epochs=3
+        )
         assert set(history.history) - {"loss", "val_loss"} >= TOTALS | PER_EPOCH
         assert {len(values) for values in history.history.values()} == {3}
         assert all(type(value) is float for value in history.history["energy_kwh"])
 
     def test_csv_logger_has_the_columns(self, machine):
         log = keras.callbacks.CSVLogger("log.csv")
-        model = self.world.model(clockwork(machine.clock))
-        self.world.fit(model, EmissionsCallback(metrics="all"), log)
+        model = self.framework.model(clockwork(machine.clock))
+        self.framework.fit(model, EmissionsCallback(metrics="all"), log)
         with open("log.csv", newline="") as file:
             logged = list(csv.DictReader(file))
         assert len(logged) == EPOCHS
@@ -197,14 +198,16 @@ class TestKeras(Contract):
         assert 0 < float(logged[0]["energy_kwh"]) < float(logged[1]["energy_kwh"])
 
     def test_verbose_line_shows_the_energy(self, machine, capsys):
-        self.world.fit(self.world.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2)
+        self.framework.fit(
+            self.framework.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2
+        )
         assert capsys.readouterr().out.count("- energy_kwh: ") == EPOCHS
 
     @pytest.mark.parametrize(("mode", "epochs"), [("max", 5), ("min", 2)])
     def test_early_stopping_sees_the_energy(self, machine, mode, epochs):
         stop = keras.callbacks.EarlyStopping(monitor="energy_kwh", mode=mode, patience=1)
-        history = self.world.fit(
-            self.world.model(clockwork(machine.clock)), EmissionsCallback(), stop, epochs=5
+        history = self.framework.fit(
+            self.framework.model(clockwork(machine.clock)), EmissionsCallback(), stop, epochs=5
         )
         # The energy grows: always better one way, never again the other way.
         assert len(history.history["energy_kwh"]) == epochs
@@ -218,7 +221,9 @@ class TestKeras(Contract):
             save_best_only=True,
             save_weights_only=True,
         )
-        self.world.fit(self.world.model(clockwork(machine.clock)), EmissionsCallback(), best)
+        self.framework.fit(
+            self.framework.model(clockwork(machine.clock)), EmissionsCallback(), best
+        )
         assert best.best > 0
 
     # --- its hooks -----------------------------------------------------------------------------
@@ -237,15 +242,15 @@ class TestKeras(Contract):
 
     def test_single_callback_without_a_list_is_accepted(self):
         inputs, targets = samples(2)
-        self.world.model().fit(inputs, targets, verbose=0, callbacks=EmissionsCallback())
+        self.framework.model().fit(inputs, targets, verbose=0, callbacks=EmissionsCallback())
         assert len(rows()) == 1
 
     # --- its phases ----------------------------------------------------------------------------
 
     def test_validation_in_some_epochs_only(self, machine):
         callback = EmissionsCallback()
-        model = self.world.model(clockwork(machine.clock))
-        self.world.fit(model, callback, epochs=4, validation_freq=2)
+        model = self.framework.model(clockwork(machine.clock))
+        self.framework.fit(model, callback, epochs=4, validation_freq=2)
         phases = {phase.name: phase for phase in callback.report.phases}
         assert phases["validate"].count == 2
         assert phases["validate"].joules == pytest.approx(
@@ -255,8 +260,8 @@ class TestKeras(Contract):
 
     def test_training_without_validation(self, machine):
         callback = EmissionsCallback()
-        model = self.world.model(clockwork(machine.clock))
-        self.world.fit(model, callback, validation_data=None)
+        model = self.framework.model(clockwork(machine.clock))
+        self.framework.fit(model, callback, validation_data=None)
         phases = {phase.name: phase.joules for phase in callback.report.phases}
         assert "validate" not in phases
         assert phases["train"] == pytest.approx(WATTS * EPOCHS * TRAIN_BATCHES)
@@ -264,7 +269,7 @@ class TestKeras(Contract):
     @pytest.mark.parametrize(("what", "batch"), [("evaluate", "validate"), ("predict", "predict")])
     def test_work_outside_fit_is_a_run_of_its_own(self, what, batch, machine):
         callback = EmissionsCallback()
-        model = self.world.model(lambda done: machine.clock.advance(5.0 * (done == batch)))
+        model = self.framework.model(lambda done: machine.clock.advance(5.0 * (done == batch)))
         self.work(what, model, callback)
         phases = {phase.name: phase.joules for phase in callback.report.phases}
         assert phases[what] == pytest.approx(WATTS * 2 * 5.0)
@@ -275,7 +280,7 @@ class TestKeras(Contract):
     @pytest.mark.parametrize("what", ["evaluate", "predict"])
     def test_work_after_fit_is_a_run_of_its_own(self, what):
         callback = EmissionsCallback()
-        model, _ = self.world.train(callback).trainer
+        model, _ = self.framework.train(callback).trainer
         self.work(what, model, callback)
         first, second = receipts()
         assert what not in {phase["name"] for phase in first["phases"]}
@@ -286,8 +291,8 @@ class TestKeras(Contract):
         callback = EmissionsCallback()
         until_it_raises = both(clockwork(machine.clock), Fault("train", Boom()))
         with pytest.raises(Boom):
-            self.world.train(callback, on_batch=until_it_raises)
-        self.work(what, self.world.model(clockwork(machine.clock)), callback)
+            self.framework.train(callback, on_batch=until_it_raises)
+        self.work(what, self.framework.model(clockwork(machine.clock)), callback)
         first, second = receipts()
         assert (first["status"], second["status"]) == ("failed", "completed")
         assert what not in {phase["name"] for phase in first["phases"]}
@@ -299,15 +304,15 @@ class TestKeras(Contract):
     def test_work_outside_fit_that_raises_is_closed(self, what):
         callback = EmissionsCallback()
         with pytest.raises(Boom):
-            self.work(what, self.world.model(raising(Boom())), callback)
+            self.work(what, self.framework.model(raising(Boom())), callback)
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
         assert not threads_of_ours()
 
     def test_fit_after_an_evaluation_that_raised_is_a_run_of_its_own(self, machine):
         callback = EmissionsCallback()
         with pytest.raises(Boom):
-            self.work("evaluate", self.world.model(raising(Boom())), callback)
-        self.world.train(callback, on_batch=clockwork(machine.clock))
+            self.work("evaluate", self.framework.model(raising(Boom())), callback)
+        self.framework.train(callback, on_batch=clockwork(machine.clock))
         assert [receipt["status"] for receipt in receipts()] == ["failed", "completed"]
         assert "train" in {phase.name for phase in callback.report.phases}
 
@@ -321,15 +326,15 @@ class TestKeras(Contract):
     @pytest.mark.parametrize("other", [False, True], ids=["its model", "another model"])
     def test_an_evaluation_within_fit_with_the_same_callback_is_validation(self, other, machine):
         turn = clockwork(machine.clock)
-        callback, fitted = EmissionsCallback(), self.world.model(turn)
-        evaluated = self.world.model(turn) if other else fitted
+        callback, fitted = EmissionsCallback(), self.framework.model(turn)
+        evaluated = self.framework.model(turn) if other else fitted
 
         class Evaluates(keras.callbacks.Callback):
             def on_epoch_end(within, epoch: int, logs: Any = None) -> None:
                 for what in ("evaluate", "predict"):
                     self.work(what, evaluated, callback)
 
-        history = self.world.fit(fitted, callback, Evaluates(), epochs=3)
+        history = self.framework.fit(fitted, callback, Evaluates(), epochs=3)
         assert len(history.history["energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
         phases = {phase.name: phase for phase in callback.report.phases}
@@ -343,9 +348,9 @@ class TestKeras(Contract):
         class Trains(keras.callbacks.Callback):
             def on_epoch_begin(within, epoch: int, logs: Any = None) -> None:
                 inputs, targets = samples(2)
-                self.world.model(turn).fit(inputs, targets, verbose=0, callbacks=[callback])
+                self.framework.model(turn).fit(inputs, targets, verbose=0, callbacks=[callback])
 
-        history = self.world.fit(self.world.model(turn), callback, Trains(), epochs=3)
+        history = self.framework.fit(self.framework.model(turn), callback, Trains(), epochs=3)
         assert len(history.history["energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
@@ -358,7 +363,7 @@ class TestKeras(Contract):
                 logged.append(dict(logs))
 
         callback = EmissionsCallback(budget_kwh=1e-12)
-        options = {"model": self.world.model(), "epochs": 2, "steps": 1} if known else {}
+        options = {"model": self.framework.model(), "epochs": 2, "steps": 1} if known else {}
         callbacks = keras.callbacks.CallbackList([callback, Sees()], **options)
         callbacks.on_train_begin()
         for epoch in range(2):
@@ -370,7 +375,7 @@ class TestKeras(Contract):
         assert [one["epoch_energy_kwh"] for one in logged] == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
 
     def test_metrics_of_the_model_keep_their_names_and_values(self, machine):
-        model = self.world.model(clockwork(machine.clock))
+        model = self.framework.model(clockwork(machine.clock))
         seen: list[float] = []
 
         class Names(keras.callbacks.Callback):
@@ -389,30 +394,30 @@ class TestKeras(Contract):
     def test_every_epoch_has_all_columns_where_the_meters_are_found_late(self, monkeypatch):
         found = threading.Event()
         hold_search(monkeypatch, found)
-        late = self.world.in_hook(found.set)
+        late = self.framework.in_hook(found.set)
         callback = EmissionsCallback(metrics="all")
-        history = self.world.fit(self.world.model(), callback, late, epochs=3).history
+        history = self.framework.fit(self.framework.model(), callback, late, epochs=3).history
         assert {len(values) for values in history.values()} == {3}
 
     def test_columns_of_a_machine_without_meters_are_there(self, monkeypatch):
         change_parts(monkeypatch, lambda parts: replace(parts, detect=lambda: Detection(())))
-        history = self.world.fit(self.world.model(), EmissionsCallback(), epochs=2).history
+        history = self.framework.fit(self.framework.model(), EmissionsCallback(), epochs=2).history
         assert all(np.isnan(value) for value in history["energy_kwh"])
 
     # --- what it continues ---------------------------------------------------------------------
 
     def test_the_same_model_trained_on_continues_its_own_fit(self, machine):
-        model, turn = self.world.model(), clockwork(machine.clock)
+        model, turn = self.framework.model(), clockwork(machine.clock)
         first, second = EmissionsCallback(), EmissionsCallback()
-        self.world.fit(model, first, on_batch=turn)
-        self.world.train(EmissionsCallback(), on_batch=turn)
-        self.world.fit(model, second, on_batch=turn, initial_epoch=EPOCHS, epochs=EPOCHS + 1)
+        self.framework.fit(model, first, on_batch=turn)
+        self.framework.train(EmissionsCallback(), on_batch=turn)
+        self.framework.fit(model, second, on_batch=turn, initial_epoch=EPOCHS, epochs=EPOCHS + 1)
         assert [one.run_id for one in second.report.earlier] == [first.report.run.run_id]
 
     def test_another_model_at_a_later_epoch_continues_no_fit_that_ended_by_itself(self, machine):
-        self.world.train(EmissionsCallback())
+        self.framework.train(EmissionsCallback())
         callback = EmissionsCallback()
-        self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        self.framework.fit(self.framework.model(), callback, initial_epoch=1, epochs=3)
         assert callback.report.earlier == ()
 
     def test_a_trial_continues_the_trial_whose_weights_it_takes(self, machine):
@@ -429,8 +434,8 @@ class TestKeras(Contract):
 
         def trained(trial: Trial, first: int) -> Any:
             callback = EmissionsCallback()
-            self.world.fit(
-                self.world.model(), callback, Of(trial), initial_epoch=first, epochs=first + 1
+            self.framework.fit(
+                self.framework.model(), callback, Of(trial), initial_epoch=first, epochs=first + 1
             )
             return callback.report
 
@@ -445,7 +450,9 @@ class TestKeras(Contract):
 
     def test_an_interrupted_fit_is_closed_at_once(self):
         with pytest.raises(KeyboardInterrupt):
-            self.world.train(EmissionsCallback(), self.world.in_hook(raising(KeyboardInterrupt())))
+            self.framework.train(
+                EmissionsCallback(), self.framework.in_hook(raising(KeyboardInterrupt()))
+            )
         assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
         assert not threads_of_ours()
 
@@ -455,14 +462,14 @@ class TestKeras(Contract):
                 raise Boom("at the end of an epoch")
 
         with pytest.raises(Boom):
-            self.world.train(EmissionsCallback(), Raising())
+            self.framework.train(EmissionsCallback(), Raising())
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
         assert not threads_of_ours()
 
     def test_no_epochs_at_all_end_a_completed_run(self):
         try:
             with EmissionsCallback() as callback:
-                self.world.fit(self.world.model(), callback, epochs=0)
+                self.framework.fit(self.framework.model(), callback, epochs=0)
         except UnboundLocalError:
             pytest.skip("this version of Keras cannot do without an epoch")
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
@@ -472,12 +479,12 @@ class TestKeras(Contract):
             def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
                 self.model.stop_training = True
 
-        self.world.train(EmissionsCallback(), Stop())
+        self.framework.train(EmissionsCallback(), Stop())
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_training_resumes_at_a_later_epoch(self, machine):
         callback = EmissionsCallback()
-        history = self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        history = self.framework.fit(self.framework.model(), callback, initial_epoch=1, epochs=3)
         assert len(history.history["epoch_energy_kwh"]) == 2
 
     def test_a_fit_that_failed_and_is_resumed_from_a_backup_adds_up(self, machine):
@@ -493,9 +500,9 @@ class TestKeras(Contract):
         one, other = (EmissionsCallback(metrics="all") for _ in range(2))
         backup = keras.callbacks.BackupAndRestore("backup")
         with pytest.raises(Boom):
-            self.world.fit(built(self.world.model(fail)), one, backup)
+            self.framework.fit(built(self.framework.model(fail)), one, backup)
         backup = keras.callbacks.BackupAndRestore("backup")
-        history = self.world.fit(built(self.world.model(turn)), other, backup, epochs=3)
+        history = self.framework.fit(built(self.framework.model(turn)), other, backup, epochs=3)
         first, second = one.report, other.report
         assert len(history.history["energy_kwh"]) == 2
         assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
@@ -505,19 +512,19 @@ class TestKeras(Contract):
 
     def test_a_fit_from_its_first_epoch_continues_nothing(self, machine):
         callback = EmissionsCallback()
-        self.world.train(callback)
-        self.world.train(callback)
+        self.framework.train(callback)
+        self.framework.train(callback)
         assert callback.report.earlier == ()
 
     def test_a_later_epoch_continues_the_fit_of_its_own_project_alone(self, machine):
-        self.world.train(EmissionsCallback(project_name="other"))
+        self.framework.train(EmissionsCallback(project_name="other"))
         callback = EmissionsCallback(project_name="mine")
-        self.world.fit(self.world.model(), callback, initial_epoch=1, epochs=3)
+        self.framework.fit(self.framework.model(), callback, initial_epoch=1, epochs=3)
         assert callback.report.earlier == ()
 
     def test_samples_for_the_energy_where_it_is_told_how_many(self, machine):
         callback = EmissionsCallback(samples_per_epoch=8, metrics="all")
-        history = self.world.fit(self.world.model(clockwork(machine.clock)), callback)
+        history = self.framework.fit(self.framework.model(clockwork(machine.clock)), callback)
         last = {name: values[-1] for name, values in history.history.items()}
         assert last["samples_per_kwh"] == pytest.approx(EPOCHS * 8 / last["energy_kwh"])
 
@@ -532,8 +539,8 @@ class TestKeras(Contract):
     def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
         callback = EmissionsCallback(improvement_of="val_loss")
         turn = clockwork(machine.clock)
-        model = self.world.model(turn)
-        history = self.world.fit(model, callback, on_batch=turn, epochs=3).history
+        model = self.framework.model(turn)
+        history = self.framework.fit(model, callback, on_batch=turn, epochs=3).history
         losses = history["val_loss"]
         assert losses[0] > losses[1] > losses[2]
         first, _, last = history["energy_per_improvement_kwh"]
@@ -542,11 +549,11 @@ class TestKeras(Contract):
 
     def test_copy_does_not_carry_the_model(self):
         callback = EmissionsCallback()
-        self.world.train(callback)
+        self.framework.train(callback)
         assert copy.copy(callback).model is None
 
     def test_two_callbacks_can_measure_one_training(self):
         callbacks = [EmissionsCallback(project_name=name) for name in ("one", "two")]
-        self.world.train(*callbacks)
+        self.framework.train(*callbacks)
         assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
         assert Path("emissions.csv").exists()

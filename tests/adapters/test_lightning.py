@@ -6,18 +6,18 @@ import pytest
 pl = pytest.importorskip("lightning.pytorch")
 
 from adapters.lightning_cli_contract import LightningCliContract
-from adapters.lightning_contract import LightningContract, LightningWorld
+from adapters.lightning_contract import LightningContract, LightningFramework
 from adapters.lightning_ways import LightningWays
 
-import carbon_callbacks.lightning  # noqa: F401 - the world looks it up by name
+import carbon_callbacks.lightning  # noqa: F401 - the framework looks it up by name
 
 
 class TestLightning(LightningContract):
-    world = LightningWorld("lightning", pl, pl.loggers)
+    framework = LightningFramework("lightning", pl, pl.loggers)
 
 
 class TestLightningWays(LightningWays):
-    world = TestLightning.world
+    framework = TestLightning.framework
 
 
 class TestLightningCli(LightningCliContract):

@@ -3,26 +3,32 @@
 import pytest
 
 from carbon_callbacks._training import metrics
-from carbon_callbacks._training.metrics import METRICS, MONITORED, NAMES, Selection, across_ranks
+from carbon_callbacks._training.metrics import METRICS, across_ranks, monitored_names, of_training
+from carbon_callbacks._training.selection import Selection
+from carbon_callbacks._training.totals import TrainingTotals
+
+NAMES = [metric.name for metric in METRICS]
 
 
-def test_rows_have_names_of_their_own_and_say_what_they_are():
+def test_rows_have_names_of_their_own_and_are_described_and_computed():
     assert len(set(NAMES)) == len(NAMES)
     for metric in METRICS:
         assert metric.unit
         assert metric.help.endswith(".")
         assert metric.name.endswith(("_kwh", "_kg", "_w", "_s")) or metric.name.startswith("j_per_")
+        assert metric.of_rank or metric.of_training
 
 
 def test_six_are_logged_by_default_and_all_of_the_monitored_are_among_them():
     brief = [metric.name for metric in METRICS if metric.brief]
     assert len(brief) == 6
-    assert set(MONITORED) <= set(brief)
+    assert set(monitored_names()) <= set(brief)
 
 
 @pytest.mark.parametrize(("rule", "value"), [("sum", 6.0), ("mean", 2.0), ("max", 3.0)])
 def test_ranks_are_combined_as_the_row_says(rule, value, monkeypatch):
-    monkeypatch.setitem(metrics._ACROSS, "utilisation", metrics._COMBINED[rule])
+    row = metrics.Metric("utilisation", "1", "Busy.", lambda rank: 1.0, rule)
+    monkeypatch.setattr(metrics, "METRICS", [*METRICS, row])
     ranks = [{"utilisation": one} for one in (1.0, 2.0, 3.0)]
     assert across_ranks(ranks) == {"utilisation": value}
 
@@ -33,9 +39,9 @@ def test_the_intensity_follows_from_what_was_added_up():
         {"energy_kwh": 3.0, "emissions_kg": 0.9, "carbon_intensity_g_per_kwh": 300.0},
         {},
     ]
-    together = across_ranks(ranks)
-    assert together["energy_kwh"] == 4.0
-    assert together["carbon_intensity_g_per_kwh"] == pytest.approx(250.0)
+    combined = of_training(TrainingTotals(across_ranks(ranks)))
+    assert combined["energy_kwh"] == 4.0
+    assert combined["carbon_intensity_g_per_kwh"] == pytest.approx(250.0)
 
 
 def test_energies_of_phases_add_up():

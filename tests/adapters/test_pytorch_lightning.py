@@ -6,18 +6,18 @@ import pytest
 pl = pytest.importorskip("pytorch_lightning")
 
 from adapters.lightning_cli_contract import LightningCliContract
-from adapters.lightning_contract import LightningContract, LightningWorld
+from adapters.lightning_contract import LightningContract, LightningFramework
 from adapters.lightning_ways import LightningWays
 
-import carbon_callbacks.pytorch_lightning  # noqa: F401 - the world looks it up by name
+import carbon_callbacks.pytorch_lightning  # noqa: F401 - the framework looks it up by name
 
 
 class TestPytorchLightning(LightningContract):
-    world = LightningWorld("pytorch_lightning", pl, pl.loggers)
+    framework = LightningFramework("pytorch_lightning", pl, pl.loggers)
 
 
 class TestPytorchLightningWays(LightningWays):
-    world = TestPytorchLightning.world
+    framework = TestPytorchLightning.framework
 
 
 class TestLightningCli(LightningCliContract):

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from adapters.contract import receipts
+from carbon_callbacks.testing import receipts
 
 # Far more than a training of a few steps takes on a machine with too much to do.
 LIMIT_S = 150.0

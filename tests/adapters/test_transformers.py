@@ -12,7 +12,9 @@ pytest.importorskip("accelerate")
 transformers = pytest.importorskip("transformers")
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
-from adapters.contract import (
+from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
+
+from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCH_S,
     TRAIN_BATCHES,
@@ -21,10 +23,8 @@ from adapters.contract import (
     WATTS,
     WHOLE_EPOCH_KWH,
     Boom,
-    Contract,
     Fault,
     Outcome,
-    World,
     clockwork,
     nothing,
     raising,
@@ -32,7 +32,6 @@ from adapters.contract import (
     rows,
     threads_of_ours,
 )
-
 from carbon_callbacks.transformers import EmissionsCallback
 
 OURS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh"}
@@ -71,7 +70,7 @@ class Model(torch.nn.Module):
         return {"loss": (logits - labels).square().mean(), "logits": logits}
 
 
-class TransformersWorld(World):
+class TransformersFramework(ShippedFramework):
     """The Trainer with a model of 49 numbers."""
 
     module = "carbon_callbacks.transformers"
@@ -110,7 +109,7 @@ class TransformersWorld(World):
             *callbacks, on_batch=on_batch, batches=batches, num_train_epochs=epochs
         )
         trainer.train()
-        weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        weights = bytes_of(trainer.model.state_dict())
         return Outcome(weights, trainer, logged_epochs(trainer))
 
     def train_again(self, outcome):
@@ -154,27 +153,29 @@ class Recorder(transformers.TrainerCallback):
         self.hooks.append("on_train_begin")
 
 
-class TestTransformers(Contract):
-    world = TransformersWorld()
+class TestTransformers(ShippedContract):
+    framework = TransformersFramework()
 
     # --- its logs ------------------------------------------------------------------------------
 
     def test_history_has_the_final_totals(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         (last,) = entries_with(trainer, "train_runtime")
         assert last["energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
         assert last["emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
 
     def test_names_have_no_slashes_and_values_are_floats(self, machine):
-        trainer = self.world.train(EmissionsCallback()).trainer
+        trainer = self.framework.train(EmissionsCallback()).trainer
         for entry in trainer.state.log_history:
             assert not [key for key in entry if "/" in key]
             assert all(type(value) is float for value in ours_in(entry).values())
 
     def test_an_evaluation_has_what_it_took_itself(self, machine):
-        trainer = self.world.train(EmissionsCallback(), on_batch=clockwork(machine.clock)).trainer
+        trainer = self.framework.train(
+            EmissionsCallback(), on_batch=clockwork(machine.clock)
+        ).trainer
         evaluations = entries_with(trainer, "eval_loss")
         assert len(evaluations) == EPOCHS
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
@@ -184,7 +185,7 @@ class TestTransformers(Contract):
 
     def test_an_evaluation_alone_is_a_run_of_its_own(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.evaluate()
         (metrics,) = entries_with(trainer, "eval_loss")
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
@@ -194,14 +195,14 @@ class TestTransformers(Contract):
 
     def test_its_prefix_is_that_of_the_evaluation(self, machine):
         callback = EmissionsCallback(return_metrics=True)
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         assert trainer.evaluate(metric_key_prefix="test")["test_energy_kwh"] > 0
         assert trainer.predict(trainer.eval_dataset).metrics["test_energy_kwh"] > 0
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
 
     def test_evaluations_of_several_sets_have_a_figure_each(self, machine):
         on_batch = clockwork(machine.clock)
-        trainer = self.world.trainer(callback := EmissionsCallback(), on_batch=on_batch)
+        trainer = self.framework.trainer(callback := EmissionsCallback(), on_batch=on_batch)
         trainer.eval_dataset = {"one": Samples(4), "two": Samples(8)}
         trainer.train()
         (one, two) = (
@@ -218,7 +219,7 @@ class TestTransformers(Contract):
         assert callback.report.energy_kwh.value == pytest.approx(one + two)
 
     def test_an_evaluation_that_raises_is_closed(self):
-        trainer = self.world.trainer(EmissionsCallback(), on_batch=Fault("validate", Boom()))
+        trainer = self.framework.trainer(EmissionsCallback(), on_batch=Fault("validate", Boom()))
         with pytest.raises(Boom):
             trainer.evaluate(eval_dataset=Samples(8))
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
@@ -226,7 +227,7 @@ class TestTransformers(Contract):
 
     def test_the_last_log_has_the_energy_of_each_phase(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         (last,) = entries_with(trainer, "train_runtime")
         phases = {phase.name: phase.joules / 3.6e6 for phase in callback.report.phases}
@@ -234,7 +235,7 @@ class TestTransformers(Contract):
             assert last[f"{name}_energy_kwh"] == pytest.approx(phases[name])
 
     def test_log_after_training_is_left_as_it_is(self, machine):
-        trainer = self.world.train(EmissionsCallback()).trainer
+        trainer = self.framework.train(EmissionsCallback()).trainer
         trainer.log({"accuracy": 0.5})
         assert not ours_in(trainer.state.log_history[-1])
 
@@ -243,7 +244,7 @@ class TestTransformers(Contract):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         callback = EmissionsCallback()
-        trainer = self.world.trainer(
+        trainer = self.framework.trainer(
             callback, on_batch=clockwork(machine.clock), report_to=["tensorboard"]
         )
         trainer.train()
@@ -257,7 +258,7 @@ class TestTransformers(Contract):
         assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
 
     def test_history_is_saved_with_the_state(self, machine, place):
-        trainer = self.world.train(EmissionsCallback()).trainer
+        trainer = self.framework.train(EmissionsCallback()).trainer
         trainer.save_state()
         assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
 
@@ -267,20 +268,20 @@ class TestTransformers(Contract):
     def test_the_order_of_callbacks_stays_as_it_is(self, index):
         callback = EmissionsCallback()
         others: list[Any] = [Recorder(), Recorder(), Recorder()]
-        trainer = self.world.trainer(*others[:index], callback, *others[index:])
+        trainer = self.framework.trainer(*others[:index], callback, *others[index:])
         given = [*others[:index], callback, *others[index:]]
         assert [one for one in trainer.callback_handler.callbacks if one in given] == given
         assert [other.hooks for other in others] == [["on_init_end"]] * 3
 
     def test_class_instead_of_an_instance_is_accepted(self):
-        trainer = self.world.trainer(EmissionsCallback)
+        trainer = self.framework.trainer(EmissionsCallback)
         trainer.train()
         made = [type(one) for one in trainer.callback_handler.callbacks]
         assert made.count(EmissionsCallback) == 1
         assert len(rows()) == 1
 
     def test_callback_added_later_measures_and_adds_to_the_history(self, machine):
-        trainer = self.world.trainer(on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(on_batch=clockwork(machine.clock))
         trainer.add_callback(callback := EmissionsCallback())
         trainer.train()
         assert len(logged_epochs(trainer)) == EPOCHS
@@ -288,14 +289,14 @@ class TestTransformers(Contract):
 
     def test_two_callbacks_can_measure_one_training(self):
         callbacks = [EmissionsCallback(project_name=name) for name in ("one", "two")]
-        self.world.train(*callbacks)
+        self.framework.train(*callbacks)
         assert sorted(row["project_name"] for row in rows()) == ["one", "two"]
 
     # --- its phases ----------------------------------------------------------------------------
 
     def test_evaluation_in_steps_goes_back_to_training(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(
+        trainer = self.framework.trainer(
             callback,
             on_batch=clockwork(machine.clock),
             eval_strategy="steps",
@@ -315,7 +316,7 @@ class TestTransformers(Contract):
 
     def test_checkpoints_are_a_phase_of_their_own(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, eval_strategy="no", save_strategy="epoch")
+        trainer = self.framework.trainer(callback, eval_strategy="no", save_strategy="epoch")
         trainer.train()
         phases = {phase.name: phase for phase in callback.report.phases}
         assert phases["checkpoint"].count == EPOCHS
@@ -323,7 +324,7 @@ class TestTransformers(Contract):
 
     def test_steps_without_evaluation_or_checkpoint_leave_no_mark(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, eval_strategy="no")
+        trainer = self.framework.trainer(callback, eval_strategy="no")
         seen: list[Any] = []
         real = callback._training.phase
         callback._training.phase = lambda name: (seen.append(name), real(name))[1]
@@ -339,7 +340,7 @@ class TestTransformers(Contract):
 
     def test_the_card_has_the_emissions_in_grams_and_the_hub_s_library_reads_them(self, machine):
         callback = EmissionsCallback(country_iso_code="FRA")
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         trainer.create_model_card(model_name="digits")
         card = self.card()
@@ -352,7 +353,7 @@ class TestTransformers(Contract):
         )
 
     def test_a_place_that_nobody_knows_is_not_in_the_card(self, machine):
-        trainer = self.world.trainer(
+        trainer = self.framework.trainer(
             EmissionsCallback(geolocation="off"), on_batch=clockwork(machine.clock)
         )
         trainer.train()
@@ -362,7 +363,7 @@ class TestTransformers(Contract):
 
     def test_the_card_has_them_again_after_its_rewriting(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         trainer.create_model_card(model_name="digits", tags=["one"])
         first = self.card()
@@ -373,21 +374,21 @@ class TestTransformers(Contract):
         assert {"one", "two"} <= set(huggingface_hub.ModelCard(text).data.tags)
 
     def test_a_fine_tuned_model_is_called_so(self, machine):
-        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
         trainer.train()
         trainer.model.config = transformers.PretrainedConfig(name_or_path="somebody/model")
         trainer.create_model_card(finetuned_from="somebody/model", tasks=[])
         assert self.card()["training_type"] == "fine-tuning"
 
     def test_a_card_before_any_training_is_the_trainer_s_own(self):
-        trainer = self.world.trainer(EmissionsCallback())
+        trainer = self.framework.trainer(EmissionsCallback())
         trainer.create_model_card(model_name="digits")
         data = huggingface_hub.ModelCard.load("trainer/README.md").data
         assert "co2_eq_emissions" not in data.to_dict()
 
     def test_a_copied_trainer_is_measured_and_writes_a_card_of_its_own(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         other = copy.deepcopy(trainer)
         other.args.output_dir = "other"
         other.train()
@@ -399,7 +400,7 @@ class TestTransformers(Contract):
         assert "co2_eq_emissions" in (Path("other") / "README.md").read_text()
 
     def test_a_card_that_cannot_be_amended_is_told_of(self, machine, monkeypatch, caplog):
-        trainer = self.world.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
         trainer.train()
         monkeypatch.setattr(huggingface_hub.ModelCard, "save", raising(OSError("read-only")))
         trainer.create_model_card()
@@ -421,7 +422,10 @@ class TestTransformers(Contract):
             args=st.SentenceTransformerTrainingArguments("trainer", use_cpu=True, report_to=[]),
             train_dataset=datasets.Dataset.from_dict(pairs),
             loss=losses.CosineSimilarityLoss(model),
-            callbacks=[EmissionsCallback(), self.world.in_hook(lambda: machine.clock.advance(60))],
+            callbacks=[
+                EmissionsCallback(),
+                self.framework.in_hook(lambda: machine.clock.advance(60)),
+            ],
         )
         trainer.train()
         trainer.create_model_card()
@@ -431,7 +435,7 @@ class TestTransformers(Contract):
         from carbon_callbacks.cli import model_card
 
         callback = EmissionsCallback()
-        trainer = self.world.trainer(on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(on_batch=clockwork(machine.clock))
         trainer.add_callback(callback)  # too late to be asked for a card
         trainer.train()
         trainer.create_model_card()
@@ -442,8 +446,8 @@ class TestTransformers(Contract):
     # --- its ends ------------------------------------------------------------------------------
 
     def test_training_resumes_from_a_checkpoint(self):
-        self.world.trainer(EmissionsCallback(), save_strategy="epoch").train()
-        trainer = self.world.trainer(EmissionsCallback(), num_train_epochs=3)
+        self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()
+        trainer = self.framework.trainer(EmissionsCallback(), num_train_epochs=3)
         trainer.train(resume_from_checkpoint=True)
         assert trainer.state.epoch == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
@@ -461,8 +465,8 @@ class TestTransformers(Contract):
 
         options = {"save_strategy": "epoch", "num_train_epochs": 3, **options}
         with pytest.raises(Boom), one:
-            self.world.trainer(one, on_batch=fail, **options).train()
-        trainer = self.world.trainer(other, on_batch=turn, **options)
+            self.framework.trainer(one, on_batch=fail, **options).train()
+        trainer = self.framework.trainer(other, on_batch=turn, **options)
         trainer.train(resume_from_checkpoint=True)
         assert trainer.state.epoch == 3
         return trainer
@@ -491,7 +495,7 @@ class TestTransformers(Contract):
     def test_a_training_that_resumes_twice_counts_each_start_once(self, machine):
         callbacks = [EmissionsCallback() for _ in range(3)]
         self.fail_and_resume(machine, *callbacks[:2])
-        trainer = self.world.trainer(callbacks[2], save_strategy="epoch", num_train_epochs=4)
+        trainer = self.framework.trainer(callbacks[2], save_strategy="epoch", num_train_epochs=4)
         trainer.train(resume_from_checkpoint=True)
         ids = [segment.run_id for segment in callbacks[2].report.segments]
         assert ids == [callback.report.run.run_id for callback in callbacks]
@@ -503,7 +507,7 @@ class TestTransformers(Contract):
 
     def test_a_training_that_begins_anew_continues_nothing(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, save_strategy="epoch")
+        trainer = self.framework.trainer(callback, save_strategy="epoch")
         trainer.train()
         trainer.train()
         assert callback.report.earlier == ()
@@ -512,7 +516,7 @@ class TestTransformers(Contract):
     def test_samples_and_tokens_for_the_energy(self, include, machine):
         callback = EmissionsCallback()
         options = {"include_num_input_tokens_seen": "all"} if include else {}
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock), **options)
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock), **options)
         trainer.model.main_input_name = "x"
         trainer.train()
         (last,) = entries_with(trainer, "total_flos")
@@ -527,15 +531,17 @@ class TestTransformers(Contract):
             assert "tokens_per_kwh" not in last
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
-        self.world.trainer(EmissionsCallback(), save_strategy="epoch").train()
-        trainer = self.world.trainer(EmissionsCallback(), save_strategy="epoch")
+        self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()
+        trainer = self.framework.trainer(EmissionsCallback(), save_strategy="epoch")
         trainer.train(resume_from_checkpoint=True)
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
         assert not threads_of_ours()
 
     def test_resume_with_a_callback_that_the_checkpoint_lacks(self):
-        self.world.trainer(save_strategy="epoch").train()
-        trainer = self.world.trainer(EmissionsCallback(), save_strategy="epoch", num_train_epochs=3)
+        self.framework.trainer(save_strategy="epoch").train()
+        trainer = self.framework.trainer(
+            EmissionsCallback(), save_strategy="epoch", num_train_epochs=3
+        )
         trainer.train(resume_from_checkpoint=True)
         assert len(rows()) == 1
 
@@ -553,7 +559,7 @@ class TestTransformers(Contract):
                         tries.append(1)
                         raise
 
-        trainer = self.world.trainer(
+        trainer = self.framework.trainer(
             callback, on_batch=Once("train", error), auto_find_batch_size=True
         )
         trainer.train()
@@ -565,10 +571,10 @@ class TestTransformers(Contract):
     def test_a_budget_that_is_used_up_leaves_a_checkpoint_where_the_trainer_writes_any(
         self, strategy, written, machine
     ):
-        callback = self.world.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
-        look = self.world.in_hook(lambda: callback._training.tracker.report())
+        callback = self.framework.callback(budget_kwh=0.05 * WHOLE_EPOCH_KWH)
+        look = self.framework.in_hook(lambda: callback._training.tracker.report())
         on_batch = clockwork(machine.clock)
-        trainer = self.world.trainer(callback, look, on_batch=on_batch, save_strategy=strategy)
+        trainer = self.framework.trainer(callback, look, on_batch=on_batch, save_strategy=strategy)
         trainer.train()
         assert trainer.state.global_step < TRAIN_BATCHES
         checkpoint = Path("trainer") / f"checkpoint-{trainer.state.global_step}"
@@ -579,7 +585,7 @@ class TestTransformers(Contract):
             def on_train_end(self, *args: Any, **more: Any) -> None:
                 raise Boom("at the end")
 
-        trainer = self.world.trainer(EmissionsCallback())
+        trainer = self.framework.trainer(EmissionsCallback())
         trainer.callback_handler.callbacks.insert(0, Raising())
         with pytest.raises(Boom):
             trainer.train()
@@ -601,7 +607,7 @@ class TestTransformers(Contract):
             def prune(self, study: Any, trial: Any) -> bool:
                 return outcome == "pruned" and trial.number == 1
 
-        trainer = self.world.trainer(EmissionsCallback(), on_batch=in_second_trial)
+        trainer = self.framework.trainer(EmissionsCallback(), on_batch=in_second_trial)
         trainer.model_init = lambda trial: Model(in_second_trial)
         goes_on = {"catch": (Boom,)} if outcome == "failed" else {}
         try:
@@ -626,12 +632,12 @@ class TestTransformers(Contract):
             def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
                 control.should_training_stop = True
 
-        self.world.train(EmissionsCallback(), Stop())
+        self.framework.train(EmissionsCallback(), Stop())
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_the_card_after_an_evaluation_is_the_training_s(self, machine):
         callback = EmissionsCallback()
-        trainer = self.world.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         trained_kg = callback.report.emissions_kg.value
         trainer.evaluate()
@@ -642,7 +648,7 @@ class TestTransformers(Contract):
     def test_energy_for_each_unit_by_which_a_metric_became_better(self, machine):
         callback = EmissionsCallback(improvement_of="eval_loss")
         on_batch = clockwork(machine.clock)
-        trainer = self.world.trainer(callback, on_batch=on_batch, learning_rate=0.05)
+        trainer = self.framework.trainer(callback, on_batch=on_batch, learning_rate=0.05)
         trainer.train()
         first, second = (entry["eval_loss"] for entry in entries_with(trainer, "eval_loss"))
         assert second < first
@@ -651,7 +657,7 @@ class TestTransformers(Contract):
         assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second), rel=0.5)
 
 
-class AddedLaterWorld(TransformersWorld):
+class AddedLaterWorld(TransformersFramework):
     """A callback that the Trainer gets once it exists."""
 
     def trainer(self, *callbacks, **options):
@@ -661,9 +667,11 @@ class AddedLaterWorld(TransformersWorld):
         return trainer
 
 
-class TestTransformersAddedLater(Contract):
-    world = AddedLaterWorld()
+class TestTransformersAddedLater(ShippedContract):
+    framework = AddedLaterWorld()
 
     def test_its_evaluations_have_their_figures_all_the_same(self, machine):
-        trainer = self.world.train(EmissionsCallback(), on_batch=clockwork(machine.clock)).trainer
+        trainer = self.framework.train(
+            EmissionsCallback(), on_batch=clockwork(machine.clock)
+        ).trainer
         assert all(entry["eval_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss"))

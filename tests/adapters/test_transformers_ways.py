@@ -15,7 +15,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 transformers = pytest.importorskip("transformers")
 
-from adapters.contract import (
+from adapters.test_transformers import Samples, TransformersFramework, entries_with, ours_in
+
+from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCHES,
     clockwork,
@@ -23,11 +25,9 @@ from adapters.contract import (
     rows,
     threads_of_ours,
 )
-from adapters.test_transformers import Samples, TransformersWorld, entries_with, ours_in
-
 from carbon_callbacks.transformers import EmissionsCallback
 
-WORLD = TransformersWorld()
+FRAMEWORK = TransformersFramework()
 Callback = transformers.TrainerCallback
 
 
@@ -41,8 +41,8 @@ def state_of(checkpoint: str) -> dict[str, Any]:
 
 
 def test_what_the_trainer_returns_has_nothing_of_ours(machine):
-    bare = WORLD.trainer()
-    measured = WORLD.trainer(EmissionsCallback(metrics="all"))
+    bare = FRAMEWORK.trainer()
+    measured = FRAMEWORK.trainer(EmissionsCallback(metrics="all"))
     assert measured.train().metrics.keys() == bare.train().metrics.keys()
     assert measured.evaluate().keys() == bare.evaluate().keys()
     bare_keys = bare.predict(bare.eval_dataset).metrics.keys()
@@ -51,7 +51,7 @@ def test_what_the_trainer_returns_has_nothing_of_ours(machine):
 
 def test_returning_the_energy_is_opt_in(machine):
     callback = EmissionsCallback(return_metrics=True)
-    trainer = WORLD.trainer(callback, on_batch=clockwork(machine.clock))
+    trainer = FRAMEWORK.trainer(callback, on_batch=clockwork(machine.clock))
     assert trainer.train().metrics["energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
     assert trainer.evaluate()["eval_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
 
@@ -63,7 +63,7 @@ def test_a_dictionary_that_a_program_logs_stays_its_own(machine):
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             trainer.log(mine)
 
-    trainer = WORLD.trainer(EmissionsCallback(), Logs())
+    trainer = FRAMEWORK.trainer(EmissionsCallback(), Logs())
     trainer.train()
     assert mine.keys() == {"accuracy", "epoch"}
     assert len(entries_with(trainer, "accuracy")) == EPOCHS * TRAIN_BATCHES
@@ -75,7 +75,7 @@ def test_a_search_optimises_what_it_would_without_the_callback(machine):
     rates = [0.1, 1e-3]
 
     def best(*callbacks: Any) -> Any:
-        trainer = WORLD.trainer(*callbacks, on_batch=clockwork(machine.clock))
+        trainer = FRAMEWORK.trainer(*callbacks, on_batch=clockwork(machine.clock))
         trainer.model_init = lambda trial: trainer_model()
         return trainer.hyperparameter_search(
             hp_space=lambda trial: {"learning_rate": trial.suggest_categorical("r", rates)},
@@ -86,7 +86,7 @@ def test_a_search_optimises_what_it_would_without_the_callback(machine):
         )
 
     def trainer_model() -> Any:
-        return WORLD.trainer().model
+        return FRAMEWORK.trainer().model
 
     bare, measured = best(), best(EmissionsCallback())
     assert measured.objective == bare.objective
@@ -100,7 +100,7 @@ def test_other_callbacks_compare_metrics_without_ours(machine):
         def on_evaluate(self, *args: Any, metrics: dict[str, float], **more: Any) -> None:
             seen.append({key for key in metrics if "kwh" in key or key.endswith("_kg")})
 
-    WORLD.train(EmissionsCallback(), Compares())
+    FRAMEWORK.train(EmissionsCallback(), Compares())
     assert seen == [set()] * EPOCHS
 
 
@@ -108,7 +108,7 @@ def test_the_notebook_s_table_has_no_columns_of_ours():
     notebook = pytest.importorskip("transformers.utils.notebook")
     pytest.importorskip("IPython")
     table = notebook.NotebookProgressCallback()
-    WORLD.train(EmissionsCallback(), table)
+    FRAMEWORK.train(EmissionsCallback(), table)
     (heads, *_) = table.training_tracker.inner_table if table.training_tracker else [[]]
     assert not [head for head in heads if "kwh" in head.lower()]
 
@@ -117,11 +117,11 @@ def test_the_notebook_s_table_has_no_columns_of_ours():
 
 
 def test_trainer_model_and_optimizer_are_freed_at_once():
-    trainer = WORLD.trainer(callback := EmissionsCallback())
+    trainer = FRAMEWORK.trainer(callback := EmissionsCallback())
     trainer.train()
     trainer.evaluate()
     watched = [weakref.ref(one) for one in (trainer, trainer.model, trainer.optimizer.optimizer)]
-    bare = WORLD.trainer()
+    bare = FRAMEWORK.trainer()
     bare.train()
     bare.evaluate()
     without = [weakref.ref(one) for one in (bare, bare.model, bare.optimizer.optimizer)]
@@ -136,9 +136,9 @@ def test_trainer_model_and_optimizer_are_freed_at_once():
 
 
 def test_a_copied_trainer_trains_its_own_model(machine):
-    original = WORLD.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+    original = FRAMEWORK.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
     other = copy.copy(original)
-    other.model = other.model_wrapped = WORLD.trainer().model
+    other.model = other.model_wrapped = FRAMEWORK.trainer().model
     before = copy.deepcopy(original.model.state_dict())
     own = copy.deepcopy(other.model.state_dict())
     other.train()
@@ -149,7 +149,7 @@ def test_a_copied_trainer_trains_its_own_model(machine):
 
 
 def test_nothing_is_added_to_a_trainer_or_its_list_of_callbacks():
-    bare, measured = WORLD.trainer(), WORLD.trainer(EmissionsCallback())
+    bare, measured = FRAMEWORK.trainer(), FRAMEWORK.trainer(EmissionsCallback())
     assert vars(measured).keys() == vars(bare).keys()
     measured.train()
     bare.train()
@@ -159,7 +159,7 @@ def test_nothing_is_added_to_a_trainer_or_its_list_of_callbacks():
 @pytest.mark.parametrize("how", ["remove", "pop", "class"])
 def test_after_its_removal_nothing_of_ours_is_called(how, monkeypatch):
     callback = EmissionsCallback()
-    trainer = WORLD.trainer(callback)
+    trainer = FRAMEWORK.trainer(callback)
     trainer.train()
     if how == "remove":
         trainer.remove_callback(callback)
@@ -187,7 +187,7 @@ def test_a_callback_removed_during_training_closes_its_run():
             if state.global_step == 2:
                 trainer.remove_callback(callback)
 
-    trainer = WORLD.trainer(callback, Removes())
+    trainer = FRAMEWORK.trainer(callback, Removes())
     trainer.train()
     assert [receipt["status"] for receipt in receipts()] == ["interrupted"]
     assert not threads_of_ours()
@@ -203,7 +203,7 @@ def test_two_trainers_by_turns_pile_up_nothing():
 
             depths.append(len(inspect.stack(0)))
 
-    trainers = [WORLD.trainer(callback, Depth(), num_train_epochs=1) for _ in range(2)]
+    trainers = [FRAMEWORK.trainer(callback, Depth(), num_train_epochs=1) for _ in range(2)]
     for turn in range(10):
         trainers[turn % 2].train()
     assert len(set(depths)) == 1
@@ -211,7 +211,7 @@ def test_two_trainers_by_turns_pile_up_nothing():
 
 
 def test_a_callback_added_later_closes_its_first_training_that_raises():
-    trainer = WORLD.trainer(on_batch=lambda what: 1 / 0)
+    trainer = FRAMEWORK.trainer(on_batch=lambda what: 1 / 0)
     trainer.add_callback(EmissionsCallback())
     with pytest.raises(ZeroDivisionError):
         trainer.train()
@@ -228,7 +228,7 @@ def test_an_evaluation_called_train_is_not_taken_for_the_end(machine):
         def on_epoch_end(self, *args: Any, **more: Any) -> None:
             trainer.evaluate(Samples(4), metric_key_prefix="train")
 
-    trainer = WORLD.trainer(callback, Evaluates(), on_batch=clockwork(machine.clock))
+    trainer = FRAMEWORK.trainer(callback, Evaluates(), on_batch=clockwork(machine.clock))
     trainer.train()
     evaluations = [one for one in entries_with(trainer, "train_runtime") if "total_flos" not in one]
     assert len(evaluations) == EPOCHS
@@ -254,7 +254,7 @@ def test_a_checkpoint_that_anyone_asks_for_holds_our_state(who, machine):
             control.should_save = control.should_save or who == "callback"
 
     options = {"save_strategy": "best", "metric_for_best_model": "loss"} if who == "best" else {}
-    trainer = WORLD.trainer(
+    trainer = FRAMEWORK.trainer(
         EmissionsCallback(), Asks(), on_batch=clockwork(machine.clock), **options
     )
     trainer.train()
@@ -269,18 +269,18 @@ def test_a_run_resumed_from_the_best_checkpoint_adds_up(machine):
     on_batch = clockwork(machine.clock)
     options = {"save_strategy": "best", "metric_for_best_model": "loss", "learning_rate": 0.05}
     first = EmissionsCallback()
-    WORLD.trainer(first, on_batch=on_batch, **options).train()
+    FRAMEWORK.trainer(first, on_batch=on_batch, **options).train()
     second = EmissionsCallback()
-    again = WORLD.trainer(second, on_batch=on_batch, **{**options, "num_train_epochs": 3})
+    again = FRAMEWORK.trainer(second, on_batch=on_batch, **{**options, "num_train_epochs": 3})
     again.train(resume_from_checkpoint=True)
     assert [one.run_id for one in second.report.earlier] == [first.report.run.run_id]
 
 
 def test_restoring_callbacks_warns_of_nothing(caplog, machine):
-    WORLD.trainer(EmissionsCallback(), save_strategy="epoch").train()
+    FRAMEWORK.trainer(EmissionsCallback(), save_strategy="epoch").train()
     transformers.utils.logging.enable_propagation()
     try:
-        trainer = WORLD.trainer(
+        trainer = FRAMEWORK.trainer(
             callback := EmissionsCallback(),
             save_strategy="epoch",
             num_train_epochs=3,
@@ -309,7 +309,7 @@ def samples_of(trainer: Any) -> float | None:
 
 
 def test_samples_that_are_dropped_do_not_count(machine):
-    trainer = WORLD.trainer(
+    trainer = FRAMEWORK.trainer(
         EmissionsCallback(), on_batch=clockwork(machine.clock), dataloader_drop_last=True
     )
     trainer.train_dataset = Samples(9)
@@ -318,7 +318,7 @@ def test_samples_that_are_dropped_do_not_count(machine):
 
 
 def test_samples_of_a_training_that_stops_within_an_epoch(machine):
-    trainer = WORLD.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock), max_steps=3)
+    trainer = FRAMEWORK.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock), max_steps=3)
     trainer.train()
     assert samples_of(trainer) == pytest.approx(6)
 
@@ -328,7 +328,7 @@ def test_samples_of_a_sampler_of_one_s_own(machine):
         def _get_train_sampler(self, *args: Any, **more: Any) -> Any:
             return torch.utils.data.WeightedRandomSampler([1.0] * 8, num_samples=20)
 
-    made = WORLD.trainer(on_batch=clockwork(machine.clock))
+    made = FRAMEWORK.trainer(on_batch=clockwork(machine.clock))
     trainer = Weighted(
         made.model, made.args, train_dataset=made.train_dataset, eval_dataset=made.eval_dataset,
         callbacks=[EmissionsCallback()],
@@ -348,7 +348,7 @@ def test_samples_of_a_loader_of_one_s_own_are_not_guessed(machine):
                 for i in range(4)
             ]
 
-    made = WORLD.trainer(on_batch=clockwork(machine.clock), max_steps=4)
+    made = FRAMEWORK.trainer(on_batch=clockwork(machine.clock), max_steps=4)
     trainer = Own(
         made.model, made.args, train_dataset=made.train_dataset, eval_dataset=made.eval_dataset,
         callbacks=[EmissionsCallback()],
@@ -359,7 +359,7 @@ def test_samples_of_a_loader_of_one_s_own_are_not_guessed(machine):
 
 def test_tokens_of_an_earlier_training_do_not_count(machine):
     callback = EmissionsCallback(metrics="all")
-    trainer = WORLD.trainer(
+    trainer = FRAMEWORK.trainer(
         callback, on_batch=clockwork(machine.clock), include_num_input_tokens_seen="all"
     )
     trainer.model.main_input_name = "x"
@@ -380,7 +380,7 @@ def test_tokens_that_the_trainer_counts_itself_are_differences(machine):
             self._total_train_tokens += 100
             super().log({**logs, "num_tokens": self._total_train_tokens}, *args, **more)
 
-    made = WORLD.trainer(on_batch=clockwork(machine.clock), eval_strategy="no")
+    made = FRAMEWORK.trainer(on_batch=clockwork(machine.clock), eval_strategy="no")
     trainer = Counts(
         made.model, made.args, train_dataset=made.train_dataset, callbacks=[EmissionsCallback()]
     )
@@ -392,7 +392,7 @@ def test_tokens_that_the_trainer_counts_itself_are_differences(machine):
 
 
 def test_a_log_at_every_step_adds_at_most_six_short_entries(machine):
-    trainer = WORLD.trainer(
+    trainer = FRAMEWORK.trainer(
         EmissionsCallback(),
         on_batch=clockwork(machine.clock),
         logging_strategy="steps",
@@ -412,7 +412,7 @@ def test_a_data_set_whose_length_raises_is_trained_with_and_nothing_is_said(mach
         def __len__(self) -> int:
             raise TypeError("no length")
 
-    made = WORLD.trainer(on_batch=clockwork(machine.clock), max_steps=4, eval_strategy="no")
+    made = FRAMEWORK.trainer(on_batch=clockwork(machine.clock), max_steps=4, eval_strategy="no")
     trainer = transformers.Trainer(
         made.model, made.args, train_dataset=Raises(), callbacks=[EmissionsCallback()]
     )
@@ -424,7 +424,7 @@ def test_a_data_set_whose_length_raises_is_trained_with_and_nothing_is_said(mach
 
 def test_each_of_many_short_trainings_leaves_its_row():
     callback = EmissionsCallback()
-    trainer = WORLD.trainer(callback, num_train_epochs=1)
+    trainer = FRAMEWORK.trainer(callback, num_train_epochs=1)
     for _ in range(3):
         trainer.train()
     assert len(rows()) == 3

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from adapters.contract import receipts, rows
+from carbon_callbacks.testing import receipts, rows
 
 TIMEOUT_S = 180.0
 

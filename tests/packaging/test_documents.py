@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from compat import differences
 
-from carbon_callbacks._training.metrics import METRICS
+from carbon_callbacks.testing import AdapterContract
+from carbon_callbacks.training import METRICS, Metric
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
@@ -19,17 +20,19 @@ def code_blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
+# Code that is shown as a file, for the other files of its page.
+FILE_NAME = re.compile(r"# (\w+\.py)\n")
 ALL_CODE = [
     pytest.param(block, id=f"{document.name}-{i}")
     for document in DOCUMENTS
     for i, block in enumerate(code_blocks(document, "python"))
-    if "import EmissionsCallback" not in block
+    if "import EmissionsCallback" not in block and not FILE_NAME.match(block)
 ]
 TEST_SUITES = [code for code in ALL_CODE if "import pytest" in code.values[0]]
 FRAMEWORK_FREE = [code for code in ALL_CODE if code not in TEST_SUITES]
 
 
-def run_python(directory, *arguments):
+def run_python(directory, *arguments, timeout_s=60):
     environment = {**os.environ, "HOME": str(directory), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -37,7 +40,7 @@ def run_python(directory, *arguments):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout_s,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -59,11 +62,39 @@ def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, 
     assert not {"emissions.csv", "carbon_runs"} & set(os.listdir(tmp_path))
 
 
+@pytest.mark.slow
+def test_a_framework_of_one_s_own_passes_the_test_kit_with_the_40_lines_shown(tmp_path):
+    blocks = code_blocks(ROOT / "docs" / "your-own-framework.md", "python")
+    files = {m[1]: block for block in blocks if (m := FILE_NAME.match(block))}
+    assert len(files["emissions.py"].splitlines()) <= 40
+    for name, block in files.items():
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temp"))
+    said = run_python(tmp_path, *arguments, "test_emissions.py", timeout_s=600)
+    contract = [name for name in dir(AdapterContract) if name.startswith("test_")]
+    passed = int(re.search(r"(\d+) passed", said)[1])
+    assert passed >= len(contract) > 35
+    assert "skipped" not in said
+
+
+def undocumented(metrics):
+    """Return what is missing in the table of metrics, as messages."""
+    page = "docs/callbacks.md"
+    text = (ROOT / page).read_text(encoding="utf-8")
+    rows = [
+        f"| `{one.name}` | {one.unit} | {one.help} | {'yes' if one.brief else ''} |"
+        for one in metrics
+    ]
+    return [f"{page} lacks the row {row}" for row in rows if row not in text]
+
+
 def test_the_table_of_metrics_is_that_of_the_code():
-    text = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
-    for metric in METRICS:
-        brief = "yes" if metric.brief else ""
-        assert f"| `{metric.name}` | {metric.unit} | {metric.help} | {brief} |" in text
+    assert undocumented(METRICS) == []
+
+
+def test_a_metric_without_its_row_in_the_table_is_found():
+    (message,) = undocumented([*METRICS, Metric("toy_j", "J", "A toy.", lambda rank: 1.0)])
+    assert message == "docs/callbacks.md lacks the row | `toy_j` | J | A toy. |  |"
 
 
 def test_there_is_code_without_a_framework_to_run():

@@ -35,7 +35,8 @@ def with_settings(*more: type) -> Callable[[_Class], _Class]:
     """Class decorator: replace ``**kwargs`` in the signature of ``__init__`` by named parameters.
 
     The signature lists the named parameters of ``__init__``, those of the methods that get its
-    ``**kwargs``, and the settings. The behaviour of ``__init__`` does not change.
+    ``**kwargs``, and the settings; its docstring describes them. The behaviour of ``__init__`` does not
+    change.
 
     Args:
         *more: Classes other than the bases that get the ``**kwargs``, too.
@@ -44,7 +45,7 @@ def with_settings(*more: type) -> Callable[[_Class], _Class]:
     def decorate(cls: _Class) -> _Class:
         inits = [vars(base).get("__init__") for base in (*cls.__mro__, *more)]
         own, *others = filter(inspect.isfunction, inits)  # without C functions: no parameters
-        _show(own, [_SELF, *_named(own, *others)])
+        _show(own, [_SELF, *_named(own, *others)], [_documented(one) for one in more])
         return cls
 
     return decorate
@@ -113,13 +114,23 @@ def _type(accepts: str) -> Any:
     return _types[accepts]
 
 
-def _show(function: Callable[..., Any], parameters: Sequence[inspect.Parameter]) -> None:
+def _documented(cls: type) -> str:
+    """Return the named arguments in a class's docstring, as it describes them."""
+    _, _, after = (inspect.getdoc(cls) or "").partition("\nArgs:\n")
+    return after.partition("\n\n")[0].partition("    **")[0].rstrip()
+
+
+def _show(
+    function: Callable[..., Any],
+    parameters: Sequence[inspect.Parameter],
+    descriptions: Sequence[str] = (),
+) -> None:
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     # For `typing.get_type_hints`; the annotation of ``**kwargs`` in the source is for type checkers.
     function.__annotations__ = {one.name: one.annotation for one in parameters if one is not _SELF}
     if not _lines:
         _lines.extend(f"    {name}: {_help(name, key)}" for name, key in KEYS.items())
-    text = "\n".join(_lines)
+    text = "\n".join([*filter(None, descriptions), *_lines])
     if function.__doc__:
         before, _, after = inspect.cleandoc(function.__doc__).partition("    **overrides:")
         function.__doc__ = f"{before}{text}\n{after.partition(_NEWLINE)[2]}"

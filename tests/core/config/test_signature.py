@@ -119,6 +119,13 @@ def test_what_type_checkers_see_are_the_same_settings() -> None:
 
 def test_a_class_shows_what_it_passes_on() -> None:
     class Inner:
+        """An inner part.
+
+        Args:
+            inner: How deep it is.
+            **settings: The settings.
+        """
+
         def __init__(self, inner: int = 1, **settings: Any) -> None:
             self.given = settings
 
@@ -138,6 +145,9 @@ def test_a_class_shows_what_it_passes_on() -> None:
     assert shown["inner"].kind is inspect.Parameter.KEYWORD_ONLY
     assert (shown["outer"].annotation, shown["base"].annotation) == (float | None, str)
     assert Outer(inner=2, pue=1.2).inner.given == {"pue": 1.2}
+    described = Outer.__init__.__doc__
+    assert "\n    inner: How deep it is.\n    project_name: " in described
+    assert "**settings" not in described
 
     @with_settings(Inner)
     class Outermost(Outer):

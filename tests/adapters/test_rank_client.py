@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 if not torch.distributed.is_available():
     pytest.skip("this torch has no distributed package", allow_module_level=True)
 
-from carbon_callbacks._training import courier as courier_module
-from carbon_callbacks._training import ranks as ranks_module
-from carbon_callbacks._training.courier import Courier
-from carbon_callbacks._training.metrics import RankTotals
+from carbon_callbacks._training import rank_client as client_module
+from carbon_callbacks._training import rank_exchange as exchange_module
+from carbon_callbacks._training import rank_store as store_module
+from carbon_callbacks._training.rank_client import RankClient
+from carbon_callbacks._training.totals import RankTotals
 from carbon_core import Segment
 
 WORLD = 3
@@ -28,7 +29,7 @@ def totals(rank, kwh):
 @pytest.fixture(autouse=True)
 def first_training(monkeypatch):
     """Every test is the first training of its process."""
-    monkeypatch.setattr(courier_module, "_begun", type(courier_module._begun)())
+    monkeypatch.setattr(store_module, "_begun", type(store_module._begun)())
 
 
 @pytest.fixture
@@ -38,12 +39,12 @@ def store():
 
 @pytest.fixture
 def ranks(store, request):
-    """Couriers of three ranks; each has its own count of trainings, as in a process of its own."""
-    made = [Courier(lambda: store, f"test/{request.node.name}", rank=rank, world_size=WORLD,
+    """Clients of three ranks; each has its own count of trainings, as in a process of its own."""
+    made = [RankClient(lambda: store, f"test/{request.node.name}", rank=rank, world_size=WORLD,
                     polls=True) for rank in range(WORLD)]  # fmt: skip
     for one in made:
         # All threads of this test share what processes would count for themselves.
-        courier_module._begun.clear()
+        store_module._begun.clear()
         one.start()
         assert one.request(lambda: None).wait(LIMIT_S)
     yield made
@@ -51,8 +52,8 @@ def ranks(store, request):
         one.stop()
 
 
-def ask(courier, act, *arguments):
-    answer = courier.request(act, *arguments)
+def ask(client, act, *arguments):
+    answer = client.request(act, *arguments)
     assert answer.wait(LIMIT_S)
     return answer.value
 
@@ -94,7 +95,7 @@ def test_final_totals_are_complete(ranks):
 
 
 def test_a_rank_without_final_totals_is_named(ranks, monkeypatch):
-    monkeypatch.setattr(courier_module, "FINAL_PATIENCE_S", 0.2)
+    monkeypatch.setattr(client_module, "FINAL_TIMEOUT_S", 0.2)
     ask(ranks[2], ranks[2].post, totals(2, 3.0).plain(), "")
     ask(ranks[1], ranks[1].leave, totals(1, 2.0).plain())
     answer = ranks[0].request(ranks[0].settle, totals(0, 1.0).plain(), "end", closed=True)
@@ -111,7 +112,7 @@ def test_a_rank_that_has_left_is_not_waited_for(ranks):
 
 
 def test_without_rank_0_nobody_waits(store):
-    only = Courier(lambda: store, "test/alone", rank=1, world_size=2)
+    only = RankClient(lambda: store, "test/alone", rank=1, world_size=2)
     only.start()
     answer = only.request(only.settle, totals(1, 1.0).plain(), "end", closed=True)
     assert answer.wait(LIMIT_S)
@@ -120,7 +121,7 @@ def test_without_rank_0_nobody_waits(store):
 
 
 def decide(ranks, proposal):
-    answers = [one.request(one.decide, proposal) for one in ranks]
+    answers = [one.request(one.decide_stop, proposal) for one in ranks]
     assert all(answer.wait(LIMIT_S) for answer in answers)
     return [answer.value for answer in answers]
 
@@ -133,32 +134,32 @@ def until(holds):
 
 
 def test_all_ranks_stop_at_the_proposed_step(ranks):
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    proposal = ranks[1].proposal
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    proposal = ranks[1].vote.proposal
     assert proposal.step == 10
     assert decide(ranks, proposal) == [True, True, True]
 
 
 def test_a_rank_that_has_passed_the_step_keeps_all_from_stopping(ranks):
-    ranks[2].step = 11
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: ranks[0].proposal is not None and ranks[1].proposal is not None)
-    proposal = ranks[0].proposal
+    ranks[2].vote.step = 11
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: ranks[0].vote.proposal is not None and ranks[1].vote.proposal is not None)
+    proposal = ranks[0].vote.proposal
     assert decide(ranks[:2], proposal) == [False, False]
     # The next proposal is another one, which all can reach.
-    ask(ranks[0], ranks[0].propose, 20)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    assert decide(ranks, ranks[2].proposal) == [True, True, True]
+    ask(ranks[0], ranks[0].propose_stop, 20)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    assert decide(ranks, ranks[2].vote.proposal) == [True, True, True]
 
 
 def test_the_first_to_arrive_decides_for_all(ranks):
-    ask(ranks[0], ranks[0].propose, 10)
-    until(lambda: all(one.proposal is not None for one in ranks))
-    proposal = ranks[0].proposal
-    assert ask(ranks[1], ranks[1].decide, proposal) is True
-    assert ask(ranks[0], ranks[0].decide, proposal) is True
-    assert ask(ranks[2], ranks[2].decide, proposal) is True
+    ask(ranks[0], ranks[0].propose_stop, 10)
+    until(lambda: all(one.vote.proposal is not None for one in ranks))
+    proposal = ranks[0].vote.proposal
+    assert ask(ranks[1], ranks[1].decide_stop, proposal) is True
+    assert ask(ranks[0], ranks[0].decide_stop, proposal) is True
+    assert ask(ranks[2], ranks[2].decide_stop, proposal) is True
 
 
 def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
@@ -169,7 +170,7 @@ def test_a_store_that_fails_costs_the_others_totals_and_nothing_else():
         def __getattr__(self, name):
             raise ConnectionError("gone")
 
-    one = Courier(lambda: Broken(), "test/broken", rank=0, world_size=2)
+    one = RankClient(lambda: Broken(), "test/broken", rank=0, world_size=2)
     one.start()
     assert ask(one, one.post, totals(0, 1.0).plain(), "1") is None
     assert ask(one, one.collect, "1", 1.0) is None
@@ -186,15 +187,15 @@ def test_ranks_behind_a_store_that_fails_are_missing_at_the_end(monkeypatch):
 
         get_rank, get_world_size = staticmethod(lambda: 1), staticmethod(lambda: 3)
 
-    monkeypatch.setattr(ranks_module, "_distributed", lambda: Distributed)
-    board = ranks_module.RankBoard()
-    assert board.open("test", "train", may_stop=True)
-    board.exchange(totals(1, 1.0), "1")
-    assert board.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
-    assert board.should_stop(5, over_budget=True) is False
-    board.settle("closing", lambda: totals(1, 1.0), closed=True)
-    assert list(board.missing) == [0, 2]
-    board.close()
+    monkeypatch.setattr(exchange_module, "_distributed", lambda: Distributed)
+    exchange = exchange_module.RankExchange()
+    assert exchange.open("test", "train", may_stop=True)
+    exchange.exchange(totals(1, 1.0), "1")
+    assert exchange.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
+    assert exchange.should_stop(5, over_budget=True) is False
+    exchange.settle("closing", lambda: totals(1, 1.0), closed=True)
+    assert list(exchange.missing) == [0, 2]
+    exchange.close()
 
 
 def test_records_do_not_pile_up(ranks, store):
@@ -203,17 +204,17 @@ def test_records_do_not_pile_up(ranks, store):
         ask(first, first.post, totals(0, 1.0).plain(), str(index))
         ask(first, first.record, str(index), {"energy_kwh": 1.0})
     for kind in ("log", "posted"):
-        kept = sum(store.check([f"{first._own}/{kind}/{index}"]) for index in range(100))
-        assert kept == courier_module._KEPT_RECORDS
+        kept = sum(first._store.has(f"{kind}/{index}") for index in range(100))
+        assert kept == client_module._KEPT_RECORDS
 
 
 def test_a_training_that_rank_0_has_ended_is_not_joined(store):
-    before = Courier(lambda: store, "test/joined", rank=0, world_size=2)
+    before = RankClient(lambda: store, "test/joined", rank=0, world_size=2)
     before.start()
     assert before.request(before.leave, totals(0, 1.0).plain()).wait(LIMIT_S)
     before.stop()
-    courier_module._begun.clear()
-    late = Courier(lambda: store, "test/joined", rank=1, world_size=2)
+    store_module._begun.clear()
+    late = RankClient(lambda: store, "test/joined", rank=1, world_size=2)
     late.start()
     ask(late, late.receive)
     assert late.others == []

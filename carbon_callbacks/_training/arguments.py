@@ -1,0 +1,18 @@
+"""The arguments that every callback takes, for type checkers and editors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from carbon_core import SettingArguments
+
+
+class CallbackArguments(SettingArguments, total=False):
+    """The arguments of `carbon_callbacks.training.Training`, and every setting."""
+
+    name: str | None
+    metrics: str | Sequence[str]
+    forecast: bool
+    sync: bool
+    improvement_of: str | None
+    improvement_mode: str

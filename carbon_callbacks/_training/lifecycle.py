@@ -1,0 +1,250 @@
+"""The lifecycle of a training: its begin, phases, epochs and end.
+
+    idle ──begin()──▶ running ──end(status)──▶ idle
+                        │ phase(name)      ends a phase and begins another: setup, train, validate …
+                        │ epoch_begin()    opens a window
+                        │ epoch_end()      closes it
+
+No method raises or blocks the training thread for longer than the tracker does. Only `end` waits for
+other ranks, for a short time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from carbon_callbacks._training import calls
+from carbon_callbacks._training.calls import OnExit
+from carbon_callbacks._training.improvement import Improvement
+from carbon_callbacks._training.metrics import of_report
+from carbon_callbacks._training.rank_sync import RankSync
+from carbon_callbacks._training.state import TrainingState
+from carbon_callbacks._training.totals import Figures
+from carbon_callbacks._training.tracker import TrainingTracker
+from carbon_core import ConfigError, OpenWindow, Report, Segment, status_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_core import SettingArguments
+
+# The meters are found before the first batch, whose time would be taken otherwise.
+_PREPARE_TIMEOUT_S = 1.0
+
+
+class Lifecycle:
+    """Measures one training after the other.
+
+    Attributes:
+        tracker: Measures; has a run for each training.
+        name: Distinguishes this callback from others in checkpoints, and on other ranks.
+        may_stop: Whether a budget is set that stops the training.
+        disabled: Whether to do nothing, because another callback measures this training.
+
+    Args:
+        name: As above; the project's name by default.
+        sync: Whether to wait for the devices' queues where a phase ends.
+        improvement_mode: Whether less of the chosen metric (``min``) or more (``max``) is better.
+        **overrides: Settings of the tracker.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        sync: bool = True,
+        improvement_mode: str = "min",
+        **overrides: Unpack[SettingArguments],
+    ) -> None:
+        if improvement_mode not in ("min", "max"):
+            raise ConfigError(f"improvement_mode must be 'min' or 'max', got {improvement_mode!r}")
+        self.tracker = TrainingTracker(**overrides)
+        self.tracker.sync = sync
+        settings = self.tracker.settings
+        self.name = name or settings.project_name
+        limits = settings.budget_kwh, settings.budget_kg_co2e
+        self.may_stop = any(limits) and settings.on_budget == "stop"
+        self.disabled = False
+        self._higher_is_better = improvement_mode == "max"
+        self._latest: Report | None = None
+        self._restored: tuple[Segment, ...] = ()
+        self._state = TrainingState()
+        self._ranks = RankSync(self.tracker, self._state)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keep an error of this package, or of a logger that it calls, out of the training."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the guard of the training thread
+            self.tracker.warn(f"a hook failed: {error!r}")
+
+    @property
+    def active(self) -> bool:
+        """Whether a training is running, as the framework reports it: measured or not."""
+        return bool(self._state.phase)
+
+    @property
+    def running(self) -> bool:
+        """Whether a training is being measured."""
+        return self.tracker.running
+
+    @property
+    def report(self) -> Report | None:
+        """The totals of the latest finished run."""
+        return self.tracker.final_report
+
+    def report_of_training(self) -> Report | None:
+        """Return the totals of the current or latest training; evaluations after it do not count."""
+        if self.running and not self._state.standalone:
+            return self.tracker.report()
+        return self._latest
+
+    def prepare(self) -> None:
+        """Load the modules that a run needs, while the framework sets up a training."""
+        with self.guard():
+            self.tracker.prepare()
+
+    def begin(
+        self,
+        *,
+        resumes: bool = False,
+        ranks: int = 1,
+        kind: str = "train",
+        trial: str | None = None,
+        on_exit: OnExit | None = None,
+    ) -> None:
+        """Begin a run; one that has not been ended by any hook is closed first.
+
+        Args:
+            resumes: Whether it continues what was restored; that is dropped otherwise.
+            ranks: How many ranks train together.
+            kind: What begins: ranks count the runs of a kind.
+            trial: The trial of a search that it belongs to.
+            on_exit: Is called when the wrapped method of the framework ends that is running now; by
+                default, a run that is not over then is ended.
+        """
+        if self.disabled:
+            return
+        with self.guard():
+            if self.running:
+                self.end("interrupted")
+            improvement = Improvement(upwards=self._higher_is_better)
+            self._state = TrainingState("setup", improvement=improvement)
+            restored, self._restored = self._restored if resumes else (), ()
+            self.tracker.trial = trial
+            self.tracker.prepare(_PREPARE_TIMEOUT_S)
+            self.tracker.start()
+            self.tracker.continue_from(restored)
+        call = calls.innermost()
+        if call is not None:
+            call.on_exit(on_exit or self.exit)
+        with self.guard():
+            self._ranks = RankSync(self.tracker, self._state)
+            if ranks > 1:
+                self._ranks.join(self.name, kind, may_stop=self.may_stop)
+
+    def phase(self, name: str) -> None:
+        """Begin a phase; work that the devices have queued belongs to the previous one."""
+        if name != self._state.phase and self.running and not self._state.standalone:
+            with self.guard():
+                self.tracker.drain_devices()
+                self.tracker.mark(name)
+                self._state.phase = name
+
+    @contextlib.contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """Enter a phase for a block, then return to the previous one."""
+        before = self._state.phase
+        self.phase(name)
+        yield
+        if before:
+            self.phase(before)
+
+    @contextlib.contextmanager
+    def measure(self, *, resumes: bool = False, ranks: int = 1) -> Iterator[None]:
+        """Measure a block that trains, in a loop without hooks; an exception ends the run.
+
+        Args:
+            resumes: Whether it continues what was restored.
+            ranks: How many ranks enter the block.
+        """
+        self.begin(resumes=resumes, ranks=ranks)
+        yield from self._to_the_end()
+
+    @contextlib.contextmanager
+    def evaluation(self, kind: str, *, ranks: int = 1) -> Iterator[None]:
+        """Measure a block that evaluates; outside of a training, it is a run of its own.
+
+        Args:
+            kind: Its phase outside of a training; within one the phase is ``validate``.
+            ranks: How many ranks enter the block.
+        """
+        if self.active:
+            with self.within("validate"):
+                yield
+            return
+        self.begin(ranks=ranks, kind=kind)
+        self.phase(kind)
+        self._state.standalone = True
+        yield from self._to_the_end()
+
+    def epoch_begin(self, fraction: float | None = None) -> None:
+        """Begin an epoch of training.
+
+        Args:
+            fraction: Part of the training (0 to 1) that was done before.
+        """
+        self.phase("train")
+        with self.guard():
+            self._state.begin_epoch(self.tracker, fraction)
+
+    def epoch_end(self) -> None:
+        """End an epoch of training."""
+        with self.guard():
+            epoch, self._state.epoch = self._state.epoch, None
+            if epoch is not None:
+                self._state.epoch_figures = self._closed(epoch)
+            if self.may_stop:
+                self.tracker.report()  # which compares the totals with the budget
+
+    def end(self, status: str = "completed") -> None:
+        """End the run; does nothing without one.
+
+        Args:
+            status: How it ended; only a ``completed`` one waits for the totals of the other ranks.
+        """
+        with self.guard():
+            self._ranks.close(completed=status == "completed")
+        if self.running:
+            with self.guard():
+                if status == "completed":
+                    self.tracker.drain_devices()
+                self.tracker.stop(status)
+            if not self._state.standalone:
+                self._latest = self.report
+        self._state.phase = ""
+
+    def exit(self, error: BaseException | None) -> None:
+        """End a run that no hook has ended: its callback was removed, or an exception was raised."""
+        if self.active:
+            self.end(status_of(error) if error is not None else "interrupted")
+
+    def _to_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.exit(error)
+            raise
+        self.end()
+
+    def _closed(self, window: OpenWindow) -> Figures:
+        """Close a window once the devices are idle; return its metrics."""
+        self.tracker.drain_devices()
+        window.close()
+        return of_report(window.report())

@@ -1,0 +1,133 @@
+"""Totals of a training: of one rank, and of all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from carbon_core import Report, Segment, grams
+
+Figures = dict[str, float]
+
+
+class Progress(NamedTuple):
+    """Progress of a training, as far as its framework reports it.
+
+    Attributes:
+        fraction: Part of the whole training (0 to 1) that is done, by all its runs.
+        samples: Training samples since this run began, of all ranks.
+        tokens: Tokens since this run began, of all ranks.
+    """
+
+    fraction: float | None = None
+    samples: float | None = None
+    tokens: float | None = None
+
+
+class Measured(NamedTuple):
+    """Measurements of one rank, from which its metrics are computed.
+
+    Attributes:
+        report: Results of its run, of an epoch or of an evaluation.
+        figures: `Report.metrics` of it, computed once.
+    """
+
+    report: Report
+    figures: Mapping[str, float]
+
+
+class RankTotals(NamedTuple):
+    """Totals of one rank.
+
+    Attributes:
+        totals: Metrics of its run so far; empty where another rank measures its hardware.
+        epoch: Metrics of the latest finished epoch.
+        phases: Energy of each phase.
+        trained_kwh: Energy since the first epoch of this run began.
+        trained_s: Seconds since then.
+        own: Its run, as a segment; None where it measures nothing.
+        earlier: The segments that it continues.
+        windows: Metrics of its latest evaluations, by prefix.
+    """
+
+    totals: Figures
+    epoch: Figures
+    phases: Figures
+    trained_kwh: float = 0.0
+    trained_s: float = 0.0
+    own: Segment | None = None
+    earlier: tuple[Segment, ...] = ()
+    windows: Mapping[str, Figures] = {}
+
+    def plain(self) -> dict[str, Any]:
+        """Return the totals as JSON types."""
+        own = self.own._asdict() if self.own else None
+        return {**self._asdict(), "own": own, "earlier": [one._asdict() for one in self.earlier]}
+
+    @classmethod
+    def of_plain(cls, data: Mapping[str, Any]) -> RankTotals:
+        """Return the totals from what `plain` returned."""
+        own = Segment(**data["own"]) if data["own"] else None
+        earlier = tuple(Segment(**one) for one in data["earlier"])
+        return cls(**{**data, "own": own, "earlier": earlier})
+
+
+class TrainingForecast(NamedTuple):
+    """Totals of the whole training at its end, as expected now; the energy has a 95 % interval."""
+
+    energy_kwh: float
+    energy_low_kwh: float
+    energy_high_kwh: float
+    emissions_kg: float
+    left_s: float
+
+
+class TrainingTotals(NamedTuple):
+    """Totals of all ranks, from which the remaining metrics are computed.
+
+    Attributes:
+        totals: Metrics of the run so far, combined over the ranks; empty where nothing is measured.
+        epoch: The same of the latest finished epoch.
+        earlier: The segments that the run continues.
+        progress: How far the training has come.
+        forecast: Its expected totals; None where its end is not known.
+        energy_per_improvement_kwh: Energy for each unit by which the chosen metric has improved.
+    """
+
+    totals: Figures
+    epoch: Mapping[str, float] = {}
+    earlier: tuple[Segment, ...] = ()
+    progress: Progress = Progress()
+    forecast: TrainingForecast | None = None
+    energy_per_improvement_kwh: float | None = None
+
+    @property
+    def energy_kwh(self) -> float:
+        """Energy of the run so far in kWh; 0 where nothing is measured."""
+        return self.totals.get("energy_kwh", 0.0)
+
+    @property
+    def kg_per_kwh(self) -> float | None:
+        """Mean carbon intensity in kg CO2e/kWh; None without energy."""
+        energy_kwh = self.energy_kwh
+        return self.totals["emissions_kg"] / energy_kwh if energy_kwh > 0 else None
+
+    @property
+    def g_per_kwh(self) -> float | None:
+        """Mean carbon intensity in g CO2e/kWh; None without energy."""
+        kg_per_kwh = self.kg_per_kwh
+        return None if kg_per_kwh is None else grams(kg_per_kwh)
+
+    @property
+    def all_segments_kwh(self) -> float | None:
+        """Energy in kWh of this run and of those that it continues; None where nothing is measured."""
+        if not self.totals:
+            return None
+        return self.totals["energy_kwh"] + sum(one.energy_kwh for one in self.earlier)
+
+    @property
+    def all_segments_kg(self) -> float | None:
+        """Emissions in kg CO2e of this run and of those that it continues."""
+        if not self.totals:
+            return None
+        return self.totals["emissions_kg"] + sum(one.emissions_kg for one in self.earlier)

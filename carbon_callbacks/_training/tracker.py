@@ -1,0 +1,34 @@
+"""The tracker of a training: an `EmissionsTracker` with the phases of a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from carbon_callbacks._training.devices import drain_devices
+from carbon_core import EmissionsTracker, Parts
+
+_START_TIMEOUT_S = 0.05
+
+
+class TrainingTracker(EmissionsTracker):
+    """A tracker whose runs begin in the phase before the first batch.
+
+    Attributes:
+        sync: Whether to wait for the devices' queues where a phase ends.
+        trial: The trial of a search that the next run belongs to.
+    """
+
+    _first_phase = "setup"
+    sync = True
+    trial: str | None = None
+
+    def make_parts(self, run_id: str) -> Parts:
+        """Return the parts of a run, whose receipt names the trial."""
+        parts = super().make_parts(run_id)
+        facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
+        return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)
+
+    def drain_devices(self) -> None:
+        """Wait for the work that the devices have queued, if `sync` is set."""
+        if self.sync:
+            drain_devices()
