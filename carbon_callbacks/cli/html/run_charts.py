@@ -1,4 +1,4 @@
-"""The charts of one run: power, energy, emissions and intensity over time."""
+"""Charts of one run: power, energy, emissions and grid intensity over time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from carbon_callbacks.cli.html.run_view import RunView, grams
 from carbon_core.formatting import formatted
 from carbon_core.outputs.timeline import Span
 
-# What is shaded must be wide enough to be seen; more rectangles than this would only be slow.
+# More rectangles would be too narrow to see, and slow to render.
 _MOST_SPANS = 600
 _MOST_NUMBERS = 25
 _SHADES = tuple(reversed(PALETTE))
-_MISSING_SAID = " Red at the foot: a device could not be read, and its power was carried over."
+_MISSING_SAID = " Red: missing data, extrapolated."
 
 
 def charts(view: RunView) -> list[Chart]:
-    """Return the charts of a run; without a timeline, none."""
+    """Return the charts of a run; empty if it has no timeline."""
     if not view.timeline.curves:
         return []
     axis = time_axis(view.times_s[-1])
@@ -44,7 +44,7 @@ def charts(view: RunView) -> list[Chart]:
 
 
 def coarse(spans: Sequence[Span], shortest_s: float) -> list[Span]:
-    """Return phases without those too short to be seen, each of which joins the one before."""
+    """Merge phases that are too short to see into the previous ones."""
     kept: list[Span] = []
     for span in spans:
         joins = kept and (span.name == kept[-1].name or span.end_s - span.begin_s < shortest_s)
@@ -62,7 +62,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
     traces = [
         go.Scatter(
             x=x,
-            # A step is drawn from its beginning; the last needs its end, too.
+            # A step begins at its point; the last value is repeated at the end of the axis.
             y=[round(watts, 3) for watts in (*power_w, power_w[-1])],
             name=label(device["name"]),
             stackgroup="power",
@@ -79,10 +79,10 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
     names = ", ".join(dict.fromkeys(span.name for span in phases))
     return Chart(
         "Power by device",
-        f"Power in watts over {view.times_s[-1]:.0f} seconds of {len(devices)} devices, stacked; "
-        f"the phases {names} are shaded.",
-        f"Mean power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: where an "
-        f"epoch, or another window, ended.{_MISSING_SAID if missing else ''}",
+        f"Stacked power in watts of {len(devices)} devices over {view.times_s[-1]:.0f} seconds, with "
+        f"shaded phases: {names}.",
+        f"Average power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: ends "
+        f"of epochs and other windows.{_MISSING_SAID if missing else ''}",
         drawn(
             [*traces, *_legend(colours)],
             x=axis.title,
@@ -125,7 +125,7 @@ def _rectangle(span: Span, axis: TimeAxis, colour: str, opacity: float) -> dict[
 
 
 def _shown_windows(view: RunView) -> list[tuple[int, Span]]:
-    """Return as many of the numbered windows as there is room for."""
+    """Return every n-th numbered window, so that the labels do not overlap."""
     windows = list(enumerate(view.timeline.windows, start=1))
     every = -(-len(windows) // _MOST_NUMBERS) or 1
     return windows[every - 1 :: every]
@@ -155,7 +155,7 @@ def _cumulative(
     values: Sequence[float],
     total: Mapping[str, float],
 ) -> Chart:
-    """Draw a figure that adds up, with the run's interval in proportion."""
+    """Return a chart of a cumulative figure; its band scales the interval of the final value."""
     x = axis.of(view.times_s)
     share = {end: total[end] / total["value"] if total["value"] else 1.0 for end in total}
     nothing = {"width": 0}
@@ -175,8 +175,8 @@ def _cumulative(
     ]  # fmt: skip
     return Chart(
         title,
-        f"{title} so far, rising to {said}.",
-        f"{said} in the end; along the way the same interval, in proportion.",
+        f"Cumulative {title.lower()}, in total {said}.",
+        f"Cumulative; total: {said}. The band scales the interval of the total.",
         drawn(traces, x=axis.title, y=unit, xaxis=axis.layout),
     )
 
@@ -199,12 +199,10 @@ def _intensity(view: RunView, axis: TimeAxis) -> Chart:
         )
     )
     low, high = formatted(min(values)), formatted(max(values))
-    reach = (
-        f"{low} gCO2e/kWh throughout" if low == high else f"{low} to {high} gCO2e/kWh by the hour"
-    )
+    reach = f"{low} gCO2e/kWh (constant)" if low == high else f"{low} to {high} gCO2e/kWh (hourly)"
     return Chart(
-        "Grid intensity",
-        f"Grid intensity: {reach}.",
+        "Grid carbon intensity over time",
+        f"Grid carbon intensity over time: {reach}.",
         f"{reach}: {sources}.",
         drawn([trace], x=axis.title, y="gCO2e/kWh", xaxis=axis.layout),
     )
