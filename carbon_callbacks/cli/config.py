@@ -1,4 +1,4 @@
-"""``carbon-callbacks config``: the settings, where they come from, and how to change them."""
+"""``carbon-callbacks config``: show, check and write settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRONG = 2
 
 
 def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
-    """Print the effective settings; problems in files and variables go to standard error."""
+    """Print the effective settings; print problems in files and variables to standard error."""
     resolution = resolve({})
     settings = resolution.settings
     values = {key: _shown(settings, key, with_secrets=with_secrets) for key in KEYS}
@@ -83,19 +83,19 @@ def check_all() -> None:
     for text in without_effect(settings):
         print(f"note: {text}")
     if problems:
-        print(f"{len(problems)} to fix")
+        print(f"mistakes found: {len(problems)}")
         raise typer.Exit(_WRONG)
     print("no mistakes found")
 
 
 def init() -> None:
-    """Prompt for country, token and project, and write the files."""
+    """Prompt for country, token and project name, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
-    print("Three questions; an empty input keeps the setting.")
-    _ask(user, "country_iso_code", "Country of this machine (ISO code such as FRA)")
-    _ask(user, "electricitymaps_api_token", "Token of Electricity Maps, for live intensity")
-    _ask(project, "project_name", "Name of this project")
-    print("Done. See all settings with: carbon-callbacks config show --origin")
+    print("Press Enter to leave a setting unchanged.")
+    _ask(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
+    _ask(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
+    _ask(project, "project_name", "Project name")
+    print("Done. To show all settings: carbon-callbacks config show --origin")
 
 
 def _ask(path: Path, key: str, question: str) -> None:

@@ -86,7 +86,7 @@ def _own(intensity: str) -> IntensityOf:
     except ValueError:
         return repricing.read_intensities(Path(intensity))
     if not own.g_per_kwh >= 0:
-        _fail(f"--intensity must not be below 0, got {intensity}")
+        _fail(f"--intensity must be at least 0, got {intensity}")
     return lambda hour: own
 
 
@@ -114,7 +114,11 @@ def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
 def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
     energy = formatted(run.energy_kwh.value)
     table = Table(
-        "price", "g/kWh", "gCO2e", "95 %", title=f"{run.project_name}, {energy} kWh: {run.run_id}"
+        "grid intensity",
+        "g/kWh",
+        "gCO2e",
+        "95 %",
+        title=f"{run.project_name}, {energy} kWh: {run.run_id}",
     )
     table.add_row(run.place, *_figures(run, run.emissions_kg))
     table.add_row(_names(repriced.intensities), *_figures(run, repriced.emissions_kg))
