@@ -1,4 +1,4 @@
-"""``carbon-callbacks compare``: whether one set of runs draws more than another."""
+"""``carbon-callbacks compare``: the relative change between two sets of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from carbon_core.outputs.history import PastRun, Skipped, read
 
 
 class Figure(str, enum.Enum):
-    """What is compared."""
+    """The figure to compare."""
 
     ENERGY = "energy"
     EMISSIONS = "emissions"
@@ -33,13 +33,13 @@ _PERCENT = 100.0
 
 
 def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: bool) -> None:
-    """Compare the runs of two places; exit with 1 if B is worse by more than is allowed.
+    """Compare two sets of runs; exit with 1 if the increase is above the limit.
 
     Args:
-        a: File or directory of the runs that are compared with.
-        b: The same of the others.
-        what: The figure.
-        max_increase: By how many percent B may be above A; None for any.
+        a: File or directory of the first set, the baseline.
+        b: File or directory of the second set.
+        what: The figure to compare.
+        max_increase: Highest allowed increase from A to B in percent; None for no limit.
         as_json: Print JSON instead of a line.
     """
     unit, figure_of = _OF[what]
@@ -54,7 +54,7 @@ def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: 
     else:
         print(_in_words(found, what.value, unit))
         if worse:
-            print(f"that is more than the {max_increase:g} % that are allowed")
+            print(f"increase is above the limit of {max_increase:g} %")
     if worse:
         raise typer.Exit(1)
 
@@ -73,11 +73,9 @@ def _in_words(found: Comparison, what: str, unit: str) -> str:
     change, low, high = (part * _PERCENT for part in (found.change, found.low, found.high))
     notes = []
     if not found.same_meters:
-        notes.append("measured by different meters or machines, so both of their errors count")
+        notes.append("different meters or hardware: the interval includes the meter errors of both")
     if not found.spread_known:
-        notes.append(
-            "how much such runs differ by themselves is not known: several on each side tell"
-        )
+        notes.append("variation between runs not included: use at least 2 runs per side")
     return (
         f"{what}: {formatted(found.a)} {unit} -> {formatted(found.b)} {unit}: "
         f"{change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %)"

@@ -1,4 +1,4 @@
-"""``carbon-callbacks report``: the runs of files and directories, and what each project took."""
+"""``carbon-callbacks report``: list runs, with totals by project."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _S_PER_HOUR = 3600.0
 
 
 def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = None) -> None:
-    """Print what files tell of, or write it as a page; exit with 2 if they tell of no run.
+    """Print the runs in files, or write an HTML report; exit with 2 if there are no runs.
 
     Args:
         paths: Files and output directories.
         form: One of `FORMATS`.
-        latest: How many runs to list, beside the totals of all.
-        html: Write a page there, instead of printing.
+        latest: Number of recent runs to list; totals include all runs.
+        html: Write an HTML report to this file instead of printing.
     """
     history = History(latest, with_days=html is not None)
     for found in read(paths):
@@ -54,7 +54,7 @@ def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = No
 
 def _table(history: History) -> None:
     console = Console()
-    runs = Table(*_RUN_HEAD, title=f"The latest {len(history.runs)} of {history.total.runs} runs")
+    runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.shown})")
     for cells in _run_rows(history):
         runs.add_row(*cells)
     if history.runs:
@@ -76,7 +76,7 @@ def _html(history: History, path: Path) -> None:
         if error.name not in {"plotly", "jinja2", "markupsafe"}:
             raise
         print(
-            "the page needs two more packages: pip install 'carbon-callbacks[report]'",
+            "the HTML report needs plotly and jinja2: pip install 'carbon-callbacks[report]'",
             file=sys.stderr,
         )
         raise typer.Exit(1) from error
@@ -113,10 +113,10 @@ def _markdown(history: History) -> None:
 
 
 def _exact(total: Total) -> str | None:
-    """Return what a reader must know of runs that tell no interval, as rows of CSV files do not."""
+    """Return a note on runs without uncertainty, such as rows of CSV files; None without any."""
     if not total.without_interval:
         return None
-    return f"{total.without_interval:,} of {total.runs:,} runs tell no interval and count as exact"
+    return f"{total.without_interval:,} of {total.runs:,} runs lack uncertainty (counted as exact)"
 
 
 def _run_rows(history: History) -> Iterator[list[str]]:
@@ -135,7 +135,7 @@ def _run_rows(history: History) -> Iterator[list[str]]:
 
 def _project_rows(history: History) -> Iterator[list[str]]:
     projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
-    for name, total in (*projects, ("together", history.total)):
+    for name, total in (*projects, ("total", history.total)):
         grams = total.emissions_kg.scaled(GRAMS_PER_KG)
         interval = f"{formatted(grams.value)} ({formatted(grams.low)} to {formatted(grams.high)})"
         hours = f"{total.duration_s / _S_PER_HOUR:.2f}"
