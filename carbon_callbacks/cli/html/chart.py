@@ -74,7 +74,7 @@ def time_axis(duration_s: float) -> TimeAxis:
     return TimeAxis("h", _S_PER_H, duration_s)
 
 
-def drawn(
+def figure_of(
     traces: Sequence[Any], *, x: str, y: str, height: int = 300, **layout: Any
 ) -> dict[str, Any]:
     """Return a Plotly figure as JSON-ready data; the page applies the colours of its theme.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
+from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, figure_of, label
 from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core import repricing
 from carbon_core.formatting import formatted
@@ -81,7 +81,7 @@ def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
         f"{formatted(dirtiest.emissions_g.value)} gCO2e in {dirtiest.intensity.place}.",
         f"This run: {formatted(emitted)} gCO2e ({view.finished.place}). Annual average intensities, not "
         "marginal ones.",
-        drawn(
+        figure_of(
             [trace],
             x="countries, by intensity",
             y="gCO2e",
@@ -120,7 +120,9 @@ def by_hour(view: RunView) -> Chart | None:
         f"at {worst:02d}:00 UTC.",
         f"All energy used at {best:02d}:00 UTC: {formatted(min(emissions_g))} gCO2e; at {worst:02d}:00 "
         f"UTC: {formatted(max(emissions_g))} gCO2e. Mean intensities of the hours of this run.",
-        drawn([trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False),
+        figure_of(
+            [trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from carbon_callbacks.cli.html.chart import (
     PALETTE,
     Chart,
     TimeAxis,
-    drawn,
+    figure_of,
     label,
     time_axis,
 )
@@ -83,7 +83,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
         f"shaded phases: {names}.",
         f"Average power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: ends "
         f"of epochs and other windows.{_MISSING_SAID if missing else ''}",
-        drawn(
+        figure_of(
             [*traces, *_legend(colours)],
             x=axis.title,
             y="W",
@@ -177,7 +177,7 @@ def _cumulative(
         title,
         f"Cumulative {title.lower()}, in total {said}.",
         f"Cumulative; total: {said}. The band scales the interval of the total.",
-        drawn(traces, x=axis.title, y=unit, xaxis=axis.layout),
+        figure_of(traces, x=axis.title, y=unit, xaxis=axis.layout),
     )
 
 
@@ -204,5 +204,5 @@ def _intensity(view: RunView, axis: TimeAxis) -> Chart:
         "Grid carbon intensity over time",
         f"Grid carbon intensity over time: {reach}.",
         f"{reach}: {sources}.",
-        drawn([trace], x=axis.title, y="gCO2e/kWh", xaxis=axis.layout),
+        figure_of([trace], x=axis.title, y="gCO2e/kWh", xaxis=axis.layout),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
+from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, figure_of, label
 from carbon_callbacks.cli.totals import History
 from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun
@@ -41,7 +41,7 @@ def _side_by_side(runs: Sequence[PastRun], shown: str, colours: Mapping[str, str
         f"Recent runs ({shown})",
         f"Emissions of {len(runs)} runs with 95 % intervals; the highest is {formatted(most_g)} gCO2e.",
         "Oldest first. Error bars: 95 % interval. Use `carbon-callbacks compare` to compare runs.",
-        drawn(
+        figure_of(
             traces,
             x="runs",
             y="gCO2e",
@@ -107,7 +107,7 @@ def _over_time(history: History, names: Sequence[str], colours: Mapping[str, str
         f"Energy by {what}",
         f"Energy by {what} and project, from {days[0]} to {days[-1]}.",
         f"All {history.total.runs:,} runs.",
-        drawn(traces, x="", y="kWh", barmode="stack", xaxis={"type": "category"}),
+        figure_of(traces, x="", y="kWh", barmode="stack", xaxis={"type": "category"}),
     )
 
 
