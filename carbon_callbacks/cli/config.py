@@ -43,7 +43,7 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
         for key, value in values.items():
             table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
         Console().print(table)
-    _tell(resolution.warnings)
+    _warn(resolution.warnings)
 
 
 def get(key: str, *, with_secrets: bool) -> None:
@@ -52,7 +52,7 @@ def get(key: str, *, with_secrets: bool) -> None:
     if key not in KEYS:
         _end(f"there is no setting {key!r}")
     print(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
-    _tell(text for text in resolution.warnings if key in text)
+    _warn(text for text in resolution.warnings if key in text)
 
 
 def set_value(key: str, value: str | None, *, for_user: bool) -> None:
@@ -67,7 +67,7 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     print(f"{key} = {hidden(key, value)} in {path}")
     effective = resolve({}).settings.origin(key)
     if not str(effective).startswith(str(path)):
-        _tell([f"{effective} overrides it"])
+        _warn([f"{effective} overrides it"])
 
 
 def check_all() -> None:
@@ -136,11 +136,11 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _tell(texts: Iterable[str]) -> None:
+def _warn(texts: Iterable[str]) -> None:
     for text in texts:
         print(f"carbon-callbacks: {text}", file=sys.stderr)
 
 
 def _end(text: str) -> NoReturn:
-    _tell([text])
+    _warn([text])
     raise typer.Exit(_WRONG)
