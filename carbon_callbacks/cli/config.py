@@ -50,7 +50,7 @@ def get(key: str, *, with_secrets: bool) -> None:
     """Print one effective value as it is written in a file; nothing for a value that is not set."""
     resolution = resolve({})
     if key not in KEYS:
-        _end(f"there is no setting {key!r}")
+        _fail(f"there is no setting {key!r}")
     print(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
     _warn(text for text in resolution.warnings if key in text)
 
@@ -63,7 +63,7 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     try:
         edit.write_setting(path, key, value)
     except ConfigError as error:
-        _end(str(error))
+        _fail(str(error))
     print(f"{key} = {hidden(key, value)} in {path}")
     effective = resolve({}).settings.origin(key)
     if not str(effective).startswith(str(path)):
@@ -92,22 +92,22 @@ def init() -> None:
     """Prompt for country, token and project name, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
     print("Press Enter to leave a setting unchanged.")
-    _ask(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
-    _ask(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
-    _ask(project, "project_name", "Project name")
+    _prompt(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
+    _prompt(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
+    _prompt(project, "project_name", "Project name")
     print("Done. To show all settings: carbon-callbacks config show --origin")
 
 
-def _ask(path: Path, key: str, question: str) -> None:
-    while answer := str(
+def _prompt(path: Path, key: str, question: str) -> None:
+    while text := str(
         typer.prompt(question, default="", show_default=False, hide_input=_is_secret(key))
     ).strip():
         try:
-            edit.write_setting(path, key, answer)
+            edit.write_setting(path, key, text)
         except ConfigError as error:
             print(f"  {error}; please try again")
             continue
-        print(f"  {key} = {hidden(key, answer)} in {path}")
+        print(f"  {key} = {hidden(key, text)} in {path}")
         return
 
 
@@ -116,7 +116,7 @@ def _path(*, for_user: bool) -> Path:
     try:
         return find()
     except (ConfigError, OSError) as error:
-        _end(str(error))
+        _fail(str(error))
 
 
 def _is_secret(key: str) -> bool:
@@ -141,6 +141,6 @@ def _warn(texts: Iterable[str]) -> None:
         print(f"carbon-callbacks: {text}", file=sys.stderr)
 
 
-def _end(text: str) -> NoReturn:
+def _fail(text: str) -> NoReturn:
     _warn([text])
     raise typer.Exit(_WRONG)
