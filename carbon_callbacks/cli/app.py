@@ -136,8 +136,8 @@ def reprice_command(
         "electricitymaps_zone": zone,
         "intensity_source": source,
     }
-    asked = {key: value for key, value in where.items() if value is not None}
-    reprice.run(path, where=asked, intensity=intensity, as_json=json)
+    settings = {key: value for key, value in where.items() if value is not None}
+    reprice.run(path, where=settings, intensity=intensity, as_json=json)
 
 
 @app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))

@@ -67,7 +67,7 @@ def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None
             "choose an intensity: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv"
         )
     if "intensity_source" in where:
-        return _asked(run, where)
+        return _live_intensity(run, where)
     found = locate(
         Place(
             country=where.get("country_iso_code"),
@@ -90,8 +90,8 @@ def _own(intensity: str) -> IntensityOf:
     return lambda hour: own
 
 
-def _asked(run: Finished, where: Mapping[str, str]) -> IntensityOf:
-    """Request the hours of a run from a live source, by the settings and the options."""
+def _live_intensity(run: Finished, where: Mapping[str, str]) -> IntensityOf:
+    """Fetch the intensity of a run's hours from a live source."""
     settings = resolve(where).settings
     clock = SystemClock()
     source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
