@@ -32,12 +32,12 @@ class View(NamedTuple):
 
     Attributes:
         report: Results of the run so far.
-        moment: The window since the previous refresh.
+        window: The window since the previous refresh.
         budget: Used part of the budget and time left, as text; empty without a budget.
     """
 
     report: Report
-    moment: Window
+    window: Window
     budget: str
 
 
@@ -51,44 +51,44 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
     """
     tracker = tracker_of(settings)
     console = Console()
-    with _until_told() as told, tracker:
+    with _stop_event() as stop, tracker:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
-                for view in _views(tracker, told, every_s, seconds):
+                for view in _views(tracker, stop, every_s, seconds):
                     live.update(_table(view), refresh=True)
         else:
-            for view in _views(tracker, told, every_s, seconds):
+            for view in _views(tracker, stop, every_s, seconds):
                 print(_line(view), flush=True)
 
 
 @contextlib.contextmanager
-def _until_told() -> Iterator[threading.Event]:
+def _stop_event() -> Iterator[threading.Event]:
     """Yield an event that is set when a terminating signal arrives."""
-    told = threading.Event()
+    stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        told.set()
+        stop.set()
 
     before = {number: signal.signal(number, end) for number in _ENDING}
     try:
-        yield told
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _views(
-    tracker: EmissionsTracker, told: threading.Event, every_s: float, seconds: float | None
+    tracker: EmissionsTracker, stop: threading.Event, every_s: float, seconds: float | None
 ) -> Iterator[View]:
-    looks = 0
-    moment = tracker.window()
-    while not told.wait(every_s):
-        drawn, moment = moment.close(), tracker.window()
-        report = tracker.report(drawn.end)
+    refreshes = 0
+    window = tracker.window()
+    while not stop.wait(every_s):
+        closed, window = window.close(), tracker.window()
+        report = tracker.report(closed.end)
         if report is not None:
-            yield View(report, drawn, _budget(tracker, report))
-        looks += 1
-        if seconds is not None and looks * every_s >= seconds:
+            yield View(report, closed, _budget(tracker, report))
+        refreshes += 1
+        if seconds is not None and refreshes * every_s >= seconds:
             return
 
 
@@ -128,7 +128,7 @@ def _line(view: View) -> str:
     report = view.report
     grams = report.emissions_kg.value * GRAMS_PER_KG
     time = SystemClock().now().astimezone().strftime("%H:%M:%S")
-    power_w = view.moment.power_w * report.run.pue
+    power_w = view.window.power_w * report.run.pue
     rest = f"; {view.budget}" if view.budget else ""
     return (
         f"{time} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
@@ -138,10 +138,10 @@ def _line(view: View) -> str:
 
 def _table(view: View) -> Group:
     table = Table("device", "meter", "grade", "W now", "kWh")
-    now, pue = view.moment.by_device, view.report.run.pue
+    now, pue = view.window.by_device, view.report.run.pue
     for device, energy in view.report.window.by_device.items():
         joules = now[device].joules if device in now else 0.0
-        watts = joules * pue / view.moment.duration_s if view.moment.duration_s > 0 else 0.0
+        watts = joules * pue / view.window.duration_s if view.window.duration_s > 0 else 0.0
         table.add_row(
             device.name,
             str(device.method),
