@@ -25,7 +25,7 @@ from carbon_core.outputs.timeline import Span
 _MOST_SPANS = 600
 _MOST_NUMBERS = 25
 _SHADES = tuple(reversed(PALETTE))
-_MISSING_SAID = " Red: missing data, extrapolated."
+_MISSING_NOTE = " Red: missing data, extrapolated."
 
 
 def charts(view: RunView) -> list[Chart]:
@@ -82,7 +82,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
         f"Stacked power in watts of {len(devices)} devices over {view.times_s[-1]:.0f} seconds, with "
         f"shaded phases: {names}.",
         f"Average power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: ends "
-        f"of epochs and other windows.{_MISSING_SAID if missing else ''}",
+        f"of epochs and other windows.{_MISSING_NOTE if missing else ''}",
         figure_of(
             [*traces, *_legend(colours)],
             x=axis.title,
@@ -120,8 +120,8 @@ def _missing(spans: Sequence[Span], axis: TimeAxis) -> Iterator[dict[str, Any]]:
 def _rectangle(span: Span, axis: TimeAxis, colour: str, opacity: float) -> dict[str, Any]:
     x0, x1 = axis.of((span.begin_s, span.end_s))
     place = {"type": "rect", "xref": "x", "yref": "paper", "x0": x0, "x1": x1, "y0": 0, "y1": 1}
-    look = {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
-    return {**place, **look}
+    style = {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
+    return {**place, **style}
 
 
 def _shown_windows(view: RunView) -> list[tuple[int, Span]]:
@@ -158,15 +158,15 @@ def _cumulative(
     """Return a chart of a cumulative figure; its band scales the interval of the final value."""
     x = axis.of(view.times_s)
     share = {end: total[end] / total["value"] if total["value"] else 1.0 for end in total}
-    nothing = {"width": 0}
-    band = {"fill": "tonexty", "fillcolor": BAND, "line": nothing, "name": "95 % interval"}
+    no_line = {"width": 0}
+    band = {"fill": "tonexty", "fillcolor": BAND, "line": no_line, "name": "95 % interval"}
     low, high = ([value * share[end] for value in values] for end in ("low_95", "high_95"))
     total_text, low_text, high_text = (
         formatted(total[end]) for end in ("value", "low_95", "high_95")
     )
-    said = f"{total_text} {unit} ({low_text} to {high_text})"
+    total_with_interval = f"{total_text} {unit} ({low_text} to {high_text})"
     traces = [
-        go.Scatter(x=x, y=low, line=nothing, showlegend=False, hovertemplate="%{y:.4g} low"),
+        go.Scatter(x=x, y=low, line=no_line, showlegend=False, hovertemplate="%{y:.4g} low"),
         go.Scatter(x=x, y=high, hovertemplate="%{y:.4g} high", **band),
         go.Scatter(
             x=x, y=list(values), name=title.lower(), line={"color": PALETTE[0], "width": 2},
@@ -175,8 +175,8 @@ def _cumulative(
     ]  # fmt: skip
     return Chart(
         title,
-        f"Cumulative {title.lower()}, in total {said}.",
-        f"Cumulative; total: {said}. The band scales the interval of the total.",
+        f"Cumulative {title.lower()}, in total {total_with_interval}.",
+        f"Cumulative; total: {total_with_interval}. The band scales the interval of the total.",
         figure_of(traces, x=axis.title, y=unit, xaxis=axis.layout),
     )
 
