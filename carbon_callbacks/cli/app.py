@@ -174,7 +174,7 @@ def compare_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:
     """Print the relative change from A to B, with its 95 % interval."""
-    compare.run(a, b, what=figure, max_increase=max_increase, as_json=json)
+    compare.run(a, b, figure=figure, max_increase=max_increase, as_json=json)
 
 
 @app.command("merge", epilog=_example("merge output/ --json"))
