@@ -20,12 +20,12 @@ from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 # Signals by which batch systems and users stop or notify a program.
-_PASSED_ON = [
+_FORWARDED = [
     getattr(signal, name)
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 ]
-_OF_THE_KEYBOARD = {signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)}
+_KEYBOARD = {signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -38,9 +38,9 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
     """
     # By default the machine is shared with other programs.
     tracker = tracker_of(settings, tracking_mode="process")
-    with _passing_signals_on() as to:
-        child = _started(command)
-        to(child)
+    with _forwarding_signals() as forward_to:
+        child = _start(command)
+        forward_to(child)
         tracker.start()
         code = child.wait()
         # A signal sent to a whole job may arrive here a moment after the command has ended.
@@ -48,11 +48,11 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
     raise typer.Exit(SIGNALLED - code if code < 0 else code)
 
 
-def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the command; must run before this process starts a thread."""
     try:
-        die_together = _die_with_parent if sys.platform == "linux" else None
-        return subprocess.Popen(list(command), preexec_fn=die_together)  # noqa: S603, PLW1509
+        preexec = _die_with_parent if sys.platform == "linux" else None
+        return subprocess.Popen(list(command), preexec_fn=preexec)  # noqa: S603, PLW1509
     except FileNotFoundError as error:
         print(f"{command[0]}: no such command", file=sys.stderr)
         raise typer.Exit(NOT_FOUND) from error
@@ -70,30 +70,30 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _passing_signals_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def _forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """Forward signals to a child process.
 
     Yields a function that sets the child; signals received before are forwarded then.
     """
     children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
+    pending: list[int] = []
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         if not children:
-            early.append(number)
-        elif not (number in _OF_THE_KEYBOARD and _has_the_terminal()):
+            pending.append(number)
+        elif not (number in _KEYBOARD and _has_the_terminal()):
             children[0].send_signal(number)
 
-    def to(child: subprocess.Popen[bytes]) -> None:
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
         children.append(child)
-        for number in early:
-            pass_on(number, None)
+        for number in pending:
+            forward(number, None)
 
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield to
+        yield forward_to
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
