@@ -157,8 +157,8 @@ def report_command(
 ) -> None:
     """List runs and totals by project, or write an HTML report."""
     chosen = {"json": json, "csv": csv, "markdown": markdown}
-    form = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
-    report.run(paths or [Path()], form=form, latest=latest, html=html)
+    output_format = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
+    report.run(paths or [Path()], output_format=output_format, latest=latest, html=html)
 
 
 @app.command("compare", epilog=_example("compare old/ new/ --max-increase 5"))

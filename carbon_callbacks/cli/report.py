@@ -29,12 +29,14 @@ _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
 _S_PER_HOUR = 3600.0
 
 
-def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = None) -> None:
+def run(
+    paths: Sequence[Path], *, output_format: str, latest: int, html: Path | None = None
+) -> None:
     """Print the runs in files, or write an HTML report; exit with 2 if there are no runs.
 
     Args:
         paths: Files and output directories.
-        form: One of `FORMATS`.
+        output_format: One of `FORMATS`.
         latest: Number of recent runs to list; totals include all runs.
         html: Write an HTML report to this file instead of printing.
     """
@@ -49,23 +51,23 @@ def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = No
     if html is not None:
         _html(history, html)
     else:
-        {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[form](history)
+        {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[output_format](history)
 
 
 def _table(history: History) -> None:
     console = Console()
-    runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.shown})")
+    runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.recent_of_total})")
     for cells in _run_rows(history):
         runs.add_row(*cells)
     if history.runs:
         console.print(runs)
     projects = Table(*_HEAD, title="Projects")
-    *rows, together = _project_rows(history)
+    *rows, total = _project_rows(history)
     for cells in rows:
         projects.add_row(*cells)
     projects.add_section()
-    projects.add_row(*together)
-    projects.caption = _exact(history.total)
+    projects.add_row(*total)
+    projects.caption = _uncertainty_note(history.total)
     console.print(projects)
 
 
@@ -108,11 +110,11 @@ def _markdown(history: History) -> None:
         for cells in rows:
             print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         print()
-    if exact := _exact(history.total):
-        print(f"{exact}.")
+    if note := _uncertainty_note(history.total):
+        print(f"{note}.")
 
 
-def _exact(total: Total) -> str | None:
+def _uncertainty_note(total: Total) -> str | None:
     """Return a note on runs without uncertainty, such as rows of CSV files; None without any."""
     if not total.without_interval:
         return None

@@ -96,7 +96,7 @@ class History:
             heapq.heapreplace(self._heap, (run.time, next(self._numbers), run))
 
     @property
-    def shown(self) -> str:
+    def recent_of_total(self) -> str:
         """Number of recent runs as text, with that of all runs if they differ."""
         recent, total = len(self._heap), self.total.runs
         return f"{recent:,}" if recent == total else f"{recent:,} of {total:,}"

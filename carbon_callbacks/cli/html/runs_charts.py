@@ -26,11 +26,17 @@ def charts(history: History) -> list[Chart]:
         return []
     by_energy = sorted(history.projects, key=lambda name: -history.projects[name].energy_kwh.value)
     colours = {name: PALETTE[min(i, _MOST_PROJECTS)] for i, name in enumerate(by_energy)}
-    latest = [_side_by_side(history.runs[::-1], history.shown, colours)] if history.runs else []
+    latest = (
+        [_side_by_side(history.runs[::-1], history.recent_of_total, colours)]
+        if history.runs
+        else []
+    )
     return [*latest, _over_time(history, by_energy[:_MOST_PROJECTS], colours)]
 
 
-def _side_by_side(runs: Sequence[PastRun], shown: str, colours: Mapping[str, str]) -> Chart:
+def _side_by_side(
+    runs: Sequence[PastRun], recent_of_total: str, colours: Mapping[str, str]
+) -> Chart:
     """Return a bar chart of recent runs with their intervals."""
     by_project: dict[str, list[tuple[int, PastRun]]] = {}
     for i, run in enumerate(runs, start=1):
@@ -38,7 +44,7 @@ def _side_by_side(runs: Sequence[PastRun], shown: str, colours: Mapping[str, str
     traces = [_bars(name, own, colours[name]) for name, own in by_project.items()]
     most_g = max(run.emissions_kg.value for run in runs) * GRAMS_PER_KG
     return Chart(
-        f"Recent runs ({shown})",
+        f"Recent runs ({recent_of_total})",
         f"Emissions of {len(runs)} runs with 95 % intervals; the highest is {formatted(most_g)} gCO2e.",
         "Oldest first. Error bars: 95 % interval. Use `carbon-callbacks compare` to compare runs.",
         figure_of(
