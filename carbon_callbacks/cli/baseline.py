@@ -49,10 +49,10 @@ def _measure(seconds: float) -> dict[Device, float]:
     tracker = EmissionsTracker(save_to_file=False, tracking_mode="machine", log_level="WARNING")
     # The bar is shown in terminals only; the duration is the same without it.
     console = Console(stderr=True)
-    nobody = threading.Event()
+    never_set = threading.Event()
     with tracker:
         for _ in track(range(_STEPS), "keep the machine idle", console=console, transient=True):
-            nobody.wait(seconds / _STEPS)
+            never_set.wait(seconds / _STEPS)
     report = tracker.final_report
     if report is None:
         return {}

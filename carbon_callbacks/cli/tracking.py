@@ -27,9 +27,13 @@ def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
         raise typer.Exit(WRONG_USE)
     overrides: dict[str, Any] = {key: value for key, _, value in pairs}
     try:
-        known = resolve(overrides).settings
-        unsaid = {key: v for key, v in defaults.items() if known.origin(key).source == "default"}
-        return EmissionsTracker(**overrides, **unsaid)
+        settings_in_effect = resolve(overrides).settings
+        unset = {
+            key: v
+            for key, v in defaults.items()
+            if settings_in_effect.origin(key).source == "default"
+        }
+        return EmissionsTracker(**overrides, **unset)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(WRONG_USE) from error
