@@ -18,7 +18,7 @@ from carbon_core.records import Estimate, Intensity
 from carbon_core.units import GRAMS_PER_KG
 
 
-class Elsewhere(NamedTuple):
+class CountryEmissions(NamedTuple):
     """Emissions of a run in another country.
 
     Attributes:
@@ -34,10 +34,10 @@ class Elsewhere(NamedTuple):
     is_here: bool
 
 
-def countries(view: RunView) -> list[Elsewhere]:
+def countries(view: RunView) -> list[CountryEmissions]:
     """Return the emissions in each country of the shipped tables, lowest intensity first."""
     found = [
-        Elsewhere(code, one, _emissions_g(view, one), one.place == view.finished.place)
+        CountryEmissions(code, one, _emissions_g(view, one), one.place == view.finished.place)
         for code, name in tables.known_countries().items()
         # A country without a figure has that of a neighbour; skip it.
         if (one := tables.country(code)) is not None and one.place == name
@@ -45,7 +45,7 @@ def countries(view: RunView) -> list[Elsewhere]:
     return sorted(found, key=lambda place: place.intensity.g_per_kwh)
 
 
-def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
+def by_country(view: RunView, places: Sequence[CountryEmissions]) -> Chart:
     """Return a bar chart of the emissions in each country."""
     here = [i for i, place in enumerate(places) if place.is_here]
     colours = [PALETTE[5] if place.is_here else PALETTE[4] for place in places]

@@ -75,7 +75,7 @@ def _newest(history: History) -> RunView | None:
     return None
 
 
-def _what_if(view: RunView, places: Sequence[elsewhere.Elsewhere]) -> list[Any]:
+def _what_if(view: RunView, places: Sequence[elsewhere.CountryEmissions]) -> list[Any]:
     if not places or view.finished.energy_kwh.value <= 0:
         return []
     hours = elsewhere.by_hour(view)
