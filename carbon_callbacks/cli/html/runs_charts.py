@@ -46,7 +46,7 @@ def _side_by_side(
     return Chart(
         f"Recent runs ({recent_of_total})",
         f"Emissions of {len(runs)} runs with 95 % intervals; the highest is {formatted(most_g)} gCO2e.",
-        "Oldest first. Error bars: 95 % interval. Use `carbon-callbacks compare` to compare runs.",
+        "Oldest first. Error bars: 95 % interval. To compare runs, use the command compare.",
         figure_of(
             traces,
             x="runs",
