@@ -1,4 +1,4 @@
-"""The command ``carbon-callbacks``. Needs the extra ``cli``; says so where it is absent."""
+"""The command ``carbon-callbacks``; without the extra ``cli`` it prints how to install it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def main() -> int:
         if error.name not in {"typer", "rich"}:
             raise
         print(
-            "carbon-callbacks: the command needs two more packages: "
+            "carbon-callbacks: the command line needs typer and rich: "
             "pip install 'carbon-callbacks[cli]'",
             file=sys.stderr,
         )
         return 1
     for stream in (sys.stdout, sys.stderr):
-        # A terminal without Unicode gets a question mark, not an exception.
+        # A terminal without Unicode shows question marks instead of raising an exception.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     app()

@@ -1,4 +1,4 @@
-"""The commands and their options; each command's work is in a module of its own."""
+"""Commands and options; each command is implemented in a module of the same name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from carbon_core.intensity.source_table import SOURCES
 
 app = typer.Typer(
     name="carbon-callbacks",
-    help="What training runs draw and emit.",
+    help="Energy use and carbon emissions of training runs.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="The settings and where they come from.", no_args_is_help=True)
+config_app = typer.Typer(help="Show, check and write settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 
@@ -40,7 +40,7 @@ def _example(arguments: str) -> str:
 
 _Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A setting, such as --set project_name=mine; more than once."),
+    typer.Option("--set", help="A setting, such as --set project_name=mine; repeatable."),
 ]
 
 
@@ -55,10 +55,10 @@ def run_command(
     ],
     settings: _Settings = None,
 ) -> None:
-    """Run a command, and measure it with everything that it starts.
+    """Run a command and measure it, including the processes that it starts.
 
-    Its exit status comes back, and signals go on to it. Counts its own share of the machine, unless a
-    setting says tracking_mode=machine.
+    Signals are forwarded to the command, and its exit status is returned. Only the command's share of
+    the machine is counted, unless tracking_mode=machine is set.
     """
     run.run(command, settings or [])
 
@@ -66,12 +66,13 @@ def run_command(
 @app.command("monitor", epilog=_example("monitor --every 5 --set budget_kwh=2"))
 def monitor_command(
     settings: _Settings = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Refresh interval (s).")] = 1.0,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="How long; else until Ctrl-C or SIGTERM.")
+        float | None,
+        typer.Option(min=0.1, help="Duration (s); by default until Ctrl-C or SIGTERM."),
     ] = None,
 ) -> None:
-    """Show what this machine draws, in the terminal or as plain lines, and keep it as a run."""
+    """Show live power and energy use of this machine, and save the result as a run."""
     monitor.run(settings or [], every_s=every, seconds=seconds)
 
 
@@ -79,34 +80,34 @@ def monitor_command(
 def detect_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show each device, the meter chosen for it and its grade, and why others are not used."""
+    """List devices with their meters and grades, and the reason why a meter is not used."""
     detect.run(as_json=json)
 
 
 @app.command("doctor", epilog=_example("doctor --at-least B"))
 def doctor_command(
     at_least: Annotated[
-        detect.Grade, typer.Option(help="The grade that every device must have.")
+        detect.Grade, typer.Option(help="Lowest grade that a device may have.")
     ] = detect.Grade.C,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what `detect` shows, and exit with 1 where a device is measured worse than is wanted."""
+    """Print the output of `detect`; exit with 1 if a device has a lower grade than required."""
     detect.run(as_json=json, at_least=at_least)
 
 
 @app.command("baseline", epilog=_example("baseline --seconds 120"))
 def baseline_command(
     seconds: Annotated[
-        float, typer.Option("--seconds", min=1, max=3600, help="How long to measure.")
+        float, typer.Option("--seconds", min=1, max=3600, help="Duration of the measurement (s).")
     ] = 60,
 ) -> None:
-    """Measure the idle machine once; results then show energy above idle, too."""
+    """Measure idle power once; results then include net energy (above idle)."""
     baseline.run(seconds=seconds)
 
 
 @app.command("sources", epilog=_example("sources | less"))
 def sources_command() -> None:
-    """Print where the shipped tables come from, their years and their licences."""
+    """Print the sources, years and licences of the shipped tables."""
     print(text("SOURCES.md"))
 
 
@@ -115,65 +116,65 @@ def reprice_command(
     path: Annotated[
         Path, typer.Argument(help="A receipt or a journal.", exists=True, dir_okay=False)
     ],
-    country: Annotated[str | None, typer.Option(help="Code of another country: FRA.")] = None,
-    region: Annotated[str | None, typer.Option(help="State or province of that country.")] = None,
+    country: Annotated[str | None, typer.Option(help="Country code, such as FRA.")] = None,
+    region: Annotated[str | None, typer.Option(help="State or province of the country.")] = None,
     intensity: Annotated[
         str | None,
-        typer.Option(help="Grams of CO2e per kWh, or a CSV file: datetime, g_per_kwh."),
+        typer.Option(help="gCO2e per kWh, or a CSV file with columns datetime and g_per_kwh."),
     ] = None,
-    zone: Annotated[str | None, typer.Option(help="Zone of Electricity Maps: US-CAL-CISO.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Electricity Maps zone: US-CAL-CISO.")] = None,
     source: Annotated[
         str | None,
-        typer.Option(help=f"Live source to request for these hours: {', '.join(SOURCES)}."),
+        typer.Option(help=f"Fetch live data for the run's hours: {', '.join(SOURCES)}."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show what a finished run would have emitted elsewhere, or with figures that came later."""
+    """Recompute the emissions of a finished run for another grid intensity."""
     where = {
         "country_iso_code": country,
         "region": region,
         "electricitymaps_zone": zone,
         "intensity_source": source,
     }
-    asked = {key: value for key, value in where.items() if value is not None}
-    reprice.run(path, where=asked, intensity=intensity, as_json=json)
+    settings = {key: value for key, value in where.items() if value is not None}
+    reprice.run(path, where=settings, intensity=intensity, as_json=json)
 
 
 @app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))
 def report_command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Receipts, journals, CSV files, directories.")
+        list[Path] | None, typer.Argument(help="Receipts, journals, CSV files or directories.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print the runs as CSV.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the recent runs as CSV.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latest: Annotated[
-        int, typer.Option(min=0, help="How many runs to list, beside the totals of all.")
+        int, typer.Option(min=0, help="Number of recent runs to list; totals include all runs.")
     ] = 20,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page to look at into this file.", dir_okay=False)
+        Path | None, typer.Option(help="Write an HTML report to this file.", dir_okay=False)
     ] = None,
 ) -> None:
-    """List runs, and add up what each project took; or draw them as a page."""
+    """List runs and totals by project, or write an HTML report."""
     chosen = {"json": json, "csv": csv, "markdown": markdown}
-    form = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
-    report.run(paths or [Path()], form=form, latest=latest, html=html)
+    output_format = next((name for name, is_chosen in chosen.items() if is_chosen), "table")
+    report.run(paths or [Path()], output_format=output_format, latest=latest, html=html)
 
 
 @app.command("compare", epilog=_example("compare old/ new/ --max-increase 5"))
 def compare_command(
     a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
-    b: Annotated[Path, typer.Argument(help="What is compared with it.", exists=True)],
-    figure: Annotated[compare.Figure, typer.Option(help="What is compared.")] = (
+    b: Annotated[Path, typer.Argument(help="The run or runs to compare with A.", exists=True)],
+    figure: Annotated[compare.Figure, typer.Option(help="Figure to compare.")] = (
         compare.Figure.ENERGY
     ),
     max_increase: Annotated[
-        float | None, typer.Option(help="Percent by which B may be above A; else exit with 1.")
+        float | None, typer.Option(help="Exit with 1 if B exceeds A by more than this percentage.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:
-    """Tell by how much B draws more than A, with a 95 % interval."""
-    compare.run(a, b, what=figure, max_increase=max_increase, as_json=json)
+    """Print the relative change from A to B, with its 95 % interval."""
+    compare.run(a, b, figure=figure, max_increase=max_increase, as_json=json)
 
 
 @app.command("merge", epilog=_example("merge output/ --json"))
@@ -183,7 +184,7 @@ def merge_command(
     ] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Add up the ranks and the starts of each training, also after a crash, and name what is missing."""
+    """Add up the ranks and runs of each training, also after a crash; list runs without a file."""
     merge.run(directory, as_json=json)
 
 
@@ -194,7 +195,7 @@ def resend_command(
     ] = Path(),
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Send to the services of the settings what they were not told of runs that are over."""
+    """Retry failed uploads: send results that a configured service has not accepted yet."""
     resend.run(directory, as_json=json)
 
 
@@ -202,25 +203,27 @@ def resend_command(
 def model_card_command(
     directory: Annotated[
         Path,
-        typer.Argument(help="A model's directory, with README.md.", exists=True, file_okay=False),
+        typer.Argument(help="Directory of a model, with README.md.", exists=True, file_okay=False),
     ],
     receipt: Annotated[
         Path | None,
-        typer.Option(help="Receipt of the run; else the latest there or here.", dir_okay=False),
+        typer.Option(
+            help="Receipt of the run; by default the newest in DIRECTORY or here.", dir_okay=False
+        ),
     ] = None,
     training_type: Annotated[str, typer.Option(help="pre-training or fine-tuning.")] = "",
 ) -> None:
-    """Write the emissions of a finished training into its model card, as the Hub reads them."""
+    """Write the emissions of a finished training to its model card, as metadata for the Hub."""
     model_card.run(directory, receipt_path=receipt, training_type=training_type)
 
 
-_ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets, too.")]
+_ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets unmasked.")]
 
 
 @config_app.command("show", epilog=_example("config show --origin"))
 def config_show_command(
     origin: Annotated[
-        bool, typer.Option("--origin", help="Show where each value comes from.")
+        bool, typer.Option("--origin", help="Show the source of each value.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     show_secrets: _ShowSecrets = False,
@@ -239,23 +242,23 @@ def config_get_command(key: str, show_secrets: _ShowSecrets = False) -> None:
 def config_set_command(
     key: str,
     value: Annotated[
-        str | None, typer.Argument(help="Asked for, unseen if it is a secret, when left out.")
+        str | None, typer.Argument(help="Prompted for if omitted; a secret is not echoed.")
     ] = None,
     for_user: Annotated[
-        bool, typer.Option("--global/--local", help="Write the file in the home directory.")
+        bool, typer.Option("--global/--local", help="File in the home or the working directory.")
     ] = False,
 ) -> None:
-    """Write a setting into ./.codecarbon.config, or with --global into ~/.codecarbon.config."""
+    """Write a setting to ./.codecarbon.config, or with --global to ~/.codecarbon.config."""
     config.set_value(key, value, for_user=for_user)
 
 
 @config_app.command("check", epilog=_example("config check"))
 def config_check_command() -> None:
-    """Name every mistake in files and variables at once; exit with 2 if there is one."""
+    """List all mistakes in files and variables; exit with 2 if there are any."""
     config.check_all()
 
 
 @config_app.command("init", epilog=_example("config init"))
 def config_init_command() -> None:
-    """Ask for country, token and project name, and write the files."""
+    """Prompt for country, token and project name, and write the files."""
     config.init()

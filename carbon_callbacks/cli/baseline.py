@@ -1,4 +1,4 @@
-"""``carbon-callbacks baseline``: measure the idle machine once, so that results can show net energy."""
+"""``carbon-callbacks baseline``: measure idle power once, so that results include net energy."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ _STEPS = 100
 
 
 def run(*, seconds: float) -> None:
-    """Measure for some seconds and keep each device's mean draw."""
+    """Measure the mean power of each device and save it.
+
+    Args:
+        seconds: Duration of the measurement.
+    """
     home = sources.home_directory()
     if home is None:
-        _fail("there is no home directory to keep the baseline in; set HOME")
+        _fail("no home directory to save the baseline in; set HOME")
     idle_w = _measure(seconds)
     if not idle_w:
-        _fail("nothing was measured; see carbon-callbacks detect")
+        _fail("no device was measured; run carbon-callbacks detect for the reasons")
     path = idle_file(home)
     watts = {device.id: power_w for device, power_w in idle_w.items()}
     text = as_json(watts, seconds, SystemClock().now().isoformat(timespec="seconds"))
@@ -38,17 +42,17 @@ def run(*, seconds: float) -> None:
     except OSError as error:
         _fail(f"{path}: cannot be written ({error.strerror})")
     _print(idle_w)
-    print(f"kept in {path}; results now show energy above idle, too")
+    print(f"saved to {path}; results now include net energy (above idle)")
 
 
 def _measure(seconds: float) -> dict[Device, float]:
     tracker = EmissionsTracker(save_to_file=False, tracking_mode="machine", log_level="WARNING")
-    # Only a terminal shows the bar; the seconds pass all the same.
+    # The bar is shown in terminals only; the duration is the same without it.
     console = Console(stderr=True)
-    nobody = threading.Event()
+    never_set = threading.Event()
     with tracker:
-        for _ in track(range(_STEPS), "leave the machine idle", console=console, transient=True):
-            nobody.wait(seconds / _STEPS)
+        for _ in track(range(_STEPS), "keep the machine idle", console=console, transient=True):
+            never_set.wait(seconds / _STEPS)
     report = tracker.final_report
     if report is None:
         return {}
@@ -61,7 +65,7 @@ def _measure(seconds: float) -> dict[Device, float]:
 
 
 def _print(idle_w: dict[Device, float]) -> None:
-    table = Table("component", "device", "idle draw", "grade", title="The idle machine")
+    table = Table("component", "device", "idle power", "grade", title="Idle power of this machine")
     for device, power_w in idle_w.items():
         table.add_row(device.component, device.name, f"{power_w:.1f} W", device.method.grade)
     Console().print(table)

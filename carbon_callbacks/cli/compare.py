@@ -1,4 +1,4 @@
-"""``carbon-callbacks compare``: whether one set of runs draws more than another."""
+"""``carbon-callbacks compare``: the relative change between two sets of runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from carbon_core.outputs.history import PastRun, Skipped, read
 
 
 class Figure(str, enum.Enum):
-    """What is compared."""
+    """The figure to compare."""
 
     ENERGY = "energy"
     EMISSIONS = "emissions"
     DURATION = "duration"
 
 
-_OF: dict[Figure, tuple[str, Callable[[PastRun], float]]] = {
+_FIGURES: dict[Figure, tuple[str, Callable[[PastRun], float]]] = {
     Figure.ENERGY: ("kWh", lambda run: run.energy_kwh.value),
     Figure.EMISSIONS: ("kg CO2e", lambda run: run.emissions_kg.value),
     Figure.DURATION: ("s", lambda run: run.duration_s),
@@ -32,17 +32,17 @@ _OF: dict[Figure, tuple[str, Callable[[PastRun], float]]] = {
 _PERCENT = 100.0
 
 
-def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: bool) -> None:
-    """Compare the runs of two places; exit with 1 if B is worse by more than is allowed.
+def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json: bool) -> None:
+    """Compare two sets of runs; exit with 1 if the increase is above the limit.
 
     Args:
-        a: File or directory of the runs that are compared with.
-        b: The same of the others.
-        what: The figure.
-        max_increase: By how many percent B may be above A; None for any.
+        a: File or directory of the first set, the baseline.
+        b: File or directory of the second set.
+        figure: The figure to compare.
+        max_increase: Highest allowed increase from A to B in percent; None for no limit.
         as_json: Print JSON instead of a line.
     """
-    unit, figure_of = _OF[what]
+    unit, figure_of = _FIGURES[figure]
     try:
         found = compare(_runs(a), _runs(b), figure_of)
     except CarbonError as error:
@@ -50,11 +50,11 @@ def run(a: Path, b: Path, *, what: Figure, max_increase: float | None, as_json: 
         raise typer.Exit(2) from error
     worse = max_increase is not None and found.change * _PERCENT > max_increase
     if as_json:
-        print(json.dumps({"figure": what.value, **found._asdict(), "too_much": worse}, indent=2))
+        print(json.dumps({"figure": figure.value, **found._asdict(), "too_much": worse}, indent=2))
     else:
-        print(_in_words(found, what.value, unit))
+        print(_as_text(found, figure.value, unit))
         if worse:
-            print(f"that is more than the {max_increase:g} % that are allowed")
+            print(f"increase is above the limit of {max_increase:g} %")
     if worse:
         raise typer.Exit(1)
 
@@ -69,17 +69,15 @@ def _runs(path: Path) -> list[PastRun]:
     return runs
 
 
-def _in_words(found: Comparison, what: str, unit: str) -> str:
+def _as_text(found: Comparison, figure: str, unit: str) -> str:
     change, low, high = (part * _PERCENT for part in (found.change, found.low, found.high))
     notes = []
     if not found.same_meters:
-        notes.append("measured by different meters or machines, so both of their errors count")
+        notes.append("different meters or hardware: the interval includes the meter errors of both")
     if not found.spread_known:
-        notes.append(
-            "how much such runs differ by themselves is not known: several on each side tell"
-        )
+        notes.append("variation between runs not included: use at least 2 runs per side")
     return (
-        f"{what}: {formatted(found.a)} {unit} -> {formatted(found.b)} {unit}: "
+        f"{figure}: {formatted(found.a)} {unit} -> {formatted(found.b)} {unit}: "
         f"{change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %)"
         + "".join(f"; {note}" for note in notes)
     )

@@ -1,4 +1,4 @@
-"""``carbon-callbacks config``: the settings, where they come from, and how to change them."""
+"""``carbon-callbacks config``: show, check and write settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRONG = 2
 
 
 def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
-    """Print the effective settings; problems in files and variables go to standard error."""
+    """Print the effective settings; print problems in files and variables to standard error."""
     resolution = resolve({})
     settings = resolution.settings
     values = {key: _shown(settings, key, with_secrets=with_secrets) for key in KEYS}
@@ -43,16 +43,16 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
         for key, value in values.items():
             table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
         Console().print(table)
-    _tell(resolution.warnings)
+    _warn(resolution.warnings)
 
 
 def get(key: str, *, with_secrets: bool) -> None:
     """Print one effective value as it is written in a file; nothing for a value that is not set."""
     resolution = resolve({})
     if key not in KEYS:
-        _end(f"there is no setting {key!r}")
+        _fail(f"there is no setting {key!r}")
     print(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
-    _tell(text for text in resolution.warnings if key in text)
+    _warn(text for text in resolution.warnings if key in text)
 
 
 def set_value(key: str, value: str | None, *, for_user: bool) -> None:
@@ -63,11 +63,11 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     try:
         edit.write_setting(path, key, value)
     except ConfigError as error:
-        _end(str(error))
+        _fail(str(error))
     print(f"{key} = {hidden(key, value)} in {path}")
     effective = resolve({}).settings.origin(key)
     if not str(effective).startswith(str(path)):
-        _tell([f"{effective} overrides it"])
+        _warn([f"{effective} overrides it"])
 
 
 def check_all() -> None:
@@ -83,31 +83,31 @@ def check_all() -> None:
     for text in without_effect(settings):
         print(f"note: {text}")
     if problems:
-        print(f"{len(problems)} to fix")
+        print(f"mistakes found: {len(problems)}")
         raise typer.Exit(_WRONG)
     print("no mistakes found")
 
 
 def init() -> None:
-    """Prompt for country, token and project, and write the files."""
+    """Prompt for country, token and project name, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
-    print("Three questions; an empty input keeps the setting.")
-    _ask(user, "country_iso_code", "Country of this machine (ISO code such as FRA)")
-    _ask(user, "electricitymaps_api_token", "Token of Electricity Maps, for live intensity")
-    _ask(project, "project_name", "Name of this project")
-    print("Done. See all settings with: carbon-callbacks config show --origin")
+    print("Press Enter to leave a setting unchanged.")
+    _prompt(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
+    _prompt(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
+    _prompt(project, "project_name", "Project name")
+    print("Done. To show all settings: carbon-callbacks config show --origin")
 
 
-def _ask(path: Path, key: str, question: str) -> None:
-    while answer := str(
+def _prompt(path: Path, key: str, question: str) -> None:
+    while text := str(
         typer.prompt(question, default="", show_default=False, hide_input=_is_secret(key))
     ).strip():
         try:
-            edit.write_setting(path, key, answer)
+            edit.write_setting(path, key, text)
         except ConfigError as error:
             print(f"  {error}; please try again")
             continue
-        print(f"  {key} = {hidden(key, answer)} in {path}")
+        print(f"  {key} = {hidden(key, text)} in {path}")
         return
 
 
@@ -116,7 +116,7 @@ def _path(*, for_user: bool) -> Path:
     try:
         return find()
     except (ConfigError, OSError) as error:
-        _end(str(error))
+        _fail(str(error))
 
 
 def _is_secret(key: str) -> bool:
@@ -136,11 +136,11 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _tell(texts: Iterable[str]) -> None:
+def _warn(texts: Iterable[str]) -> None:
     for text in texts:
         print(f"carbon-callbacks: {text}", file=sys.stderr)
 
 
-def _end(text: str) -> NoReturn:
-    _tell([text])
+def _fail(text: str) -> NoReturn:
+    _warn([text])
     raise typer.Exit(_WRONG)

@@ -38,8 +38,8 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
 
     Args:
         as_json: Print JSON instead of tables.
-        at_least: The grade that every device must have; None for any.
-        root: Directory that holds ``proc`` and ``sys``.
+        at_least: Lowest grade that a device may have; None for any.
+        root: Directory that contains ``proc`` and ``sys``.
     """
     settings = resolve({}).settings
     messages = messages_for(settings)
@@ -64,7 +64,7 @@ def _worse(detection: Detection, at_least: Grade) -> list[str]:
     """Return a line for each device with a worse grade, with the known remedies."""
     devices = _devices(detection)
     if not devices:
-        return ["nothing is measured: no meter was found"]
+        return ["no meter found"]
     texts = []
     for device in devices:
         if device.method.grade > at_least.value:

@@ -1,4 +1,4 @@
-"""``carbon-callbacks merge``: what the ranks and starts of a training took together."""
+"""``carbon-callbacks merge``: the total of each training over its ranks and runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from carbon_core.units import GRAMS_PER_KG
 
 
 def run(directory: Path, *, as_json: bool) -> None:
-    """Put the trainings of a directory together and print them.
+    """Print the runs and the total of each training in a directory.
 
     Args:
         directory: An output directory, or its ``carbon_runs``.
@@ -25,7 +25,7 @@ def run(directory: Path, *, as_json: bool) -> None:
     """
     trainings = merge(directory)
     if not trainings:
-        print(f"{directory} holds no receipt and no journal of a run", file=sys.stderr)
+        print(f"no receipt or journal found in {directory}", file=sys.stderr)
         raise typer.Exit(2)
     if as_json:
         print(json.dumps([_data(training) for training in trainings], indent=2))
@@ -55,8 +55,8 @@ def _print_table(training: Merged) -> None:
         table.add_row(segment.started_at[:19], rank, part.status, seconds, kwh, grams)
     grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
-    table.add_row("together", "", "", "", formatted(training.energy_kwh), grams)
+    table.add_row("total", "", "", "", formatted(training.energy_kwh), grams)
     Console().print(table)
     for part in training.parts:
         if part.status == MISSING:
-            print(f"run {part.segment.run_id} left no file here; counted as it was last heard of")
+            print(f"run {part.segment.run_id}: no file found; counted with its last known total")

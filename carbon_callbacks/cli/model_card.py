@@ -1,4 +1,4 @@
-"""``carbon-callbacks model-card``: the emissions of a finished training into its model card."""
+"""``carbon-callbacks model-card``: write the emissions of a finished training to its model card."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from carbon_core.outputs.card_entry import entry_of_receipt
 
 
 def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> None:
-    """Write the emissions of a run into ``README.md`` of a model and print them.
+    """Write the emissions of a run to a model's ``README.md`` and print them.
 
     Args:
         directory: The model's directory.
-        receipt_path: The receipt; by default the latest in the model's directory or the present one.
+        receipt_path: The receipt; by default the newest in the model's or the working directory.
         training_type: ``pre-training`` or ``fine-tuning``, or an empty string.
     """
     path = receipt_path or _latest(directory, Path())
     card = directory / "README.md"
     if path is None:
-        _fail(f"no receipt in {directory / RUNS_DIRECTORY} nor in {RUNS_DIRECTORY}: use --receipt")
+        _fail(f"no receipt in {directory / RUNS_DIRECTORY} or {RUNS_DIRECTORY}: use --receipt")
     if not card.is_file():
-        _fail(f"{card} is not there: create the model card first (Trainer.create_model_card)")
+        _fail(f"{card} not found: create the model card first (Trainer.create_model_card)")
     try:
         entry = entry_of_receipt(_read(path), training_type)
         write_entry(card, entry)
     except ImportError:
-        _fail("this needs huggingface_hub: pip install 'carbon-callbacks[transformers]'")
+        _fail("huggingface_hub is not installed: pip install 'carbon-callbacks[transformers]'")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _fail(f"{path} could not be put into {card}: {error!r}")
+        _fail(f"cannot write the emissions of {path} to {card}: {error!r}")
     print(f"{card}: {json.dumps(entry)}")
 
 

@@ -1,4 +1,4 @@
-"""``carbon-callbacks monitor``: what this machine draws, while it draws it."""
+"""``carbon-callbacks monitor``: live power and energy use of this machine."""
 
 from __future__ import annotations
 
@@ -24,98 +24,111 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 _PERCENT = 100.0
-_S_PER_HOUR = 3600.0
+_S_PER_MIN, _S_PER_HOUR = 60.0, 3600.0
 
 
 class View(NamedTuple):
-    """What is shown: the run so far, and what the last moment drew.
+    """Data of one refresh.
 
     Attributes:
-        report: The run so far.
-        moment: Since the last look.
-        budget: How much of the budget is used up, in words; an empty string without one.
+        report: Results of the run so far.
+        window: The window since the previous refresh.
+        budget: Used part of the budget and time left, as text; empty without a budget.
     """
 
     report: Report
-    moment: Window
+    window: Window
     budget: str
 
 
 def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> None:
-    """Measure and show it until a signal comes, or for a while.
+    """Measure this machine and show the result until a signal arrives or the time is over.
 
     Args:
         settings: Settings as ``key=value``.
-        every_s: Seconds between two looks.
-        seconds: How long; None for until Ctrl-C or SIGTERM.
+        every_s: Refresh interval.
+        seconds: Duration; None for until Ctrl-C or SIGTERM.
     """
     tracker = tracker_of(settings)
     console = Console()
-    with _until_told() as told, tracker:
+    with _stop_event() as stop, tracker:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
-                for view in _views(tracker, told, every_s, seconds):
+                for view in _views(tracker, stop, every_s, seconds):
                     live.update(_table(view), refresh=True)
         else:
-            for view in _views(tracker, told, every_s, seconds):
+            for view in _views(tracker, stop, every_s, seconds):
                 print(_line(view), flush=True)
 
 
 @contextlib.contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """Give an event that is set by the signals which end a program."""
-    told = threading.Event()
+def _stop_event() -> Iterator[threading.Event]:
+    """Yield an event that is set when a terminating signal arrives."""
+    stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        told.set()
+        stop.set()
 
     before = {number: signal.signal(number, end) for number in _ENDING}
     try:
-        yield told
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _views(
-    tracker: EmissionsTracker, told: threading.Event, every_s: float, seconds: float | None
+    tracker: EmissionsTracker, stop: threading.Event, every_s: float, seconds: float | None
 ) -> Iterator[View]:
-    looks = 0
-    moment = tracker.window()
-    while not told.wait(every_s):
-        drawn, moment = moment.close(), tracker.window()
-        report = tracker.report(drawn.end)
+    refreshes = 0
+    window = tracker.window()
+    while not stop.wait(every_s):
+        closed, window = window.close(), tracker.window()
+        report = tracker.report(closed.end)
         if report is not None:
-            yield View(report, drawn, _budget(tracker, report))
-        looks += 1
-        if seconds is not None and looks * every_s >= seconds:
+            yield View(report, closed, _budget(tracker, report))
+        refreshes += 1
+        if seconds is not None and refreshes * every_s >= seconds:
             return
 
 
 def _budget(tracker: EmissionsTracker, report: Report) -> str:
-    settings, hours = tracker.settings, report.duration_s / _S_PER_HOUR
-    limits = [
-        (used / limit, f"{limit:g} {unit}", (limit - used) / own * hours if own > 0 else None)
-        for used, own, limit, unit in (
-            (report.training_kwh, report.energy_kwh.value, settings.budget_kwh, "kWh"),
-            (report.training_kg, report.emissions_kg.value, settings.budget_kg_co2e, "kg CO2e"),
+    """Return the budget of which the larger part is used, as text; empty without a budget."""
+    settings = tracker.settings
+    energy_kwh, emissions_kg = report.energy_kwh.value, report.emissions_kg.value
+    budgets = [
+        ("energy", "kWh", settings.budget_kwh, report.training_kwh, energy_kwh),
+        ("emissions", "kg CO2e", settings.budget_kg_co2e, report.training_kg, emissions_kg),
+    ]
+    texts = [
+        (
+            used / limit,
+            f"{name} budget {used / limit * _PERCENT:.0f} % used "
+            f"({formatted(used)} of {limit:g} {unit}){_time_left(report, in_run, limit - used)}",
         )
+        for name, unit, limit, used, in_run in budgets
         if limit
     ]
-    if not limits:
+    return max(texts)[1] if texts else ""
+
+
+def _time_left(report: Report, used_in_run: float, remaining: float) -> str:
+    """Return the time until a budget is used at the run's average rate, as text, or nothing."""
+    if remaining <= 0 or used_in_run <= 0:
         return ""
-    share, limit_text, left_h = max(limits, key=lambda one: one[0])
-    lasts = (
-        f", lasts {formatted(left_h)} h at this rate" if left_h is not None and left_h > 0 else ""
-    )
-    return f"{share * _PERCENT:.0f} % of {limit_text}{lasts}"
+    seconds = remaining / used_in_run * report.duration_s
+    if seconds < 2 * _S_PER_MIN:
+        return f", about {seconds:.0f} s left"
+    if seconds < 2 * _S_PER_HOUR:
+        return f", about {seconds / _S_PER_MIN:.0f} min left"
+    return f", about {seconds / _S_PER_HOUR:,.0f} h left"
 
 
 def _line(view: View) -> str:
     report = view.report
     grams = report.emissions_kg.value * GRAMS_PER_KG
     time = SystemClock().now().astimezone().strftime("%H:%M:%S")
-    power_w = view.moment.power_w * report.run.pue
+    power_w = view.window.power_w * report.run.pue
     rest = f"; {view.budget}" if view.budget else ""
     return (
         f"{time} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
@@ -125,10 +138,10 @@ def _line(view: View) -> str:
 
 def _table(view: View) -> Group:
     table = Table("device", "meter", "grade", "W now", "kWh")
-    now, pue = view.moment.by_device, view.report.run.pue
+    now, pue = view.window.by_device, view.report.run.pue
     for device, energy in view.report.window.by_device.items():
         joules = now[device].joules if device in now else 0.0
-        watts = joules * pue / view.moment.duration_s if view.moment.duration_s > 0 else 0.0
+        watts = joules * pue / view.window.duration_s if view.window.duration_s > 0 else 0.0
         table.add_row(
             device.name,
             str(device.method),
@@ -138,4 +151,4 @@ def _table(view: View) -> Group:
         )
     emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
     interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
-    return Group(table, Text(_line(view)), Text(f"{interval}; Ctrl-C ends it", style="dim"))
+    return Group(table, Text(_line(view)), Text(f"{interval}; press Ctrl-C to stop", style="dim"))

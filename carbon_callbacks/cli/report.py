@@ -1,4 +1,4 @@
-"""``carbon-callbacks report``: the runs of files and directories, and what each project took."""
+"""``carbon-callbacks report``: list runs, with totals by project."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
 _S_PER_HOUR = 3600.0
 
 
-def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = None) -> None:
-    """Print what files tell of, or write it as a page; exit with 2 if they tell of no run.
+def run(
+    paths: Sequence[Path], *, output_format: str, latest: int, html: Path | None = None
+) -> None:
+    """Print the runs in files, or write an HTML report; exit with 2 if there are no runs.
 
     Args:
         paths: Files and output directories.
-        form: One of `FORMATS`.
-        latest: How many runs to list, beside the totals of all.
-        html: Write a page there, instead of printing.
+        output_format: One of `FORMATS`.
+        latest: Number of recent runs to list; totals include all runs.
+        html: Write an HTML report to this file instead of printing.
     """
     history = History(latest, with_days=html is not None)
     for found in read(paths):
@@ -49,23 +51,23 @@ def run(paths: Sequence[Path], *, form: str, latest: int, html: Path | None = No
     if html is not None:
         _html(history, html)
     else:
-        {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[form](history)
+        {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[output_format](history)
 
 
 def _table(history: History) -> None:
     console = Console()
-    runs = Table(*_RUN_HEAD, title=f"The latest {len(history.runs)} of {history.total.runs} runs")
+    runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.recent_of_total})")
     for cells in _run_rows(history):
         runs.add_row(*cells)
     if history.runs:
         console.print(runs)
     projects = Table(*_HEAD, title="Projects")
-    *rows, together = _project_rows(history)
+    *rows, total = _project_rows(history)
     for cells in rows:
         projects.add_row(*cells)
     projects.add_section()
-    projects.add_row(*together)
-    projects.caption = _exact(history.total)
+    projects.add_row(*total)
+    projects.caption = _uncertainty_note(history.total)
     console.print(projects)
 
 
@@ -76,7 +78,7 @@ def _html(history: History, path: Path) -> None:
         if error.name not in {"plotly", "jinja2", "markupsafe"}:
             raise
         print(
-            "the page needs two more packages: pip install 'carbon-callbacks[report]'",
+            "the HTML report needs plotly and jinja2: pip install 'carbon-callbacks[report]'",
             file=sys.stderr,
         )
         raise typer.Exit(1) from error
@@ -108,15 +110,15 @@ def _markdown(history: History) -> None:
         for cells in rows:
             print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         print()
-    if exact := _exact(history.total):
-        print(f"{exact}.")
+    if note := _uncertainty_note(history.total):
+        print(f"{note}.")
 
 
-def _exact(total: Total) -> str | None:
-    """Return what a reader must know of runs that tell no interval, as rows of CSV files do not."""
+def _uncertainty_note(total: Total) -> str | None:
+    """Return a note on runs without uncertainty, such as rows of CSV files; None without any."""
     if not total.without_interval:
         return None
-    return f"{total.without_interval:,} of {total.runs:,} runs tell no interval and count as exact"
+    return f"{total.without_interval:,} of {total.runs:,} runs lack uncertainty (counted as exact)"
 
 
 def _run_rows(history: History) -> Iterator[list[str]]:
@@ -135,7 +137,7 @@ def _run_rows(history: History) -> Iterator[list[str]]:
 
 def _project_rows(history: History) -> Iterator[list[str]]:
     projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
-    for name, total in (*projects, ("together", history.total)):
+    for name, total in (*projects, ("total", history.total)):
         grams = total.emissions_kg.scaled(GRAMS_PER_KG)
         interval = f"{formatted(grams.value)} ({formatted(grams.low)} to {formatted(grams.high)})"
         hours = f"{total.duration_s / _S_PER_HOUR:.2f}"

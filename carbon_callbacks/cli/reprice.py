@@ -67,7 +67,7 @@ def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None
             "choose an intensity: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv"
         )
     if "intensity_source" in where:
-        return _asked(run, where)
+        return _live_intensity(run, where)
     found = locate(
         Place(
             country=where.get("country_iso_code"),
@@ -86,12 +86,12 @@ def _own(intensity: str) -> IntensityOf:
     except ValueError:
         return repricing.read_intensities(Path(intensity))
     if not own.g_per_kwh >= 0:
-        _fail(f"--intensity must not be below 0, got {intensity}")
+        _fail(f"--intensity must be at least 0, got {intensity}")
     return lambda hour: own
 
 
-def _asked(run: Finished, where: Mapping[str, str]) -> IntensityOf:
-    """Request the hours of a run from a live source, by the settings and the options."""
+def _live_intensity(run: Finished, where: Mapping[str, str]) -> IntensityOf:
+    """Fetch the intensity of a run's hours from a live source."""
     settings = resolve(where).settings
     clock = SystemClock()
     source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
@@ -114,7 +114,11 @@ def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
 def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
     energy = formatted(run.energy_kwh.value)
     table = Table(
-        "price", "g/kWh", "gCO2e", "95 %", title=f"{run.project_name}, {energy} kWh: {run.run_id}"
+        "grid intensity",
+        "g/kWh",
+        "gCO2e",
+        "95 %",
+        title=f"{run.project_name}, {energy} kWh: {run.run_id}",
     )
     table.add_row(run.place, *_figures(run, run.emissions_kg))
     table.add_row(_names(repriced.intensities), *_figures(run, repriced.emissions_kg))

@@ -19,7 +19,7 @@ from carbon_core.formatting import formatted
 
 
 def run(directory: Path, *, as_json: bool) -> None:
-    """Send what is missing, and print it; exit with 1 if a service did not accept all of it.
+    """Send and print missing results; exit with 1 if a service did not accept all of them.
 
     Args:
         directory: An output directory.

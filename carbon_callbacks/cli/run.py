@@ -1,7 +1,7 @@
-"""``carbon-callbacks run -- COMMAND``: measures a command with everything that it starts.
+"""``carbon-callbacks run -- COMMAND``: measure a command, including the processes that it starts.
 
-The command has this process's input, output and terminal. Signals go on to it, its exit status comes
-back, and where this process is killed, so is the command.
+The command inherits input, output and terminal. Signals are forwarded to it, its exit status is
+returned, and if this process is killed, the command is terminated.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ import typer
 from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
-# What a batch system or a user ends a program with.
-_PASSED_ON = [
+# Signals by which batch systems and users stop or notify a program.
+_FORWARDED = [
     getattr(signal, name)
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 ]
-_OF_THE_KEYBOARD = {signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)}
+_KEYBOARD = {signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)}
 _PR_SET_PDEATHSIG = 1
 
 
 def run(command: Sequence[str], settings: Sequence[str]) -> None:
-    """Measure a command; exit with its status, or 128 and the number of the signal that ended it.
+    """Run and measure a command; exit with its status, or 128 + number of the signal that ended it.
 
     Args:
         command: The program and its arguments.
         settings: Settings as ``key=value``.
     """
-    # The machine is not the command's alone, unless somebody says so.
+    # By default the machine is shared with other programs.
     tracker = tracker_of(settings, tracking_mode="process")
-    with _passing_signals_on() as to:
-        child = _started(command)
-        to(child)
+    with _forwarding_signals() as forward_to:
+        child = _start(command)
+        forward_to(child)
         tracker.start()
         code = child.wait()
-        # Whoever signals a whole job may reach this process a moment later than the command.
+        # A signal sent to a whole job may arrive here a moment after the command has ended.
         tracker.stop(_status(code))
     raise typer.Exit(SIGNALLED - code if code < 0 else code)
 
 
-def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start the command, before this process has any other thread."""
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the command; must run before this process starts a thread."""
     try:
-        die_together = _die_with_parent if sys.platform == "linux" else None
-        return subprocess.Popen(list(command), preexec_fn=die_together)  # noqa: S603, PLW1509
+        preexec = _die_with_parent if sys.platform == "linux" else None
+        return subprocess.Popen(list(command), preexec_fn=preexec)  # noqa: S603, PLW1509
     except FileNotFoundError as error:
         print(f"{command[0]}: no such command", file=sys.stderr)
         raise typer.Exit(NOT_FOUND) from error
@@ -62,7 +62,7 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent is killed."""
+    """Request that the kernel terminates this process when its parent is killed."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
@@ -70,32 +70,35 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _passing_signals_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Give what names the child that gets the signals which come meanwhile, also before it is named."""
-    children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
+def _forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals to a child process.
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    Yields a function that sets the child; signals received before are forwarded then.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    pending: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
         if not children:
-            early.append(number)
-        elif not (number in _OF_THE_KEYBOARD and _has_the_terminal()):
+            pending.append(number)
+        elif not (number in _KEYBOARD and _has_the_terminal()):
             children[0].send_signal(number)
 
-    def to(child: subprocess.Popen[bytes]) -> None:
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
         children.append(child)
-        for number in early:
-            pass_on(number, None)
+        for number in pending:
+            forward(number, None)
 
-    before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield to
+        yield forward_to
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _has_the_terminal() -> bool:
-    """Tell whether the keyboard's signals reach the command by themselves."""
+    """Return whether the terminal sends the keyboard's signals to the command, too."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""What runs add up to, in little room however many there are."""
+"""Totals of runs, with memory independent of the number of runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from carbon_core.records import Estimate
 
 @dataclass
 class Total:
-    """What runs add up to; intervals add up, too, for the same meters err alike.
+    """Total of runs.
 
-    A million rows pass here: figures are added in place, and become estimates when they are asked for.
+    Bounds of intervals are added, because errors of the same meters are correlated. Figures are added in
+    place, because a file may have a million rows.
 
     Attributes:
-        runs: How many there are.
-        without_interval: How many of them tell no interval; each counts as if it were exact.
-        duration_s: Length in seconds, one after the other.
+        runs: Number of runs.
+        without_interval: Number of runs without uncertainty, which are counted as exact.
+        duration_s: Sum of the durations in seconds.
     """
 
     runs: int = 0
@@ -49,26 +50,26 @@ class Total:
 
     @property
     def energy_kwh(self) -> Estimate:
-        """Energy, times PUE."""
+        """Energy in kWh, including PUE."""
         return Estimate(self._kwh, self._low_kwh, self._high_kwh)
 
     @property
     def emissions_kg(self) -> Estimate:
-        """Emissions."""
+        """Emissions in kg CO2e."""
         return Estimate(self._kg, self._low_kg, self._high_kg)
 
 
 @dataclass
 class History:
-    """All runs in little room: totals by project, the latest runs and, if asked for, each day's totals.
+    """Totals of runs by project and, optionally, by day, and the most recent runs.
 
     Attributes:
-        latest: How many runs are kept.
-        with_days: Whether to add up the days, too.
-        total: Of all runs.
-        projects: By project.
-        days: By day (ISO date) and project.
-        skipped: Files that told of no run.
+        latest: Number of recent runs to keep.
+        with_days: Whether to compute totals by day.
+        total: Total of all runs.
+        projects: Totals by project.
+        days: Totals by day (ISO date) and project.
+        skipped: Files without a readable run.
     """
 
     latest: int
@@ -95,6 +96,12 @@ class History:
             heapq.heapreplace(self._heap, (run.time, next(self._numbers), run))
 
     @property
+    def recent_of_total(self) -> str:
+        """Number of recent runs as text, with that of all runs if they differ."""
+        recent, total = len(self._heap), self.total.runs
+        return f"{recent:,}" if recent == total else f"{recent:,} of {total:,}"
+
+    @property
     def runs(self) -> list[PastRun]:
-        """The latest runs, newest first."""
+        """The most recent runs, newest first."""
         return [run for _, _, run in sorted(self._heap, reverse=True)]

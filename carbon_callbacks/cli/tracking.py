@@ -1,4 +1,4 @@
-"""A tracker for a command, from settings on its line."""
+"""Create a tracker from ``--set`` options."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ WRONG_USE = 2
 
 
 def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
-    """Return a tracker; exit with 2 where a setting is wrong.
+    """Return a tracker; exit with 2 if a setting is invalid.
 
     Args:
         settings: Settings as ``key=value``.
-        **defaults: What holds where neither these nor files and variables say anything.
+        **defaults: Values of settings that are set neither here nor in files or variables.
     """
     pairs = [text.partition("=") for text in settings]
     if wrong := [key for key, equals, _ in pairs if not equals]:
-        print(f"--set wants key=value, not {wrong[0]!r}", file=sys.stderr)
+        print(f"--set needs key=value, got {wrong[0]!r}", file=sys.stderr)
         raise typer.Exit(WRONG_USE)
     overrides: dict[str, Any] = {key: value for key, _, value in pairs}
     try:
-        known = resolve(overrides).settings
-        unsaid = {key: v for key, v in defaults.items() if known.origin(key).source == "default"}
-        return EmissionsTracker(**overrides, **unsaid)
+        settings_in_effect = resolve(overrides).settings
+        unset = {
+            key: v
+            for key, v in defaults.items()
+            if settings_in_effect.origin(key).source == "default"
+        }
+        return EmissionsTracker(**overrides, **unset)
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(WRONG_USE) from error

@@ -1,4 +1,4 @@
-"""``carbon-callbacks report --html``: one file to look at, which needs nothing else and asks nobody."""
+"""``carbon-callbacks report --html``: the energy and carbon report, one self-contained file."""
 
 from carbon_callbacks.cli.html.page import write
 

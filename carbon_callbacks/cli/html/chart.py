@@ -1,4 +1,4 @@
-"""What all charts of the page have in common: colours, axes, and the units that times are shown in."""
+"""Shared parts of the charts: colours, axes and time units."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-# Told apart without colour vision, and on light and dark alike: after Okabe and Ito (2008), with two
-# more, for a usual machine has two processors and eight GPUs.
+# Distinguishable without colour vision, on light and dark backgrounds: after Okabe and Ito (2008), with
+# two more, because servers often have two processors and eight GPUs.
 PALETTE = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b3a125", "#888888",
     "#7a5fc7", "#8c6239",
@@ -22,13 +22,13 @@ _LONGEST_IN_S, _LONGEST_IN_MIN = 180.0, 180 * 60.0
 
 
 class Chart(NamedTuple):
-    """A chart of the page.
+    """A chart of the report.
 
     Attributes:
         title: Its heading.
-        description: What it shows, for those who cannot see it.
-        caption: What a reader must know, or an empty string.
-        figure: What Plotly draws, as JSON-ready data.
+        description: Text alternative, for screen readers.
+        caption: Explanation shown below it, or an empty string.
+        figure: Plotly figure as JSON-ready data.
     """
 
     title: str
@@ -38,12 +38,12 @@ class Chart(NamedTuple):
 
 
 class TimeAxis(NamedTuple):
-    """Seconds in a unit that suits a run's length.
+    """Time axis in a unit that fits the duration of a run.
 
     Attributes:
-        unit: The unit.
+        unit: Name of the unit.
         unit_s: Its length in seconds.
-        end_s: Where the axis ends.
+        end_s: End of the axis in seconds.
     """
 
     unit: str
@@ -53,20 +53,20 @@ class TimeAxis(NamedTuple):
     @property
     def title(self) -> str:
         """Title of the axis."""
-        return f"{self.unit} since the run began"
+        return f"time since start ({self.unit})"
 
     @property
     def layout(self) -> dict[str, Any]:
-        """What Plotly must know of it."""
+        """Plotly layout of the axis."""
         return {"range": [0, self.end_s / self.unit_s]}
 
     def of(self, times_s: Sequence[float]) -> list[float]:
-        """Return times in this unit."""
+        """Convert seconds to this unit."""
         return [round(t_s / self.unit_s, 4) for t_s in times_s]
 
 
 def time_axis(duration_s: float) -> TimeAxis:
-    """Return the unit that suits a run of so many seconds."""
+    """Return the time axis for a run of this duration."""
     if duration_s <= _LONGEST_IN_S:
         return TimeAxis("s", 1.0, duration_s)
     if duration_s <= _LONGEST_IN_MIN:
@@ -74,17 +74,17 @@ def time_axis(duration_s: float) -> TimeAxis:
     return TimeAxis("h", _S_PER_H, duration_s)
 
 
-def drawn(
+def figure_of(
     traces: Sequence[Any], *, x: str, y: str, height: int = 300, **layout: Any
 ) -> dict[str, Any]:
-    """Return a figure as JSON-ready data; the page gives it the colours of its theme.
+    """Return a Plotly figure as JSON-ready data; the page applies the colours of its theme.
 
     Args:
         traces: Plotly's traces.
         x: Title of the horizontal axis.
         y: Title of the vertical axis.
-        height: Pixels.
-        **layout: More of Plotly's layout.
+        height: Height in pixels.
+        **layout: Further Plotly layout options.
     """
     figure = go.Figure(list(traces))
     figure.update_layout(
@@ -110,8 +110,8 @@ def drawn(
 
 
 def label(text: str) -> str:
-    """Return a text of the user's as Plotly shows it letter by letter: it reads some tags itself.
+    """Escape user text, because Plotly interprets some HTML tags.
 
-    Quotation marks stay, for it does not know their names.
+    Quotation marks are not escaped, because Plotly does not decode their entities.
     """
     return html.escape(text, quote=False)

@@ -1,4 +1,4 @@
-"""What if: the same joules in other countries, and at the hours that the run went through."""
+"""Emissions of a run's energy in other countries and at other hours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
+from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, figure_of, label
 from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core import repricing
 from carbon_core.formatting import formatted
@@ -18,14 +18,14 @@ from carbon_core.records import Estimate, Intensity
 from carbon_core.units import GRAMS_PER_KG
 
 
-class Elsewhere(NamedTuple):
-    """A run in another country.
+class CountryEmissions(NamedTuple):
+    """Emissions of a run in another country.
 
     Attributes:
-        code: The country's three letters.
-        intensity: Its annual average.
-        emissions_g: What the run would have emitted there, with its 95 % interval.
-        is_here: Whether the run was priced with this very place.
+        code: Three-letter code of the country.
+        intensity: Annual average of its grid intensity.
+        emissions_g: Emissions of the run's energy there, with a 95 % interval.
+        is_here: Whether the run's own emissions were computed for this country.
     """
 
     code: str
@@ -34,19 +34,19 @@ class Elsewhere(NamedTuple):
     is_here: bool
 
 
-def countries(view: RunView) -> list[Elsewhere]:
-    """Return a run in each country that the shipped tables have a figure for, cleanest first."""
+def countries(view: RunView) -> list[CountryEmissions]:
+    """Return the emissions in each country of the shipped tables, lowest intensity first."""
     found = [
-        Elsewhere(code, one, _emissions_g(view, one), one.place == view.finished.place)
+        CountryEmissions(code, one, _emissions_g(view, one), one.place == view.finished.place)
         for code, name in tables.known_countries().items()
-        # One without a figure of its own is given its neighbour's.
+        # A country without a figure has that of a neighbour; skip it.
         if (one := tables.country(code)) is not None and one.place == name
     ]
     return sorted(found, key=lambda place: place.intensity.g_per_kwh)
 
 
-def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
-    """Draw what a run would have emitted in each country."""
+def by_country(view: RunView, places: Sequence[CountryEmissions]) -> Chart:
+    """Return a bar chart of the emissions in each country."""
     here = [i for i, place in enumerate(places) if place.is_here]
     colours = [PALETTE[5] if place.is_here else PALETTE[4] for place in places]
     trace = go.Bar(
@@ -75,13 +75,13 @@ def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
     emitted = view.finished.emissions_kg.value * GRAMS_PER_KG
     cleanest, dirtiest = places[0], places[-1]
     return Chart(
-        "The same joules in other countries",
+        "Emissions in other countries",
         f"Emissions of the same energy in {len(places)} countries, from "
         f"{formatted(cleanest.emissions_g.value)} gCO2e in {cleanest.intensity.place} to "
         f"{formatted(dirtiest.emissions_g.value)} gCO2e in {dirtiest.intensity.place}.",
-        f"{formatted(emitted)} gCO2e where it ran ({view.finished.place}). Annual averages; an average "
-        "says what a grid emits, not what one more machine on it causes.",
-        drawn(
+        f"This run: {formatted(emitted)} gCO2e ({view.finished.place}). Annual average intensities, not "
+        "marginal ones.",
+        figure_of(
             [trace],
             x="countries, by intensity",
             y="gCO2e",
@@ -95,9 +95,9 @@ def by_country(view: RunView, places: Sequence[Elsewhere]) -> Chart:
 
 
 def by_hour(view: RunView) -> Chart | None:
-    """Draw what the run would have emitted at each hour of the day; None where all are alike.
+    """Return a bar chart of the emissions by hour of the day; None if all hours are equal.
 
-    Only hours that the run itself went through are known; several days of them are averaged.
+    Intensities are available only for the hours of the run; they are averaged over its days.
     """
     seen: dict[int, list[float]] = defaultdict(list)
     for t_s, value in view.intensities:
@@ -115,13 +115,14 @@ def by_hour(view: RunView) -> Chart | None:
         hovertemplate="%{y:.4g} gCO2e<extra></extra>",
     )
     return Chart(
-        "The same joules at other hours",
+        "Emissions at other hours",
         f"Emissions of the same energy at each hour of the day: lowest at {best:02d}:00 UTC, highest "
         f"at {worst:02d}:00 UTC.",
-        f"{formatted(min(emissions_g))} gCO2e had all of it been drawn at {best:02d}:00 UTC, "
-        f"{formatted(max(emissions_g))} at {worst:02d}:00: at the mean intensity of the hours that the "
-        "run went through.",
-        drawn([trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False),
+        f"All energy used at {best:02d}:00 UTC: {formatted(min(emissions_g))} gCO2e; at {worst:02d}:00 "
+        f"UTC: {formatted(max(emissions_g))} gCO2e. Mean intensities of the hours of this run.",
+        figure_of(
+            [trace], x="hour of the day (UTC)", y="gCO2e", hovermode="closest", showlegend=False
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The page: figures and charts, set into the template."""
+"""Render the HTML report from its template."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from carbon_core.version import VERSION
 
 
 def write(history: History, path: Path) -> None:
-    """Write the page.
+    """Write the HTML report.
 
     Args:
-        history: The runs; the newest of them that left a receipt or a journal is shown in detail.
-        path: The file; one that is there is replaced.
+        history: The runs; the newest one with a receipt or a journal is shown in detail.
+        path: The file to write; an existing one is replaced.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     text = _rendered(history)
     try:
@@ -61,21 +61,21 @@ def _rendered(history: History) -> str:
         places=places,
         what_if=_what_if(view, places) if view is not None else [],
         runs_charts=runs_charts.charts(history),
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script, as it ships it
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the unmodified script of Plotly
         version=VERSION,
     )
 
 
 def _newest(history: History) -> RunView | None:
-    """Return the newest run of which more than a row is known; None if there is none."""
+    """Return the newest run with a receipt or a journal; None without any."""
     for run in history.runs:
         if run.path is not None:
-            with contextlib.suppress(OutputError):  # it lists well, and cannot be priced
+            with contextlib.suppress(OutputError):  # listed, but without the data for charts
                 return load(run.path)
     return None
 
 
-def _what_if(view: RunView, places: Sequence[elsewhere.Elsewhere]) -> list[Any]:
+def _what_if(view: RunView, places: Sequence[elsewhere.CountryEmissions]) -> list[Any]:
     if not places or view.finished.energy_kwh.value <= 0:
         return []
     hours = elsewhere.by_hour(view)
@@ -88,19 +88,19 @@ def _grades(view: RunView) -> str:
 
 
 def _interval(estimate: Any) -> str:
-    """Return the 95 % interval of an estimate, or of one that a receipt holds, in words."""
+    """Return the 95 % interval of an estimate as text; accepts the form in receipts, too."""
     low, high = estimate[1:] if isinstance(estimate, Estimate) else list(estimate.values())[1:]
     return f"{formatted(low)} to {formatted(high)}"
 
 
 def _grams(estimate_kg: Any) -> Estimate:
-    """Return an estimate in kg, or one that a receipt holds, in grams."""
+    """Convert an estimate from kg to grams; accepts the form in receipts, too."""
     values = estimate_kg if isinstance(estimate_kg, Estimate) else Estimate(*estimate_kg.values())
     return values.scaled(GRAMS_PER_KG)
 
 
 def _duration(seconds: float) -> str:
-    """Return a length of time for people."""
+    """Return a duration as text."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     if seconds < 7200:

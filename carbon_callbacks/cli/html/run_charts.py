@@ -1,4 +1,4 @@
-"""The charts of one run: power, energy, emissions and intensity over time."""
+"""Charts of one run: power, energy, emissions and grid intensity over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from carbon_callbacks.cli.html.chart import (
     PALETTE,
     Chart,
     TimeAxis,
-    drawn,
+    figure_of,
     label,
     time_axis,
 )
@@ -21,15 +21,15 @@ from carbon_callbacks.cli.html.run_view import RunView, grams
 from carbon_core.formatting import formatted
 from carbon_core.outputs.timeline import Span
 
-# What is shaded must be wide enough to be seen; more rectangles than this would only be slow.
+# More rectangles would be too narrow to see, and slow to render.
 _MOST_SPANS = 600
 _MOST_NUMBERS = 25
 _SHADES = tuple(reversed(PALETTE))
-_MISSING_SAID = " Red at the foot: a device could not be read, and its power was carried over."
+_MISSING_NOTE = " Red: missing data, extrapolated."
 
 
 def charts(view: RunView) -> list[Chart]:
-    """Return the charts of a run; without a timeline, none."""
+    """Return the charts of a run; empty if it has no timeline."""
     if not view.timeline.curves:
         return []
     axis = time_axis(view.times_s[-1])
@@ -44,7 +44,7 @@ def charts(view: RunView) -> list[Chart]:
 
 
 def coarse(spans: Sequence[Span], shortest_s: float) -> list[Span]:
-    """Return phases without those too short to be seen, each of which joins the one before."""
+    """Merge phases that are too short to see into the previous ones."""
     kept: list[Span] = []
     for span in spans:
         joins = kept and (span.name == kept[-1].name or span.end_s - span.begin_s < shortest_s)
@@ -62,7 +62,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
     traces = [
         go.Scatter(
             x=x,
-            # A step is drawn from its beginning; the last needs its end, too.
+            # A step begins at its point; the last value is repeated at the end of the axis.
             y=[round(watts, 3) for watts in (*power_w, power_w[-1])],
             name=label(device["name"]),
             stackgroup="power",
@@ -79,11 +79,11 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
     names = ", ".join(dict.fromkeys(span.name for span in phases))
     return Chart(
         "Power by device",
-        f"Power in watts over {view.times_s[-1]:.0f} seconds of {len(devices)} devices, stacked; "
-        f"the phases {names} are shaded.",
-        f"Mean power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: where an "
-        f"epoch, or another window, ended.{_MISSING_SAID if missing else ''}",
-        drawn(
+        f"Stacked power in watts of {len(devices)} devices over {view.times_s[-1]:.0f} seconds, with "
+        f"shaded phases: {names}.",
+        f"Average power in steps of {formatted(view.step_s)} s, stacked. Shaded: phases. Dotted: ends "
+        f"of epochs and other windows.{_MISSING_NOTE if missing else ''}",
+        figure_of(
             [*traces, *_legend(colours)],
             x=axis.title,
             y="W",
@@ -120,12 +120,12 @@ def _missing(spans: Sequence[Span], axis: TimeAxis) -> Iterator[dict[str, Any]]:
 def _rectangle(span: Span, axis: TimeAxis, colour: str, opacity: float) -> dict[str, Any]:
     x0, x1 = axis.of((span.begin_s, span.end_s))
     place = {"type": "rect", "xref": "x", "yref": "paper", "x0": x0, "x1": x1, "y0": 0, "y1": 1}
-    look = {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
-    return {**place, **look}
+    style = {"fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
+    return {**place, **style}
 
 
 def _shown_windows(view: RunView) -> list[tuple[int, Span]]:
-    """Return as many of the numbered windows as there is room for."""
+    """Return every n-th numbered window, so that the labels do not overlap."""
     windows = list(enumerate(view.timeline.windows, start=1))
     every = -(-len(windows) // _MOST_NUMBERS) or 1
     return windows[every - 1 :: every]
@@ -155,18 +155,18 @@ def _cumulative(
     values: Sequence[float],
     total: Mapping[str, float],
 ) -> Chart:
-    """Draw a figure that adds up, with the run's interval in proportion."""
+    """Return a chart of a cumulative figure; its band scales the interval of the final value."""
     x = axis.of(view.times_s)
     share = {end: total[end] / total["value"] if total["value"] else 1.0 for end in total}
-    nothing = {"width": 0}
-    band = {"fill": "tonexty", "fillcolor": BAND, "line": nothing, "name": "95 % interval"}
+    no_line = {"width": 0}
+    band = {"fill": "tonexty", "fillcolor": BAND, "line": no_line, "name": "95 % interval"}
     low, high = ([value * share[end] for value in values] for end in ("low_95", "high_95"))
     total_text, low_text, high_text = (
         formatted(total[end]) for end in ("value", "low_95", "high_95")
     )
-    said = f"{total_text} {unit} ({low_text} to {high_text})"
+    total_with_interval = f"{total_text} {unit} ({low_text} to {high_text})"
     traces = [
-        go.Scatter(x=x, y=low, line=nothing, showlegend=False, hovertemplate="%{y:.4g} low"),
+        go.Scatter(x=x, y=low, line=no_line, showlegend=False, hovertemplate="%{y:.4g} low"),
         go.Scatter(x=x, y=high, hovertemplate="%{y:.4g} high", **band),
         go.Scatter(
             x=x, y=list(values), name=title.lower(), line={"color": PALETTE[0], "width": 2},
@@ -175,9 +175,9 @@ def _cumulative(
     ]  # fmt: skip
     return Chart(
         title,
-        f"{title} so far, rising to {said}.",
-        f"{said} in the end; along the way the same interval, in proportion.",
-        drawn(traces, x=axis.title, y=unit, xaxis=axis.layout),
+        f"Cumulative {title.lower()}, in total {total_with_interval}.",
+        f"Cumulative; total: {total_with_interval}. The band scales the interval of the total.",
+        figure_of(traces, x=axis.title, y=unit, xaxis=axis.layout),
     )
 
 
@@ -199,12 +199,10 @@ def _intensity(view: RunView, axis: TimeAxis) -> Chart:
         )
     )
     low, high = formatted(min(values)), formatted(max(values))
-    reach = (
-        f"{low} gCO2e/kWh throughout" if low == high else f"{low} to {high} gCO2e/kWh by the hour"
-    )
+    reach = f"{low} gCO2e/kWh (constant)" if low == high else f"{low} to {high} gCO2e/kWh (hourly)"
     return Chart(
-        "Grid intensity",
-        f"Grid intensity: {reach}.",
+        "Grid carbon intensity over time",
+        f"Grid carbon intensity over time: {reach}.",
         f"{reach}: {sources}.",
-        drawn([trace], x=axis.title, y="gCO2e/kWh", xaxis=axis.layout),
+        figure_of([trace], x=axis.title, y="gCO2e/kWh", xaxis=axis.layout),
     )

@@ -1,4 +1,4 @@
-"""One run as the page sees it: its receipt, and its timeline cut into as many steps as can be seen."""
+"""Data of one run for the report: its receipt, and its timeline resampled for charts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SHORTEST_STEP_S = 0.25
 
 @dataclass(frozen=True)
 class RunView:
-    """A run to be drawn.
+    """Data of a run for tables and charts.
 
     Attributes:
-        receipt: What its receipt says, or would say.
-        finished: What a price needs to know of it.
-        timeline: How it went; empty where there is no journal.
-        times_s: Edges of the steps, from the beginning to the end.
+        receipt: Content of its receipt; computed from the journal for an unfinished run.
+        finished: Energy by hour and uncertainty, to recompute emissions.
+        timeline: Data over time from the journal; empty without one.
+        times_s: Edges of the time steps, from start to end.
     """
 
     receipt: Mapping[str, Any]
@@ -52,7 +52,7 @@ class RunView:
 
     @property
     def powers_w(self) -> list[list[float]]:
-        """Mean power of each device in each step, times PUE."""
+        """Average power of each device in each step, including PUE."""
         return [
             [(b - a) / self.step_s * self.pue for a, b in pairwise(resampled(curve, self.times_s))]
             for curve in self.timeline.curves
@@ -60,18 +60,18 @@ class RunView:
 
     @property
     def joules(self) -> list[float]:
-        """Joules of all devices up to each edge."""
+        """Cumulative joules of all devices at each edge."""
         curves = [resampled(curve, self.times_s) for curve in self.timeline.curves]
         return [sum(at_edge) for at_edge in zip(*curves)] or [0.0] * len(self.times_s)
 
     @property
     def energy_kwh(self) -> list[float]:
-        """Energy up to each edge, times PUE."""
+        """Cumulative energy at each edge, including PUE."""
         return [kwh(joules) * self.pue for joules in self.joules]
 
     @property
     def emissions_g(self) -> list[float]:
-        """Grams of CO2e up to each edge, each step at the price of its hour."""
+        """Cumulative gCO2e at each edge, each step at the grid intensity of its hour."""
         grams = [0.0]
         for (t0, t1), (j0, j1) in zip(pairwise(self.times_s), pairwise(self.energy_kwh)):
             grams.append(grams[-1] + (j1 - j0) * self.intensity_at((t0 + t1) / 2))
@@ -79,7 +79,7 @@ class RunView:
 
     @cached_property
     def intensities(self) -> list[tuple[float, float]]:
-        """Hour by hour: its beginning in seconds since the run's, and its gCO2e per kWh."""
+        """Start of each hour in seconds since the start of the run, and its gCO2e per kWh."""
         began = utc(self.receipt["run"]["started_at"])
         return [
             (max(0.0, (utc(hour.start) - began).total_seconds()), self._per_kwh(hour))
@@ -87,12 +87,12 @@ class RunView:
         ]
 
     def intensity_at(self, t_s: float) -> float:
-        """Return the gCO2e per kWh that priced an instant."""
+        """Return the gCO2e per kWh at a time."""
         hours = self.intensities
         return hours[max(0, bisect_right(hours, (t_s, float("inf"))) - 1)][1]
 
     def clock_at(self, t_s: float) -> datetime:
-        """Return the time of day (UTC) of an instant."""
+        """Return the date and time (UTC) of a time in the run."""
         return utc(self.receipt["run"]["started_at"]) + timedelta(seconds=t_s)
 
     def _per_kwh(self, hour: Any) -> float:
@@ -105,10 +105,10 @@ class RunView:
 
 
 def load(path: Path) -> RunView:
-    """Return the run of a receipt or a journal.
+    """Load a run from a receipt or a journal.
 
     Raises:
-        OutputError: The file is neither.
+        OutputError: The file is neither of them.
     """
     if path.name.endswith(journal.SUFFIX):
         report = journal.read(path)
@@ -129,5 +129,5 @@ def _view(data: Mapping[str, Any], finished: Finished, journal_path: Path) -> Ru
 
 
 def grams(estimate_kg: Mapping[str, float]) -> dict[str, float]:
-    """Return an estimate of a receipt in grams."""
+    """Convert an estimate in a receipt from kg to grams."""
     return {name: value * GRAMS_PER_KG for name, value in estimate_kg.items()}

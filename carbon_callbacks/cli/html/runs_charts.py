@@ -1,4 +1,4 @@
-"""The charts of many runs: the latest side by side, and what each day or month took."""
+"""Charts of many runs: recent runs side by side, and energy by day or month."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, drawn, label
+from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, figure_of, label
 from carbon_callbacks.cli.totals import History
 from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun
@@ -17,31 +17,37 @@ from carbon_core.units import GRAMS_PER_KG
 
 _MOST_DAYS = 92
 _MOST_PROJECTS = 7
-_OTHERS = "all others"
+_OTHERS = "other projects"
 
 
 def charts(history: History) -> list[Chart]:
-    """Return the charts of several runs; of one, none."""
+    """Return the charts of several runs; empty for one run."""
     if history.total.runs < 2:
         return []
     by_energy = sorted(history.projects, key=lambda name: -history.projects[name].energy_kwh.value)
     colours = {name: PALETTE[min(i, _MOST_PROJECTS)] for i, name in enumerate(by_energy)}
-    latest = [_side_by_side(history.runs[::-1], colours)] if history.runs else []
+    latest = (
+        [_side_by_side(history.runs[::-1], history.recent_of_total, colours)]
+        if history.runs
+        else []
+    )
     return [*latest, _over_time(history, by_energy[:_MOST_PROJECTS], colours)]
 
 
-def _side_by_side(runs: Sequence[PastRun], colours: Mapping[str, str]) -> Chart:
-    """Draw the latest runs with their intervals."""
+def _side_by_side(
+    runs: Sequence[PastRun], recent_of_total: str, colours: Mapping[str, str]
+) -> Chart:
+    """Return a bar chart of recent runs with their intervals."""
     by_project: dict[str, list[tuple[int, PastRun]]] = {}
     for i, run in enumerate(runs, start=1):
         by_project.setdefault(run.project_name, []).append((i, run))
     traces = [_bars(name, own, colours[name]) for name, own in by_project.items()]
     most_g = max(run.emissions_kg.value for run in runs) * GRAMS_PER_KG
     return Chart(
-        f"The latest {len(runs)} runs",
-        f"Emissions of {len(runs)} runs with their intervals, the largest {formatted(most_g)} gCO2e.",
-        "Oldest left. Whiskers: 95 % interval. The command compare tells whether a difference is one.",
-        drawn(
+        f"Recent runs ({recent_of_total})",
+        f"Emissions of {len(runs)} runs with 95 % intervals; the highest is {formatted(most_g)} gCO2e.",
+        "Oldest first. Error bars: 95 % interval. To compare runs, use the command compare.",
+        figure_of(
             traces,
             x="runs",
             y="gCO2e",
@@ -54,7 +60,7 @@ def _side_by_side(runs: Sequence[PastRun], colours: Mapping[str, str]) -> Chart:
 
 
 def _bars(name: str, runs: Sequence[tuple[int, PastRun]], colour: str) -> Any:
-    """Return the bars of one project's runs, each at its place."""
+    """Return the bars of one project's runs at their positions."""
     grams = [run.emissions_kg.scaled(GRAMS_PER_KG) for _, run in runs]
     whiskers = {
         "type": "data",
@@ -77,12 +83,12 @@ def _bars(name: str, runs: Sequence[tuple[int, PastRun]], colour: str) -> Any:
 
 
 def _over_time(history: History, names: Sequence[str], colours: Mapping[str, str]) -> Chart:
-    """Draw what each day took, or each month where the days are many, by project.
+    """Return a stacked bar chart of energy by day, or by month for a long period, and project.
 
     Args:
         history: The runs.
-        names: The projects that are shown, largest first; the others are added up.
-        colours: Of the projects.
+        names: The projects that are shown separately, largest first; the others are summed.
+        colours: Colour of each project.
     """
     days = sorted({day for day, _ in history.days})
     by_month = _days_between(days[0], days[-1]) > _MOST_DAYS
@@ -107,12 +113,12 @@ def _over_time(history: History, names: Sequence[str], colours: Mapping[str, str
         f"Energy by {what}",
         f"Energy by {what} and project, from {days[0]} to {days[-1]}.",
         f"All {history.total.runs:,} runs.",
-        drawn(traces, x="", y="kWh", barmode="stack", xaxis={"type": "category"}),
+        figure_of(traces, x="", y="kWh", barmode="stack", xaxis={"type": "category"}),
     )
 
 
 def _days_between(first: str, last: str) -> int:
     try:
         return (date.fromisoformat(last) - date.fromisoformat(first)).days
-    except ValueError:  # a CSV file may hold anything
+    except ValueError:  # CSV files may contain invalid dates
         return 0

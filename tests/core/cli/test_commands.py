@@ -154,7 +154,9 @@ def test_config_check_finds_every_mistake_at_once_and_names_its_origin(command, 
     for origin, text in expected:
         assert any(str(origin) in line and text in line for line in found), (origin, text, found)
     assert done.returncode == 2
-    assert found[-1] == f"{len(expected) + 1} to fix"  # and save_to_file beside output_methods
+    assert (
+        found[-1] == f"mistakes found: {len(expected) + 1}"
+    )  # and save_to_file beside output_methods
     assert "planted-secret" not in done.stdout + done.stderr
 
 
@@ -220,7 +222,7 @@ def test_baseline_measures_and_the_next_run_shows_net(command, tmp_path):
     idle_w = json.loads(kept.read_text())["idle_w"]
     assert idle_w
     assert all(watts > 0 for watts in idle_w.values())
-    assert "The idle machine" in done.stdout
+    assert "Idle power of this machine" in done.stdout
     assert not (tmp_path / "emissions.csv").exists()
     code = (
         "import time; from carbon_callbacks import EmissionsTracker as T\n"
@@ -297,14 +299,14 @@ def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "choose an intensity"),
+        ([], "choose an intensity: --country FRA"),
         (["--source", "electricitymaps"], "needs electricitymaps_api_token"),
         (["--source", "energi_data_service"], "set region to DK1"),
         (["--source", "oracle"], "intensity_source"),
         (["--zone", "XX-9"], "electricitymaps_zone 'XX-9' has no annual average"),
-        (["--country", "POL", "--intensity", "5"], "choose either"),
+        (["--country", "POL", "--intensity", "5"], "choose either --intensity or a location"),
         (["--country", "XXX"], "country_iso_code 'XXX' is in no table"),
-        (["--intensity", "-5"], "must not be below 0"),
+        (["--intensity", "-5"], "--intensity must be at least 0, got -5"),
         (["--intensity", "none.csv"], "none.csv cannot be read"),
     ],
 )
@@ -337,10 +339,10 @@ def test_merge_adds_up_the_ranks_and_starts_of_a_training(command, tmp_path):
     assert [part["status"] for part in training["parts"]] == ["completed", "completed"]
     figures = [part["segment"]["energy_kwh"] for part in training["parts"]]
     assert training["energy_kwh"] == pytest.approx(sum(figures))
-    assert "together" in command("merge", str(tmp_path)).stdout
+    assert "│ total " in command("merge", str(tmp_path)).stdout
 
 
 def test_merge_of_a_directory_without_runs_says_so(command, tmp_path):
     done = command("merge", str(tmp_path))
     assert done.returncode == 2
-    assert "holds no receipt and no journal" in done.stderr
+    assert f"no receipt or journal found in {tmp_path}" in done.stderr

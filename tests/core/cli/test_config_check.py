@@ -146,7 +146,7 @@ FAULTS = [
 def lines_of_check() -> tuple[int, list[str]]:
     done = CliRunner().invoke(app, ["config", "check"])
     *problems, last = done.stdout.splitlines()
-    assert last == (f"{len(problems)} to fix" if problems else "no mistakes found")
+    assert last == (f"mistakes found: {len(problems)}" if problems else "no mistakes found")
     return done.exit_code, problems
 
 

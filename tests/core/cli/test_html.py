@@ -128,7 +128,9 @@ def test_the_charts_hold_the_joules_of_the_journal(command: Command, tmp_path: P
     grams = units.kwh(270 * 3600) * 1.5 * 50 + units.kwh(170 * 3600) * 1.5 * 100
     assert emissions["y"][-1] == pytest.approx(grams)
     assert emissions["y"][300] == pytest.approx(units.kwh(270 * 3600) * 1.5 * 50)
-    assert charts["Grid intensity"]["data"][0]["y"] == pytest.approx([50, 100, 100])
+    assert charts["Grid carbon intensity over time"]["data"][0]["y"] == pytest.approx(
+        [50, 100, 100]
+    )
 
 
 def test_phases_are_shaded_and_epochs_numbered(command: Command, tmp_path: Path) -> None:
@@ -156,16 +158,16 @@ def test_time_that_was_not_metered_is_marked_at_the_foot(command: Command, tmp_p
     page = page_of(command, tmp_path)
     shapes = figures(page)["Power by device"]["layout"]["shapes"]
     assert [(one["x0"], one["x1"]) for one in shapes if one["y1"] < 1] == [(25, 35)]
-    assert "could not be read" in text_of(page)
+    assert "Red: missing data, extrapolated." in text_of(page)
     journalled(tmp_path / "whole", *two_hours())
-    assert "could not be read" not in text_of(page_of(command, tmp_path, "whole"))
+    assert "Red: missing data, extrapolated." not in text_of(page_of(command, tmp_path, "whole"))
 
 
 def test_the_same_joules_elsewhere_and_at_other_hours(command: Command, tmp_path: Path) -> None:
     journalled(tmp_path, *two_hours())
     page = page_of(command, tmp_path)
     charts = figures(page)
-    (bars,) = charts["The same joules in other countries"]["data"]
+    (bars,) = charts["Emissions in other countries"]["data"]
     kwh = units.kwh((270 + 170) * 3600) * 1.5
     assert bars["y"] == sorted(bars["y"])
     assert len(bars["y"]) > 190
@@ -174,7 +176,7 @@ def test_the_same_joules_elsewhere_and_at_other_hours(command: Command, tmp_path
     intensity, grams = re.findall(r'<td class="n">([\d.,e+-]+)</td>', table[1])
     assert float(grams) == pytest.approx(float(intensity) * kwh, rel=0.01)
     assert bars["y"][bars["text"].index("Poland")] == pytest.approx(float(grams), rel=0.01)
-    (hours,) = charts["The same joules at other hours"]["data"]
+    (hours,) = charts["Emissions at other hours"]["data"]
     assert (hours["x"], hours["y"]) == (["10:00", "11:00"], pytest.approx([kwh * 50, kwh * 100]))
 
 
@@ -193,7 +195,7 @@ def test_many_runs_are_compared_with_their_intervals(command: Command, tmp_path:
     (by_day,) = (chart for title, chart in charts.items() if title.startswith("Energy by"))
     energies = {trace["name"]: sum(trace["y"]) for trace in by_day["data"]}
     assert energies == pytest.approx({"large": 60.0, "small": 45.0})
-    latest = charts["The latest 20 runs"]["data"]
+    latest = charts["Recent runs (20 of 31)"]["data"]
     assert sum(len(trace["y"]) for trace in latest) == 20
     for trace in latest:
         assert all(length > 0 for length in trace["error_y"]["array"])
@@ -217,8 +219,8 @@ def test_without_a_journal_the_figures_are_there_and_no_charts_of_time(
 ) -> None:
     kept(tmp_path, 1.0)
     page = page_of(command, tmp_path)
-    assert "There is no journal of this run" in text_of(page)
-    assert set(figures(page)) == {"The same joules in other countries"}
+    assert "this run has no journal" in text_of(page)
+    assert set(figures(page)) == {"Emissions in other countries"}
 
 
 def test_a_receipt_that_cannot_be_priced_is_listed_and_another_run_is_drawn(
@@ -249,8 +251,8 @@ def test_rows_alone_make_a_page_too(command: Command, tmp_path: Path) -> None:
     for i in range(3):
         rows.append(emissions_data(report_of(f"run-{i}", kwh=1.0)))
     page = page_of(command, tmp_path)
-    assert "3 runs of 1 project; 3 tell no interval" in text_of(page)
-    assert "The latest 3 runs" in figures(page)
+    assert "3 runs of 1 project; 3 lack uncertainty" in text_of(page)
+    assert "Recent runs (3)" in figures(page)
 
 
 def test_names_are_shown_letter_by_letter(command: Command, tmp_path: Path) -> None:
@@ -260,7 +262,7 @@ def test_names_are_shown_letter_by_letter(command: Command, tmp_path: Path) -> N
     page = page_of(command, tmp_path)
     assert "alert(1)</script>" not in page.replace(plotly_js(), "")
     assert evil in text_of(page)
-    (trace,) = figures(page)["The latest 2 runs"]["data"]
+    (trace,) = figures(page)["Recent runs (2)"]["data"]
     assert html.unescape(trace["name"]) == evil
     assert "<" not in trace["name"]
 
@@ -393,7 +395,7 @@ def test_a_browser_shows_names_letter_by_letter(
     heading = page.locator("#run").inner_text()
     legends = page.locator(".legendtext").all_text_contents()
     page.close()
-    assert heading == f"The latest run: {name}"
+    assert heading == f"Latest run: {name}"
     assert name in legends
 
 

@@ -90,6 +90,6 @@ def test_through_a_pipe_it_writes_plain_lines_for_a_while(start: Start, tmp_path
     assert process.returncode == 0
     assert len(lines) == 4
     pattern = r"\d\d:\d\d:\d\d [\d.]+ W, .* kWh, .* gCO2e \(.* g/kWh, .*\); "
-    pattern += r"0 % of 1000 kWh, lasts .* h at this rate"
+    pattern += r"energy budget 0 % used \(.* of 1000 kWh\), about [\d,]+ h left"
     assert all(re.fullmatch(pattern, line) for line in lines), lines
     assert receipt(tmp_path)["duration_s"] > 0.7

@@ -107,10 +107,10 @@ def test_runs_that_tell_no_interval_are_said_to_count_as_exact(
     kept(tmp_path, 1.0)
     rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
     rows.append(emissions_data(report_of("only-a-row", kwh=1.0)))
-    assert "1 of 2 runs tell no interval and count as exact" in command("report").stdout
+    assert "1 of 2 runs lack uncertainty (counted as exact)" in command("report").stdout
     assert json.loads(command("report", "--json").stdout)["total"]["runs_without_interval"] == 1
     (tmp_path / "emissions.csv").unlink()
-    assert "no interval" not in command("report").stdout
+    assert "uncertainty" not in command("report").stdout
 
 
 def test_files_that_tell_of_no_run_are_named_and_the_others_count(
@@ -162,7 +162,7 @@ def test_runs_of_the_same_meters_differ_by_little_more_than_they_do(
     assert (found["same_meters"], found["spread_known"]) == (True, False)
     line = command("compare", "a", "b").stdout
     assert "energy: 15.0 kWh -> 16.5 kWh: +10.0 % (95 %:" in line
-    assert "not known" in line
+    assert "use at least 2 runs per side" in line
 
 
 def test_runs_of_other_meters_have_the_errors_of_both(command: Command, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_too_much_more_fails_a_build(
     kept(tmp_path / "b", 11.0)
     done = command("compare", "a", "b", "--max-increase", allowed)
     assert done.returncode == code, done.stderr
-    assert ("more than the 5 %" in done.stdout) is bool(code)
+    assert ("above the limit of 5 %" in done.stdout) is bool(code)
 
 
 def test_nothing_to_compare_is_an_error(command: Command, tmp_path: Path) -> None:
