@@ -35,7 +35,7 @@ def main(output_dir: str = "demo_output") -> int:
         table.add_row(name, f"{accuracy:.1%}", *cells(report))
     Console(width=140).print(table)
     report = results["Keras 3"][1]
-    source = report.prices[0].intensity.source
+    source = report.intensities[0].intensity.source
     print(f"Intensity: {report.intensity_g_per_kwh:.0f} gCO2e/kWh ({report.place}; {source})")
     print(f"Files: {Path(output_dir, 'emissions.csv').resolve()}")
     print(f"       {Path(output_dir, 'carbon_runs').resolve()}/*.receipt.json")

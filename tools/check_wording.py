@@ -24,7 +24,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 
 # The most occurrences that an area may have. Lower a budget when its area has fewer; never raise it.
-BUDGETS = {"docs": 51, "core": 765, "carbon_callbacks": 74, "html": 15}
+BUDGETS = {"docs": 0, "core": 0, "carbon_callbacks": 1, "html": 0}
 
 _FILES = {
     "docs": ("*.md", "docs/*.md", "examples/*.py"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from carbon_core import units
-from carbon_core.records import Intensity, PriceShare
+from carbon_core.records import Intensity, IntensityShare
 
 # Requested every two minutes, the intensity of 17 hours; after that, spans of the same kind are joined.
 _MAX_POINTS = 512
@@ -85,9 +85,9 @@ class EmissionsCurve:
         whole = points[i]
         return before.end_g + (whole.end_g - before.end_g) * span_j / (whole.end_j - before.end_j)
 
-    def shares(self, total_j: float) -> tuple[PriceShare, ...]:
+    def shares(self, total_j: float) -> tuple[IntensityShare, ...]:
         """Return the part of `total_j` joules, and its grams, of each kind of intensity."""
-        shares: dict[tuple[str, ...], PriceShare] = {}
+        shares: dict[tuple[str, ...], IntensityShare] = {}
         before = _NOTHING
         for one in self._points:
             joules, grams = one.end_j - before.end_j, one.end_g - before.end_g
@@ -127,8 +127,8 @@ def _thinned(points: tuple[_Point, ...]) -> tuple[_Point, ...]:
 
 
 def _add_share(
-    shares: dict[tuple[str, ...], PriceShare], intensity: Intensity, joules: float, grams: float
+    shares: dict[tuple[str, ...], IntensityShare], intensity: Intensity, joules: float, grams: float
 ) -> None:
     key = _kind(intensity)
-    before = shares.get(key, PriceShare(intensity, 0.0, 0.0))
-    shares[key] = PriceShare(intensity, before.joules + joules, before.grams + grams)
+    before = shares.get(key, IntensityShare(intensity, 0.0, 0.0))
+    shares[key] = IntensityShare(intensity, before.joules + joules, before.grams + grams)

@@ -194,7 +194,7 @@ class Intensity:
     licence: str = ""
 
 
-class PriceShare(NamedTuple):
+class IntensityShare(NamedTuple):
     """The part of a run's energy that one kind of intensity applies to.
 
     Attributes:

@@ -18,8 +18,8 @@ from carbon_core.records import (
     Estimate,
     HostFacts,
     HourEnergy,
+    IntensityShare,
     Marginal,
-    PriceShare,
     Refusal,
     Segment,
     TraceData,
@@ -133,7 +133,7 @@ class Report:
         status: One of `STATUSES`.
         ended_at: ISO time in UTC of the last instant that is counted.
         window: The whole run; energy of the hardware, without the facility's overhead.
-        prices: Grid intensities, each with its part of the energy.
+        intensities: Grid intensities, each with its part of the energy.
         phases: The parts that the run was marked into; they add up to the window.
         marginal: Marginal intensity during the run, if it was requested; not part of its emissions.
         hours: The hours of the wall clock that the run went through; they add up to it, too.
@@ -150,7 +150,7 @@ class Report:
     status: str
     ended_at: str
     window: Window
-    prices: tuple[PriceShare, ...] = ()
+    intensities: tuple[IntensityShare, ...] = ()
     phases: tuple[Phase, ...] = ()
     hours: tuple[HourEnergy, ...] = ()
     others: tuple[Segment, ...] = ()
@@ -213,7 +213,7 @@ class Report:
     @property
     def emissions_kg(self) -> Estimate:
         """Emissions in kg CO2e with their 95 % interval: energy and intensity together."""
-        intensity = uncertainty.intensity_sigma_ln(self.prices)
+        intensity = uncertainty.intensity_sigma_ln(self.intensities)
         sigma_ln = math.hypot(self.energy_sigmas_ln.total, intensity)
         return uncertainty.interval(self._kg, sigma_ln, self.foreign_share)
 
@@ -225,7 +225,7 @@ class Report:
     @property
     def _kg(self) -> float:
         """Emissions in kg CO2e, without their interval."""
-        return sum(share.grams for share in self.prices) / units.GRAMS_PER_KG
+        return sum(share.grams for share in self.intensities) / units.GRAMS_PER_KG
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -286,7 +286,7 @@ class Report:
     def intensity_g_per_kwh(self) -> float:
         """Mean grams of CO2e per kWh of the run."""
         if self._kwh <= 0:
-            return self.prices[-1].intensity.g_per_kwh if self.prices else 0.0
+            return self.intensities[-1].intensity.g_per_kwh if self.intensities else 0.0
         return self._kg * units.GRAMS_PER_KG / self._kwh
 
     @property
@@ -365,9 +365,9 @@ class Report:
     @property
     def place(self) -> str:
         """The place with the grid intensity of most of the energy."""
-        if not self.prices:
+        if not self.intensities:
             return "unknown place"
-        return max(self.prices, key=lambda share: share.joules).intensity.place
+        return max(self.intensities, key=lambda share: share.joules).intensity.place
 
     @property
     def energy_sigmas_ln(self) -> uncertainty.Sigmas:
@@ -383,11 +383,13 @@ def of_window(whole: Report, window: Window, grams: float) -> Report:
         window: A window of it.
         grams: CO2e of the window's energy.
     """
-    prices = tuple(one._replace(joules=window.joules, grams=grams) for one in whole.prices[-1:])
+    intensities = tuple(
+        one._replace(joules=window.joules, grams=grams) for one in whole.intensities[-1:]
+    )
     return replace(
         whole,
         window=window,
-        prices=prices,
+        intensities=intensities,
         phases=(),
         hours=(),
         others=(),

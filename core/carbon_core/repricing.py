@@ -62,7 +62,9 @@ class Repriced:
 def finished(report: Report) -> Finished:
     """Return the data of a run that are needed to recompute its emissions."""
     hours = report.hours or _one_hour(
-        report.run.started_at, report.window.joules, sum(share.grams for share in report.prices)
+        report.run.started_at,
+        report.window.joules,
+        sum(share.grams for share in report.intensities),
     )
     return Finished(
         report.run.run_id,

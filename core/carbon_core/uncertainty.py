@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from carbon_core.methods import EXTRAPOLATED, Method
-from carbon_core.records import Estimate, PriceShare, Window
+from carbon_core.records import Estimate, IntensityShare, Window
 
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
@@ -93,12 +93,12 @@ def foreign_share(window: Window, least_shares: Mapping[str, float]) -> float:
     return foreign_j / total_j
 
 
-def intensity_sigma_ln(prices: Sequence[PriceShare]) -> float:
+def intensity_sigma_ln(intensities: Sequence[IntensityShare]) -> float:
     """Return one standard deviation of ln(used / true) of the mean intensity, weighted by grams."""
-    total_g = sum(share.grams for share in prices)
+    total_g = sum(share.grams for share in intensities)
     if total_g <= 0:
-        return max((share.intensity.sigma_ln for share in prices), default=0.0)
-    return sum(share.grams / total_g * share.intensity.sigma_ln for share in prices)
+        return max((share.intensity.sigma_ln for share in intensities), default=0.0)
+    return sum(share.grams / total_g * share.intensity.sigma_ln for share in intensities)
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:

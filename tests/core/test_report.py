@@ -13,7 +13,7 @@ from carbon_core.records import (
     Device,
     Energy,
     Intensity,
-    PriceShare,
+    IntensityShare,
     Snapshot,
 )
 from carbon_core.report import Report, RunFacts
@@ -34,8 +34,8 @@ def report(*, pue: float = 1.0, wue: float = 0.0, hours: float = 2.0) -> Report:
     energies = (Energy(1.0 * KWH), Energy(2.7 * KWH, 0.1 * KWH, 3.0), Energy(0.2 * KWH, 0.0, 1.0))
     end = Snapshot(units.nanoseconds(hours * 3_600), (CPU, GPU, RAM), energies)
     prices = (
-        PriceShare(FRANCE, 1 * KWH, 50.0 * pue),
-        PriceShare(LIVE, 3 * KWH, 300.0 * pue),
+        IntensityShare(FRANCE, 1 * KWH, 50.0 * pue),
+        IntensityShare(LIVE, 3 * KWH, 300.0 * pue),
     )
     return Report(run, "completed", "2026-01-01T02:00:00+00:00", end - Snapshot(0), prices)
 
@@ -121,7 +121,7 @@ def test_a_later_part_of_a_run_counts_only_what_it_missed_itself() -> None:
 
 
 def test_a_run_of_no_time_and_no_energy_has_finite_figures() -> None:
-    nothing = replace(report(), window=Snapshot(0) - Snapshot(0), prices=())
+    nothing = replace(report(), window=Snapshot(0) - Snapshot(0), intensities=())
     assert nothing.energy_kwh == (0.0, 0.0, 0.0)
     assert nothing.emissions_kg == (0.0, 0.0, 0.0)
     assert (nothing.power_w, nothing.component_w("gpu"), nothing.water_l) == (0.0, 0.0, 0.0)
@@ -132,7 +132,7 @@ def test_a_run_of_no_time_and_no_energy_has_finite_figures() -> None:
 
 def test_a_run_of_no_energy_still_names_its_intensity() -> None:
     nothing = replace(
-        report(), window=Snapshot(0) - Snapshot(0), prices=(PriceShare(FRANCE, 0.0, 0.0),)
+        report(), window=Snapshot(0) - Snapshot(0), intensities=(IntensityShare(FRANCE, 0.0, 0.0),)
     )
     assert (nothing.intensity_g_per_kwh, nothing.place) == (50.0, "France")
 

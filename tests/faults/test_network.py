@@ -378,7 +378,7 @@ def test_at_the_end_each_hour_gets_the_price_that_is_known_by_then() -> None:
     assert prices[:3] == pytest.approx([20.0, 100.0, 500.0])
     grams = sum(hour.grams for hour in report.hours)
     assert report.emissions_kg.value == pytest.approx(grams / 1000, rel=1e-12)
-    assert sum(share.joules for share in report.prices) == pytest.approx(report.window.joules)
+    assert sum(share.joules for share in report.intensities) == pytest.approx(report.window.joules)
 
 
 def test_a_later_price_reaches_the_journal_too(tmp_path: Path) -> None:
@@ -459,7 +459,7 @@ def test_each_hour_has_its_own_price() -> None:
     assert tracker.stop() == pytest.approx(0.1 + 0.5, rel=1e-3)
     report = tracker.final_report
     assert report is not None
-    assert sum(share.joules for share in report.prices) == pytest.approx(report.window.joules)
+    assert sum(share.joules for share in report.intensities) == pytest.approx(report.window.joules)
 
 
 def test_a_source_that_breaks_in_a_new_way_is_survived() -> None:

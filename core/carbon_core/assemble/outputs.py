@@ -51,11 +51,11 @@ def deliveries(
     *,
     offline: bool = False,
 ) -> list[Delivery]:
-    """Return the outputs that may be slow: services, and objects of the user's.
+    """Return the outputs that may be slow: services, and the user's own objects.
 
     Args:
         given: What the outputs are made from.
-        messages: Lines for people.
+        messages: Log messages.
         confirm: Receives what each resendable service has accepted.
         offline: Leave out what is sent over the network.
     """

@@ -1,4 +1,4 @@
-"""Loads what a run needs before it begins, so that no import falls into the first steps of a training.
+"""Loads the modules of a run before it begins, so that the first steps of a training import none.
 
 The imports take some 50 ms of a thread that shares Python's lock with the training. They happen once in
 a process, on a thread that ends with them.

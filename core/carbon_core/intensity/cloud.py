@@ -1,4 +1,4 @@
-"""Regions of cloud providers: where they lie, and what the provider publishes about them."""
+"""Regions of cloud providers: their location, and the figures that the provider publishes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CloudRegion:
     Attributes:
         provider: ``aws``, ``azure`` or ``gcp``.
         name: The provider's name for it, such as ``eu-west-3``.
-        location: Where it lies, in words.
+        location: Its location as text.
         iso2: Country (ISO 3166-1 alpha-2).
         subdivision: State or province (ISO 3166-2), or an empty string.
         egrid_subregion: eGRID subregion, or an empty string.
@@ -64,7 +64,7 @@ def cloud_region(provider: str, name: str) -> CloudRegion | None:
 
 
 def near_regions(provider: str, name: str) -> tuple[str, ...]:
-    """Return up to three regions of a provider that a misspelt one may stand for, best first."""
+    """Return up to three regions of a provider that a misspelt name may mean, best first."""
     from difflib import get_close_matches  # for messages about mistakes only
 
     names = [

@@ -37,7 +37,7 @@ _REGION_SOURCES = {
 }
 _REGION_LICENCES = {"egrid": "US public domain", "eccc": "Crown copyright", "nga": "CC BY 4.0"}
 _EMBER_LICENCE = "CC BY 4.0"
-# What location services say where the tables have the official name.
+# Names that location services use instead of the official ones.
 _OTHER_NAMES = {
     "washingtondc": "districtofcolumbia",
     "newfoundland": "newfoundlandandlabrador",
@@ -55,7 +55,7 @@ def country(iso3: str, year: int | None = None) -> Intensity | None:
     """Return the annual average of a country.
 
     A country without a usable figure gets that of the neighbour it is supplied from, or else the
-    world average; `Intensity.note` then says so.
+    world average; `Intensity.note` then has the reason.
 
     Args:
         iso3: ISO 3166-1 alpha-3 code, in any case.
@@ -152,11 +152,11 @@ def iso2_of(iso3: str) -> str | None:
 
 
 def near_matches(text: str, kind: Literal["country", "region"]) -> tuple[str, ...]:
-    """Return up to three places that a misspelt one may stand for, best first.
+    """Return up to three places that a misspelt name may mean, best first.
 
     Args:
         text: What the user wrote.
-        kind: Which places to look among.
+        kind: The places to search.
 
     Returns:
         Code and name of each, such as ``FRA (France)`` or ``US-CA (California)``.
@@ -211,7 +211,7 @@ def _absent(code: str) -> Intensity | None:
     proxy = country(row["proxy_iso3"])
     if proxy is None:
         return _world_instead_of(row["name"], "no figure is published")
-    note = f"proxy: no figure is published for {row['name']}, {proxy.place} stands in"
+    note = f"proxy: no figure is published for {row['name']}, {proxy.place} is used"
     return replace(proxy, sigma_ln=PROXY_SIGMA_LN, note=note)
 
 

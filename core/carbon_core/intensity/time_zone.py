@@ -1,4 +1,4 @@
-"""The machine's time zone, and the country that it lies in, where that is certain.
+"""The machine's time zone, and its country where that is certain.
 
 A zone of the tz database belongs to one country (its ``zone.tab``); ``UTC``, ``Etc/GMT+5`` or ``CET``
 belong to none.
@@ -14,7 +14,7 @@ _FOLDER = "zoneinfo/"
 
 
 def machine_time_zone(root: Path, variable: str | None) -> str | None:
-    """Return the name of the machine's time zone, or None where nothing tells.
+    """Return the name of the machine's time zone, or None where it is unknown.
 
     Args:
         root: Directory that holds ``etc``.

@@ -1,9 +1,9 @@
 """Annual grid intensity of Electricity Maps' zones: life-cycle, of what is consumed there.
 
-From its yearly data under the ODbL, which is why these tables lie in a folder of their own and no
-value of theirs is merged into another table. Consumption counts imports, so that the figures differ
-from a country's production in `tables`, by more than a quarter for many; `Intensity.accounting` tells
-them apart.
+From its yearly data under the ODbL, which is why these tables have a folder of their own and no value of
+theirs is merged into another table. Consumption counts imports, so that the figures differ
+from a country's production in `tables`, by more than a quarter for many; `Intensity.accounting`
+distinguishes them.
 """
 
 from __future__ import annotations

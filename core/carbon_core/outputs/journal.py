@@ -27,7 +27,7 @@ from carbon_core.records import (
     HostFacts,
     HourEnergy,
     Intensity,
-    PriceShare,
+    IntensityShare,
     Refusal,
     Segment,
     Snapshot,
@@ -264,7 +264,7 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "energies": [tuple(energy) for energy in report.window.end.energies],
         "prices": [
             {"intensity": asdict(share.intensity), "joules": share.joules, "grams": share.grams}
-            for share in report.prices
+            for share in report.intensities
         ],
         "phases": [asdict(phase) for phase in report.phases],
         "hours": report.hours[settled_hours:],
@@ -296,8 +296,8 @@ def _rebuilt(
         status="interrupted" if totals["status"] == "running" else totals["status"],
         ended_at=totals["ended_at"],
         window=end - start,
-        prices=tuple(
-            PriceShare(Intensity(**share["intensity"]), share["joules"], share["grams"])
+        intensities=tuple(
+            IntensityShare(Intensity(**share["intensity"]), share["joules"], share["grams"])
             for share in totals["prices"]
         ),
         phases=tuple(Phase(**phase) for phase in totals["phases"]),

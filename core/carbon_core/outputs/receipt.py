@@ -9,7 +9,7 @@ from typing import Any
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs.base import replace
-from carbon_core.records import Estimate, PriceShare, Segment
+from carbon_core.records import Estimate, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
 from carbon_core.units import GRAMS_PER_KG, kwh
 
@@ -40,7 +40,7 @@ def receipt(report: Report) -> dict[str, Any]:
         "shared": report.shared,
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
-        "intensities": [_price(share) for share in report.prices],
+        "intensities": [_intensity(share) for share in report.intensities],
         "earlier_starts": [segment._asdict() for segment in report.earlier],
         "other_ranks": [segment._asdict() for segment in report.others],
         "training": {"energy_kwh": report.training_kwh, "emissions_kg": report.training_kg},
@@ -124,7 +124,7 @@ def _devices(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _price(share: PriceShare) -> dict[str, Any]:
+def _intensity(share: IntensityShare) -> dict[str, Any]:
     return {
         **asdict(share.intensity),
         "energy_kwh": kwh(share.joules),

@@ -140,7 +140,7 @@ class Run:
             status=status,
             ended_at=self._parts.clock.now().isoformat(timespec="milliseconds"),
             window=end - Snapshot(self._opened_ns),
-            prices=self._emissions.curve.shares(end.joules),
+            intensities=self._emissions.curve.shares(end.joules),
             phases=tuple(
                 Phase(total.name, total.duration_s, total.joules, total.count)
                 for total in list(self._sampler.phases.values())

@@ -63,12 +63,14 @@ def two_hours(
             trace = trace._replace(phases=((6900.0, "validate"),))
         prices = tuple(
             share._replace(joules=hour.joules, grams=hour.grams)
-            for share, hour in zip(whole.prices, hours)
+            for share, hour in zip(whole.intensities, hours)
         )
         window = end - Snapshot(0)
         status = "running" if t_s < 7200 else "completed"
         reports.append(
-            replace(whole, window=window, hours=hours, prices=prices, trace=trace, status=status)
+            replace(
+                whole, window=window, hours=hours, intensities=prices, trace=trace, status=status
+            )
         )
     return reports
 

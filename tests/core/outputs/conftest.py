@@ -13,7 +13,7 @@ from carbon_core.records import (
     Energy,
     HostFacts,
     Intensity,
-    PriceShare,
+    IntensityShare,
     Refusal,
     Snapshot,
     Utilization,
@@ -61,9 +61,9 @@ def report_of(
         status=status,
         ended_at="2026-01-01T12:00:00.000+00:00",
         window=Snapshot(units.nanoseconds(7_200), devices, energies) - Snapshot(0),
-        prices=(
-            PriceShare(france, 0.25 * kwh * KWH, 12.5 * kwh * pue),
-            PriceShare(live, 0.75 * kwh * KWH, 75.0 * kwh * pue),
+        intensities=(
+            IntensityShare(france, 0.25 * kwh * KWH, 12.5 * kwh * pue),
+            IntensityShare(live, 0.75 * kwh * KWH, 75.0 * kwh * pue),
         ),
         phases=(Phase("train", 7_000.0, 0.9 * kwh * KWH, 3), Phase("fit", 200.0, 0.1 * KWH, 1)),
         host=HostFacts("A CPU", 40, 62.5, ("A100", "A100", "T4"), {"cpu_tdp_w": "150"}),

@@ -316,6 +316,6 @@ def test_a_price_that_is_revised_downwards_is_a_negative_delta() -> None:
     told = Told()
     told.tell(at(2))
     cheaper = at(2)
-    prices = tuple(share._replace(grams=share.grams / 2) for share in cheaper.prices)
-    told.delivery.close(replace(cheaper, prices=prices))
+    prices = tuple(share._replace(grams=share.grams / 2) for share in cheaper.intensities)
+    told.delivery.close(replace(cheaper, intensities=prices))
     assert told.output.heard.emissions_kg == pytest.approx(at(2).amounts.emissions_kg / 2)

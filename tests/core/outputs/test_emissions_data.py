@@ -14,7 +14,7 @@ import pytest
 from carbon_core import OfflineEmissionsTracker
 from carbon_core.outputs.card_entry import card_entry
 from carbon_core.outputs.emissions_data import COLUMNS, emissions_data
-from carbon_core.records import HostFacts, Intensity, PriceShare
+from carbon_core.records import HostFacts, Intensity, IntensityShare
 from carbon_core.report import Report
 
 MakeReport = Callable[..., Report]
@@ -125,5 +125,7 @@ def test_a_model_card_names_the_place_of_the_grid(
     make_report: MakeReport, kind: Any, location: str | None
 ) -> None:
     quebec = Intensity(30.0, "Québec (CA-QC)", "EM", kind, "lifecycle", 0.2)
-    report = replace(make_report(country_name="Canada"), prices=(PriceShare(quebec, 1.0, 1.0),))
+    report = replace(
+        make_report(country_name="Canada"), intensities=(IntensityShare(quebec, 1.0, 1.0),)
+    )
     assert card_entry(report).get("geographical_location") == location
