@@ -165,7 +165,7 @@ def theirs(arguments: dict[str, Any], *, offline: bool) -> dict[str, Any] | Exce
         return AttributeError("the offline tracker swallowed an exception and is half made")
     found = dict(tracker._conf)
     found["electricitymaps_api_token"] = tracker._electricitymaps_api_token
-    found["outputs"] = {method for method in tracker._output_methods or ()}
+    found["outputs"] = {method.value for method in tracker._output_methods or ()}
     return found
 
 
