@@ -123,7 +123,8 @@ class _Detector:
 
     def _missing(self, spec: MeterSpec) -> frozenset[Component]:
         """Return the components without a meter; models come last and replace what was refused."""
-        found = {device.component for _, meter in self._found for device in meter.devices}
+        devices = [device for _, meter in self._found for device in meter.devices]
+        found = {part for one in devices for part in (one.component, *one.includes)}
         modelled = frozenset() if spec.is_model else self._options.modelled
         return frozenset(COMPONENTS) - found - modelled
 
