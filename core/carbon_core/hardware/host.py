@@ -23,7 +23,7 @@ from carbon_core.units import BYTES_PER_GIB
 # PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 # The kernel walks a process's page tables for its memory: some 10 ms for each 4 GiB. Of the calls, which
-# are a second apart, so many are answered from memory that it takes 1 % of the time.
+# are a second apart, so many reuse the last result that it takes 1 % of the time.
 _CALLS_PER_S_OF_COST = 100
 
 

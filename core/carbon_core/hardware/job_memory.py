@@ -1,9 +1,9 @@
 """Memory that a job uses, and the memory of the same kind that the whole machine uses.
 
-Page cache is not the job's: it belongs to whoever reads the file next, and is given up when memory is
-needed. Pages that processes share count once. Job and machine are compared in the same fields,
-whichever of them the system reports: https://docs.kernel.org/admin-guide/cgroup-v2.html
-(``memory.stat``), https://docs.kernel.org/filesystems/proc.html (``meminfo``, ``smaps_rollup``).
+Page cache is not counted as the job's: the kernel frees it when memory is needed. Pages that processes
+share count once. Job and machine are compared in the same fields, whichever of them the system
+reports: https://docs.kernel.org/admin-guide/cgroup-v2.html (``memory.stat``),
+https://docs.kernel.org/filesystems/proc.html (``meminfo``, ``smaps_rollup``).
 """
 
 from __future__ import annotations
