@@ -32,7 +32,7 @@ from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
-from carbon_core.rank_environment import Rank, is_launched, job_of, rank_of
+from carbon_core.rank_environment import Rank, is_launched, job_of, node_of, rank_of
 from carbon_core.report import RunFacts
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
@@ -178,7 +178,8 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
 
         directory = Path(tempfile.gettempdir()) / f"carbon-callbacks-{os.getuid()}"
         local = rank_of(environ).local
-        return Claims(directory, job, first=None if local is None else local == 0)
+        first = None if local is None else local == 0
+        return Claims(directory, job, first=first, node=node_of(environ))
 
     return claims
 

@@ -25,6 +25,11 @@ from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 
 __all__ = ["DetectionOptions", "discover", "load_libraries"]
 
+_MAYBE_TWICE = (
+    "the node's first rank was not found: if it runs, in a container for example, its GPUs are counted "
+    "twice; the interval includes this"
+)
+
 
 def discover(
     host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
@@ -161,6 +166,8 @@ class _Detector:
         """Claim GPUs for this rank and return the ids of its own; None where all are."""
         if self._claims is not None:
             self._claims.take(device.id for meter in gpus for device in meter.devices)
+            if self._claims.doubtful and self._claims.held:
+                self._context.on_problem(_MAYBE_TWICE)
             return self._claims.held
         return None if self._is_first else frozenset()
 
