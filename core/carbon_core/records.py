@@ -31,7 +31,6 @@ class Device:
         least_share: Share of the energy (0 to 1) that is surely the run's own; less than 1 where others
             use the device, too, and no meter distinguishes them.
         note: A limitation of the measurement, or an empty string.
-        includes: Other components that its energy includes, which nothing else may count.
     """
 
     id: str
@@ -44,7 +43,6 @@ class Device:
     max_gap_s: float = 5.0
     least_share: float = 1.0
     note: str = ""
-    includes: tuple[Component, ...] = ()
 
 
 class Reading(NamedTuple):

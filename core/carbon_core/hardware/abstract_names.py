@@ -25,7 +25,7 @@ _TRIES = 3
 
 
 class HeldName:
-    """A name that this process holds until `free`, or until the object is garbage-collected.
+    """A name of this process, freed by `free` or when the object is garbage-collected.
 
     Args:
         name: The name.

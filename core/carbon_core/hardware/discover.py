@@ -21,6 +21,7 @@ from carbon_core.hardware.load_gauge import LoadGauge, Sharing
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
+from carbon_core.methods import WITH_MEMORY
 from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 
 __all__ = ["DetectionOptions", "discover", "load_libraries"]
@@ -129,7 +130,9 @@ class _Detector:
     def _missing(self, spec: MeterSpec) -> frozenset[Component]:
         """Return the components without a meter; models come last and replace what was refused."""
         devices = [device for _, meter in self._found for device in meter.devices]
-        found = {part for one in devices for part in (one.component, *one.includes)}
+        found: set[Component] = {device.component for device in devices}
+        if any(device.method in WITH_MEMORY for device in devices):
+            found.add("ram")
         modelled = frozenset() if spec.is_model else self._options.modelled
         return frozenset(COMPONENTS) - found - modelled
 

@@ -15,7 +15,7 @@ from carbon_core.clock import Clock
 from carbon_core.hardware import acpi_power
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
-from carbon_core.methods import HWMON_ENERGY, HWMON_POWER
+from carbon_core.methods import HWMON_ENERGY, HWMON_POWER, HWMON_SOCKET, Method
 from carbon_core.records import Component, Device, Reading, Refusal
 
 _HWMON = "sys/class/hwmon"
@@ -228,17 +228,19 @@ def _gpu(sensor: Sensor) -> tuple[Component | None, str]:
 def _device(sensor: Sensor, component: Component) -> Device:
     counter = sensor.kind == "counter"
     name = f"{sensor.title} ({sensor.board})"
-    has_memory = sensor.driver == acpi_power.DRIVER and acpi_power.includes_memory(sensor.label)
     return Device(
         f"{component}:{sensor.driver}:{sensor.board}:{sensor.label or sensor.files[0][0]}",
         component,
         name,
-        HWMON_ENERGY if counter else HWMON_POWER,
+        HWMON_ENERGY if counter else _power_method(sensor),
         kind=sensor.kind,
         max_power_w=_MAX_W,
-        includes=("ram",) if has_memory else (),
-        note="includes the memory" if has_memory else "",
     )
+
+
+def _power_method(sensor: Sensor) -> Method:
+    is_acpi = sensor.driver == acpi_power.DRIVER
+    return HWMON_SOCKET if is_acpi and acpi_power.includes_memory(sensor.label) else HWMON_POWER
 
 
 def _hidden_gpus(

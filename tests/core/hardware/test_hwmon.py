@@ -257,8 +257,8 @@ def test_memory_that_a_meter_includes_is_not_modelled(boards: Boards) -> None:
     grace(boards, GH200)
     wanted = DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
     detection = discover(Host(boards.root), FakeClock(), wanted, lambda line: None)
-    found = {d.component: (d.method.name, d.note) for m in detection.meters for d in m.devices}
-    assert found == {"cpu": ("hwmon.power", "includes the memory")}
+    found = {d.component: d.method.summary for m in detection.meters for d in m.devices}
+    assert found == {"cpu": "power sensor of processor and memory (hwmon)"}
 
 
 def test_the_meter_of_a_machine_in_its_directory_is_told(boards: Boards) -> None:
