@@ -254,6 +254,7 @@ def test_ranks_with_private_temporary_directories_count_each_gpu_once(framework,
     (receipt,) = receipts()
     assert gpu_kwh(receipt) == pytest.approx(truth_kwh(receipt, 2), rel=0.005)
     assert_all_ranks_log_the_same(lines)
+    assert "same GPU" not in ranks.errors[0]
 
 
 def test_two_hosts_add_up(framework, gpus):
@@ -268,6 +269,8 @@ def test_two_hosts_add_up(framework, gpus):
     )
     assert found[0]["training"]["energy_kwh"] == pytest.approx(total, rel=0.005)
     assert_all_ranks_log_the_same(lines)
+    # Both have the same GPUs here, as two containers on one machine have.
+    assert "several ranks count the same GPU: GPU-0000" in ranks.errors[0]
 
 
 def test_a_rank_that_is_killed_leaves_what_it_measured(framework, gpus):

@@ -24,6 +24,7 @@ _JOB = re.compile(r".*?/(?:job_[0-9]+|jobid/[^/]+|job\.[0-9]+[^/]*)(?=/|$)")
 _CONTAINER = re.compile(
     r"docker|kubepods|containerd|crio|libpod|podman|lxc|machine\.slice|^/(?:ecs|garden)/"
 )
+_NOT_OF_THE_ROOT = ("cpu.max", "cgroup.events", "cgroup.type")
 _MARKS_OF_CONTAINERS = (".dockerenv", "run/.containerenv")
 
 
@@ -185,10 +186,11 @@ def _is_inside(host: Host, mount: _Mount) -> bool:
     """Return whether the mounted group is that of a container, and not the machine's root.
 
     In its own namespace, a container sees its group as the root of the hierarchy. The root of the
-    machine has no limits, so it has no ``cpu.max``; in version 1 it alone has a ``release_agent``.
+    machine has no limits and no state, so it has no ``cpu.max`` and no ``cgroup.events``; in version
+    1 it alone has a ``release_agent``.
     """
     if not mount.controllers:
-        return bool(host.text(f"{mount.place}/cpu.max"))
+        return any(host.text(f"{mount.place}/{name}") for name in _NOT_OF_THE_ROOT)
     root = host.root / mount.place
     if (root / "release_agent").exists():
         return False

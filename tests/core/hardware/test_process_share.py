@@ -372,6 +372,10 @@ def one_hierarchy(path: str, root: str, directory: str, place: str = V2) -> dict
             id="a service of a container",
         ),
         pytest.param(
+            {**one_hierarchy("/", "/", V2), f"{V2}/cgroup.events": "populated 1"},
+            id="a container without limits",
+        ),
+        pytest.param(
             one_hierarchy(
                 "/pbs_jobs.service/jobid/7.srv/x", "/", f"{V2}/pbs_jobs.service/jobid/7.srv"
             ),
