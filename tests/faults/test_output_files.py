@@ -202,7 +202,7 @@ def test_no_free_descriptor_from_mid_run_on(run: Run, out: Path) -> None:
 # --- what lies there already ---------------------------------------------------------------------
 
 
-def test_a_symbolic_link_at_a_files_place_is_not_followed(run: Run, out: Path) -> None:
+def test_a_symbolic_link_at_a_files_place_harms_no_file(run: Run, out: Path) -> None:
     victim = out.parent / "victim"
     victim.write_text("precious")
     (out / "carbon_runs").mkdir(parents=True)
@@ -211,6 +211,65 @@ def test_a_symbolic_link_at_a_files_place_is_not_followed(run: Run, out: Path) -
     ended = run(MEASURE.format(settings=""))
     assert ended.status == 0, ended.err
     assert victim.read_text() == "precious"
+
+
+def test_the_users_own_link_to_a_csv_file_is_followed(run: Run, out: Path) -> None:
+    out.mkdir()
+    (out / "emissions.csv").symlink_to("../shared/emissions.csv")
+    for directory in ("shared", "out"):
+        measured(run, output_dir=directory)
+    assert (out / "emissions.csv").is_symlink()
+    assert len(rows(out)) == 2
+
+
+def test_a_torn_row_is_set_aside_and_said(run: Run, out: Path) -> None:
+    measured(run)
+    with (out / "emissions.csv").open("a") as file:
+        file.write("2026-01-01T00:00:00,torn")
+    ended = measured(run)
+    assert len(rows(out)) == 2
+    assert (out / "emissions.csv.invalid").read_text() == "2026-01-01T00:00:00,torn\n"
+    assert sum("emissions.csv.invalid" in line for line in ended.own_lines) == 1
+
+
+def test_older_columns_are_kept_and_said(run: Run, out: Path) -> None:
+    out.mkdir()
+    older = "timestamp,project_name,duration,emissions,energy_consumed\n2021,x,1.0,2.0,3.0\n"
+    (out / "emissions.csv").write_text(older)
+    ended = measured(run)
+    assert len(rows(out)) == 1
+    assert (out / "emissions.csv.bak").read_text() == older
+    assert sum("emissions.csv.bak" in line for line in ended.own_lines) == 1
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_csv_file_in_a_subdirectory(run: Run, out: Path, by_variable: bool) -> None:
+    if by_variable:
+        ended = run(MEASURE.format(settings=""), CODECARBON_OUTPUT_FILE="sub/way/x.csv")
+        assert_returned(ended)
+    else:
+        ended = measured(run, output_file="sub/way/x.csv")
+    assert warnings_in(ended) == []
+    assert len((out / "sub" / "way" / "x.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["../x.csv", "a/../../x.csv", "link/x.csv", "{tmp}/x.csv"])
+def test_a_variable_names_no_file_outside_of_the_directory(
+    run: Run, out: Path, tmp_path: Path, name: str
+) -> None:
+    out.mkdir()
+    (out / "link").symlink_to(tmp_path)
+    ended = run(MEASURE.format(settings=""), CODECARBON_OUTPUT_FILE=name.format(tmp=tmp_path))
+    assert_returned(ended)
+    assert not (tmp_path / "x.csv").exists()
+    assert len((out / "x.csv").read_text().splitlines()) == 2
+
+
+def test_a_tilde_is_the_home_directory(run: Run, tmp_path: Path) -> None:
+    """HOME is the test's own directory."""
+    measured(run, output_dir="~/results")
+    assert len(rows(tmp_path / "results")) == 1
+    assert not (tmp_path / "~").exists()
 
 
 def test_a_lock_that_another_process_holds_costs_a_bounded_time(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -119,14 +120,20 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a whole file atomically: temporary file in the same directory, fsync, rename."""
+def replace(path: Path, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
+    """Write a whole file atomically: temporary file in the same directory, fsync, rename.
+
+    Args:
+        path: The file.
+        data: Its content, or blocks of it.
+        mode: Its mode.
+    """
     import tempfile  # slow to import with its dependencies; needed once, at the end
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, mode)

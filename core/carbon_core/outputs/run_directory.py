@@ -6,6 +6,7 @@ continues; `stop()` still returns its results.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ from typing import TypeVar
 from carbon_core.errors import OutputError
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY, safe_name
-from carbon_core.outputs.csv_file import CsvFile, write_table
+from carbon_core.outputs.csv_file import CsvFile, followed, write_table
 from carbon_core.outputs.emissions_data import TASK_COLUMNS, emissions_data, task_data
 from carbon_core.outputs.journal import Journal
 from carbon_core.report import Report
@@ -30,6 +31,7 @@ class RunDirectory:
         always_update: Replace the run's row even at the end of the run.
         keep_journal: Whether to write a journal.
         experiment_name: Part of the name of the tasks' file.
+        warn: Receives a message when a file is renamed or rows are moved.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class RunDirectory:
         always_update: bool,
         keep_journal: bool,
         experiment_name: str = "base",
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._experiment_name = experiment_name
         self.csv_path = directory / csv_name
         self.runs_path = directory / RUNS_DIRECTORY
-        self._csv = CsvFile(self.csv_path, self.runs_path / f"{self.csv_path.name}.lock")
+        self._lock_path = _lock_path(self.csv_path)
+        self._csv = CsvFile(self.csv_path, self._lock_path, warn=warn)
         self._update_row = always_update
         self._keep_journal = keep_journal
         self._journal: Journal | None = None
@@ -121,7 +125,9 @@ class RunDirectory:
                 journal.mark_recovered(path)
 
     def _make_directory(self) -> None:
-        self._with_output_error(lambda: self.runs_path.mkdir(parents=True, exist_ok=True))
+        for directory in (self.runs_path, self.csv_path.parent, self._lock_path.parent):
+            make = functools.partial(directory.mkdir, parents=True, exist_ok=True)
+            self._with_output_error(make)
 
     def _with_output_error(self, write: Callable[[], _R]) -> _R:
         try:
@@ -129,3 +135,12 @@ class RunDirectory:
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"cannot write in {self.runs_path.parent}: {reason}") from error
+
+
+def _lock_path(csv_path: Path) -> Path:
+    """Return the lock of a CSV file: the same one for all output directories that lead to the file."""
+    try:
+        path = followed(csv_path)
+    except (OutputError, OSError):
+        path = csv_path
+    return path.parent / RUNS_DIRECTORY / f"{path.name}.lock"
