@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.errors import ConfigError, OutputError
+from carbon_core.input_files import text_of
 from carbon_core.outputs.base import replace
 from carbon_core.report import Report
 
@@ -63,7 +64,7 @@ def read_metadata(given: Any) -> Mapping[str, Any]:
     """
     if isinstance(given, str):
         try:
-            given = json.loads(Path(given).read_text("utf-8"))
+            given = json.loads(text_of(Path(given)))
         except (OSError, ValueError) as error:
             message = f"metadata: {given} is no JSON file: {error}"
             raise ConfigError(message, key="metadata") from error
