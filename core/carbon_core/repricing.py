@@ -157,7 +157,9 @@ def read_intensities(path: Path) -> IntensityOf:
             if missing:
                 raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
             values = [_row(row, path, table.line_num) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise IntensityError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise IntensityError(f"{path} cannot be read: {error}") from error
     return of_hours(values, str(path))
 
