@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +198,74 @@ def test_no_free_descriptor_from_mid_run_on(run: Run, out: Path) -> None:
     assert_whole(out)
     assert "next" in [row["project_name"] for row in rows(out)]
     assert len(rows(out)) == 2, "what was measured is recovered by the next run"
+
+
+# --- a result that is not written ----------------------------------------------------------------
+
+
+LOST = re.compile(r"result not written \((.*)\): (\S+) kWh, (\S+) kg CO2e in (\S+) s, run \S+$")
+
+
+def lost(ended: Ended) -> tuple[str, float]:
+    """Return the reason and the energy (kWh) in the only line about the lost result."""
+    [line] = [line for line in ended.own_lines if "not written" in line]
+    found = LOST.search(line)
+    assert found, line
+    return found[1], float(found[2])
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "info"])
+def test_a_result_that_is_not_written_is_an_error_with_the_figures(
+    run: Run, tmp_path: Path, level: str
+) -> None:
+    (tmp_path / "a_file").write_text("mine")
+    ended = measured(run, output_dir="a_file", log_level=level)
+    reason, kwh = lost(ended)
+    assert kwh == pytest.approx(float(ended.out.split()[0]), rel=1e-5), "1 kg/kWh"
+    if level == "error":
+        assert len(ended.own_lines) == 1
+        assert "Not a directory" in reason or "File exists" in reason
+    else:
+        assert len(warnings_in(ended)) == 1, "the reason is said once"
+
+
+def test_a_full_disk_is_an_error_with_the_figures(run: Run, out: Path) -> None:
+    script = no_room("before", 0).replace("tracker()", "tracker(log_level='error')")
+    ended = run(script)
+    assert lost(ended)[1] > 0
+    assert len(ended.own_lines) == 1
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError", "sys.exit(3)"])
+def test_a_run_that_is_never_stopped_says_it_too(run: Run, tmp_path: Path, end: str) -> None:
+    (tmp_path / "a_file").write_text("mine")
+    ended = run(
+        f"""
+        t = tracker(output_dir="a_file", log_level="error")
+        t.start()
+        known(t)
+        time.sleep(0.2)
+        {end}
+        """
+    )
+    assert lost(ended)[1] > 0
+
+
+def test_files_that_do_not_end_in_time_are_an_error_with_the_figures(run: Run, out: Path) -> None:
+    ended = run(
+        """
+        t = tracker(log_level="error", shutdown_timeout_s=0.3)
+        t.start()
+        known(t)
+        from carbon_core.outputs import receipt
+        receipt.write = lambda report, path: time.sleep(5)
+        time.sleep(0.1)
+        say(t.stop() > 0)
+        os._exit(0)
+        """
+    )
+    assert ended.out == "True\n"
+    assert "did not finish in time" in lost(ended)[0]
 
 
 # --- what lies there already ---------------------------------------------------------------------
