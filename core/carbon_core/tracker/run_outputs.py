@@ -84,7 +84,7 @@ class RunOutputs:
     def close(self, report: Report) -> None:
         """Write and send the final totals."""
         closings = [functools.partial(output.close, report) for output in self._files]
-        if not self._workers.files.submit(lambda: self._write(closings, report)):
+        if not self._queue(closings, report):
             self.note_lost(report, "the files are too slow")
         for delivery in self._deliveries:
             self._workers.network.submit(
@@ -112,8 +112,11 @@ class RunOutputs:
 
     def submit(self, *writes: Callable[[], None]) -> None:
         """Run jobs on the files' worker, one after the other."""
-        if not self._workers.files.submit(lambda: self._write(writes)):
+        if not self._queue(writes):
             self._messages.warn("files are too slow: some journal records were left out")
+
+    def _queue(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> bool:
+        return self._workers.files.submit(lambda: self._write(writes, final))
 
     def _write(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> None:
         """Call all functions; one that fails does not stop the others.
