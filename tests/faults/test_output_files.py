@@ -67,6 +67,13 @@ def test_a_directory_that_cannot_be_made_is_said_once(
     assert (tmp_path / "a_file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("setting", ["output_dir", "output_file"])
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "sub\0/x", "\ud800/x"], ids=ascii)
+def test_a_name_that_no_file_can_have_costs_no_energy(run: Run, setting: str, name: str) -> None:
+    ended = measured(run, **{setting: name})
+    assert sum("not written" in line for line in ended.own_lines) == 1, ended.err
+
+
 def test_a_directory_without_leave_to_write(run: Run, tmp_path: Path) -> None:
     # The superuser may write anywhere but where the kernel itself refuses.
     if os.geteuid() == 0:

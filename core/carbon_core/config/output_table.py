@@ -186,8 +186,11 @@ def _csv_name(settings: Settings, directory: Path) -> str:
     name = Path(settings.output_file)
     if settings.origin("output_file").source == "argument":
         return settings.output_file
-    place = Path(os.path.realpath(directory / name.parent))
-    inside = not name.is_absolute() and place.is_relative_to(os.path.realpath(directory))
+    try:
+        place = Path(os.path.realpath(directory / name.parent))
+        inside = not name.is_absolute() and place.is_relative_to(os.path.realpath(directory))
+    except (OSError, ValueError):  # an invalid name: reported by the first write
+        inside = False
     return settings.output_file if inside else name.name
 
 

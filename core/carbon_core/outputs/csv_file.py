@@ -11,6 +11,7 @@ Memory does not depend on the size of the file: it is searched and copied in blo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +37,7 @@ _MOST_LINKS = 16
 
 
 class CsvFile:
-    """A CSV file and its lock.
+    """A CSV file and its lock; their directories are created.
 
     Args:
         path: The CSV file.
@@ -53,6 +54,7 @@ class CsvFile:
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._path = path
+        self._lock_path = lock_path
         self._lock = FileLock(lock_path, timeout=lock_timeout_s, thread_local=False)
         self._warn = warn
 
@@ -74,6 +76,8 @@ class CsvFile:
 
     def _locked(self, write: Callable[[], None]) -> None:
         try:
+            for directory in (self._path.parent, self._lock_path.parent):
+                directory.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 write()
         except Timeout as error:
@@ -191,9 +195,10 @@ def _overwrite(path: Path, own: Span, row: bytes) -> None:
             if os.write(descriptor, row) < len(row):
                 raise OSError("the disk is full")
         except OSError:
-            os.lseek(descriptor, own.begin, os.SEEK_SET)
-            os.write(descriptor, before)
-            os.ftruncate(descriptor, own.end)
+            with contextlib.suppress(OSError):  # where it was not changed at all
+                os.ftruncate(descriptor, own.end)
+                os.lseek(descriptor, own.begin, os.SEEK_SET)
+                os.write(descriptor, before)
             raise
         os.ftruncate(descriptor, own.begin + len(row))
         os.fsync(descriptor)

@@ -6,7 +6,8 @@ continues; `stop()` still returns its results.
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -47,8 +48,7 @@ class RunDirectory:
         self._experiment_name = experiment_name
         self.csv_path = directory / csv_name
         self.runs_path = directory / RUNS_DIRECTORY
-        self._lock_path = _lock_path(self.csv_path)
-        self._csv = CsvFile(self.csv_path, self._lock_path, warn=warn)
+        self._csv = CsvFile(self.csv_path, _lock_path(self.csv_path, self.runs_path), warn=warn)
         self._update_row = always_update
         self._keep_journal = keep_journal
         self._journal: Journal | None = None
@@ -125,9 +125,7 @@ class RunDirectory:
                 journal.mark_recovered(path)
 
     def _make_directory(self) -> None:
-        for directory in (self.runs_path, self.csv_path.parent, self._lock_path.parent):
-            make = functools.partial(directory.mkdir, parents=True, exist_ok=True)
-            self._with_output_error(make)
+        self._with_output_error(lambda: self.runs_path.mkdir(parents=True, exist_ok=True))
 
     def _with_output_error(self, write: Callable[[], _R]) -> _R:
         try:
@@ -137,10 +135,17 @@ class RunDirectory:
             raise OutputError(f"cannot write in {self.runs_path.parent}: {reason}") from error
 
 
-def _lock_path(csv_path: Path) -> Path:
-    """Return the lock of a CSV file: the same one for all output directories that lead to the file."""
-    try:
+def _lock_path(csv_path: Path, runs_path: Path) -> Path:
+    """Return the lock of a CSV file: the same one for all output directories that lead to the file.
+
+    It is in the output directory where a lock cannot be created beside the file.
+    """
+    path = csv_path
+    # An invalid name is reported by the first write.
+    with contextlib.suppress(OutputError, OSError, ValueError):
         path = followed(csv_path)
-    except (OutputError, OSError):
-        path = csv_path
-    return path.parent / RUNS_DIRECTORY / f"{path.name}.lock"
+    place = path.parent / RUNS_DIRECTORY
+    existing = place if os.path.lexists(place) else path.parent
+    if os.path.lexists(existing) and not os.access(existing, os.W_OK):
+        place = runs_path
+    return place / f"{path.name}.lock"

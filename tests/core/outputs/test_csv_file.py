@@ -437,6 +437,23 @@ for i in range(count):
     cells = {field.name: f"{name}-{i}" for field in fields(EmissionsData)}
     file.append(EmissionsData(**cells))
 """
+KILLED = """
+import os, signal, sys
+from dataclasses import fields
+from pathlib import Path
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import EmissionsData
+path, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+real, left = getattr(os, call), [number]
+def fatal(*arguments):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+data = EmissionsData(**{field.name: "own" for field in fields(EmissionsData)})
+setattr(os, call, fatal)
+CsvFile(path, path.with_name("lock")).update(data)
+"""
 FULL_DISK = """
 import resource, signal, sys
 from dataclasses import fields
@@ -446,7 +463,9 @@ from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import EmissionsData
 path, room = Path(sys.argv[1]), int(sys.argv[2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-size = path.stat().st_size if path.exists() and sys.argv[3] == "append" else 0
+small = 2**20
+size = path.stat().st_size if path.exists() else 0
+size = 0 if sys.argv[3] == "update" and size < small else size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
 data = EmissionsData(**{field.name: "new" for field in fields(EmissionsData)})
 file = CsvFile(path, path.with_name("lock"))
@@ -499,6 +518,45 @@ def test_a_full_disk_is_an_output_error_and_the_file_is_as_it_was(
     assert {entry.name for entry in path.parent.iterdir()} <= {"emissions.csv", "lock"}
     CsvFile(path, path.with_name("lock")).append(data("next"))
     assert rows(path)[-1]["run_id"] == "next"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits on file sizes are POSIX")
+@pytest.mark.parametrize("room", [0, 1, 50])
+def test_a_full_disk_leaves_a_large_file_as_it_was(file: CsvFile, path: Path, data, room) -> None:
+    file.append(data("old"))
+    fill(path)
+    file.append(data("new", project_name="short", cpu_model="short"))
+    size = path.stat().st_size
+    before = path.read_bytes()
+    program = FULL_DISK.replace('"new" for', '"new" if field.name == "run_id" else "x" * 30 for')
+    said, trouble = start(program, str(path), str(room), "update").communicate(timeout=30)
+    assert trouble == ""
+    assert said.startswith(f"cannot write {path}")
+    assert path.read_bytes() == before
+    assert path.stat().st_size == size
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals are POSIX")
+@pytest.mark.parametrize("call", ["open", "write", "ftruncate", "fsync", "replace"])
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_writer_that_is_killed_costs_no_row(
+    file: CsvFile, path: Path, data, call: str, number: int, torn: bool
+) -> None:
+    file.append(data("old"))
+    fill(path, 2**20)
+    whole = path.read_bytes()
+    file.append(data("own"))
+    if torn:
+        with path.open("ab") as raw:
+            raw.write(b"2026-01-01T00:00:00,torn")
+    start(KILLED, str(path), call, str(number)).communicate(timeout=30)
+    assert path.read_bytes().startswith(whole)
+    file.update(data("own", emissions=9.0))
+    found = rows(path)
+    assert [row["run_id"] for row in found].count("own") == 1
+    assert found[-1]["emissions"] == "9.0"
+    assert len(found) == whole.count(b"\n")
 
 
 def test_a_full_disk_at_the_first_row_leaves_an_empty_file_that_the_next_run_fills(
