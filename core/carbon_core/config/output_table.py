@@ -35,6 +35,7 @@ class OutputArguments:
         directory: The output directory, absolute.
         clock: Source of time.
         remote_id: The service's id of the run, where the run was created there earlier.
+        warn: Receives what is worth a warning although the output works.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class OutputArguments:
     directory: Path
     clock: Clock
     remote_id: str | None = None
+    warn: Callable[[str], None] = lambda text: None
 
     @property
     def send(self) -> Send:
@@ -176,6 +178,7 @@ def _csv(given: OutputArguments) -> FileOutput:
         always_update=settings.on_csv_write == "update",
         keep_journal=settings.journal,
         experiment_name=settings.experiment_name,
+        warn=given.warn,
     )
 
 

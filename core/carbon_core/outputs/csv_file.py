@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.errors import OutputError
-from carbon_core.file_locks import FileLock, Timeout
-from carbon_core.outputs.base import open_for_append, replace
+from carbon_core.file_locks import Timeout, exclusive
+from carbon_core.outputs.base import NEW_FILE_MODE, open_for_append, replace, sync
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
 _LOCK_TIMEOUT_S = 1.5
@@ -32,13 +32,18 @@ class CsvFile:
         path: The CSV file.
         lock_path: The file that writers lock.
         lock_timeout_s: Longest time to wait for the lock in seconds.
+
+    Attributes:
+        has_lock: False if the last write was made without a lock, because the file system has none.
     """
 
     def __init__(
         self, path: Path, lock_path: Path, lock_timeout_s: float = _LOCK_TIMEOUT_S
     ) -> None:
         self._path = path
-        self._lock = FileLock(lock_path, timeout=lock_timeout_s, thread_local=False)
+        self._lock_path = lock_path
+        self._lock_timeout_s = lock_timeout_s
+        self.has_lock = True
 
     def append(self, data: EmissionsData) -> None:
         """Append a row.
@@ -58,7 +63,8 @@ class CsvFile:
 
     def _locked(self, write: Any) -> None:
         try:
-            with self._lock:
+            marker = self._path.with_name(f".{self._path.name}.locked")
+            with exclusive(self._lock_path, marker, self._lock_timeout_s) as self.has_lock:
                 write()
         except Timeout as error:
             raise OutputError(f"{self._path} is locked by another process") from error
@@ -67,7 +73,7 @@ class CsvFile:
 
     def _append(self, data: EmissionsData) -> None:
         self._rename_file_with_other_columns()
-        descriptor = open_for_append(self._path, 0o644)
+        descriptor = open_for_append(self._path, NEW_FILE_MODE)
         try:
             size = os.fstat(descriptor).st_size
             start = _line_end(descriptor, size)
@@ -127,7 +133,7 @@ def _write_whole(descriptor: int, text: str, size_before: int) -> None:
     if written < len(data):
         os.ftruncate(descriptor, size_before)
         raise OSError("the disk is full")
-    os.fsync(descriptor)
+    sync(descriptor)
 
 
 def _is_row_of(line: bytes, run_id: str) -> bool:
