@@ -112,7 +112,7 @@ class Journal:
         if saved:
             mark_recovered(self._path)
         self._lock.release()
-        OPEN.discard(self._path)
+        OPEN.discard(os.path.realpath(self._path))
 
     def _is_intact(self) -> bool:
         lock_intact = self._lock.is_intact or not self.has_lock
@@ -136,7 +136,7 @@ class Journal:
                     _copy(before.descriptor, self._file.descriptor)
                     self._torn = True  # it may end within a line
                 os.close(before.descriptor)
-        OPEN.add(self._path)
+        OPEN.add(os.path.realpath(self._path))
         self._written = ()
         self._settled_hours = 0
 

@@ -23,6 +23,7 @@ from carbon_core.outputs.owner import state_of
 SUFFIX = ".journal.jsonl"
 LOCK_SUFFIX = ".lock"
 TOTALS = b'{"type": "totals"'
+_RUN = b'{"type": "run"'
 # Of a journal whose owner cannot be checked, such as a process of another host: how long after its last
 # record it counts as abandoned, in seconds and in heartbeats.
 STALE_S = 600.0
@@ -30,12 +31,14 @@ _STALE_HEARTBEATS = 20
 _RUNNING = TOTALS + b', "status": "running"'
 _MOST_LOCKED = 50  # each lock needs a descriptor
 _MOST_LISTED = 10_000
+_HEAD = 4  # an incomplete line may precede the first record
 _MAX_END = 2**20
+_LARGE = 2**24
 # A longer line is not a record; of a longer file, the first line and the end are read.
 _MAX_LINE = 2**24
 _MAX_READ = 2**28
-# The journals that this process writes.
-OPEN: set[Path] = set()
+# Real paths of the journals that this process writes.
+OPEN: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -52,10 +55,10 @@ def abandoned(
     locks: list[FileLock] = []
     paths: list[Path] = []
     try:
-        for lock_path in _latest_first(directory.glob(f"*{SUFFIX}{LOCK_SUFFIX}")):
+        for path in _candidates(directory.glob(f"*{SUFFIX}{LOCK_SUFFIX}")):
             if len(paths) >= most or not go_on():
                 break
-            path, lock = lock_path.with_suffix(""), FileLock(lock_path)
+            lock = FileLock(lock_of(path))
             with contextlib.suppress(OSError):  # held by a running process, or not readable
                 has_lock = _acquired(lock)
                 locks.append(lock)
@@ -116,7 +119,7 @@ def _is_abandoned(path: Path, *, has_lock: bool) -> bool:
     ended = bool(last_totals) and not last_totals.startswith(_RUNNING)
     if state == "alive":
         if head["owner"]["pid"] == os.getpid():
-            return has_lock or path not in OPEN
+            return os.path.realpath(path) not in OPEN
         # It has ended a run that it could not save.
         return has_lock and ended
     if state == "dead" or (state == "unknown" and has_lock):
@@ -142,22 +145,30 @@ def is_stale(path: Path, head: Mapping[str, Any] | None = None) -> bool:
 def _ends(path: Path) -> tuple[dict[str, Any], bytes]:
     """Return the first record of a journal and its last line of totals; empty without them."""
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        try:
-            head = json.loads(file.readline(_MAX_END))
-        except (ValueError, RecursionError):
-            head = {}
+        head = next(filter(None, (_run_record(file.readline(_MAX_END)) for _ in range(_HEAD))), {})
         file.seek(-min(_MAX_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
         lines = [line for line in file.read(_MAX_END).splitlines() if line.startswith(TOTALS)]
-    return head if isinstance(head, dict) else {}, lines[-1] if lines else b""
+    return head, lines[-1] if lines else b""
 
 
-def _latest_first(paths: Iterable[Path]) -> list[Path]:
-    """Return the newest files, newest first."""
-    times: list[tuple[float, Path]] = []
-    for path in itertools.islice(paths, _MOST_LISTED):
+def _run_record(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line) if line.startswith(_RUN) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _candidates(lock_paths: Iterable[Path]) -> list[Path]:
+    """Return the journals that have a lock file: the latest run first, very large files last."""
+    found: list[tuple[bool, float, Path]] = []
+    for lock_path in itertools.islice(lock_paths, _MOST_LISTED):
+        path = lock_path.with_suffix("")
         with contextlib.suppress(OSError):
-            times.append((path.lstat().st_mtime, path))
-    return [path for _, path in sorted(times, reverse=True)]
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((status.st_size > _LARGE, -status.st_mtime, path))
+    return [path for *_, path in sorted(found)]
 
 
 def mark_recovered(path: Path) -> None:
