@@ -196,6 +196,8 @@ class RunDirectory:
                 self._with_output_error(write)
             except OutputError as error:
                 errors.append(error)
+            except Exception as error:  # noqa: BLE001 - one file must not cost the others
+                errors.append(OutputError(f"cannot write in {self.runs_path.parent}: {error!r}"))
         return errors
 
     def _with_output_error(self, write: Callable[[], _R]) -> _R:
