@@ -157,7 +157,7 @@ class OpenFile:
     """A descriptor and the file that it was opened on.
 
     A program may close all descriptors (`os.closerange`), and its next file may get the number of one of
-    ours; and it may delete or replace a file that we have open.
+    them; and it may delete or replace a file that we have open.
 
     Args:
         descriptor: Just opened.

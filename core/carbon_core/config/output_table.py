@@ -35,7 +35,7 @@ class OutputArguments:
         directory: The output directory, absolute.
         clock: Source of time.
         remote_id: The service's id of the run, where the run was created there earlier.
-        warn: Receives what is worth a warning although the output works.
+        warn: Receives warnings about an output that works nevertheless.
     """
 
     settings: Settings

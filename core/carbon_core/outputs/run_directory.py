@@ -43,7 +43,7 @@ class RunDirectory:
         always_update: Replace the run's row even at the end of the run.
         keep_journal: Whether to write a journal.
         experiment_name: Part of the name of the tasks' file.
-        warn: Receives what is worth a warning although the files are written.
+        warn: Receives warnings about files that are written nevertheless.
     """
 
     def __init__(
