@@ -142,7 +142,7 @@ else:
             try:
                 fcntl.flock(opened.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A process that has finished removes the file of its lock.
-                if opened.is_at(self.path):
+                if opened.is_at(self.path) or (opened.has_a_name and os.path.lexists(self.path)):
                     self._opened, self._pid = opened, os.getpid()
             except OSError as error:
                 if error.errno not in _HELD:
@@ -174,6 +174,11 @@ class OpenFile:
             return os.path.samestat(os.fstat(self.descriptor), self._status)
         except OSError:
             return False
+
+    @property
+    def has_a_name(self) -> bool:
+        """Whether the file is not deleted; for file systems whose inode numbers change."""
+        return self.is_ours and os.fstat(self.descriptor).st_nlink > 0
 
     def is_at(self, path: Path) -> bool:
         """Return whether the descriptor still belongs to the file, and the path leads to it."""

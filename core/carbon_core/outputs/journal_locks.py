@@ -79,7 +79,9 @@ def locked(path: Path) -> Iterator[bool]:
     abandoned_before = lock_path.exists()
     lock = FileLock(lock_path)
     try:
-        free = _is_abandoned(path, has_lock=_acquired(lock))
+        has_lock = _acquired(lock)
+        # A run that was saved has ended on every host: its lock file is deleted.
+        free = not abandoned_before and _has_ended(path) or _is_abandoned(path, has_lock=has_lock)
     except OSError:
         free = False
     try:
@@ -116,15 +118,22 @@ def _is_abandoned(path: Path, *, has_lock: bool) -> bool:
         return False
     head, last_totals = _ends(path)
     state = state_of(head.get("owner"))
-    ended = bool(last_totals) and not last_totals.startswith(_RUNNING)
     if state == "alive":
         if head["owner"]["pid"] == os.getpid():
             return os.path.realpath(path) not in OPEN
         # It has ended a run that it could not save.
-        return has_lock and ended
+        return has_lock and _is_final(last_totals)
     if state == "dead" or (state == "unknown" and has_lock):
         return True
     return is_stale(path, head)
+
+
+def _has_ended(path: Path) -> bool:
+    return _is_final(_ends(path)[1])
+
+
+def _is_final(last_totals: bytes) -> bool:
+    return bool(last_totals) and not last_totals.startswith(_RUNNING)
 
 
 def is_stale(path: Path, head: Mapping[str, Any] | None = None) -> bool:

@@ -201,6 +201,21 @@ def test_a_process_that_runs_on_after_an_unsaved_run_does_not_keep_its_journal(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
+def test_a_run_of_another_host_that_was_saved_is_free_for_resending(
+    tmp_path: Path, make_report: MakeReport
+) -> None:
+    path = tmp_path / f"run-1{SUFFIX}"
+    for status, saved in [("completed", True), ("running", True), ("completed", False)]:
+        path.unlink(missing_ok=True)
+        one = Journal(path, make_report(status=status))
+        one.append(make_report(status=status))
+        one.close(saved=saved)
+        here = f'"host": "{this_process().host}"'
+        path.write_text(path.read_text().replace(here, '"host": "elsewhere"', 1))
+        with journal.locked(path) as free:
+            assert free is (saved and status == "completed")
+
+
 # --- recovery ------------------------------------------------------------------------------------
 
 
