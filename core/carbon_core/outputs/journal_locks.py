@@ -77,17 +77,16 @@ def locked(path: Path) -> Iterator[bool]:
     """Lock a journal; yield False instead if a running process writes it."""
     lock_path = lock_of(path)
     abandoned_before = lock_path.exists()
-    lock = FileLock(lock_path)
-    try:
+    lock, free, created = FileLock(lock_path), False, False
+    with contextlib.suppress(OSError):
         has_lock = _acquired(lock)
+        created = not abandoned_before
         # A run that was saved has ended on every host: its lock file is deleted.
-        free = not abandoned_before and _has_ended(path) or _is_abandoned(path, has_lock=has_lock)
-    except OSError:
-        free = False
+        free = (created and _has_ended(path)) or _is_abandoned(path, has_lock=has_lock)
     try:
         yield free
     finally:
-        if free and not abandoned_before:  # otherwise the next run in this directory recovers it
+        if created:  # otherwise the next run in this directory recovers it
             lock_path.unlink(missing_ok=True)
         lock.release()
 

@@ -214,6 +214,7 @@ def test_a_run_of_another_host_that_was_saved_is_free_for_resending(
         path.write_text(path.read_text().replace(here, '"host": "elsewhere"', 1))
         with journal.locked(path) as free:
             assert free is (saved and status == "completed")
+        assert Path(f"{path}.lock").exists() is not saved
 
 
 # --- recovery ------------------------------------------------------------------------------------
