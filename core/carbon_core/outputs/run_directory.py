@@ -107,7 +107,11 @@ class RunDirectory:
             if self._journal is not None:
                 self._journal.close(saved=saved)
                 self._journal = None
-        _raise_first([*journaled, *refused])
+        if saved:
+            for error in journaled:  # no result is lost
+                self._warn(str(error))
+        else:
+            _raise_first([*journaled, *refused])
 
     def _append(self, report: Report) -> None:
         if self._journal is None:

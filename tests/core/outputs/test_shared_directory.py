@@ -298,6 +298,27 @@ def test_a_row_that_fails_in_any_way_does_not_cost_the_receipt(
     assert [row.split(",")[2] for row in rows(tmp_path)] == ["run-1"]
 
 
+def test_a_last_journal_record_that_fails_costs_nothing_once_the_results_are_saved(
+    tmp_path: Path, make_report: MakeReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    output = RunDirectory(
+        tmp_path, "emissions.csv", always_update=False, keep_journal=True, warn=warnings.append
+    )
+    output.open(make_report("run-1", "running", kwh=1.0))
+
+    def fail(report: object) -> None:
+        raise OutputError("full")
+
+    monkeypatch.setattr(output._journal, "append", fail)
+    output.close(make_report("run-1", kwh=2.0))
+    assert warnings == ["full"]
+    again = RunDirectory(tmp_path, "emissions.csv", always_update=False, keep_journal=True)
+    again.open(make_report("run-2", "running"))
+    (row,) = rows(tmp_path)
+    assert float(row.split(",")[13]) == pytest.approx(3.0), "not what the journal had"
+
+
 # --- a journal that is lost ----------------------------------------------------------------------
 
 
