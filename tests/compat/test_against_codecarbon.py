@@ -176,7 +176,7 @@ def ours(arguments: dict[str, Any], *, offline: bool) -> dict[str, Any] | Config
         found = kind(**arguments).settings
     except ConfigError as error:
         return error
-    outputs = {method.value for method in found.outputs()}
+    outputs = set(found.outputs())
     return {**{key: getattr(found, key) for key in KEYS}, "outputs": outputs}
 
 

@@ -36,7 +36,7 @@ class OutputArguments:
         directory: The output directory, absolute.
         clock: Source of time.
         remote_id: The service's id of the run, where the run was created there earlier.
-        warn: Receives messages for the user.
+        warn: Receives warnings about an output that works nevertheless.
     """
 
     settings: Settings

@@ -84,7 +84,7 @@ class Claims:
         if name in self._locks:
             return True
         digest = hashlib.sha256(f"{self._job}\n{name}".encode()).hexdigest()[:32]
-        lock = FileLock(self._directory / f"{digest}.lock", timeout=wait_s, thread_local=False)
+        lock = FileLock(self._directory / f"{digest}.lock", timeout=wait_s)
         with contextlib.suppress(Timeout, OSError):
             lock.acquire()
             self._locks[name] = lock

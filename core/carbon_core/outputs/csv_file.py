@@ -19,8 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.errors import OutputError
-from carbon_core.file_locks import FileLock, Timeout
-from carbon_core.outputs.base import open_for_append, replace
+from carbon_core.file_locks import Timeout, exclusive
+from carbon_core.outputs.base import (
+    NEW_FILE_MODE,
+    make_directory,
+    open_for_append,
+    replace,
+    sync,
+)
 from carbon_core.outputs.csv_rows import Span, as_cell, as_lines, is_row_of, torn_rows
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
@@ -44,6 +50,9 @@ class CsvFile:
         lock_path: The file that writers lock.
         lock_timeout_s: Longest time to wait for the lock in seconds.
         warn: Receives a message when a file is renamed or rows are moved.
+
+    Attributes:
+        has_lock: False if the last write was made without a lock, because the file system has none.
     """
 
     def __init__(
@@ -55,7 +64,8 @@ class CsvFile:
     ) -> None:
         self._path = path
         self._lock_path = lock_path
-        self._lock = FileLock(lock_path, timeout=lock_timeout_s, thread_local=False)
+        self._lock_timeout_s = lock_timeout_s
+        self.has_lock = True
         self._warn = warn
 
     def append(self, data: EmissionsData) -> None:
@@ -77,8 +87,9 @@ class CsvFile:
     def _locked(self, write: Callable[[], None]) -> None:
         try:
             for directory in (self._path.parent, self._lock_path.parent):
-                directory.mkdir(parents=True, exist_ok=True)
-            with self._lock:
+                make_directory(directory)
+            marker = self._path.with_name(f".{self._path.name}.locked")
+            with exclusive(self._lock_path, marker, self._lock_timeout_s) as self.has_lock:
                 write()
         except Timeout as error:
             raise OutputError(f"{self._path} is locked by another process") from error
@@ -89,7 +100,7 @@ class CsvFile:
         path = followed(self._path)
         self._rename_file_with_other_columns(path)
         row = as_lines([[as_cell(value) for value in data.values.values()]])
-        descriptor = open_for_append(path, 0o644)
+        descriptor = open_for_append(path, NEW_FILE_MODE)
         try:
             size = os.fstat(descriptor).st_size
             torn = self._set_aside(path, descriptor, size)
@@ -201,7 +212,7 @@ def _overwrite(path: Path, own: Span, row: bytes) -> None:
                 os.write(descriptor, before)
             raise
         os.ftruncate(descriptor, own.begin + len(row))
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -254,7 +265,7 @@ def _unused_name(path: Path) -> Path:
 
 
 def _append_to(path: Path, data: bytes) -> None:
-    descriptor = open_for_append(path, 0o644)
+    descriptor = open_for_append(path, NEW_FILE_MODE)
     try:
         _write_whole(descriptor, data, os.fstat(descriptor).st_size)
     finally:
@@ -271,7 +282,7 @@ def _write_whole(descriptor: int, data: bytes, size_before: int) -> None:
     if written < len(data):
         os.ftruncate(descriptor, size_before)
         raise OSError("the disk is full")
-    os.fsync(descriptor)
+    sync(descriptor)
 
 
 def _line_end(descriptor: int, size: int) -> bytes:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import carbon_core
 from carbon_core.errors import OutputError
+from carbon_core.file_locks import FileLock
 from carbon_core.outputs.csv_file import COLUMNS, CsvFile
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.report import Report
