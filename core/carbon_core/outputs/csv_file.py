@@ -86,8 +86,9 @@ class CsvFile:
 
     def _locked(self, write: Callable[[], None]) -> None:
         try:
-            for directory in (self._path.parent, self._lock_path.parent):
-                make_directory(directory)
+            make_directory(self._path.parent)
+            with contextlib.suppress(OSError):  # a marker file takes the place of the lock
+                make_directory(self._lock_path.parent)
             marker = self._path.with_name(f".{self._path.name}.locked")
             with exclusive(self._lock_path, marker, self._lock_timeout_s) as self.has_lock:
                 write()
