@@ -20,8 +20,9 @@ from carbon_core import units
 from carbon_core.clock import SystemClock
 
 _POLL_S = 0.05
-# A write under a marker takes milliseconds. An older marker is that of a process that was killed.
-_STALE_MARKER_S = 10.0
+# A write under a marker takes milliseconds, and the copy of a large file seconds. An older marker is that of
+# a process that was killed.
+_STALE_MARKER_S = 60.0
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 
 
