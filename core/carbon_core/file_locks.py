@@ -20,8 +20,9 @@ from carbon_core import units
 from carbon_core.clock import SystemClock
 
 _POLL_S = 0.05
-# A write under a marker takes milliseconds. An older marker is that of a process that was killed.
-_STALE_MARKER_S = 10.0
+# A write under a marker takes milliseconds, and the copy of a large file seconds. An older marker is
+# that of a process that was killed.
+_STALE_MARKER_S = 60.0
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 
 
@@ -106,13 +107,23 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _held: set[OpenFile] = set()
+
+    def _close_copies() -> None:
+        """Close the copies of a forked child, which would hold its parent's locks after its death."""
+        for opened in list(_held):
+            if opened.is_ours:
+                os.close(opened.descriptor)
+        _held.clear()
+
+    os.register_at_fork(after_in_child=_close_copies)
+
     class FileLock(_Lock):
         """A lock that the kernel releases when its process dies."""
 
         def __init__(self, path: Path | str, timeout: float = 0.0) -> None:
             super().__init__(path, timeout)
             self._opened: OpenFile | None = None
-            self._pid = 0
 
         @property
         def is_intact(self) -> bool:
@@ -128,27 +139,31 @@ else:
                 threading.Event().wait(_POLL_S)
 
         def release(self) -> None:
-            """Release the lock, if this process holds it; a forked child only closes its copy."""
+            """Release the lock, if this process holds it; a forked child does not."""
             opened, self._opened = self._opened, None
-            if opened is None or not opened.is_ours:
+            if opened is None or opened not in _held:
+                return
+            _held.discard(opened)
+            if not opened.is_ours:
                 return  # closed by the program; the descriptor may be another file's by now
-            if self._pid == os.getpid():
-                with contextlib.suppress(OSError):
-                    fcntl.flock(opened.descriptor, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.flock(opened.descriptor, fcntl.LOCK_UN)
             os.close(opened.descriptor)
 
         def _try(self) -> bool:
             opened = OpenFile(_open_lock(self.path))
+            _held.add(opened)
             try:
                 fcntl.flock(opened.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A process that has finished removes the file of its lock.
                 if opened.is_at(self.path) or (opened.has_a_name and os.path.lexists(self.path)):
-                    self._opened, self._pid = opened, os.getpid()
+                    self._opened = opened
             except OSError as error:
                 if error.errno not in _HELD:
                     raise NoLocksError(error.errno, error.strerror) from error
             finally:
                 if self._opened is not opened:
+                    _held.discard(opened)
                     os.close(opened.descriptor)
             return self._opened is opened
 

@@ -90,6 +90,25 @@ def test_a_forked_child_does_not_release_its_parents_lock(path: Path) -> None:
     lock.release()
 
 
+def test_a_forked_child_does_not_hold_its_parents_lock_longer_than_the_parent(path: Path) -> None:
+    lock = FileLock(path)
+    lock.acquire()
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:  # a process that locks, forks and dies at once
+        FileLock(path.with_name("other")).acquire()
+        if os.fork() == 0:
+            os.close(writer)
+            os.read(reader, 1)
+        os._exit(0)
+    os.waitpid(parent, 0)
+    with FileLock(path.with_name("other")), pytest.raises(Timeout):
+        FileLock(path).acquire()
+    os.close(writer)
+    os.close(reader)
+    lock.release()
+
+
 def test_a_file_that_cannot_be_written_can_be_locked(path: Path) -> None:
     path.touch(0o444)
     if os.geteuid() != 0:  # the superuser may write it anyway
