@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from carbon_callbacks.model_card import write_entry
+from carbon_core.input_files import text_of
 from carbon_core.outputs import receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.card_entry import entry_of_receipt
@@ -49,7 +50,7 @@ def _latest(*directories: Path) -> Path | None:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
+    return json.loads(text_of(path))
 
 
 def _fail(reason: str) -> NoReturn:

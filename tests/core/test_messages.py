@@ -73,6 +73,15 @@ def test_a_flood_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 64
 
 
+def test_an_error_is_shown_after_any_flood(caplog: pytest.LogCaptureFixture) -> None:
+    messages = Messages(logging.ERROR)
+    for i in range(100):
+        messages.warn(f"warning {i}")
+    messages.error("lost")
+    messages.deliver()
+    assert caplog.record_tuples == [("carbon_callbacks", logging.ERROR, "lost")]
+
+
 def test_control_characters_and_escapes_become_blanks() -> None:
     text = "a\nb\x1b[31mc\rd\0e\u202ef\ud800g"
     assert printable(text) == "a b [31mc d e f g"

@@ -70,7 +70,7 @@ def make_parts(
     located = locate(place)
     # Made absolute now: the program may change its directory during the run.
     directory = _absolute(settings.output_dir)
-    given = OutputArguments(settings, environ, directory, clock)
+    given = OutputArguments(settings, environ, directory, clock, warn=messages.warn)
     for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
         messages.warn(text)
     rank = rank_of(environ)

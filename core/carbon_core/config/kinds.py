@@ -50,13 +50,13 @@ def text() -> Kind:
 
 
 def path() -> Kind:
-    """A path, kept as written."""
-    return Kind(
-        "path",
-        "str | os.PathLike[str]",
-        "a path",
-        lambda value: _filled(_parse_text(os.fspath(value))),
-    )
+    """A path, kept as written, except that ``~`` and ``~user`` become the home directory."""
+
+    def parse(value: Any) -> str:
+        # Unlike pathlib's, it keeps all else as written, and raises for no unknown user.
+        return os.path.expanduser(_filled(_parse_text(os.fspath(value))))  # noqa: PTH111
+
+    return Kind("path", "str | os.PathLike[str]", "a path", parse)
 
 
 def boolean() -> Kind:

@@ -129,7 +129,7 @@ class Claims:
 
     def _file(self, name: str, wait_s: float) -> FileLock:
         digest = _digest(self._job, name)
-        return FileLock(self._directory / f"{digest}.lock", timeout=wait_s, thread_local=False)
+        return FileLock(self._directory / f"{digest}.lock", timeout=wait_s)
 
     def _address(self, name: str) -> str:
         # With the node: tests of several nodes on one machine give each a temporary directory.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from carbon_core.clock import Clock
+from carbon_core.file_locks import OpenFile
 from carbon_core.methods import (
     RAPL_AMD,
     RAPL_CORE,
@@ -40,6 +42,9 @@ class Counter:
     joules: Callable[[int], float]
     opened_again: Callable[[], int] | None = None
 
+    def __post_init__(self) -> None:
+        self._file = OpenFile(self.descriptor)
+
     def reopen(self) -> bool:
         """Reopen the file; return whether that succeeded."""
         if self.opened_again is None:
@@ -48,9 +53,20 @@ class Counter:
             descriptor = self.opened_again()
         except OSError:
             return False
-        os.close(self.descriptor)
-        self.descriptor = descriptor
+        self.close()
+        self.descriptor, self._file = descriptor, OpenFile(descriptor)
         return True
+
+    def read(self) -> float:
+        """Read the counter, in joules; of a descriptor that the program has closed, nothing is read."""
+        if not self._file.is_ours:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self.joules(self.descriptor)
+
+    def close(self) -> None:
+        """Close the file, unless the program has closed it: the descriptor may be in use again."""
+        if self._file.is_ours:
+            os.close(self.descriptor)
 
 
 class RaplMeter:
@@ -93,11 +109,11 @@ class RaplMeter:
 
     def _joules(self, counter: Counter) -> float | None:
         try:
-            return counter.joules(counter.descriptor)
+            return counter.read()
         except OSError as error:
             if counter.reopen():
                 with contextlib.suppress(OSError, ValueError):
-                    return counter.joules(counter.descriptor)
+                    return counter.read()
             self._report_failure(counter, error)
         except ValueError as error:
             self._report_failure(counter, error)
@@ -113,7 +129,7 @@ class RaplMeter:
 def close_all(counters: list[Counter]) -> None:
     """Close counters and empty the list."""
     while counters:
-        os.close(counters.pop().descriptor)
+        counters.pop().close()
 
 
 def package_device(name: str, cpu_model: str, wrap_j: float | None = None) -> Device:

@@ -271,12 +271,15 @@ class Run:
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
         if not files.close(max(_LEAST_FILE_S, deadline.left_s)):
-            self.messages.warn("the files did not finish in time; the journal will be recovered")
+            self._outputs.note_lost(
+                report, "the files did not finish in time; the next run recovers the journal"
+            )
         if opened:
             preamble, t_ns = self.messages.preamble, clock.monotonic_ns()
             self.messages.info(
                 report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
             )
+        self.messages.deliver_errors_at_exit()
         return report
 
 

@@ -163,6 +163,13 @@ def test_paths_are_kept_as_written() -> None:
         assert_refused(kinds.path(), value)
 
 
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    parse = kinds.path().parse
+    assert [parse("~/x"), parse(Path("~")), parse("./~")] == ["/home/me/x", "/home/me", "./~"]
+    assert parse("~no-such-user/x") == "~no-such-user/x"
+
+
 def test_objects_come_by_argument_only() -> None:
     thing = object()
     assert kinds.anything().parse(thing) is thing
