@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         OutputError,
     )
     from carbon_core.formatting import formatted
+    from carbon_core.interruptions import of_program
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
@@ -60,6 +61,7 @@ _HOMES = {
     "card_entry": "outputs.card_entry",
     "formatted": "formatting",
     "grams": "units",
+    "of_program": "interruptions",
     "joules": "units",
     "kwh": "units",
     "process_environment": "config.sources",
@@ -95,6 +97,7 @@ __all__ = [
     "grams",
     "joules",
     "kwh",
+    "of_program",
     "process_environment",
     "segments_of",
     "state_of",

@@ -8,10 +8,11 @@ installed, no level is changed.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+
+from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
 # Levels of `logging`, which is imported when there is a message.
@@ -99,5 +100,5 @@ def _show(level: int, line: str) -> None:
         logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: the message is dropped.
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    with suppressed(AttributeError, OSError, ValueError):
         sys.stderr.write(f"carbon-callbacks: {line}\n")

@@ -29,6 +29,7 @@ from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
+from carbon_core.interruptions import suppressed
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
@@ -241,11 +242,12 @@ def _budget(settings: Settings, messages: Messages) -> Budget | None:
 
 
 def _absolute(directory: str) -> Path:
-    try:
-        return Path(directory).absolute()
-    except OSError:
-        # The working directory itself was removed; the first write reports it.
-        return Path(directory)
+    path = Path(directory)
+    with suppressed(
+        OSError
+    ):  # the working directory itself was removed; the first write reports it
+        path = path.absolute()
+    return path
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:

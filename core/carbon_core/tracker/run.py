@@ -20,12 +20,18 @@ from carbon_core.outputs.base import occupy_standard_descriptors
 from carbon_core.records import Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
+from carbon_core.threads import Latch, UninterruptedCall
 from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce, of_process
 from carbon_core.tracker.run_outputs import RunOutputs
-from carbon_core.tracker.shutdown import Deadline, last_snapshot, on_own_thread
+from carbon_core.tracker.shutdown import (
+    CLOSING_THREAD,
+    Deadline,
+    last_snapshot,
+    on_own_thread,
+)
 from carbon_core.tracker.stage import RunState, Stage
 from carbon_core.workers import Workers
 
@@ -57,10 +63,14 @@ class Run:
         self._opened_ns = parts.clock.monotonic_ns()
         self._detection = Detection(())
         self._beats = 0
-        self._tasks: list[tuple[str, Report]] = []
+        self._tasks: dict[object, tuple[str, Report]] = {}
         self._state = RunState()
         # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
         self._closing = threading.RLock()
+        self._status = "completed"
+        self._end: Snapshot | None = None
+        self._saved: Report | None = None
+        self._uninterrupted_close = UninterruptedCall(self._close_quietly, CLOSING_THREAD)
         self._workers = Workers(
             self.messages.warn, self._rescue, parts.heartbeat_s + parts.meter_patience_s
         )
@@ -95,7 +105,7 @@ class Run:
 
     def instant(self) -> Mark:
         """Mark this instant; wait on the mark for its totals."""
-        mark = Mark(self._parts.clock.monotonic_ns(), None, threading.Event())
+        mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
         self._sampler.mark(mark)
         return mark
 
@@ -150,7 +160,7 @@ class Run:
             earlier=self._predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=tuple(self._tasks),
+            tasks=tuple(self._tasks.values()),
             marginal=self._emissions.marginal,
             host=self._detection.host,
             refusals=self._detection.refusals,
@@ -171,11 +181,17 @@ class Run:
         """Return a window's own totals as a report."""
         return of_window(self.report(window.end), window, self.grams(window))
 
-    def note_task(self, name: str, window: Window) -> Report:
-        """Keep the results of a task, and return them."""
+    def note_task(self, name: str, window: Window, *, of: object) -> Report:
+        """Keep the results of a task, and return them.
+
+        Args:
+            name: Its name; several tasks of a run may have the same.
+            window: What it measured.
+            of: The task itself, which is kept once.
+        """
         report = self.part_report(window)
         if len(self._tasks) < _MOST_TASKS:
-            self._tasks.append((name, report))
+            self._tasks[of] = (name, report)
         else:
             self.messages.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
         return report
@@ -187,8 +203,15 @@ class Run:
             self._outputs.flush(report)
         return report
 
+    @property
+    def closing(self) -> bool:
+        """Whether the run is being closed, or is closed."""
+        return self._state.closing
+
     def close(self, status: str) -> Report | None:
         """End the run, save it and return its report. Only the first call does anything.
+
+        A call that a signal handler interrupts may be repeated, to wait for the end.
 
         Args:
             status: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
@@ -198,12 +221,32 @@ class Run:
         """
         if self.pid != os.getpid():
             return None
+        if self.final is None:
+            self._status = status
+            if not self._uninterrupted_close.wait():
+                self.finish(status)
+        return self.final
+
+    def finish(self, status: str) -> Report | None:
+        """Close the run on the calling thread; otherwise like `close`."""
+        if self.pid != os.getpid():
+            return None
         with self._closing:
             if not self._state.closing:
                 self._state.stage = Stage.CLOSING
-                self.final = self._close(status)
+                try:
+                    self.final = self._close(status)
+                except BaseException:
+                    self._state.stage = Stage.RUNNING  # the next call continues where this one was
+                    raise
                 self._state.stage = Stage.CLOSED
         return self.final
+
+    def _close_quietly(self) -> None:
+        try:
+            self.finish(self._status)
+        except Exception as error:  # noqa: BLE001 - the guard of this thread
+            self.messages.warn(f"stop() failed: {error!r}")
 
     # --- called by the sampler's thread ---------------------------------------------------------
 
@@ -258,15 +301,16 @@ class Run:
         clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
-        end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
-        self._emissions.note_hour(end.joules)
-        self._emissions.settle(end, deadline.step_s)
-        if self._predecessors.requested and not on_own_thread():
-            files.settle(deadline.step_s)
-        report = self.report(end, status)
-        opened = self._outputs.open(report, self._greet)
-        if opened:
-            self._outputs.close(self._with_trace(report))
+        if self._end is None:
+            self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
+            self._emissions.note_hour(self._end.joules)
+        if self._saved is None:
+            self._emissions.settle(self._end, deadline.step_s)
+            if self._predecessors.requested and not on_own_thread():
+                files.settle(deadline.step_s)
+            self._saved = self._save(self.report(self._end, status))
+        report = self._saved
+        opened = self._outputs.is_open
         if not network.close(deadline.step_s):
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
@@ -277,6 +321,11 @@ class Run:
             self.messages.info(
                 report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
             )
+        return report
+
+    def _save(self, report: Report) -> Report:
+        if self._outputs.open(report, self._greet):
+            self._outputs.close(self._with_trace(report))
         return report
 
 

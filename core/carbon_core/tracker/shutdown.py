@@ -9,7 +9,10 @@ from carbon_core.clock import Clock
 from carbon_core.messages import Messages
 from carbon_core.records import Snapshot
 from carbon_core.sampler import Mark, Sampler
+from carbon_core.threads import Latch
 
+# Name of the thread that closes a run.
+CLOSING_THREAD = "carbon-close"
 # Part of the time left that one step may take before the next gets its turn.
 _STEP_FRACTION = 0.5
 
@@ -46,7 +49,7 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
         timeout_s: Time that closing the run may take, in seconds; a part of it is used.
         messages: Gets a warning where totals are extrapolated.
     """
-    mark = Mark(clock.monotonic_ns(), "end", threading.Event(), last=True)
+    mark = Mark(clock.monotonic_ns(), "end", Latch(), last=True)
     sampler.mark(mark)
     wait_s = timeout_s * _STEP_FRACTION
     if on_own_thread() or not sampler.alive:
@@ -63,5 +66,6 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
 
 
 def on_own_thread() -> bool:
-    """Return whether the calling thread is one of this package's."""
-    return threading.current_thread().name.startswith("carbon-")
+    """Return whether the calling thread is one of this package's that work during a run."""
+    name = threading.current_thread().name
+    return name.startswith("carbon-") and name != CLOSING_THREAD
