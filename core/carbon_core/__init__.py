@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from carbon_core.formatting import formatted
     from carbon_core.interruptions import of_program
     from carbon_core.outputs.card_entry import card_entry
+    from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report
@@ -71,6 +72,7 @@ _HOMES = {
     "t_975": "uncertainty",
     "track_emissions": "assemble",
     "with_settings": "config.signature",
+    "write_card_entry": "outputs.card_text",
 }
 
 __all__ = [
@@ -105,6 +107,7 @@ __all__ = [
     "t_975",
     "track_emissions",
     "with_settings",
+    "write_card_entry",
 ]
 
 

@@ -28,7 +28,7 @@ def of_program(
 
     Args:
         error: What was raised.
-        outer: What the program was handling before (`sys.exc_info`); it did not lead to the error.
+        outer: Exception that was being handled before (`sys.exc_info`); it did not lead to the error.
     """
     while error is not None and error is not outer:
         if _is_of_program(error):

@@ -124,7 +124,7 @@ class Latch:
         return self._is_set
 
     def set(self) -> None:
-        """Let all waiting threads go on."""
+        """Set it: no thread waits any longer."""
         if not self._is_set:
             self._is_set = True
             self._closed.release()

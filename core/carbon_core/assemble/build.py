@@ -242,12 +242,10 @@ def _budget(settings: Settings, messages: Messages) -> Budget | None:
 
 
 def _absolute(directory: str) -> Path:
-    path = Path(directory)
-    with suppressed(
-        OSError
-    ):  # the working directory itself was removed; the first write reports it
-        path = path.absolute()
-    return path
+    # The working directory itself may have been removed; the first write reports it.
+    with suppressed(OSError):
+        return Path(directory).absolute()
+    return Path(directory)
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:
