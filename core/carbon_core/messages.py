@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from carbon_core.addresses import masked_text
 from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
@@ -50,6 +51,7 @@ class Messages:
             lines: Called on the user's thread, if the level is shown at all; returns the lines to show
                 in place of this one, with their preambles.
         """
+        text = masked_text(text)
         if text not in self._seen and len(self._seen) < _MAX_PENDING:
             self._seen.add(text)
             self._pending.append((level, lines or (lambda: (self.preamble + printable(text),))))

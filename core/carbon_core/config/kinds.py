@@ -12,7 +12,8 @@ from typing import Any
 
 # Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
 _ADDRESS = re.compile(
-    r"(https?://)?([^\s/@]+@)?([^\s/:@\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/\S*)?", re.IGNORECASE
+    r"(https?://)?([^\s/@?#]+@)?([^\s/:@?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?]\S*)?",
+    re.IGNORECASE,
 )
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
