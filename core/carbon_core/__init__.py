@@ -13,7 +13,13 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:
     from typing import Any
 
-    from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.assemble import (
+        EmissionsTracker,
+        OfflineEmissionsTracker,
+        TaskEmissionsTracker,
+        track_emissions,
+        track_task_emissions,
+    )
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.schema import OutputMethod
@@ -57,6 +63,7 @@ _HOMES = {
     "Segment": "records",
     "SettingArguments": "config.arguments",
     "SystemClock": "clock",
+    "TaskEmissionsTracker": "assemble",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
@@ -71,6 +78,7 @@ _HOMES = {
     "status_of": "tracker.tracker",
     "t_975": "uncertainty",
     "track_emissions": "assemble",
+    "track_task_emissions": "assemble",
     "with_settings": "config.signature",
     "write_card_entry": "outputs.card_text",
 }
@@ -92,6 +100,7 @@ __all__ = [
     "Segment",
     "SettingArguments",
     "SystemClock",
+    "TaskEmissionsTracker",
     "Tracker",
     "Window",
     "card_entry",
@@ -106,6 +115,7 @@ __all__ = [
     "status_of",
     "t_975",
     "track_emissions",
+    "track_task_emissions",
     "with_settings",
     "write_card_entry",
 ]

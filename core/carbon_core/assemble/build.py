@@ -41,7 +41,10 @@ from carbon_core.version import VERSION
 if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_LEVELS = {
+    "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
+    "CRITICAL": 50,
+}  # fmt: skip
 
 
 def make_parts(
@@ -94,7 +97,7 @@ def make_parts(
         ),
         live=live_source(settings, clock, place),
         marginal=marginal_source(settings, clock, place),
-        live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
+        live_every=max(1, settings.api_call_interval) if settings.api_call_interval >= 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
         messages=messages,

@@ -179,6 +179,8 @@ def _value(name: str, found: RawValue) -> Any:
         return default_of(name)
     if key.secret and is_blank(found.value):
         return None
+    if found.value is False and key.kind.name != "boolean" and default_of(name) is None:
+        return None  # CodeCarbon's other way to leave it out: emissions_endpoint=False
     if found.value == "" and default_of(name) is None and key.kind.name != "list":
         return None
     try:

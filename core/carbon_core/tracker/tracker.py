@@ -18,6 +18,7 @@ from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Segment, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
+from carbon_core.tracker.codecarbon_views import CodeCarbonViews
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.run import PATIENCE_S, Run
 
@@ -51,7 +52,7 @@ def harmless(
     return guarded
 
 
-class Tracker:
+class Tracker(CodeCarbonViews):
     """Measures from `start()` to `stop()`; may be started again.
 
     Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
