@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -154,9 +155,7 @@ DIFFERENCES = [
         "`None` instead of the default, an exception, or used unchecked, depending on the key",
         "one warning with its file and line; the next lower valid value is used. With `strict_config`, "
         "and always for arguments, a `ConfigError`",
-        lambda case: any(
-            _is_wrong(case.key, value) for value in case.written
-        ),
+        lambda case: any(_is_wrong(case.key, value) for value in case.written),
         gives_up=True,
     ),
     Difference(
@@ -185,12 +184,12 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "a number as a name (`project_name`, `experiment_id` ...), as an argument",
-        "remains a number",
+        "a number or a `UUID` as a name (`project_name`, `experiment_id` ...), as an argument",
+        "remains what it is",
         "its text",
         lambda case: (
             case.from_argument
-            and isinstance(case.highest, (int, float))
+            and isinstance(case.highest, (int, float, uuid.UUID))
             and case.ours == str(case.highest)
         ),
     ),

@@ -124,9 +124,7 @@ def test_no_handler_is_installed_and_no_level_changed() -> None:
         "https://me:planted@host/#planted: no connection",
     ],
 )
-def test_no_line_has_the_secrets_of_an_address(
-    text: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCaptureFixture) -> None:
     messages = Messages()
     messages.warn(f"it failed: {text}; is it right?")
     messages.deliver()

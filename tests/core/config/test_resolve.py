@@ -105,10 +105,10 @@ def test_an_unknown_origin_is_a_key_error(cascade: Cascade) -> None:
         ("tracking_mode", "proc", "one of machine, process"),
         ("log_level", "loud", "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
         ("gpu_ids", ["all"], "a list of GPU indices"),
-        ("api_call_interval", 0, "a whole number of at least 1, or -1"),
+        ("api_call_interval", -2, "a whole number of at least 0, or -1"),
         ("save_to_file", "perhaps", "true or false"),
         ("country_iso_code", "France", "an ISO 3166 country code"),
-        ("experiment_id", 5, "a UUID"),
+        ("experiment_id", ["x"], "a UUID"),
         ("output_dir", "", "a path"),
         ("force_carbon_intensity_g_co2e_kwh", -5, "a number of gCO2e/kWh of at least 0"),
     ],
@@ -122,6 +122,31 @@ def test_a_bad_argument_raises_with_key_value_and_what_is_allowed(
     assert text.startswith(f"{key} must be {allowed}")
     assert f"got {value!r} (argument)" in text
     assert (caught.value.key, caught.value.origin) == (key, "argument")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("project_name", 7, "7"),
+        ("experiment_id", 7, "7"),
+        ("api_call_interval", 0, 0),
+        ("emissions_endpoint", False, None),
+        ("force_cpu_power", False, None),
+        ("region", False, None),
+        ("log_level", "warn", "WARN"),
+        ("save_to_file", False, False),
+    ],
+)
+def test_what_codecarbon_accepts_is_accepted(
+    cascade: Cascade, key: str, value: object, expected: object
+) -> None:
+    assert getattr(cascade.resolve({key: value}).settings, key) == expected
+
+
+@pytest.mark.parametrize(("interval", "every"), [(0, 1), (1, 1), (8, 8), (-1, None)])
+def test_no_interval_is_every_reading(interval: int, every: int | None) -> None:
+    tracker = EmissionsTracker(api_call_interval=interval)
+    assert tracker.make_parts("run").live_every == every
 
 
 def test_a_config_error_is_a_value_error() -> None:
