@@ -10,7 +10,6 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,19 +19,19 @@ from carbon_core.outputs.base import occupy_standard_descriptors
 from carbon_core.records import Segment, Snapshot, Utilization, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
-from carbon_core.threads import Latch, UninterruptedCall
+from carbon_core.threads import Latch
 from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce, of_process
 from carbon_core.tracker.run_outputs import RunOutputs
 from carbon_core.tracker.shutdown import (
-    CLOSING_THREAD,
+    Closing,
     Deadline,
     last_snapshot,
     on_own_thread,
 )
-from carbon_core.tracker.stage import RunState, Stage
+from carbon_core.tracker.stage import RunState
 from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
@@ -46,7 +45,6 @@ class Run:
     """One run of a tracker.
 
     Attributes:
-        final: Its report, once it is closed.
         others: Segments that other ranks of the same training have measured.
         pid: The process that it belongs to.
 
@@ -56,7 +54,6 @@ class Run:
 
     def __init__(self, parts: Parts) -> None:
         self.messages = parts.messages
-        self.final: Report | None = None
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
         self._parts = parts
@@ -65,12 +62,9 @@ class Run:
         self._beats = 0
         self._tasks: dict[object, tuple[str, Report]] = {}
         self._state = RunState()
-        # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
-        self._closing = threading.RLock()
-        self._status = "completed"
+        self._closing = Closing(self._state, self._close, self.messages.warn)
         self._end: Snapshot | None = None
         self._saved: Report | None = None
-        self._uninterrupted_close = UninterruptedCall(self._close_quietly, CLOSING_THREAD)
         self._workers = Workers(
             self.messages.warn, self._rescue, parts.heartbeat_s + parts.meter_patience_s
         )
@@ -204,49 +198,22 @@ class Run:
         return report
 
     @property
+    def final(self) -> Report | None:
+        """Its report, once it is closed."""
+        return self._closing.report
+
+    @property
     def closing(self) -> bool:
-        """Whether the run is being closed, or is closed."""
+        """Whether the run is ending, or has ended."""
         return self._state.closing
 
     def close(self, status: str) -> Report | None:
-        """End the run, save it and return its report. Only the first call does anything.
-
-        A call that a signal handler interrupts may be repeated, to wait for the end.
-
-        Args:
-            status: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
-
-        Returns:
-            The report; None in a forked child, and within the very call that is closing the run.
-        """
-        if self.pid != os.getpid():
-            return None
-        if self.final is None:
-            self._status = status
-            if not self._uninterrupted_close.wait():
-                self.finish(status)
-        return self.final
+        """End the run, save it and return its report (see `Closing`); None in a forked child."""
+        return self._closing.close(status) if self.pid == os.getpid() else None
 
     def finish(self, status: str) -> Report | None:
         """Close the run on the calling thread; otherwise like `close`."""
-        if self.pid != os.getpid():
-            return None
-        with self._closing:
-            if not self._state.closing:
-                self._state.stage = Stage.CLOSING
-                try:
-                    self.final = self._close(status)
-                except BaseException:
-                    self._state.stage = Stage.RUNNING  # the next call continues where this one was
-                    raise
-                self._state.stage = Stage.CLOSED
-        return self.final
-
-    def _close_quietly(self) -> None:
-        try:
-            self.finish(self._status)
-        except Exception as error:  # noqa: BLE001 - the guard of this thread
-            self.messages.warn(f"stop() failed: {error!r}")
+        return self._closing.finish(status) if self.pid == os.getpid() else None
 
     # --- called by the sampler's thread ---------------------------------------------------------
 
@@ -308,24 +275,21 @@ class Run:
             self._emissions.settle(self._end, deadline.step_s)
             if self._predecessors.requested and not on_own_thread():
                 files.settle(deadline.step_s)
-            self._saved = self._save(self.report(self._end, status))
+            report = self.report(self._end, status)
+            if self._outputs.open(report, self._greet):
+                self._outputs.close(self._with_trace(report))
+            self._saved = report
         report = self._saved
-        opened = self._outputs.is_open
         if not network.close(deadline.step_s):
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
         if not files.close(max(_LEAST_FILE_S, deadline.left_s)):
             self.messages.warn("the files did not finish in time; the journal will be recovered")
-        if opened:
+        if self._outputs.is_open:
             preamble, t_ns = self.messages.preamble, clock.monotonic_ns()
             self.messages.info(
                 report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
             )
-        return report
-
-    def _save(self, report: Report) -> Report:
-        if self._outputs.open(report, self._greet):
-            self._outputs.close(self._with_trace(report))
         return report
 
 
