@@ -8,11 +8,13 @@ installed, no level is changed.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+
+from carbon_core.addresses import masked_text
+from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
 # Levels of `logging`, which is imported when there is a message.
@@ -51,6 +53,7 @@ class Messages:
             lines: Called on the user's thread, if the level is shown at all; returns the lines to show
                 in place of this one, with their preambles.
         """
+        text = masked_text(text)
         if text not in self._seen and (level >= ERROR or len(self._seen) < _MAX_PENDING):
             self._seen.add(text)
             self._pending.append((level, lines or (lambda: (self.preamble + printable(text),))))
@@ -118,5 +121,5 @@ def _show(level: int, line: str) -> None:
         logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: the message is dropped.
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    with suppressed(AttributeError, OSError, ValueError):
         sys.stderr.write(f"carbon-callbacks: {line}\n")

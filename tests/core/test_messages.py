@@ -123,3 +123,21 @@ def test_a_standard_error_that_cannot_show_a_character_is_survived(
 def test_no_handler_is_installed_and_no_level_changed() -> None:
     Messages(logging.DEBUG).deliver()
     assert (LOGGER.handlers, LOGGER.level) == ([], logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ConnectionError('http://host:1/take?api_key=planted')",
+        "Max retries exceeded with url: /take?token=planted&x=1 (Caused by",
+        "https://me:planted@host/#planted: no connection",
+    ],
+)
+def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    messages = Messages()
+    messages.warn(f"it failed: {text}; is it right?")
+    messages.deliver()
+    (line,) = caplog.messages
+    assert "planted" not in line
+    assert "it failed" in line
+    assert "is it right?" in line

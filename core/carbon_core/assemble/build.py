@@ -29,6 +29,7 @@ from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
+from carbon_core.interruptions import suppressed
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
@@ -40,7 +41,10 @@ from carbon_core.version import VERSION
 if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_LEVELS = {
+    "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
+    "CRITICAL": 50,
+}  # fmt: skip
 
 
 def make_parts(
@@ -93,7 +97,7 @@ def make_parts(
         ),
         live=live_source(settings, clock, place),
         marginal=marginal_source(settings, clock, place),
-        live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
+        live_every=max(1, settings.api_call_interval) if settings.api_call_interval >= 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
         messages=messages,
@@ -242,11 +246,10 @@ def _budget(settings: Settings, messages: Messages) -> Budget | None:
 
 
 def _absolute(directory: str) -> Path:
-    try:
+    # The working directory itself may have been removed; the first write reports it.
+    with suppressed(OSError):
         return Path(directory).absolute()
-    except OSError:
-        # The working directory itself was removed; the first write reports it.
-        return Path(directory)
+    return Path(directory)
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:

@@ -22,7 +22,7 @@ from carbon_core.records import Reading, Snapshot
 from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.phases import Phases, PhaseTotal
 from carbon_core.sampler.trace import Trace
-from carbon_core.threads import LazyThread
+from carbon_core.threads import Latch, LazyThread
 
 _SECOND_READING_NS = 100_000_000
 _LONGEST_DELAY_FACTOR = 3
@@ -64,7 +64,7 @@ class Sampler:
     ) -> None:
         self.latest = Snapshot(opened_ns)
         self._phases = Phases(first_phase, self.latest)
-        self.started = threading.Event()
+        self.started = Latch()
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)

@@ -43,6 +43,11 @@ class RunOutputs:
         # Whether an update became due while the run was closing.
         self._update_due = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the outputs were opened."""
+        return self._opened
+
     def use(self, files: Sequence[FileOutput], deliveries: Sequence[Delivery]) -> None:
         """Set the outputs, before any is opened."""
         self._files, self._deliveries = files, deliveries
