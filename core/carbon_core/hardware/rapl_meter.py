@@ -16,10 +16,12 @@ from carbon_core.methods import (
     RAPL_INTEL_SERVER,
     Method,
 )
-from carbon_core.records import Device, Reading, Refusal
+from carbon_core.records import Component, Device, Reading, Refusal
 
 _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
+# Counters are updated about every millisecond, and no powered package or memory draws nothing.
+_STILL_S = 1.0
 
 
 @dataclass
@@ -119,18 +121,35 @@ def close_all(counters: list[Counter]) -> None:
 def package_device(name: str, cpu_model: str, wrap_j: float | None = None) -> Device:
     """Return a processor package, or a die with its own counter."""
     method = _package_method(cpu_model.lower())
-    return Device(f"cpu:{name}", "cpu", name, method, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W)
+    return _device(f"cpu:{name}", "cpu", name, method, wrap_j, _MAX_PACKAGE_W)
 
 
 def dram_device(label: str, wrap_j: float | None = None) -> Device:
     """Return the memory of a package."""
-    return Device(f"ram:{label}", "ram", label, RAPL_DRAM, wrap_j=wrap_j, max_power_w=_MAX_DRAM_W)
+    return _device(f"ram:{label}", "ram", label, RAPL_DRAM, wrap_j, _MAX_DRAM_W)
 
 
 def core_device(label: str, wrap_j: float | None = None) -> Device:
     """Return the cores of a package without a package counter."""
+    return _device(f"cpu:{label}", "cpu", label, RAPL_CORE, wrap_j, _MAX_PACKAGE_W)
+
+
+def _device(
+    device_id: str,
+    component: Component,
+    name: str,
+    method: Method,
+    wrap_j: float | None,
+    max_power_w: float,
+) -> Device:
     return Device(
-        f"cpu:{label}", "cpu", label, RAPL_CORE, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W
+        device_id,
+        component,
+        name,
+        method,
+        wrap_j=wrap_j,
+        max_power_w=max_power_w,
+        still_s=_STILL_S,
     )
 
 

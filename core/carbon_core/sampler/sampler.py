@@ -13,6 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from carbon_core import units
 from carbon_core.clock import Clock
@@ -21,12 +22,16 @@ from carbon_core.ledger import Ledger
 from carbon_core.records import Reading, Snapshot
 from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.phases import Phases, PhaseTotal
+from carbon_core.sampler.silences import Silences
 from carbon_core.sampler.trace import Trace
 from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
 _LONGEST_DELAY_FACTOR = 3
 _NEVER_NS = 2**63
+# Takes the place of a meter's number.
+_LOAD = -1
+_T = TypeVar("_T")
 
 
 class _ReplacedError(Exception):
@@ -49,6 +54,7 @@ class Sampler:
         heartbeat_s: Seconds between two calls of `on_heartbeat`.
         on_heartbeat: Called on the sampler's thread with the totals; must return at once.
         on_fault: Callback that receives a message when a meter fails; once for each meter.
+        sample_gpus: Called before each heartbeat for the load of the GPUs; a driver may block it.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Sampler:
         heartbeat_s: float,
         on_heartbeat: Callable[[Snapshot], None],
         on_fault: Callable[[str], None],
+        sample_gpus: Callable[[], object] = lambda: None,
     ) -> None:
         self.latest = Snapshot(opened_ns)
         self._phases = Phases(first_phase, self.latest)
@@ -68,7 +75,9 @@ class Sampler:
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)
-        self._meters: Sequence[Meter] | None = None
+        self._meters: list[Meter] | None = None
+        self._early: Sequence[Reading] = ()
+        self._late: queue.SimpleQueue[Meter] = queue.SimpleQueue()
         self._due_ns: list[int] = []
         self._began_ns = opened_ns
         # Guards the reading thread's id, and the meter that it reads with the time when it began.
@@ -83,6 +92,8 @@ class Sampler:
         self.trace = Trace(opened_ns, first_phase, self._heartbeat_ns)
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
+        self._sample_gpus = sample_gpus
+        self._silences = Silences(on_fault)
         self._faulty: set[int] = set()
         self._ending = False
         self._closed = False
@@ -95,6 +106,21 @@ class Sampler:
         self._marks.put(mark)
         if not self._thread.exists:
             self.start()
+
+    def add(self, meters: Iterable[Meter]) -> None:
+        """Add meters that were found after the start; they are closed at once after the end."""
+        with self._turn:
+            for meter in meters:
+                self._late.put(meter)
+            is_closed = self._closed
+        if is_closed:
+            self._close_late()
+        else:
+            self.mark(Mark(self._clock.monotonic_ns()))
+
+    def book_first(self, readings: Sequence[Reading]) -> None:
+        """Keep readings that were made during the search for meters; by the function that detects."""
+        self._early = readings
 
     def start(self) -> bool:
         """Start the thread, unless it exists; return whether the system allowed it."""
@@ -139,14 +165,21 @@ class Sampler:
                 return
             self._reading, self._reader = None, 0
             self._stuck.add(i)
-            self._due_ns[i] = _NEVER_NS
-            self._book_missing(self._meters[i])
+            if i == _LOAD:
+                text = "the query of the GPUs' load does not respond: it is not sampled meanwhile"
+            else:
+                text = self._without(i, self._meters[i])
             self._thread = LazyThread(self._run, "carbon-sampler")
-        name = type(self._meters[i]).__name__
-        self._on_fault(
-            f"{name} does not respond: its last power is extrapolated, the other meters continue"
-        )
+        self._on_fault(text)
         self.start()
+
+    def _without(self, i: int, meter: Meter) -> str:
+        """Book the devices of a blocked meter as missing; return a message for the user."""
+        self._due_ns[i] = _NEVER_NS
+        self._book_missing(meter)
+        self._silences.note_said(meter.devices)
+        name = type(meter).__name__
+        return f"{name} does not respond: its last power is extrapolated, the other meters continue"
 
     # --- the sampler thread --------------------------------------------------------------------
 
@@ -155,17 +188,20 @@ class Sampler:
         self._reader = threading.get_ident()
         if self._meters is None:
             self._began_ns = self._clock.monotonic_ns()
-            self._meters = self._detect()
-            for meter in self._meters:
-                self._ledger.add_devices(meter.devices)
-            # Every meter is due at once; any moment that has passed will do.
-            self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
+            found = self._detect()
+            self._meters = []
+            for meter in found:
+                self._use(meter)
+            known = {device.id for meter in self._meters for device in meter.devices}
+            self._ledger.update(reading for reading in self._early if reading.device_id in known)
         self.step(self._pending)
         self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
         """Read the meters that are due, update the ledger and resolve marks; for marks, read all."""
         self._pending = marks
+        while not self._late.empty():
+            self._use(self._late.get())
         now_ns = self._clock.monotonic_ns()
         due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
         beat = due or any(mark.last for mark in marks)
@@ -175,6 +211,8 @@ class Sampler:
         if self.trace.is_due(now_ns):
             self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
+            self._sample_load()
+            self._silences.check(self._ledger, is_last=any(mark.last for mark in marks))
             self._beat(now_ns)
         for mark in marks:
             self._resolve(mark)
@@ -211,43 +249,77 @@ class Sampler:
         self._ending = mark is None
         return marks if mark is None else [*marks, mark]
 
+    def _use(self, meter: Meter) -> None:
+        assert self._meters is not None
+        self._ledger.add_devices(meter.devices)
+        self._meters.append(meter)
+        # It is due at once; any moment that has passed will do.
+        self._due_ns.append(self._clock.monotonic_ns())
+
     def _read(self, i: int, meter: Meter) -> None:
-        self._reading = (i, self._clock.monotonic_ns())
-        fault: Exception | None = None
-        readings: Iterable[Reading] = ()
-        try:
-            readings = meter.read()
-        except Exception as error:  # noqa: BLE001 - a meter's surprise must not end the others
-            fault = error
-        with self._turn:
-            if self._reader != threading.get_ident():
-                self._hand_back(i, meter)
-                raise _ReplacedError
-            self._reading = None
+        readings, fault = self._guarded(i, meter.read)
         try:
             if fault is not None:
                 raise fault
-            self._ledger.update(readings)
+            self._ledger.update(readings or ())
         except Exception as error:  # noqa: BLE001 - nor must a reading of an unknown device
             self._report_fault(i, meter, error)
         now_ns = self._clock.monotonic_ns()
         self._due_ns[i] = _next_due_ns(meter, now_ns, now_ns - self._began_ns)
 
+    def _sample_load(self) -> None:
+        if _LOAD in self._stuck:
+            return
+        _, fault = self._guarded(_LOAD, self._sample_gpus)
+        if fault is not None and _LOAD not in self._faulty:
+            self._faulty.add(_LOAD)
+            self._on_fault(f"the load of the GPUs is unknown: {fault!r}")
+
+    def _guarded(self, i: int, call: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
+        """Make a call that a driver may block, so that another thread can replace this one.
+
+        Args:
+            i: Number of the meter, or `_LOAD`.
+            call: The call.
+
+        Returns:
+            Its result or its exception.
+
+        Raises:
+            _ReplacedError: Another thread has replaced this one meanwhile.
+        """
+        self._reading = (i, self._clock.monotonic_ns())
+        fault: Exception | None = None
+        result: _T | None = None
+        try:
+            result = call()
+        except Exception as error:  # noqa: BLE001 - a meter's surprise must not end the others
+            fault = error
+        with self._turn:
+            if self._reader != threading.get_ident():
+                self._hand_back(i)
+                raise _ReplacedError
+            self._reading = None
+        return result, fault
+
     def _report_fault(self, i: int, meter: Meter, fault: Exception) -> None:
         if i not in self._faulty:
             self._faulty.add(i)
             self._on_fault(f"cannot read {type(meter).__name__}: {fault!r}")
+            self._silences.note_said(meter.devices)
         self._book_missing(meter)
 
     def _book_missing(self, meter: Meter) -> None:
         now_ns = self._clock.monotonic_ns()
         self._ledger.update(Reading(device.id, now_ns, None) for device in meter.devices)
 
-    def _hand_back(self, i: int, meter: Meter) -> None:
+    def _hand_back(self, i: int) -> None:
         """Schedule a meter that has returned late, or close it after the end."""
         self._stuck.discard(i)
+        if i == _LOAD or self._meters is None:
+            return
         if self._closed:
-            self._close(meter)
+            self._close(self._meters[i])
         else:
             self._due_ns[i] = self._clock.monotonic_ns()
 
@@ -272,6 +344,15 @@ class Sampler:
             self._closed = True
             free = [m for i, m in enumerate(self._meters or ()) if i not in self._stuck]
         for meter in free:
+            self._close(meter)
+        self._close_late()
+
+    def _close_late(self) -> None:
+        while True:
+            try:
+                meter = self._late.get_nowait()
+            except queue.Empty:
+                return
             self._close(meter)
 
     def _close(self, meter: Meter) -> None:

@@ -72,6 +72,7 @@ class Run:
             heartbeat_s=parts.heartbeat_s,
             on_heartbeat=self._heartbeat,
             on_fault=self.messages.warn,
+            sample_gpus=self._sample_gpus,
         )
         self._emissions = RunEmissions(parts, self._sampler, self._workers.network, self._state)
         self._outputs = RunOutputs(self._workers, self.messages, self._state, parts.min_duration_s)
@@ -211,6 +212,7 @@ class Run:
         parts = self._parts
         files, deliveries = parts.make_outputs(), parts.make_deliveries()
         self._detection = parts.detect()
+        self._sampler.book_first(self._detection.early)
         if parts.only_with_meters and not self._detection.meters:
             self._emissions.go_offline()
         else:
@@ -220,7 +222,14 @@ class Run:
         self._outputs.open(self.report(), self._greet)
         # Opening has recovered the journals of killed runs.
         self._outputs.submit(self._predecessors.find_rest)
-        return self._detection.meters
+        found = self._detection.meters
+        if self._detection.late is not None:
+            self._detection.late.on_ready(self._join)
+        return found
+
+    def _sample_gpus(self) -> None:
+        if self._detection.gauge is not None:
+            self._detection.gauge.sample_gpus()
 
     def _greet(self) -> None:
         text = f"{_measuring(self._detection)}; {described(self._emissions.assumed)}"
@@ -229,7 +238,7 @@ class Run:
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._emissions.note_hour(snapshot.joules)
         if self._detection.gauge is not None:
-            self._detection.gauge.sample()
+            self._detection.gauge.sample_host()
         report = self.report(snapshot)
         self.check_budget(report)
         opened = self._outputs.open(report, self._greet)
@@ -246,6 +255,17 @@ class Run:
     def _with_trace(self, report: Report) -> Report:
         """Return a report with the trace data since the last one that had any."""
         return replace(report, trace=self._sampler.trace.take())
+
+    # --- called by the thread of a slow search for GPUs ------------------------------------------
+
+    def _join(self, detection: Detection) -> None:
+        """Add the GPUs of a driver that responded late."""
+        before = self._detection.meters
+        new = [meter for meter in detection.meters if meter not in before]
+        if new:
+            self._detection = detection
+            self.messages.info(_measuring(detection))
+        self._sampler.add(new)
 
     # --- called by the files' worker -------------------------------------------------------------
 
