@@ -86,7 +86,7 @@ class _Detector:
             return None
 
     def detection(self) -> Detection:
-        """Try the table from top to bottom: counters first, models last; wait for slow GPUs at the end."""
+        """Try the table from top to bottom, and wait for slow GPUs at the end."""
         backends = [spec for spec in table.METERS if isinstance(spec, GpuBackend)]
         search = GpuSearch(backends, self._context)
         gpus: Sequence[GpuMeter] | None = None

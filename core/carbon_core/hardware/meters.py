@@ -8,7 +8,7 @@ from carbon_core import methods
 from carbon_core.hardware import gpu_selection
 from carbon_core.hardware.amd.search import count_amd_boards, has_amd_driver, open_amd
 from carbon_core.hardware.apple import open_apple
-from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.cpu_load import CpuLoadMeter, modelled_power
 from carbon_core.hardware.dimms import read_dimms
 from carbon_core.hardware.hwmon import has_sensors, open_hwmon
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext, Opened
@@ -36,6 +36,7 @@ def _rapl(open_meter: Callable[..., RaplMeter]) -> Callable[[OpenContext], Opene
             context.cpu().model_name or "",
             dram="ram" in context.missing,
             on_problem=context.on_problem,
+            model_w=modelled_power(context.host, context.cpu),
         )
         return Opened([meter], meter.dropped)
 

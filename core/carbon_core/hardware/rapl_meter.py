@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from carbon_core import units
 from carbon_core.clock import Clock
+from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     RAPL_AMD,
     RAPL_CORE,
@@ -22,6 +24,8 @@ _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
 # Counters are updated about every millisecond, and no powered package or memory draws nothing.
 _STILL_S = 1.0
+# Names of zones are checked again after that time.
+_CHECK_NS = units.nanoseconds(0.5)
 
 
 @dataclass
@@ -33,7 +37,10 @@ class Counter:
         place: Its name for messages.
         descriptor: The open file; closed by the meter.
         joules: Reads the descriptor; raises OSError or ValueError when that fails.
-        opened_again: Reopens the file after a socket was offline; None where that is impossible.
+        opened_again: Reopens the file after a socket was offline or the zones were renumbered; None
+            where that is impossible.
+        is_same: Returns whether the open file still belongs to the device.
+        still: Detects that the counter stands still.
     """
 
     device: Device
@@ -41,6 +48,8 @@ class Counter:
     descriptor: int
     joules: Callable[[int], float]
     opened_again: Callable[[], int] | None = None
+    is_same: Callable[[int], bool] = lambda descriptor: True
+    still: StillCounter = field(default_factory=lambda: StillCounter(_STILL_S))
 
     def reopen(self) -> bool:
         """Reopen the file; return whether that succeeded."""
@@ -64,7 +73,11 @@ class RaplMeter:
         period_s: Longest time between two reads in seconds.
         on_problem: Callback that receives one message for each counter that can no longer be read.
         dropped: Counters that were found and are not used, each with the reason.
+        model_w: Returns the power of all packages by a model; for counters that never move.
     """
+
+    # It warns about failed reads itself, with the reason.
+    reports_failures = True
 
     def __init__(
         self,
@@ -73,6 +86,7 @@ class RaplMeter:
         period_s: float,
         on_problem: Callable[[str], None],
         dropped: Sequence[Refusal] = (),
+        model_w: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.devices = tuple(counter.device for counter in counters)
         self.period_s = period_s
@@ -81,20 +95,44 @@ class RaplMeter:
         self._counters = list(counters)
         self._on_problem = on_problem
         self._failed: set[str] = set()
+        self._lost: set[str] = set()
+        self._model_w = model_w
+        self._packages = sum(device.component == "cpu" for device in self.devices)
+        self._checked_ns = clock.monotonic_ns()
 
     def read(self) -> list[Reading]:
         """Read every counter, in joules."""
-        return [
-            Reading(counter.device.id, self._clock.monotonic_ns(), self._joules(counter))
-            for counter in self._counters
-        ]
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._checked_ns >= _CHECK_NS:
+            self._checked_ns = now_ns
+            for counter in self._counters:
+                self._check(counter)
+        return [self._reading(counter) for counter in self._counters]
 
     def close(self) -> None:
         """Close the files."""
         close_all(self._counters)
 
+    def _check(self, counter: Counter) -> None:
+        """Reopen a counter whose file is another device's by now: the kernel renumbers zones."""
+        if not counter.is_same(counter.descriptor) and not counter.reopen():
+            self._lost.add(counter.place)
+        else:
+            self._lost.discard(counter.place)
+
+    def _reading(self, counter: Counter) -> Reading:
+        t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
+        power_w = None
+        is_still = value is not None and counter.still.stands_still(value, t_ns)
+        if is_still and not counter.still.has_moved and counter.device.component == "cpu":
+            modelled_w = self._model_w()
+            power_w = None if modelled_w is None else modelled_w / self._packages
+        return Reading(counter.device.id, t_ns, value, power_w=power_w)
+
     def _joules(self, counter: Counter) -> float | None:
         try:
+            if counter.place in self._lost:
+                raise ValueError(f"no zone is called {counter.device.name} any more")
             return counter.joules(counter.descriptor)
         except OSError as error:
             if counter.reopen():

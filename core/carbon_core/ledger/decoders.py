@@ -7,8 +7,8 @@
 In the state *suspect*, the next value decides: two values in a row that agree with each other outweigh
 the one before (the counter was reset, or moved with its machine); otherwise the value was a bad read.
 
-A counter that shows one value for longer than `Device.still_s` is broken: the span counts as missing. Where
-it moves again, its step decides whether it has counted meanwhile.
+A counter that shows one value for longer than `Device.still_s` is broken: the span counts as missing.
+Where it moves again, its step decides whether it has counted meanwhile.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class CounterDecoder:
         self._still_ns = None if still_s is None else int(still_s * NANOSECONDS_PER_SECOND)
         self._is_still = False
         self.has_value = False
-        # Joules of the last plausible value with the first time it was seen; an implausible one after it.
+        # The last plausible value with the time it was first seen at, and an implausible one after it.
         self._value: tuple[int, float] | None = None
         self._suspect: tuple[int, float] | None = None
 
@@ -103,10 +103,10 @@ class CounterDecoder:
             self._value, self.has_value = (t_ns, value), True
             return _FIRST
         restarts = False
-        if self._suspect is not None and value != self._value[1]:
-            if self._plausible_j(self._suspect, t_ns, value, power_w) is not None:
-                self._value, restarts = self._suspect, True
-        self._suspect = None
+        suspect, self._suspect = self._suspect, None
+        is_back = value == self._value[1]
+        if suspect and not is_back and self._plausible_j(suspect, t_ns, value, power_w) is not None:
+            self._value, restarts = suspect, True
         if value == self._value[1] and self._still_ns is not None:
             return self._unmoved(t_ns, self._value[0], self._still_ns, restarts=restarts)
         joules = self._plausible_j(self._value, t_ns, value, power_w)

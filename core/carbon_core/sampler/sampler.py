@@ -75,7 +75,7 @@ class Sampler:
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)
-        self._meters: list[Meter] | None = None
+        self._meters: Sequence[Meter] | None = None
         self._early: Sequence[Reading] = ()
         self._late: queue.SimpleQueue[Meter] = queue.SimpleQueue()
         self._due_ns: list[int] = []
@@ -250,9 +250,10 @@ class Sampler:
         return marks if mark is None else [*marks, mark]
 
     def _use(self, meter: Meter) -> None:
-        assert self._meters is not None
         self._ledger.add_devices(meter.devices)
-        self._meters.append(meter)
+        if getattr(meter, "reports_failures", False):
+            self._silences.note_reporting(meter.devices)
+        self._meters = [*(self._meters or ()), meter]
         # It is due at once; any moment that has passed will do.
         self._due_ns.append(self._clock.monotonic_ns())
 

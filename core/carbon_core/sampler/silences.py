@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from carbon_core.ledger import Ledger
+from carbon_core.ledger import Ledger, Silence
 from carbon_core.records import Device
 
 # One failed reading may be a hiccup of the driver; at the end of a run, there is no second one.
@@ -21,10 +21,15 @@ class Silences:
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def note_said(self, devices: Iterable[Device]) -> None:
         """Note that the user was already warned about devices."""
         self._said.update(device.id for device in devices)
+
+    def note_reporting(self, devices: Iterable[Device]) -> None:
+        """Note devices whose meter warns about failed reads itself."""
+        self._reported.update(device.id for device in devices)
 
     def check(self, ledger: Ledger, *, is_last: bool) -> None:
         """Warn about devices without a reading.
@@ -35,12 +40,21 @@ class Silences:
         """
         for silence in ledger.silences(1 if is_last else _FAILURES):
             device = silence.device
-            if device.id not in self._said:
+            is_reported = device.id in self._reported and not silence.is_still
+            if device.id not in self._said and not is_reported:
                 self._said.add(device.id)
-                cause = "its counter stands still" if silence.is_still else "it gives no reading"
-                rest = (
-                    "its energy is extrapolated from its power before (grade E), until it can be read"
-                    if silence.is_known
-                    else "its energy is unknown so far and not counted"
-                )
-                self._warn(f"{device.name} ({device.id}): {cause}; {rest}")
+                self._warn(_message(silence))
+
+
+def _message(silence: Silence) -> str:
+    """Return what is wrong with a device and what becomes of its energy."""
+    device = silence.device
+    if silence.is_still:
+        cause, end = "its energy counter stands still", "until it moves"
+    else:
+        cause, end = "it gives no valid reading", "until it does"
+    if silence.is_known:
+        rest = f"its energy is estimated from its last known power (grade E) {end}"
+    else:
+        rest = f"its energy is unknown and not counted {end}"
+    return f"{device.name} ({device.id}): {cause}; {rest}"

@@ -108,4 +108,4 @@ class Library:
         """Unregister a user; the last one shuts the library down."""
         self._users -= 1
         if self._users <= 0:
-            attempt(lambda: self._smi.amdsmi_shut_down(), None)
+            attempt(lambda: self._smi.amdsmi_shut_down(), None)  # noqa: PLW0108 - looked up within

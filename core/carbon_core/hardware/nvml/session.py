@@ -48,7 +48,7 @@ class Session:
         """Shut the library down."""
         if self._open:
             self._open = False
-            attempt(lambda: self.nvml.nvmlShutdown(), None)
+            attempt(lambda: self.nvml.nvmlShutdown(), None)  # noqa: PLW0108 - looked up within
 
     def reconnect(self, now_ns: int) -> None:
         """Get new handles of lost GPUs by their UUIDs or indices; at most every 30 s.
