@@ -29,6 +29,8 @@ from carbon_core.records import (
 
 # ``pruned``: Optuna ended the trial early. A killed run is ``interrupted``.
 STATUSES = ("running", "completed", "failed", "interrupted", "pruned")
+# A device with a longer part of the run missing, and no energy, gave no reading.
+_ALL_MISSING = 0.999
 NOT_METERED = (
     "power supply losses, fans, mainboard, disks and network are not metered; "
     "neither is cooling, unless pue is set"
@@ -110,6 +112,7 @@ class Provenance:
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
         missing_s: Longest time, over all devices, that was extrapolated instead of measured.
+        is_known: Whether any device gave a reading; if not, the energy is unknown, and not 0.
         shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
             the intervals exclude what may be others'.
         not_metered: Hardware that no figure includes, as text.
@@ -122,6 +125,7 @@ class Provenance:
     missing_s: float
     shared: tuple[str, ...] = ()
     not_metered: str = NOT_METERED
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class Report:
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
         trace: Trace data since the previous heartbeat; only where the journal gets it.
+        counted_elsewhere: Whether other processes count every device, so that the energy is 0.
     """
 
     run: RunFacts
@@ -161,11 +166,21 @@ class Report:
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
     trace: TraceData = NO_TRACE
+    counted_elsewhere: bool = False
 
     @property
     def duration_s(self) -> float:
         """Length of the run in seconds."""
         return self.window.duration_s
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
+        longest_s = _ALL_MISSING * self.duration_s
+        return self.duration_s <= 0 or self.counted_elsewhere or any(
+            energy.joules > 0.0 or energy.missing_s <= longest_s
+            for energy in self.window.by_device.values()
+        )
 
     @property
     def joules_by_method(self) -> dict[Method, float]:
@@ -208,6 +223,7 @@ class Report:
             self.is_estimate,
             self.missing_s,
             self.shared,
+            is_known=self.is_known,
         )
 
     @property

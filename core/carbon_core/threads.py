@@ -41,12 +41,13 @@ class LazyThread:
         """Start the thread unless it exists; return False if the system refused, to be retried."""
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run_to_end, name=self._name, daemon=True
-                )
                 try:
+                    # Some interpreters within a program refuse daemon threads already here.
+                    self._thread = threading.Thread(
+                        target=self._run_to_end, name=self._name, daemon=True
+                    )
                     self._thread.start()
-                except RuntimeError:  # "can't start new thread": a limit of the container
+                except (RuntimeError, MemoryError):  # a limit of the container, or no memory
                     self._thread = None
             return self._thread is not None
 

@@ -114,6 +114,7 @@ def detect(
 ) -> Detection:
     """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
+    from carbon_core.hardware.driver_calls import attempt
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
     from carbon_core.hardware.meters import gpu_variables
@@ -134,7 +135,9 @@ def detect(
     )
     detection = discover(Host(root), clock, options, messages.warn)
     host = detection.host
-    return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
+    # What the program's code is may be unknown; measuring does not need it.
+    facts = attempt(lambda: code_facts(Path()), {})
+    return replace(detection, host=replace(host, facts={**host.facts, **facts}))
 
 
 def detected_hardware(

@@ -22,7 +22,13 @@ from carbon_core.hardware.rapl_meter import (
     package_device,
     why,
 )
-from carbon_core.hardware.rapl_zones import MICROJOULES_PER_JOULE, Zone, choose_zones, find_zone, is_taken
+from carbon_core.hardware.rapl_zones import (
+    MICROJOULES_PER_JOULE,
+    Zone,
+    choose_zones,
+    find_zone,
+    is_taken,
+)
 from carbon_core.records import Device
 
 # A counter of 32 bits and 15 µJ wraps after 65 kJ: two minutes at 500 W. Half a minute is always safe.

@@ -23,6 +23,19 @@ _MAX_CELL = 1000
 _TAIL = 2**17
 # A spreadsheet evaluates a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Columns without a value where no meter gave a reading.
+_MEASURED = (
+    "emissions",
+    "emissions_rate",
+    "cpu_power",
+    "gpu_power",
+    "ram_power",
+    "cpu_energy",
+    "gpu_energy",
+    "ram_energy",
+    "energy_consumed",
+    "water_consumed",
+)
 
 
 class CsvFile:
@@ -146,7 +159,8 @@ def _line_end(descriptor: int, size: int) -> str:
 
 
 def _cells(data: EmissionsData) -> list[str]:
-    return [_cell(value) for value in data.values.values()]
+    absent = () if getattr(data.provenance, "is_known", True) else _MEASURED
+    return ["" if name in absent else _cell(value) for name, value in data.values.items()]
 
 
 def _cell(value: Any) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from carbon_core import units
 from carbon_core.hardware.base import Detection, Meter
@@ -34,6 +35,7 @@ PATIENCE_S = 0.05
 _LEAST_FILE_S = 0.25
 # Each task is kept until the end.
 _MOST_TASKS = 10_000
+_T = TypeVar("_T")
 
 
 class Run:
@@ -56,6 +58,7 @@ class Run:
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._detection = Detection(())
+        self._counted_elsewhere = False
         self._beats = 0
         self._tasks: list[tuple[str, Report]] = []
         self._state = RunState()
@@ -156,6 +159,7 @@ class Run:
             host=self._detection.host,
             refusals=self._detection.refusals,
             utilization=gauge.means() if gauge else Utilization(),
+            counted_elsewhere=self._counted_elsewhere,
         )
 
     @property
@@ -210,22 +214,37 @@ class Run:
 
     def _detect(self) -> Sequence[Meter]:
         parts = self._parts
-        files, deliveries = parts.make_outputs(), parts.make_deliveries()
+        files, deliveries = self._made(parts.make_outputs), self._made(parts.make_deliveries)
         self._detection = parts.detect()
         self._sampler.book_first(self._detection.early)
-        if parts.only_with_meters and not self._detection.meters:
+        self._counted_elsewhere = parts.only_with_meters and not self._detection.meters
+        if self._counted_elsewhere:
             self._emissions.go_offline()
         else:
             self._outputs.use(files, deliveries)
-        if parts.only_with_meters:
-            self._emissions.request_location()
-        self._outputs.open(self.report(), self._greet)
-        # Opening has recovered the journals of killed runs.
-        self._outputs.submit(self._predecessors.find_rest)
+        try:
+            self._open_outputs()
+        except Exception as error:  # noqa: BLE001 - no output may cost the measuring
+            self.messages.warn(f"the outputs cannot be opened: {error!r}")
         found = self._detection.meters
         if self._detection.late is not None:
             self._detection.late.on_ready(self._join)
         return found
+
+    def _open_outputs(self) -> None:
+        if self._parts.only_with_meters:
+            self._emissions.request_location()
+        self._outputs.open(self.report(), self._greet)
+        # Opening has recovered the journals of killed runs.
+        self._outputs.submit(self._predecessors.find_rest)
+
+    def _made(self, make: Callable[[], Sequence[_T]]) -> Sequence[_T]:
+        """Return outputs; none where they cannot be made, because measuring does not need them."""
+        try:
+            return make()
+        except Exception as error:  # noqa: BLE001 - such as no memory to import their modules
+            self.messages.warn(f"the results cannot be written: {error!r}")
+            return ()
 
     def _sample_gpus(self) -> None:
         if self._detection.gauge is not None:

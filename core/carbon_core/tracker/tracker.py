@@ -98,7 +98,8 @@ class Tracker:
             status: How the work ended: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
-            Emissions in kg CO2e; those of the last run when none is active, None when there was none.
+            Emissions in kg CO2e; those of the last run when none is active. None when there was none, or
+            where nothing could be measured.
         """
         run = self._run
         if run is not None and self.running:
@@ -118,7 +119,7 @@ class Tracker:
             return None
         report = self._run.flush()
         self._run.messages.deliver()
-        return report.emissions_kg.value
+        return _known_kg(report)
 
     def mark(self, phase: str) -> None:
         """Begin a phase: marks cut the run into phases.
@@ -225,8 +226,8 @@ class Tracker:
 
     @property
     def final_emissions(self) -> float | None:
-        """Emissions of the last run that ended, in kg CO2e."""
-        return self._last.emissions_kg.value if self._last else None
+        """Emissions of the last run that ended, in kg CO2e; None where nothing could be measured."""
+        return _known_kg(self._last) if self._last else None
 
     @property
     def final_emissions_data(self) -> EmissionsData | None:
@@ -332,6 +333,10 @@ class OpenWindow:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _known_kg(report: Report) -> float | None:
+    return report.emissions_kg.value if report.is_known else None
 
 
 def status_of(error: BaseException | None) -> str:
