@@ -177,9 +177,13 @@ class Report:
     def is_known(self) -> bool:
         """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
         longest_s = _ALL_MISSING * self.duration_s
-        return self.duration_s <= 0 or self.counted_elsewhere or any(
-            energy.joules > 0.0 or energy.missing_s <= longest_s
-            for energy in self.window.by_device.values()
+        return (
+            self.duration_s <= 0
+            or self.counted_elsewhere
+            or any(
+                energy.joules > 0.0 or energy.missing_s <= longest_s
+                for energy in self.window.by_device.values()
+            )
         )
 
     @property

@@ -40,7 +40,7 @@ def attempt_text(call: Callable[[], str | bytes], otherwise: str) -> str:
 
 def reason_of(error: object) -> str:
     """Return an error as one line of text: its message, with its type where that says more."""
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).split()).removesuffix(".")
     if isinstance(error, (AttributeError, TypeError, UnicodeDecodeError)):
         return f"the installed package does not support it ({message})"
     return message or type(error).__name__

@@ -92,7 +92,7 @@ class GpuSearch:
         current = self._current
         if current is not None:
             reason = f"{current.label} did not respond within {limit_s:g} s"
-            self._on_problem(f"{reason}; its GPUs are not counted until it does")
+            self._on_problem(f"{reason}; its GPUs are counted once it does")
             refusals.append(Refusal(current.name, current.components[0], reason))
             later = self._backends[self._backends.index(current) + 1 :]
             not_tried |= {one.name: f"{current.label} did not respond" for one in later}

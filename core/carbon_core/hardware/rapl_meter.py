@@ -24,6 +24,10 @@ _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
 # Counters are updated about every millisecond, and no powered package or memory draws nothing.
 _STILL_S = 1.0
+# A counter whose power falls below this part is read again soon, for it may have stopped.
+_FALLEN = 0.5
+_SHORTEST_NS = units.nanoseconds(0.05)
+_SOON_S = 1.02 * _STILL_S
 # Names of zones are checked again after that time.
 _CHECK_NS = units.nanoseconds(0.5)
 
@@ -41,6 +45,7 @@ class Counter:
             where that is impossible.
         is_same: Returns whether the open file still belongs to the device.
         still: Detects that the counter stands still.
+        has_slowed: Whether its power has just fallen to less than half.
     """
 
     device: Device
@@ -50,6 +55,24 @@ class Counter:
     opened_again: Callable[[], int] | None = None
     is_same: Callable[[int], bool] = lambda descriptor: True
     still: StillCounter = field(default_factory=lambda: StillCounter(_STILL_S))
+
+    has_slowed: bool = False
+    _last: tuple[int, float] | None = None
+    _power_w: float | None = None
+
+    def note(self, t_ns: int, joules: float) -> None:
+        """Note a value, to detect a sudden fall of the power: the counter may have stopped."""
+        before, self._last = self._last, (t_ns, joules)
+        if before is None or t_ns - before[0] < _SHORTEST_NS:
+            self._last = before or self._last
+            return
+        power_w = (joules - before[1]) / units.seconds(t_ns - before[0])
+        if power_w < 0.0:  # it has wrapped, or was reset
+            return
+        has_fallen = self._power_w is not None and power_w < _FALLEN * self._power_w
+        was_slow, self.has_slowed = self.has_slowed, has_fallen
+        if power_w > 0.0 and (was_slow or not has_fallen):
+            self._power_w, self.has_slowed = power_w, False
 
     def reopen(self) -> bool:
         """Reopen the file; return whether that succeeded."""
@@ -89,7 +112,7 @@ class RaplMeter:
         model_w: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.devices = tuple(counter.device for counter in counters)
-        self.period_s = period_s
+        self._period_s = period_s
         self.dropped = tuple(dropped)
         self._clock = clock
         self._counters = list(counters)
@@ -99,6 +122,12 @@ class RaplMeter:
         self._model_w = model_w
         self._packages = sum(device.component == "cpu" for device in self.devices)
         self._checked_ns = clock.monotonic_ns()
+
+    @property
+    def period_s(self) -> float:
+        """Longest time between two reads in seconds; shorter while a counter may have stopped."""
+        is_doubtful = any(counter.has_slowed for counter in self._counters)
+        return min(self._period_s, _SOON_S) if is_doubtful else self._period_s
 
     def read(self) -> list[Reading]:
         """Read every counter, in joules."""
@@ -123,6 +152,8 @@ class RaplMeter:
     def _reading(self, counter: Counter) -> Reading:
         t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
         power_w = None
+        if value is not None:
+            counter.note(t_ns, value)
         is_still = value is not None and counter.still.stands_still(value, t_ns)
         if is_still and not counter.still.has_moved and counter.device.component == "cpu":
             modelled_w = self._model_w()

@@ -138,6 +138,7 @@ class Account:
             return
         # Its readings since it stopped were booked as nothing: they are missing, too.
         self._booked_ns = min(self._booked_ns, step.still_ns or self._booked_ns)
+        self._extrapolated_j += self._gaps.stopped_j() * self._share
 
     def _learn_fallback(self, power_w: float) -> None:
         gaps = self._gaps
