@@ -140,6 +140,16 @@ def detect(
     return replace(detection, host=replace(host, facts={**host.facts, **facts}))
 
 
+def detect_all(
+    settings: Settings, environ: Mapping[str, str], root: Path, messages: Messages
+) -> Detection:
+    """Find the meters as a run does, and wait for GPUs that would join it later."""
+    from carbon_core.hardware.discover import DetectionOptions, with_late_gpus
+
+    detection = detect(settings, environ, root, SystemClock(), messages)
+    return with_late_gpus(detection, DetectionOptions().gpu_search_limit_s)
+
+
 def detected_hardware(
     settings: Settings, environ: Mapping[str, str], root: Path = Path("/")
 ) -> dict[str, Any]:
@@ -153,7 +163,7 @@ def detected_hardware(
     from carbon_core.outputs.emissions_data import counted
 
     visible = {name: environ[name] for name in gpu_variables() if name in environ}
-    detection = detect(settings, visible, root, SystemClock(), messages_for(settings))
+    detection = detect_all(settings, visible, root, messages_for(settings))
     for meter in detection.meters:
         meter.close()
     host = detection.host

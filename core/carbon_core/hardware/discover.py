@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -24,7 +25,7 @@ from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
 
-__all__ = ["DetectionOptions", "discover", "load_libraries"]
+__all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
 
 # A machine without GPUs, or with a driver that is loaded, responds within that.
 _QUICK_S = 0.02
@@ -42,6 +43,33 @@ def discover(
         on_problem: Callback that receives messages for the user.
     """
     return _Detector(host, clock, options, on_problem).detection()
+
+
+def with_late_gpus(detection: Detection, timeout_s: float) -> Detection:
+    """Wait for a slow search for GPUs, and return the detection with what it found.
+
+    Args:
+        detection: Result of `discover`.
+        timeout_s: Longest time to wait in seconds; GPUs that are found after it are closed.
+    """
+    if detection.late is None:
+        return detection
+    ready = threading.Event()
+    given_up = threading.Event()
+    found = [detection]
+
+    def use(later: Detection) -> None:
+        found.append(later)
+        ready.set()
+        if given_up.is_set():
+            for meter in later.meters[len(detection.meters) :]:
+                meter.close()
+
+    detection.late.on_ready(use)
+    if not ready.wait(timeout_s):
+        given_up.set()
+        return detection
+    return found[-1]
 
 
 def load_libraries() -> None:
