@@ -29,8 +29,6 @@ from carbon_core.records import (
 
 # ``pruned``: Optuna ended the trial early. A killed run is ``interrupted``.
 STATUSES = ("running", "completed", "failed", "interrupted", "pruned")
-# A device with a longer part of the run missing, and no energy, gave no reading.
-_ALL_MISSING = 0.999
 NOT_METERED = (
     "power supply losses, fans, mainboard, disks and network are not metered; "
     "neither is cooling, unless pue is set"
@@ -176,15 +174,7 @@ class Report:
     @property
     def is_known(self) -> bool:
         """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
-        longest_s = _ALL_MISSING * self.duration_s
-        return (
-            self.duration_s <= 0
-            or self.counted_elsewhere
-            or any(
-                energy.joules > 0.0 or energy.missing_s <= longest_s
-                for energy in self.window.by_device.values()
-            )
-        )
+        return self.counted_elsewhere or uncertainty.is_known(self.window)
 
     @property
     def joules_by_method(self) -> dict[Method, float]:
@@ -220,15 +210,9 @@ class Report:
     @property
     def provenance(self) -> Provenance:
         """How sure the totals are."""
-        return Provenance(
-            self.energy_kwh,
-            self.emissions_kg,
-            self.shares_by_grade,
-            self.is_estimate,
-            self.missing_s,
-            self.shared,
-            is_known=self.is_known,
-        )
+        totals = self.energy_kwh, self.emissions_kg
+        quality = self.shares_by_grade, self.is_estimate, self.missing_s, self.shared
+        return Provenance(*totals, *quality, is_known=self.is_known)
 
     @property
     def emissions_kg(self) -> Estimate:
