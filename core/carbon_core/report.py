@@ -210,9 +210,9 @@ class Report:
     @property
     def provenance(self) -> Provenance:
         """How sure the totals are."""
-        totals = self.energy_kwh, self.emissions_kg
-        quality = self.shares_by_grade, self.is_estimate, self.missing_s, self.shared
-        return Provenance(*totals, *quality, is_known=self.is_known)
+        totals = self.energy_kwh, self.emissions_kg, self.shares_by_grade
+        quality = self.is_estimate, self.missing_s, self.shared
+        return Provenance(*(*totals, *quality), is_known=self.is_known)
 
     @property
     def emissions_kg(self) -> Estimate:

@@ -135,7 +135,7 @@ def detect(
     )
     detection = discover(Host(root), clock, options, messages.warn)
     host = detection.host
-    # What the program's code is may be unknown; measuring does not need it.
+    # The revision of the program may be unknown; measuring does not need it.
     facts = attempt(lambda: code_facts(Path()), {})
     return replace(detection, host=replace(host, facts={**host.facts, **facts}))
 

@@ -17,12 +17,12 @@ def attempt(call: Callable[[], _T], otherwise: _D) -> _T | _D:
     """Return the result of a call, or `otherwise` where it raises anything.
 
     Args:
-        call: Looks the function up and calls it, so that a missing one is a failure, too.
+        call: Calls the function by its name, so that a missing one is a failure, too.
         otherwise: The result of a failed call.
     """
     try:
         return call()
-    except Exception:  # noqa: BLE001 - a vendor's library may raise anything, and none of it is ours
+    except Exception:  # noqa: BLE001 - a vendor's library may raise anything
         return otherwise
 
 
@@ -39,7 +39,7 @@ def attempt_text(call: Callable[[], str | bytes], otherwise: str) -> str:
 
 
 def reason_of(error: object) -> str:
-    """Return an error as one line of text: its message, with its type where that says more."""
+    """Return an error as one line of text: its message, with a hint where the package is too old."""
     message = " ".join(str(error).split()).removesuffix(".")
     if isinstance(error, (AttributeError, TypeError, UnicodeDecodeError)):
         return f"the installed package does not support it ({message})"

@@ -75,7 +75,7 @@ class Account:
         return self._booked_ns, self._measured_j + self._extrapolated_j
 
     def silence(self, failures: int) -> Silence | None:
-        """Return what is known of a device whose last `failures` readings or more have failed."""
+        """Return a silence where the last `failures` readings or more have failed."""
         if self._failures < failures:
             return None
         return Silence(self.device, self._is_still, self._gaps.power_w is not None)

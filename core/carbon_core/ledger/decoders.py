@@ -123,7 +123,7 @@ class CounterDecoder:
         return Step(joules, joules / span_s, span_s, restarts)
 
     def _unmoved(self, t_ns: int, since_ns: int, still_ns: int, *, restarts: bool) -> Step:
-        """Return nothing for a value that was seen before; no power: the next step tells it."""
+        """Return nothing for a value that was seen before; no power: it is that of the next step."""
         if t_ns - since_ns < still_ns:
             return Step(0.0, restarts=restarts)
         self._is_still = True

@@ -47,7 +47,7 @@ class Silences:
 
 
 def _message(silence: Silence) -> str:
-    """Return what is wrong with a device and what becomes of its energy."""
+    """Return the problem of a device and its effect on the results."""
     device = silence.device
     if silence.is_still:
         cause, end = "its energy counter stands still", "until it moves"

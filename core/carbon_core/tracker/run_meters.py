@@ -10,7 +10,7 @@ from carbon_core.tracker.parts import Parts
 
 
 class RunMeters:
-    """What a run is measured with.
+    """The detection that a run uses.
 
     Attributes:
         detection: The meters that are known so far.

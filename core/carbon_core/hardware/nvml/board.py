@@ -137,7 +137,7 @@ class Board:
         return BoardValue(value, self._fallback_w() if self.is_standing_still else None)
 
     def _is_true_zero(self) -> bool:
-        """Return whether a power of 0 is real: a board at work draws some, whatever its driver says."""
+        """Return whether a power of 0 is real: a board at work draws some."""
         return self._may_be_zero or self._is_busy(self.handle) is False
 
     def _fallback_w(self) -> float | None:
