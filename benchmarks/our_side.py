@@ -86,7 +86,8 @@ def _sampler() -> Any:
 
 
 def _tick(sampler: Any, *, beat: bool = False) -> None:
-    sampler._due_ns = [0] * len(sampler._meters)
+    reader = sampler._reader
+    reader._due_ns = [0] * len(reader._meters)
     sampler._next_heartbeat_ns = 0 if beat else NEVER_NS
     sampler.step([])
 

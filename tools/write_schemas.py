@@ -166,41 +166,44 @@ def receipt() -> Schema:
         "title": "Receipt of a run",
         "description": "Energy and emissions of a run, and their sources. Units are in the names; null "
         "means not available.",
-        **record(
-            schema_version={"const": 1},
-            run=RUN,
-            status={"enum": list(STATUSES)},
-            ended_at=TIME,
-            duration_s=NOT_NEGATIVE,
-            energy_kwh=ESTIMATE,
-            energy_sigma_ln=record(systematic=NOT_NEGATIVE, random=NOT_NEGATIVE),
-            hardware_energy_kwh=NUMBER,
-            net_energy_kwh=NUMBER_OR_NULL,
-            emissions_kg=ESTIMATE,
-            power_w=NUMBER,
-            water_l=NUMBER,
-            is_estimate={"type": "boolean"},
-            share_by_grade=by_name(SHARE, GRADE),
-            components=by_name(
-                record(energy_kwh=NUMBER, power_w=NUMBER, methods=several(TEXT)), COMPONENT
+        **with_optional(
+            record(
+                schema_version={"const": 1},
+                run=RUN,
+                status={"enum": list(STATUSES)},
+                ended_at=TIME,
+                duration_s=NOT_NEGATIVE,
+                energy_kwh=ESTIMATE,
+                energy_sigma_ln=record(systematic=NOT_NEGATIVE, random=NOT_NEGATIVE),
+                hardware_energy_kwh=NUMBER,
+                net_energy_kwh=NUMBER_OR_NULL,
+                emissions_kg=ESTIMATE,
+                power_w=NUMBER,
+                water_l=NUMBER,
+                is_estimate={"type": "boolean"},
+                share_by_grade=by_name(SHARE, GRADE),
+                components=by_name(
+                    record(energy_kwh=NUMBER, power_w=NUMBER, methods=several(TEXT)), COMPONENT
+                ),
+                devices=several(DEVICE),
+                missing_s=NOT_NEGATIVE,
+                shared=several(TEXT),
+                not_metered=TEXT,
+                intensity_g_per_kwh=NUMBER,
+                intensities=several(record(**INTENSITY, energy_kwh=NUMBER, emissions_kg=NUMBER)),
+                earlier_starts=SEGMENTS,
+                other_ranks=SEGMENTS,
+                training=record(energy_kwh=NUMBER, emissions_kg=NUMBER),
+                marginal_intensity={
+                    "oneOf": [{"type": "null"}, record(g_per_kwh=NUMBER, place=TEXT, source=TEXT)]
+                },
+                phases=several(record(**PHASE, energy_kwh=NUMBER)),
+                hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
+                host=HOST,
+                refused_meters=REFUSALS,
+                utilization=UTILIZATION,
             ),
-            devices=several(DEVICE),
-            missing_s=NOT_NEGATIVE,
-            shared=several(TEXT),
-            not_metered=TEXT,
-            intensity_g_per_kwh=NUMBER,
-            intensities=several(record(**INTENSITY, energy_kwh=NUMBER, emissions_kg=NUMBER)),
-            earlier_starts=SEGMENTS,
-            other_ranks=SEGMENTS,
-            training=record(energy_kwh=NUMBER, emissions_kg=NUMBER),
-            marginal_intensity={
-                "oneOf": [{"type": "null"}, record(g_per_kwh=NUMBER, place=TEXT, source=TEXT)]
-            },
-            phases=several(record(**PHASE, energy_kwh=NUMBER)),
-            hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
-            host=HOST,
-            refused_meters=REFUSALS,
-            utilization=UTILIZATION,
+            is_known={"type": "boolean"},
         ),
     }
 

@@ -14,8 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.build import detect, messages_for
-from carbon_core.clock import SystemClock
+from carbon_core.assemble.build import detect_all, messages_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve
 from carbon_core.hardware.base import Detection
@@ -44,7 +43,7 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
     settings = resolve({}).settings
     messages = messages_for(settings)
     environ = sources.process_environment()
-    detection = detect(settings, environ, root, SystemClock(), messages)
+    detection = detect_all(settings, environ, root, messages)
     try:
         if as_json:
             print(json.dumps(_data(detection), indent=2))

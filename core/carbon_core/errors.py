@@ -36,12 +36,14 @@ class MeterError(CarbonError):
     Attributes:
         reason: What was tried and how it failed.
         remedy: How a user can fix it, or an empty string.
+        by_choice: Whether the user's settings or variables select no device of it.
     """
 
-    def __init__(self, reason: str, *, remedy: str = "") -> None:
+    def __init__(self, reason: str, *, remedy: str = "", by_choice: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.by_choice = by_choice
 
 
 class IntensityError(CarbonError):

@@ -10,6 +10,8 @@ from carbon_core import units
 if TYPE_CHECKING:
     from carbon_core.report import Report
 
+_UNKNOWN = "energy unknown: no meter gave a reading"
+
 
 def formatted(value: float) -> str:
     """Return a number with three significant digits, without an exponent where it can be avoided."""
@@ -21,6 +23,8 @@ def formatted(value: float) -> str:
 
 def summary(report: Report) -> str:
     """Return a run as one line of text."""
+    if not report.is_known:
+        return f"{report.status} after {report.duration_s:.1f} s: {_UNKNOWN}{_training(report)}"
     energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
     net = f" ({formatted(report.net_kwh)} above idle)" if report.net_kwh is not None else ""
     return (
@@ -52,6 +56,8 @@ def html_table(report: Report) -> str:
 
 def _quality(report: Report) -> str:
     """Return how a report's energy became known, as text."""
+    if not report.is_known:
+        return _UNKNOWN
     kind = "estimate" if report.is_estimate else "measured"
     shared = "; shared devices" if report.foreign_share else ""
     grades = ", ".join(f"{share:.0%} {grade}" for grade, share in report.shares_by_grade.items())

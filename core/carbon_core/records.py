@@ -28,6 +28,8 @@ class Device:
         wrap_j: Range of a counter that wraps, in joules; None for one that never does.
         max_power_w: No real device of this kind draws more; a faster rise is refused.
         max_gap_s: Longest time between two power readings that may be bridged by a straight line.
+        still_s: Seconds for which a counter may show one value; after that it is broken, because a
+            device with power always adds to its counter. None where it may add nothing.
         least_share: Share of the energy (0 to 1) that is surely the run's own; less than 1 where others
             use the device, too, and no meter distinguishes them.
         note: A limitation of the measurement, or an empty string.
@@ -41,6 +43,7 @@ class Device:
     wrap_j: float | None = None
     max_power_w: float = 5000.0
     max_gap_s: float = 5.0
+    still_s: float | None = None
     least_share: float = 1.0
     note: str = ""
 
@@ -53,12 +56,14 @@ class Reading(NamedTuple):
         t_ns: Monotonic time of the value, in nanoseconds.
         value: Joules or watts, by `Device.kind`; None when the read failed.
         share: Fraction of the energy since the previous reading that counts; None for as before.
+        power_w: Power in watts by a fallback while a counter gives no value, or None.
     """
 
     device_id: str
     t_ns: int
     value: float | None
     share: float | None = None
+    power_w: float | None = None
 
 
 class Energy(NamedTuple):

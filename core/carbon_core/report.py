@@ -110,6 +110,7 @@ class Provenance:
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
         missing_s: Longest time, over all devices, that was extrapolated instead of measured.
+        is_known: Whether any device gave a reading; if not, the energy is unknown, and not 0.
         shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
             the intervals exclude what may be others'.
         not_metered: Hardware that no figure includes, as text.
@@ -122,6 +123,7 @@ class Provenance:
     missing_s: float
     shared: tuple[str, ...] = ()
     not_metered: str = NOT_METERED
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class Report:
         refusals: Meters that were tried and not used.
         utilization: Mean loads.
         trace: Trace data since the previous heartbeat; only where the journal gets it.
+        counted_elsewhere: Whether other processes count every device, so that the energy is 0.
     """
 
     run: RunFacts
@@ -161,11 +164,17 @@ class Report:
     refusals: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
     trace: TraceData = NO_TRACE
+    counted_elsewhere: bool = False
 
     @property
     def duration_s(self) -> float:
         """Length of the run in seconds."""
         return self.window.duration_s
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
+        return self.counted_elsewhere or uncertainty.is_known(self.window)
 
     @property
     def joules_by_method(self) -> dict[Method, float]:
@@ -201,14 +210,9 @@ class Report:
     @property
     def provenance(self) -> Provenance:
         """How sure the totals are."""
-        return Provenance(
-            self.energy_kwh,
-            self.emissions_kg,
-            self.shares_by_grade,
-            self.is_estimate,
-            self.missing_s,
-            self.shared,
-        )
+        totals = self.energy_kwh, self.emissions_kg, self.shares_by_grade
+        quality = self.is_estimate, self.missing_s, self.shared
+        return Provenance(*(*totals, *quality), is_known=self.is_known)
 
     @property
     def emissions_kg(self) -> Estimate:

@@ -59,17 +59,21 @@ class LazyThread:
         forks.watch(_PREFIX)
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run_to_end, name=self._name, daemon=True
-                )
                 outer = sys.exc_info()[1]
                 try:
+                    # Some interpreters within a program refuse daemon threads already here.
+                    self._thread = threading.Thread(
+                        target=self._run_to_end, name=self._name, daemon=True
+                    )
                     with _signals_blocked():
                         self._thread.start()
                 except BaseException as error:
-                    # Refused ("can't start new thread": a limit of the container), or interrupted by
-                    # a signal handler, when it may begin yet.
-                    refused = isinstance(error, RuntimeError) and of_program(error, outer) is None
+                    # Refused ("can't start new thread": a limit of the container, or no memory), or
+                    # interrupted by a signal handler, when it may begin yet.
+                    refused = (
+                        isinstance(error, (RuntimeError, MemoryError))
+                        and of_program(error, outer) is None
+                    )
                     if refused or not self._begun.wait(_LONGEST_WAIT_S):
                         self._thread = None
                     if not refused:

@@ -18,6 +18,8 @@ from carbon_core.records import Estimate, IntensityShare, Window
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
 ESTIMATE_SHARE = 0.20
+# A device with a longer part of the run missing, and no energy, gave no reading.
+_ALL_MISSING = 0.999
 # Where the approximation is not good enough.
 _T_975 = {1: 12.7062, 2: 4.30265}
 
@@ -30,6 +32,14 @@ def joules_by_method(window: Window) -> dict[Method, float]:
         if energy.extrapolated_j:
             totals[EXTRAPOLATED] += energy.extrapolated_j
     return dict(totals)
+
+
+def is_known(window: Window) -> bool:
+    """Return whether any device gave a reading; if not, the energy is unknown, and not 0."""
+    longest_s = _ALL_MISSING * window.duration_s
+    return window.duration_s <= 0 or any(
+        energy.joules > 0.0 or energy.missing_s <= longest_s for energy in window.by_device.values()
+    )
 
 
 class Sigmas(NamedTuple):

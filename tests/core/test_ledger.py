@@ -356,3 +356,63 @@ def test_a_price_that_is_confirmed_changes_nothing_even_where_spans_were_joined(
     before = [curve.grams(mark) for mark in marks]
     curve.revise([(0.0, 1e-9, intensity(100.0))])
     assert [curve.grams(mark) for mark in marks] == pytest.approx(before, rel=1e-9)
+
+
+# --- counters that stand still --------------------------------------------------------------------
+
+
+def test_a_counter_that_stands_still_is_missing_from_its_last_move_on() -> None:
+    of = account(still_s=1.0)
+    energy = feed(of, (0, 0.0), (10, 1_000.0), (10.5, 1_000.0), (12, 1_000.0), (20, 1_000.0))
+    assert energy == pytest.approx(Energy(1_000.0, 1_000.0, 10.0))
+    silence = of.silence(2)
+    assert silence is not None
+    assert (silence.is_still, silence.is_known) == (True, True)
+
+
+def test_what_a_counter_lacks_of_the_span_in_which_it_stopped_is_extrapolated() -> None:
+    of = account(still_s=1.0)
+    # 100 W; it stops after 15 s of 25, and its last step shows 500 J of 1,500.
+    energy = feed(of, (0, 0.0), (10, 1_000.0), (25, 1_500.0), (30, 1_500.0))
+    assert energy.joules == pytest.approx(3_000.0)
+
+
+def test_a_counter_that_moves_again_is_not_counted_twice() -> None:
+    of = account(still_s=1.0)
+    feed(of, (0, 0.0), (10, 1_000.0), (20, 1_000.0))
+    assert feed(of, (30, 3_000.0)).joules == pytest.approx(3_000.0), "it has counted meanwhile"
+    assert of.silence(1) is None
+    of = account(still_s=1.0)
+    feed(of, (0, 0.0), (10, 1_000.0), (20, 1_000.0))
+    energy = feed(of, (21, 1_100.0), (31, 2_100.0))
+    assert energy == pytest.approx(Energy(2_100.0, 1_000.0, 10.0)), "it has not"
+
+
+def test_a_counter_that_never_moves_uses_the_power_of_a_fallback() -> None:
+    of = account(still_s=1.0)
+    for second in range(0, 11, 2):
+        of.update(OPENED + (second + 1) * S, 7_000.0, None, 250.0)
+    assert of.energy == pytest.approx(Energy(0.0, 250.0 * 11, 11.0))
+
+
+def test_a_counter_that_never_moves_without_a_fallback_is_unknown_until_it_does() -> None:
+    of = account(still_s=1.0)
+    feed(of, (0, 7.0), (10, 7.0))
+    assert of.booked is None
+    silence = of.silence(1)
+    assert silence is not None
+    assert not silence.is_known
+    # It has not counted meanwhile: its power is known from the second step on.
+    assert feed(of, (20, 8.0), (30, 1_008.0)).joules == pytest.approx(3_000.0)
+
+
+def test_a_counter_that_may_add_nothing_is_idle_where_it_stands_still() -> None:
+    of = account()
+    assert feed(of, (0, 0.0), (10, 1_000.0), (100, 1_000.0)) == Energy(1_000.0, 0.0, 0.0)
+    assert of.silence(1) is None
+
+
+def test_steps_of_a_counter_that_is_updated_rarely_are_exact() -> None:
+    of = account(still_s=0.5)
+    readings = [(i / 100, 25.0 * (i // 10)) for i in range(301)]
+    assert feed(of, *readings) == pytest.approx(Energy(750.0, 0.0, 0.0))

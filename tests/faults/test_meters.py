@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from faults.children import Ended
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said, steady
 
 from carbon_core.clock import SystemClock
 from carbon_core.errors import MeterError
+from carbon_core.outputs.base import FileOutput
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 
 pytestmark = pytest.mark.slow
@@ -270,3 +273,96 @@ def test_an_absurd_value_is_never_booked(absurd: float) -> None:
     bad.clear()
     clock.advance(10)
     assert tracker.stop() == pytest.approx(2500 / JOULES_PER_KWH, rel=1e-6)
+
+
+# --- what is unknown is absent --------------------------------------------------------------------
+
+
+def test_a_run_that_nothing_could_measure_has_no_energy() -> None:
+    def search() -> list[FakeMeter]:
+        raise MemoryError
+
+    tracker = LabTracker(CLOCK, search)
+    tracker.start()
+    time.sleep(0.05)
+    assert tracker.stop() is None
+    assert tracker.final_emissions is None
+    report = tracker.final_report
+    assert report is not None
+    assert not report.provenance.is_known
+    assert "energy unknown" in report.summary()
+
+
+def test_a_meter_without_a_single_reading_is_unknown_and_said() -> None:
+    tracker = LabTracker(CLOCK, lambda: [FakeMeter(CLOCK, lambda t_s: None, fake_device("gpu"))])
+    tracker.start()
+    time.sleep(0.05)
+    assert tracker.stop() is None
+    assert [line for line in said(tracker) if "its energy is unknown and not counted" in line]
+
+
+def test_outputs_that_cannot_be_made_do_not_cost_the_measuring() -> None:
+    def broken() -> list[FileOutput]:
+        raise MemoryError
+
+    clock = FakeClock()
+    meter = steady(clock)
+    tracker = LabTracker(clock, lambda: [meter], make_outputs=broken, start_patience_s=10.0)
+    tracker.start()
+    clock.advance(10)
+    assert tracker.stop() == pytest.approx(1000 / JOULES_PER_KWH)
+    assert [line for line in said(tracker) if "results cannot be written" in line]
+
+
+def test_meters_that_are_found_after_the_end_are_closed() -> None:
+    tracker = LabTracker(CLOCK, lambda: [steady(CLOCK)])
+    tracker.start()
+    run = tracker._run
+    assert run is not None
+    tracker.stop()
+    late = steady(CLOCK, component="gpu")
+    run._sampler.add([late])
+    assert late.closed
+
+
+LIMITED = """
+import resource, time
+resource.setrlimit(resource.RLIMIT_AS, (64 << 20, 64 << 20))
+from carbon_callbacks import EmissionsTracker
+tracker = EmissionsTracker(
+    save_to_file=False, force_cpu_power=100, force_ram_power=10, measure_power_secs=0.3
+)
+tracker.start()
+time.sleep(0.5)
+kg = tracker.stop()
+print("known" if kg else kg)
+"""
+
+
+def test_hardly_any_memory_from_the_start_gives_a_value_or_none(run: Callable[..., Ended]) -> None:
+    ended = run(LIMITED)
+    assert ended.out.split() in (["known"], ["None"])
+
+
+WITHIN = """
+import sys
+import _xxsubinterpreters as interpreters
+code = '''
+import sys, time
+sys.path[:0] = %r
+from carbon_callbacks import EmissionsTracker
+tracker = EmissionsTracker(save_to_file=False, force_cpu_power=100, force_ram_power=10)
+tracker.start()
+time.sleep(0.3)
+kg = tracker.stop()
+print(kg > 0, tracker.final_report.missing_s < 0.3, flush=True)
+''' % (sys.path,)
+interpreters.run_string(interpreters.create(isolated=True), code)
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("_xxsubinterpreters") is None, reason="another name in this Python"
+)
+def test_an_interpreter_that_may_start_no_thread_measures(run: Callable[..., Ended]) -> None:
+    assert run(WITHIN).out.split() == ["True", "True"]

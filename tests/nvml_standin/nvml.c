@@ -20,6 +20,8 @@
  *                                 the middle of them                                         (0)
  *   NVML_STANDIN_HANG_FROM_NS     from this instant on ...                                   (never)
  *   NVML_STANDIN_HANG_S           ... every reading hangs for so many seconds                (0)
+ *   NVML_STANDIN_LOAD_HANG_S      queries of utilisation and of processes hang for so many seconds   (0)
+ *   NVML_STANDIN_INIT_S           initialising takes so many seconds                         (0)
  *   NVML_STANDIN_LOST_FROM_NS     from this instant on readings answer GPU_IS_LOST ...       (never)
  *   NVML_STANDIN_LOST_UNTIL_NS    ... until this one                                         (for ever)
  *   NVML_STANDIN_LOST_INDEX       only this GPU is lost                                      (-1: all)
@@ -95,7 +97,7 @@ static struct {
     int users, gpus, supports, lost_index, refusal, slices, slice_sizes[MAX_SLICES], processes;
     int capability_major, capability_minor;
     unsigned pids[MAX_PROCESSES], loads[MAX_PROCESSES];
-    double low_w, high_w, period_s, limit_w, module_w, latency_s, hang_s;
+    double low_w, high_w, period_s, limit_w, module_w, latency_s, hang_s, load_hang_s;
     int64_t counter_ns, hang_from_ns, lost_from_ns, lost_until_ns, reset_at_ns, stuck_at_ns;
     int64_t reload_at_ns, opened_ns;
     unsigned long long memory;
@@ -157,6 +159,7 @@ static void configure(void) {
     self.limit_w = number("NVML_STANDIN_LIMIT_W", 700);
     self.latency_s = number("NVML_STANDIN_LATENCY_MS", 0) / 1e3;
     self.hang_s = number("NVML_STANDIN_HANG_S", 0);
+    self.load_hang_s = number("NVML_STANDIN_LOAD_HANG_S", 0);
     self.counter_ns = (int64_t)(number("NVML_STANDIN_COUNTER_MS", 0) * 1e6);
     self.hang_from_ns = instant("NVML_STANDIN_HANG_FROM_NS", INT64_MAX);
     self.lost_from_ns = instant("NVML_STANDIN_LOST_FROM_NS", INT64_MAX);
@@ -253,6 +256,7 @@ nvmlReturn_t nvmlInitWithFlags(unsigned flags) {
     (void)flags;
     int wrong = (int)number("NVML_STANDIN_INIT_ERROR", 0);
     if (wrong) return wrong;
+    pause_s(number("NVML_STANDIN_INIT_S", 0));
     if (__atomic_fetch_add(&self.users, 1, __ATOMIC_SEQ_CST) == 0) {
         configure();
         self.opened_ns = now_ns();
@@ -414,6 +418,7 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(gpu_t *gpu, unsigned *milliwatts) {
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(gpu_t *gpu, utilization_t *rates) {
     int64_t t_ns;
+    pause_s(self.load_hang_s);
     nvmlReturn_t wrong = sense(gpu, rates, UTILIZATION, &t_ns);
     if (wrong) return wrong;
     rates->gpu = (unsigned)(100 * power_w(t_ns) / self.limit_w);

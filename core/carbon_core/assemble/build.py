@@ -118,6 +118,7 @@ def detect(
 ) -> Detection:
     """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
+    from carbon_core.hardware.driver_calls import attempt
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
     from carbon_core.hardware.meters import gpu_variables
@@ -138,7 +139,19 @@ def detect(
     )
     detection = discover(Host(root), clock, options, messages.warn)
     host = detection.host
-    return replace(detection, host=replace(host, facts={**host.facts, **code_facts(Path())}))
+    # The revision of the program may be unknown; measuring does not need it.
+    facts = attempt(lambda: code_facts(Path()), {})
+    return replace(detection, host=replace(host, facts={**host.facts, **facts}))
+
+
+def detect_all(
+    settings: Settings, environ: Mapping[str, str], root: Path, messages: Messages
+) -> Detection:
+    """Find the meters as a run does, and wait for GPUs that would join it later."""
+    from carbon_core.hardware.discover import DetectionOptions, with_late_gpus
+
+    detection = detect(settings, environ, root, SystemClock(), messages)
+    return with_late_gpus(detection, DetectionOptions().gpu_search_limit_s)
 
 
 def detected_hardware(
@@ -154,7 +167,7 @@ def detected_hardware(
     from carbon_core.outputs.emissions_data import counted
 
     visible = {name: environ[name] for name in gpu_variables() if name in environ}
-    detection = detect(settings, visible, root, SystemClock(), messages_for(settings))
+    detection = detect_all(settings, visible, root, messages_for(settings))
     for meter in detection.meters:
         meter.close()
     host = detection.host

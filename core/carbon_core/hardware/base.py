@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
 
+# A healthy driver responds sooner, also after a cold start of eight boards.
+GPU_WAIT_S = 1.0
+
+
 class Meter(Protocol):
     """Reads the devices of one kind.
 
@@ -44,7 +48,15 @@ class Gauge(Protocol):
     """Mean utilisation of the machine since the gauge was made."""
 
     def sample(self) -> None:
-        """Take one sample."""
+        """Take one sample of everything."""
+        ...
+
+    def sample_host(self) -> None:
+        """Take one sample of processors and memory; fast."""
+        ...
+
+    def sample_gpus(self) -> None:
+        """Take one sample of the GPUs; a driver may delay it, or hang."""
         ...
 
     def means(self) -> Utilization:
@@ -69,8 +81,8 @@ class DetectionOptions:
             one counts only the GPUs that the first one cannot see.
         claims: Returns the locks by which the ranks of the job claim GPUs; None for a single process.
         idle_file: File with the idle power of the machine, or None.
-        gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds. A healthy driver
-            responds within one, also after a cold start of eight boards.
+        gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds; of a process that
+            counts more than GPUs, no longer than `GPU_WAIT_S`. GPUs that are found later join the run.
     """
 
     period_s: float = 15.0
@@ -96,6 +108,18 @@ class DetectionOptions:
         return frozenset(component for component, is_wanted in wanted.items() if is_wanted)
 
 
+class LateGpus(Protocol):
+    """A search for GPUs that took longer than the detection waits for it."""
+
+    def on_ready(self, use: Callable[[Detection], object]) -> None:
+        """Call a function, on the search's thread, with the detection that has the GPUs as well.
+
+        Args:
+            use: Takes over the new meters, which it has to close.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Detection:
     """Result of a detection.
@@ -106,6 +130,8 @@ class Detection:
         host: Facts about the machine for the results.
         gauge: Mean utilisation for the results.
         not_tried: The other meters by name, each with the reason why it was not tried.
+        early: Readings made before a slow search had ended, so that nothing before it is missing.
+        late: The search for GPUs, where it has not ended yet; else None.
     """
 
     meters: tuple[Meter, ...]
@@ -113,3 +139,5 @@ class Detection:
     host: HostFacts = field(default_factory=HostFacts)
     gauge: Gauge | None = None
     not_tried: Mapping[str, str] = field(default_factory=dict)
+    early: tuple[Reading, ...] = ()
+    late: LateGpus | None = None

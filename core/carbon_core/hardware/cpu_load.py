@@ -7,11 +7,13 @@ of the time between two readings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.cpu_identity import CpuIdentity
-from carbon_core.hardware.host import Host
+from carbon_core.hardware.host import CpuTimes, Host
 from carbon_core.hardware.load_model import cpu_power_w
 from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP
 from carbon_core.records import Device, Reading
@@ -64,3 +66,23 @@ class CpuLoadMeter:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def modelled_power(host: Host, identity: Callable[[], CpuIdentity]) -> Callable[[], float | None]:
+    """Return a function that gives the modelled mean power since its last call, in watts.
+
+    Args:
+        host: Source of processor times.
+        identity: Returns the processor and its thermal design power.
+    """
+    last: list[CpuTimes] = []
+
+    def power_w() -> float | None:
+        times = host.cpu_times()
+        if times is None:
+            return None
+        before = last[-1] if last else None
+        last[:] = [times]
+        return cpu_power_w(identity().tdp_w, times.load_since(before)) if before else None
+
+    return power_w

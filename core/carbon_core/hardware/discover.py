@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -11,9 +12,10 @@ from typing import NamedTuple
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware import meters as table
-from carbon_core.hardware.base import Detection, DetectionOptions, Meter
+from carbon_core.hardware.base import GPU_WAIT_S, Detection, DetectionOptions, LateGpus, Meter
 from carbon_core.hardware.claims import Claimed, Claims, kept_with
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
+from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.gpu_search import FoundGpus, GpuSearch
 from carbon_core.hardware.host import Host, JobProcesses
 from carbon_core.hardware.idle import read_idle
@@ -22,9 +24,12 @@ from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, Ope
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
-from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
+from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
 
-__all__ = ["DetectionOptions", "discover", "load_libraries"]
+__all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
+
+# A machine without GPUs, or with a driver that is loaded, responds within that.
+_QUICK_S = 0.02
 
 _MAYBE_TWICE = (
     "the node's first rank was not found: if it runs, in a container for example, its GPUs are counted "
@@ -44,6 +49,33 @@ def discover(
         on_problem: Callback that receives messages for the user.
     """
     return _Detector(host, clock, options, on_problem).detection()
+
+
+def with_late_gpus(detection: Detection, timeout_s: float) -> Detection:
+    """Wait for a slow search for GPUs, and return the detection with what it found.
+
+    Args:
+        detection: Result of `discover`.
+        timeout_s: Longest time to wait in seconds; GPUs that are found after it are closed.
+    """
+    if detection.late is None:
+        return detection
+    ready = threading.Event()
+    given_up = threading.Event()
+    found = [detection]
+
+    def use(later: Detection) -> None:
+        found.append(later)
+        ready.set()
+        if given_up.is_set():
+            for meter in later.meters[len(detection.meters) :]:
+                meter.close()
+
+    detection.late.on_ready(use)
+    if not ready.wait(timeout_s):
+        given_up.set()
+        return detection
+    return found[-1]
 
 
 def load_libraries() -> None:
@@ -73,6 +105,10 @@ class _Detector:
         self._found: list[_Found] = []
         self._refusals: list[Refusal] = []
         self._not_tried: dict[str, str] = {}
+        self._gpus_are_pending = False
+        self._of_gpus: Sequence[Refusal] = ()
+        self._unsaid: Sequence[str] = ()
+        self._kept: Sequence[Meter] = ()
         self._claims = self._rank_claims()
         self._is_first = self._claims.first if self._claims else options.first
 
@@ -84,21 +120,83 @@ class _Detector:
             return None
 
     def detection(self) -> Detection:
-        """Try the table from top to bottom: counters first, models last."""
+        """Try the table from top to bottom, and wait for slow GPUs at the end."""
         backends = [spec for spec in table.METERS if isinstance(spec, GpuBackend)]
         search = GpuSearch(backends, self._context)
         gpus: Sequence[GpuMeter] | None = None
+        early: Sequence[Reading] = ()
         for spec in table.METERS:
             if isinstance(spec, MeterSpec):
                 self._try(spec)
-            elif gpus is None:  # all backends are searched together
-                gpus = self._keep_gpus(search.result())
-        gauge = self._gauge(gpus or ())
-        facts = self._facts()
+            elif not self._gpus_are_pending and gpus is None:  # all backends are searched together
+                if search.settled(_QUICK_S):
+                    gpus = self._keep_gpus(search.result(0.0))
+                self._gpus_are_pending = gpus is None
+        if self._gpus_are_pending:
+            early = self._first_readings()
+            gpus = self._wait_for(search)
+        late = _Late(search, self) if search.is_late and self._is_first else None
+        if search.is_late and late is None:
+            search.when_late(_close_all)
+        if not late:
+            self._warn_unsaid()
+        self._load_gauge = self._gauge(gpus or ())
+        return self._detection(self._all_meters(), early=tuple(early), late=late)
+
+    def late_detection(self, result: FoundGpus) -> Detection:
+        """Return the detection again, with GPUs that were found after it."""
+        counts_gpus = any(
+            device.component == "gpu" for found in self._found for device in found.meter.devices
+        )
+        if counts_gpus:  # by a sensor, perhaps the same ones
+            _close_all(result)
+            result = replace(result, backend=None, meters=())
+        before = len(self._found)
+        self._refusals = [one for one in self._refusals if one not in self._of_gpus]
+        gpus = self._keep_gpus(result)
+        self._warn_unsaid()
+        self._load_gauge.add_gpus(*self._gpu_load(gpus))
+        new = [found.meter for found in self._found[before:]]
+        self._kept = (*self._kept, *self._reduced_to_job(new))
+        return self._detection(self._kept)
+
+    def _detection(
+        self,
+        meters: Sequence[Meter],
+        early: tuple[Reading, ...] = (),
+        late: LateGpus | None = None,
+    ) -> Detection:
+        facts, refusals, not_tried = self._facts(), tuple(self._refusals), dict(self._not_tried)
+        kept = tuple(meters)
+        return Detection(kept, refusals, facts, self._load_gauge, not_tried, early, late)
+
+    def _all_meters(self) -> Sequence[Meter]:
         meters = self._reduced_to_job([found.meter for found in self._found])
-        if self._claims is not None:
-            meters = kept_with(meters, self._claims)
-        return Detection(tuple(meters), tuple(self._refusals), facts, gauge, self._not_tried)
+        self._kept = meters if self._claims is None else kept_with(meters, self._claims)
+        return self._kept
+
+    def _wait_for(self, search: GpuSearch) -> Sequence[GpuMeter]:
+        """Return the GPUs of a slow search; without any, try the other meters of GPUs."""
+        limit_s = self._options.gpu_search_limit_s
+        gpus = self._keep_gpus(
+            search.result(min(limit_s, GPU_WAIT_S) if self._is_first else limit_s)
+        )
+        self._gpus_are_pending = False
+        for spec in table.METERS:
+            if isinstance(spec, MeterSpec) and "gpu" in self._missing(spec) & {*spec.components}:
+                self._try(spec)
+        return gpus
+
+    def _first_readings(self) -> Sequence[Reading]:
+        """Read what was found so far, so that nothing is missing while the GPUs are searched."""
+        found = [attempt(found.meter.read, ()) for found in self._found]
+        return [reading for readings in found for reading in readings]
+
+    def _warn_unsaid(self) -> None:
+        """Warn about GPUs that the system shows and no meter counts."""
+        counted = {device.component for found in self._found for device in found.meter.devices}
+        for text in () if "gpu" in counted else self._unsaid:
+            self._context.on_problem(text)
 
     def _try(self, spec: MeterSpec) -> None:
         """Open a kind of meter if it is needed and can exist here."""
@@ -106,7 +204,7 @@ class _Detector:
         worse = [found for found in self._found if _is_replaced(found, spec)]
         if not self._is_first:
             self._not_tried[spec.name] = "the node's first rank measures it"
-        elif not spec.present(self._context.host):
+        elif not attempt(lambda: spec.present(self._context.host), True):
             self._not_tried[spec.name] = "not on this machine"
         elif not (worse or missing.intersection(spec.components)):
             self._not_tried[spec.name] = "not needed"
@@ -121,9 +219,16 @@ class _Detector:
             refusal = Refusal(spec.name, spec.components[0], error.reason, error.remedy)
             self._refusals.append(refusal)
             return False
-        self._refusals += opened.refusals
+        except Exception as error:  # noqa: BLE001 - the surprise of one row must not cost the others
+            reason = f"it cannot be used: {error!r}"
+            self._refusals.append(Refusal(spec.name, spec.components[0], reason))
+            self._context.on_problem(f"the meter {spec.name}: {reason}")
+            return False
+        self._refusals += [one for one in opened.refusals if one not in self._refusals]
         self._found += [_Found(spec, meter) for meter in opened.meters]
-        if not opened.meters and not opened.refusals:
+        if opened.meters:
+            self._not_tried.pop(spec.name, None)
+        elif not opened.refusals:
             self._not_tried[spec.name] = "nothing found for what is not measured yet"
         return bool(opened.meters)
 
@@ -134,7 +239,8 @@ class _Detector:
         if any(device.method in WITH_MEMORY for device in devices):
             found.add("ram")
         modelled = frozenset() if spec.is_model else self._options.modelled
-        return frozenset(COMPONENTS) - found - modelled
+        pending: frozenset[Component] = frozenset({"gpu"} if self._gpus_are_pending else ())
+        return frozenset(COMPONENTS) - found - modelled - pending
 
     def _replace(self, worse: Sequence[_Found], spec: MeterSpec) -> None:
         """Close the meters that a better one replaces: RAPL's core counters, by perf events."""
@@ -147,6 +253,7 @@ class _Detector:
 
     def _keep_gpus(self, result: FoundGpus) -> Sequence[GpuMeter]:
         """Keep the meters of GPUs that no other rank of the node counts, and close the others."""
+        self._of_gpus, self._unsaid = result.refusals, result.unsaid
         self._refusals += result.refusals
         self._not_tried |= result.not_tried
         if result.backend is None:
@@ -175,14 +282,20 @@ class _Detector:
         return None if self._is_first else frozenset()
 
     def _gauge(self, gpus: Sequence[GpuMeter]) -> LoadGauge:
-        host = self._context.host
+        return LoadGauge(self._context.host, *self._gpu_load(gpus))
+
+    def _gpu_load(
+        self, gpus: Sequence[GpuMeter]
+    ) -> tuple[Callable[[], float | None] | None, Sequence[Sharing]]:
+        """Return what gives the mean utilisation of GPUs, and the samplers of their other users."""
+        if not gpus:
+            return None, ()
         sharings: list[Sharing] = []
-        if gpus and host.sees_all_processes():
+        if self._context.host.sees_all_processes():
             is_own = JobProcesses(launched=self._options.launched).__contains__
             sharings = [one for meter in gpus if (one := meter.sharing(is_own)) is not None]
         counted = {device.id for _, meter in self._found for device in meter.devices}
-        percent = functools.partial(_mean_percent, gpus, counted) if gpus else None
-        return LoadGauge(host, percent, sharings)
+        return functools.partial(_mean_percent, gpus, counted), sharings
 
     def _reduced_to_job(self, meters: Sequence[Meter]) -> Sequence[Meter]:
         """Return the meters, each reduced to the job's share if the options require it."""
@@ -212,6 +325,21 @@ class _Detector:
             },
             idle_w=read_idle(idle_file) if idle_file and not self._options.only_job else {},
         )
+
+
+class _Late:
+    """The search for GPUs of a detection that did not wait for it any longer."""
+
+    def __init__(self, search: GpuSearch, detector: _Detector) -> None:
+        self._search, self._detector = search, detector
+
+    def on_ready(self, use: Callable[[Detection], object]) -> None:
+        self._search.when_late(lambda result: use(self._detector.late_detection(result)))
+
+
+def _close_all(result: FoundGpus) -> None:
+    for meter in result.meters:
+        meter.close()
 
 
 def _identity(host: Host) -> CpuIdentity:

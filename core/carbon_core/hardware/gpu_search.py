@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, OpenContext
 from carbon_core.records import Refusal
 from carbon_core.threads import LazyThread
@@ -21,12 +22,14 @@ class FoundGpus:
         meters: Its meters, open.
         refusals: Backends and boards that are not used, each with the reason.
         not_tried: Names of the other backends, each with the reason why it was not tried.
+        unsaid: Warnings about boards that the system shows, unless another meter counts GPUs.
     """
 
     backend: GpuBackend | None = None
     meters: Sequence[GpuMeter] = ()
     refusals: list[Refusal] = field(default_factory=list)
     not_tried: dict[str, str] = field(default_factory=dict)
+    unsaid: list[str] = field(default_factory=list)
 
 
 class GpuSearch:
@@ -34,27 +37,54 @@ class GpuSearch:
 
     Args:
         backends: The backends, in order of preference.
-        context: What they are opened with; its options hold the time limit.
+        context: What they are opened with.
     """
 
     def __init__(self, backends: Sequence[GpuBackend], context: OpenContext) -> None:
         self._backends = backends
-        self._context = context
+        self._said: list[str] = []
+        self._on_problem = context.on_problem
+        self._context = replace(context, on_problem=self._say)
         self._found = FoundGpus()
         self._given_up = self._is_done = False
+        self._use: Callable[[FoundGpus], object] | None = None
         self._current: GpuBackend | None = None
         self._lock = threading.Lock()
         self._thread = LazyThread(self._search, "carbon-gpus")
         if not self._thread.start():
             self._search()
 
-    def result(self) -> FoundGpus:
-        """Wait for the search, at most for the time limit, and return what it found."""
-        limit_s = self._context.options.gpu_search_limit_s
-        if self._thread.exists and not self._thread.join(limit_s):
+    @property
+    def is_late(self) -> bool:
+        """Whether `result` was returned before the search had ended."""
+        return self._given_up
+
+    def settled(self, timeout_s: float) -> bool:
+        """Return whether the search ends within some seconds."""
+        return not self._thread.exists or self._thread.join(timeout_s)
+
+    def result(self, limit_s: float) -> FoundGpus:
+        """Wait for the search and return what it found by then.
+
+        Args:
+            limit_s: Longest time to wait in seconds.
+        """
+        if not self.settled(limit_s):
             with self._lock:
                 self._given_up = not self._is_done
         return self._after_timeout(limit_s) if self._given_up else self._found
+
+    def when_late(self, use: Callable[[FoundGpus], object]) -> None:
+        """Call a function with the result of a search that took too long; on the search's thread.
+
+        Args:
+            use: Takes over the meters; called at once where the search has ended since.
+        """
+        with self._lock:
+            self._use = use
+            is_done = self._is_done
+        if is_done and self._given_up:
+            use(self._found)
 
     def _after_timeout(self, limit_s: float) -> FoundGpus:
         """Return a copy of what is known while a driver still hangs, without its meters."""
@@ -62,20 +92,20 @@ class GpuSearch:
         current = self._current
         if current is not None:
             reason = f"{current.label} did not respond within {limit_s:g} s"
+            self._on_problem(f"{reason}; its GPUs are counted once it does")
             refusals.append(Refusal(current.name, current.components[0], reason))
             later = self._backends[self._backends.index(current) + 1 :]
             not_tried |= {one.name: f"{current.label} did not respond" for one in later}
-        return FoundGpus(refusals=refusals, not_tried=not_tried)
+        return FoundGpus(refusals=refusals, not_tried=not_tried, unsaid=list(self._found.unsaid))
 
     def _search(self) -> None:
         backend, meters = self._first_with_gpus()
         with self._lock:
             self._is_done = True
-            if not self._given_up:
-                self._found.backend, self._found.meters = backend, meters
-                return
-        for meter in meters:  # found too late to be used
-            meter.close()
+            self._found.backend, self._found.meters = backend, meters
+            use = self._use if self._given_up else None
+        if use is not None:
+            use(self._found)
 
     def _first_with_gpus(self) -> tuple[GpuBackend | None, Sequence[GpuMeter]]:
         found: tuple[GpuBackend | None, Sequence[GpuMeter]] = None, ()
@@ -91,6 +121,7 @@ class GpuSearch:
         self._current = backend
         refusals = self._found.refusals
         component = backend.components[0]
+        self._said.clear()
         try:
             if not backend.present(self._context.host):
                 self._found.not_tried[backend.name] = "not on this machine"
@@ -99,8 +130,23 @@ class GpuSearch:
             refusals += [refusal for meter in meters for refusal in meter.dropped]
         except MeterError as error:
             refusals.append(Refusal(backend.name, component, error.reason, error.remedy))
+            self._note_unsaid(backend, error)
         except Exception as error:  # noqa: BLE001 - the thread's guard: a driver may raise anything
-            refusals.append(Refusal(backend.name, component, f"it cannot be used: {error!r}"))
+            reason = f"it cannot be used: {error!r}"
+            refusals.append(Refusal(backend.name, component, reason))
+            self._say(f"{backend.label}: {reason}; its GPUs are not counted")
         else:
             return meters
         return ()
+
+    def _say(self, text: str) -> None:
+        self._said.append(text)
+        self._on_problem(text)
+
+    def _note_unsaid(self, backend: GpuBackend, error: MeterError) -> None:
+        """Note boards that the system shows and the backend refuses, unless the user was warned."""
+        boards = attempt(lambda: backend.boards(self._context.host), 0)
+        if boards and not error.by_choice and not self._said:
+            remedy = f": {error.remedy}" if error.remedy else ""
+            count = "1 GPU is" if boards == 1 else f"{boards} GPUs are"
+            self._found.unsaid.append(f"{count} not counted: {error.reason}{remedy}")

@@ -6,7 +6,7 @@ files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,8 @@ _MICRO_PER_UNIT = 1e6
 _MILLI_PER_UNIT = 1e3
 _POLL_PERIOD_S = 0.1
 _MAX_W = 5000.0
+# Reading a counter wakes its board, which then adds to it.
+_STILL_S = 1.0
 # A rail of processor and GPU together is counted once, as the processor.
 _RAILS: tuple[tuple[str, Component], ...] = (
     ("cpu", "cpu"),
@@ -69,14 +71,26 @@ class Sensor:
         return f"{self.driver} {self.label}".strip()
 
     def value(self) -> float | None:
-        """Return joules or watts, or None when the sensor cannot be read or its value is invalid."""
+        """Return joules or watts, or None when the sensor cannot be read or its value is invalid.
+
+        A rail may carry no current, and a counter starts at 0; a whole board or processor that is
+        switched on always draws some power, so that its 0 means that the driver has no reading.
+        """
+        value = self.raw()
+        may_be_zero = self.kind == "counter" or self.driver in _RAIL_DRIVERS
+        return value if value or may_be_zero else None
+
+    def raw(self) -> float | None:
+        """Return what the files show, or None when they cannot be read or show no valid number."""
         product = 1.0
         for file, per_unit in self.files:
             try:
-                product *= int((self.place / file).read_text()) / per_unit
+                shown = int((self.place / file).read_text()) / per_unit
             except (OSError, ValueError):
                 return None
-        return product if product > 0.0 else None
+            # A current slightly below 0 is the offset of an amplifier without a load.
+            product *= max(0.0, shown) if len(self.files) > 1 else shown
+        return product if product >= 0.0 else None
 
 
 class HwmonMeter:
@@ -118,6 +132,7 @@ def open_hwmon(
     *,
     gpu_ids: Sequence[int | str] | None = None,
     environ: Mapping[str, str] | None = None,
+    on_problem: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[HwmonMeter], list[Refusal]]:
     """Return meters of the sensors of some components, and refusals of the other sensors.
 
@@ -128,6 +143,7 @@ def open_hwmon(
         wanted: Components that no better meter measures.
         gpu_ids: GPUs that the user selected, or None.
         environ: Environment variables that select GPUs.
+        on_problem: Callback that receives messages for the user.
     """
     counted: dict[Device, Sensor] = {}
     refusals: list[Refusal] = []
@@ -142,7 +158,12 @@ def open_hwmon(
                 reason = f"the sensor {sensor.title} is not counted: {refusal}"
                 part: Component = "gpu" if sensor.driver in _GPU_DRIVERS else "cpu"
                 refusals.append(Refusal("hwmon", part, reason))
-        elif component in wanted and sensor.value() is not None:
+        elif component in wanted and sensor.raw() is None:
+            reason = f"the sensor {sensor.title} ({sensor.board}) cannot be read"
+            refusals.append(Refusal("hwmon", component, reason))
+            if component == "gpu":  # for other components there is a model
+                on_problem(f"{reason}; this GPU is not counted")
+        elif component in wanted:
             counted[_device(sensor, component)] = sensor
     hidden = _hidden_gpus(list(counted.values()), gpu_ids, environ or {})
     counted = {device: one for device, one in counted.items() if one.place not in hidden}
@@ -235,6 +256,7 @@ def _device(sensor: Sensor, component: Component) -> Device:
         HWMON_ENERGY if counter else _power_method(sensor),
         kind=sensor.kind,
         max_power_w=_MAX_W,
+        still_s=_STILL_S if counter else None,
     )
 
 

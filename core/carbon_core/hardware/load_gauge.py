@@ -61,13 +61,28 @@ class LoadGauge:
         self._first = self._last = host.cpu_times()
         self._gpu, self._ram, self._ram_gb = _Mean(), _Mean(), _Mean()
 
+    def add_gpus(
+        self, gpu_percent: Callable[[], float | None] | None, sharings: Sequence[Sharing]
+    ) -> None:
+        """Add GPUs that were found late; arguments as above."""
+        self._gpu_percent = gpu_percent
+        self._sharings = sharings
+
     def sample(self) -> None:
-        """Take one sample."""
+        """Take one sample of everything."""
+        self.sample_host()
+        self.sample_gpus()
+
+    def sample_host(self) -> None:
+        """Take one sample of processors and memory; fast."""
         self._last = self._host.cpu_times()
         used = self._host.ram_used()
         if used is not None:
             self._ram.add(used[0])
             self._ram_gb.add(used[1])
+
+    def sample_gpus(self) -> None:
+        """Take one sample of the GPUs; a driver may delay it, or hang."""
         percent = self._gpu_percent() if self._gpu_percent else None
         if percent is not None:
             self._gpu.add(percent)

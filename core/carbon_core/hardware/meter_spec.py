@@ -74,6 +74,10 @@ def _always(host: Host) -> bool:
     return True
 
 
+def _none(host: Host) -> int:
+    return 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Spec:
     """Fields of every row.
@@ -127,9 +131,11 @@ class GpuBackend(_Spec):
     Attributes:
         label: Name of the library in messages.
         open: Opens a meter for each period; raises `MeterError` where there is nothing to read.
+        boards: Number of its boards that the operating system shows, without the library.
     """
 
     label: str
     open: Callable[[OpenContext], Sequence[GpuMeter]]
+    boards: Callable[[Host], int] = _none
     components: tuple[Component, ...] = ("gpu",)
     also: tuple[Component, ...] = ()

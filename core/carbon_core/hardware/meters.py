@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from carbon_core import methods
 from carbon_core.hardware import gpu_selection
-from carbon_core.hardware.amd.search import has_amd_driver, open_amd
+from carbon_core.hardware.amd.search import count_amd_boards, has_amd_driver, open_amd
 from carbon_core.hardware.apple import open_apple
-from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.cpu_load import CpuLoadMeter, modelled_power
 from carbon_core.hardware.dimms import read_dimms
 from carbon_core.hardware.hwmon import has_sensors, open_hwmon
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext, Opened
-from carbon_core.hardware.nvml.search import load_nvml, open_nvml
+from carbon_core.hardware.nvml.search import count_nvidia_boards, load_nvml, open_nvml
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.hardware.rapl_meter import RaplMeter
@@ -36,6 +36,7 @@ def _rapl(open_meter: Callable[..., RaplMeter]) -> Callable[[OpenContext], Opene
             context.cpu().model_name or "",
             dram="ram" in context.missing,
             on_problem=context.on_problem,
+            model_w=modelled_power(context.host, context.cpu),
         )
         return Opened([meter], meter.dropped)
 
@@ -64,6 +65,7 @@ def _open_hwmon(context: OpenContext) -> Opened:
         context.missing,
         gpu_ids=options.gpu_ids,
         environ=options.gpu_environ,
+        on_problem=context.on_problem,
     )
     return Opened(meters, refusals)
 
@@ -123,6 +125,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         vendor_module="pynvml",
         distribution="nvidia-ml-py",
         variables=gpu_selection.CUDA_VARIABLES,
+        boards=count_nvidia_boards,
         load=load_nvml,
         open=_gpus(open_nvml),
     ),
@@ -136,6 +139,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         extra="amd",
         variables=gpu_selection.ROCM_VARIABLES,
         present=has_amd_driver,
+        boards=count_amd_boards,
         open=_gpus(open_amd),
     ),
     MeterSpec(

@@ -22,7 +22,13 @@ from carbon_core.hardware.rapl_meter import (
     package_device,
     why,
 )
-from carbon_core.hardware.rapl_zones import MICROJOULES_PER_JOULE, Zone, choose_zones
+from carbon_core.hardware.rapl_zones import (
+    MICROJOULES_PER_JOULE,
+    Zone,
+    choose_zones,
+    find_zone,
+    is_taken,
+)
 from carbon_core.records import Device
 
 # A counter of 32 bits and 15 µJ wraps after 65 kJ: two minutes at 500 W. Half a minute is always safe.
@@ -44,6 +50,7 @@ def open_rapl(
     *,
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
+    model_w: Callable[[], float | None] = lambda: None,
     pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
 ) -> RaplMeter:
     """Return a meter of the packages and their DRAM.
@@ -55,6 +62,7 @@ def open_rapl(
         cpu_model: Name of the processor, which determines the method and its uncertainty.
         dram: Whether to count the memory as well.
         on_problem: Callback that receives a message when a counter fails later.
+        model_w: Returns the power of all packages by a model; for counters that never move.
         pause: Waits for some seconds, between two reads that compare the counters of dies.
 
     Raises:
@@ -66,17 +74,17 @@ def open_rapl(
         if zone.name == "dram" and not dram:
             continue
         try:
-            counters.append(_open(zone, cpu_model))
+            counters.append(_open(root, zone, cpu_model))
         except (OSError, ValueError) as error:
             if zone.name == "dram":
                 continue  # memory is modelled instead; the package is still counted
             close_all(counters)
             raise _refused(zone, error) from error
     period_s = min(period_s, _LONGEST_PERIOD_S)
-    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped)
+    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped, model_w)
 
 
-def _open(zone: Zone, cpu_model: str) -> Counter:
+def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:
     """Open a zone's counter and read it once."""
     descriptor = _descriptor(zone.path)
     try:
@@ -84,8 +92,31 @@ def _open(zone: Zone, cpu_model: str) -> Counter:
     except (OSError, ValueError):
         os.close(descriptor)
         raise
-    again = functools.partial(_descriptor, zone.path)
-    return Counter(_device(zone, cpu_model), _place(zone), descriptor, _read_joules, again)
+    return Counter(
+        _device(zone, cpu_model),
+        _place(zone),
+        descriptor,
+        _read_joules,
+        functools.partial(_found_again, root, zone),
+        functools.partial(_is_same, root, zone),
+    )
+
+
+def _found_again(root: Path, zone: Zone) -> int:
+    """Open the counter of a zone by its name, wherever the kernel shows it now."""
+    return _descriptor(find_zone(root, zone).path)
+
+
+def _is_same(root: Path, zone: Zone, descriptor: int) -> bool:
+    """Return whether an open counter is the one of the zone that has its name now.
+
+    True as well where that is unknown, because the zone is gone: then reading it gives the reason.
+    """
+    try:
+        there = (find_zone(root, zone).path / "energy_uj").stat()
+        return os.path.samestat(there, os.fstat(descriptor))
+    except OSError:
+        return not is_taken(zone)
 
 
 def _descriptor(zone: Path) -> int:

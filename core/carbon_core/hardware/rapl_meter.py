@@ -6,10 +6,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.file_locks import OpenFile
+from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     RAPL_AMD,
     RAPL_CORE,
@@ -18,10 +20,18 @@ from carbon_core.methods import (
     RAPL_INTEL_SERVER,
     Method,
 )
-from carbon_core.records import Device, Reading, Refusal
+from carbon_core.records import Component, Device, Reading, Refusal
 
 _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
+# Counters are updated about every millisecond, and no powered package or memory draws nothing.
+_STILL_S = 1.0
+# A counter whose power falls below this part is read again soon, for it may have stopped.
+_FALLEN = 0.5
+_SHORTEST_NS = units.nanoseconds(0.05)
+_SOON_S = 1.02 * _STILL_S
+# Names of zones are checked again after that time.
+_CHECK_NS = units.nanoseconds(0.5)
 
 
 @dataclass
@@ -33,7 +43,11 @@ class Counter:
         place: Its name for messages.
         descriptor: The open file; closed by the meter.
         joules: Reads the descriptor; raises OSError or ValueError when that fails.
-        opened_again: Reopens the file after a socket was offline; None where that is impossible.
+        opened_again: Reopens the file after a socket was offline or the zones were renumbered; None
+            where that is impossible.
+        is_same: Returns whether the open file still belongs to the device.
+        still: Detects that the counter stands still.
+        has_slowed: Whether its power has just fallen to less than half.
     """
 
     device: Device
@@ -41,6 +55,26 @@ class Counter:
     descriptor: int
     joules: Callable[[int], float]
     opened_again: Callable[[], int] | None = None
+    is_same: Callable[[int], bool] = lambda descriptor: True
+    still: StillCounter = field(default_factory=lambda: StillCounter(_STILL_S))
+
+    has_slowed: bool = False
+    _last: tuple[int, float] | None = None
+    _power_w: float | None = None
+
+    def note(self, t_ns: int, joules: float) -> None:
+        """Note a value, to detect a sudden fall of the power: the counter may have stopped."""
+        before, self._last = self._last, (t_ns, joules)
+        if before is None or t_ns - before[0] < _SHORTEST_NS:
+            self._last = before or self._last
+            return
+        power_w = (joules - before[1]) / units.seconds(t_ns - before[0])
+        if power_w < 0.0:  # it has wrapped, or was reset
+            return
+        has_fallen = self._power_w is not None and power_w < _FALLEN * self._power_w
+        was_slow, self.has_slowed = self.has_slowed, has_fallen
+        if power_w > 0.0 and (was_slow or not has_fallen):
+            self._power_w, self.has_slowed = power_w, False
 
     def __post_init__(self) -> None:
         self._file = OpenFile(self.descriptor)
@@ -78,7 +112,11 @@ class RaplMeter:
         period_s: Longest time between two reads in seconds.
         on_problem: Callback that receives one message for each counter that can no longer be read.
         dropped: Counters that were found and are not used, each with the reason.
+        model_w: Returns the power of all packages by a model; for counters that never move.
     """
+
+    # It warns about failed reads itself, with the reason.
+    reports_failures = True
 
     def __init__(
         self,
@@ -87,28 +125,61 @@ class RaplMeter:
         period_s: float,
         on_problem: Callable[[str], None],
         dropped: Sequence[Refusal] = (),
+        model_w: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.devices = tuple(counter.device for counter in counters)
-        self.period_s = period_s
+        self._period_s = period_s
         self.dropped = tuple(dropped)
         self._clock = clock
         self._counters = list(counters)
         self._on_problem = on_problem
         self._failed: set[str] = set()
+        self._lost: set[str] = set()
+        self._model_w = model_w
+        self._packages = sum(device.component == "cpu" for device in self.devices)
+        self._checked_ns = clock.monotonic_ns()
+
+    @property
+    def period_s(self) -> float:
+        """Longest time between two reads in seconds; shorter while a counter may have stopped."""
+        is_doubtful = any(counter.has_slowed for counter in self._counters)
+        return min(self._period_s, _SOON_S) if is_doubtful else self._period_s
 
     def read(self) -> list[Reading]:
         """Read every counter, in joules."""
-        return [
-            Reading(counter.device.id, self._clock.monotonic_ns(), self._joules(counter))
-            for counter in self._counters
-        ]
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._checked_ns >= _CHECK_NS:
+            self._checked_ns = now_ns
+            for counter in self._counters:
+                self._check(counter)
+        return [self._reading(counter) for counter in self._counters]
 
     def close(self) -> None:
         """Close the files."""
         close_all(self._counters)
 
+    def _check(self, counter: Counter) -> None:
+        """Reopen a counter whose file is another device's by now: the kernel renumbers zones."""
+        if not counter.is_same(counter.descriptor) and not counter.reopen():
+            self._lost.add(counter.place)
+        else:
+            self._lost.discard(counter.place)
+
+    def _reading(self, counter: Counter) -> Reading:
+        t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
+        power_w = None
+        if value is not None:
+            counter.note(t_ns, value)
+        is_still = value is not None and counter.still.stands_still(value, t_ns)
+        if is_still and not counter.still.has_moved and counter.device.component == "cpu":
+            modelled_w = self._model_w()
+            power_w = None if modelled_w is None else modelled_w / self._packages
+        return Reading(counter.device.id, t_ns, value, power_w=power_w)
+
     def _joules(self, counter: Counter) -> float | None:
         try:
+            if counter.place in self._lost:
+                raise ValueError(f"no zone is called {counter.device.name} any more")
             return counter.read()
         except OSError as error:
             if counter.reopen():
@@ -135,18 +206,35 @@ def close_all(counters: list[Counter]) -> None:
 def package_device(name: str, cpu_model: str, wrap_j: float | None = None) -> Device:
     """Return a processor package, or a die with its own counter."""
     method = _package_method(cpu_model.lower())
-    return Device(f"cpu:{name}", "cpu", name, method, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W)
+    return _device(f"cpu:{name}", "cpu", name, method, wrap_j, _MAX_PACKAGE_W)
 
 
 def dram_device(label: str, wrap_j: float | None = None) -> Device:
     """Return the memory of a package."""
-    return Device(f"ram:{label}", "ram", label, RAPL_DRAM, wrap_j=wrap_j, max_power_w=_MAX_DRAM_W)
+    return _device(f"ram:{label}", "ram", label, RAPL_DRAM, wrap_j, _MAX_DRAM_W)
 
 
 def core_device(label: str, wrap_j: float | None = None) -> Device:
     """Return the cores of a package without a package counter."""
+    return _device(f"cpu:{label}", "cpu", label, RAPL_CORE, wrap_j, _MAX_PACKAGE_W)
+
+
+def _device(
+    device_id: str,
+    component: Component,
+    name: str,
+    method: Method,
+    wrap_j: float | None,
+    max_power_w: float,
+) -> Device:
     return Device(
-        f"cpu:{label}", "cpu", label, RAPL_CORE, wrap_j=wrap_j, max_power_w=_MAX_PACKAGE_W
+        device_id,
+        component,
+        name,
+        method,
+        wrap_j=wrap_j,
+        max_power_w=max_power_w,
+        still_s=_STILL_S,
     )
 
 

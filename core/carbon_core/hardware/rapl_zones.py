@@ -115,6 +115,34 @@ def choose_zones(root: Path, pause: Callable[[float], object]) -> Choice:
     return choice
 
 
+def find_zone(root: Path, zone: Zone) -> Zone:
+    """Return a zone that may have another number by now, recognised by its name and its parent's.
+
+    Args:
+        root: Directory that holds ``sys``.
+        zone: The zone as it was found first.
+
+    Raises:
+        FileNotFoundError: No zone of the same kind has that name any more.
+    """
+    parent = zone.path.parent / zone.path.name.rpartition(":")[0]
+    if _text(zone.path / "name") == zone.name and (
+        not zone.parent or zone.parent in (_text(parent / "name"), _text(zone.path.parent / "name"))
+    ):
+        return zone
+    kind = zone.path.name.partition(":")[0]
+    for other in _zones(root / POWERCAP):
+        is_kind = other.path.name.partition(":")[0] == kind
+        if is_kind and (other.name, other.parent) == (zone.name, zone.parent):
+            return other
+    raise FileNotFoundError(f"no zone is called {zone.name} any more")
+
+
+def is_taken(zone: Zone) -> bool:
+    """Return whether another zone has the place of this one by now."""
+    return _text(zone.path / "name") not in ("", zone.name)
+
+
 def _zones(powercap: Path) -> Iterator[Zone]:
     """Yield every zone with a name; nested ones may also appear at the top of the tree."""
     paths = {path.name: path for path in powercap.glob("*rapl*:*/*rapl*:*:*")}

@@ -5,7 +5,7 @@ measured, or else the span since the last booking is missing and is extrapolated
 power. No total ever falls, so any two snapshots subtract to a sensible window.
 """
 
-from carbon_core.ledger.account import Account
+from carbon_core.ledger.account import Account, Silence
 from carbon_core.ledger.ledger import Ledger
 
-__all__ = ["Account", "Ledger"]
+__all__ = ["Account", "Ledger", "Silence"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from carbon_core.ledger.decoders import UNREADABLE, decoder_for
+from typing import NamedTuple
+
+from carbon_core.ledger.decoders import UNREADABLE, Step, decoder_for
 from carbon_core.ledger.gaps import Gaps
 from carbon_core.ledger.history import History
 from carbon_core.records import Device, Energy
@@ -10,6 +12,20 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 
 # More than a gigawatt-hour on one counter is invalid, however often it is repeated.
 _MOST = 3.6e12
+
+
+class Silence(NamedTuple):
+    """A device without a valid reading.
+
+    Attributes:
+        device: The device.
+        is_still: Whether its counter can be read and stands still.
+        is_known: Whether its power is known, so that its energy is extrapolated.
+    """
+
+    device: Device
+    is_still: bool
+    is_known: bool
 
 
 class Account:
@@ -24,8 +40,10 @@ class Account:
         "_booked_ns",
         "_decoder",
         "_extrapolated_j",
+        "_failures",
         "_gaps",
         "_history",
+        "_is_still",
         "_measured_j",
         "_missing_s",
         "_share",
@@ -36,6 +54,8 @@ class Account:
         self.device = device
         self._measured_j = self._extrapolated_j = self._missing_s = 0.0
         self._booked_ns = opened_ns
+        self._failures = 0
+        self._is_still = False
         # Fraction that counts. Decoder and gaps have the whole device's values; totals have the share.
         self._share = 1.0
         self._decoder = decoder_for(device)
@@ -54,13 +74,26 @@ class Account:
             return None
         return self._booked_ns, self._measured_j + self._extrapolated_j
 
-    def update(self, t_ns: int, value: float | None, share: float | None = None) -> None:
+    def silence(self, failures: int) -> Silence | None:
+        """Return a silence where the last `failures` readings or more have failed."""
+        if self._failures < failures:
+            return None
+        return Silence(self.device, self._is_still, self._gaps.power_w is not None)
+
+    def update(
+        self,
+        t_ns: int,
+        value: float | None,
+        share: float | None = None,
+        power_w: float | None = None,
+    ) -> None:
         """Book one reading.
 
         Args:
             t_ns: Monotonic time of the reading in nanoseconds.
             value: Joules or watts, by the device's kind; None when the read failed.
             share: Fraction of the energy since the previous reading that counts; None for as before.
+            power_w: Power by a fallback in watts, used where the value is invalid; or None.
         """
         if share is not None:
             self._share = share
@@ -72,15 +105,17 @@ class Account:
             step = UNREADABLE
         else:
             step = decoder.decode(t_ns, value, gaps.power_w)
-        joules, power_w, power_s, restarts = step
-        if power_w is not None:
-            gaps.learn(power_w, power_s)
-        if joules is None:
+        self._note(step)
+        if step.power_w is not None:
+            gaps.learn(step.power_w, step.power_s)
+        if step.joules is None:
+            if power_w is not None and self._failures and 0.0 <= power_w <= self.device.max_power_w:
+                self._learn_fallback(power_w)
             self._book_missing(t_ns, covered=had_value)
-        if restarts:
+        if step.restarts:
             gaps.forget_debt()
-        if joules is not None:
-            self._book_measured(t_ns, joules)
+        if step.joules is not None:
+            self._book_measured(t_ns, step.joules)
         self._history.add(t_ns, self._measured_j, self._extrapolated_j, self._missing_s)
 
     def at(self, t_ns: int) -> Energy:
@@ -92,17 +127,38 @@ class Account:
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
         return Energy(self._measured_j, self._extrapolated_j + ahead_j, self._missing_s + gap_s)
 
+    def _note(self, step: Step) -> None:
+        """Count the failed readings in a row; a first value is none."""
+        was_still, self._is_still = self._is_still, step.still_ns is not None
+        failed = step.joules is None and (self._is_still or not step.restarts)
+        self._failures = self._failures + 1 if failed else 0
+        if not failed:
+            self._gaps.forget_fallback()
+        if was_still or not self._is_still:
+            return
+        # Its readings since it stopped were booked as nothing: they are missing, too.
+        self._booked_ns = min(self._booked_ns, step.still_ns or self._booked_ns)
+        self._extrapolated_j += self._gaps.stopped_j() * self._share
+
+    def _learn_fallback(self, power_w: float) -> None:
+        gaps = self._gaps
+        gaps.learn_fallback(power_w)
+        if gaps.unpowered_s:
+            self._fill_in(gaps.fill_in_all())
+
     def _book_measured(self, t_ns: int, joules: float) -> None:
         gaps = self._gaps
         self._booked_ns = t_ns
         if gaps.debt_j:
             joules = gaps.repay(joules)
-        if gaps.unpowered_s:
-            owed_s = gaps.fill_in()
-            power_w = (gaps.power_w or 0.0) * self._share
-            self._extrapolated_j += power_w * owed_s
-            self._history.fill_in(power_w, owed_s)
+        if gaps.unpowered_s and gaps.power_w is not None:
+            self._fill_in(gaps.fill_in())
         self._measured_j += joules * self._share
+
+    def _fill_in(self, owed_s: float) -> None:
+        power_w = (self._gaps.power_w or 0.0) * self._share
+        self._extrapolated_j += power_w * owed_s
+        self._history.fill_in(power_w, owed_s)
 
     def _book_missing(self, t_ns: int, *, covered: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND

@@ -6,6 +6,9 @@
 
 In the state *suspect*, the next value decides: two values in a row that agree with each other outweigh
 the one before (the counter was reset, or moved with its machine); otherwise the value was a bad read.
+
+A counter that shows one value for longer than `Device.still_s` is broken: the span counts as missing.
+Where it moves again, its step decides whether it has counted meanwhile.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 POWER_MEMORY_S = 10.0
 # A counter has wrapped between two readings where the last power implies it, up to rounding.
 _WRAPPED = 0.99
+# A counter that stood still has counted meanwhile where it then adds this part of what is expected.
+_DELIVERED = 0.5
 
 
 class Step(NamedTuple):
@@ -30,12 +35,14 @@ class Step(NamedTuple):
         power_w: Mean power of the span in watts; None where it is unknown.
         power_s: Seconds that this power is the mean of.
         restarts: Whether a counter will never deliver what it missed before this value.
+        still_ns: Monotonic time since which a counter has stood still; None where it moves.
     """
 
     joules: float | None
     power_w: float | None = None
     power_s: float = 0.0
     restarts: bool = False
+    still_ns: int | None = None
 
 
 UNREADABLE = Step(None)
@@ -69,13 +76,24 @@ class CounterDecoder:
         device: Has the range and the highest power of the counter.
     """
 
-    __slots__ = ("_max_power_w", "_suspect", "_value", "_wrap_j", "has_value")
+    __slots__ = (
+        "_is_still",
+        "_max_power_w",
+        "_still_ns",
+        "_suspect",
+        "_value",
+        "_wrap_j",
+        "has_value",
+    )
 
     def __init__(self, device: Device) -> None:
         self._wrap_j = device.wrap_j
         self._max_power_w = device.max_power_w
+        still_s = device.still_s
+        self._still_ns = None if still_s is None else int(still_s * NANOSECONDS_PER_SECOND)
+        self._is_still = False
         self.has_value = False
-        # Time and joules of the last plausible value, and of an implausible one after it.
+        # The last plausible value with the time it was first seen at, and an implausible one after it.
         self._value: tuple[int, float] | None = None
         self._suspect: tuple[int, float] | None = None
 
@@ -85,17 +103,31 @@ class CounterDecoder:
             self._value, self.has_value = (t_ns, value), True
             return _FIRST
         restarts = False
-        if self._suspect is not None:
-            if self._plausible_j(self._suspect, t_ns, value, power_w) is not None:
-                self._value, restarts = self._suspect, True
-            self._suspect = None
+        suspect, self._suspect = self._suspect, None
+        is_back = value == self._value[1]
+        if suspect and not is_back and self._plausible_j(suspect, t_ns, value, power_w) is not None:
+            self._value, restarts = suspect, True
+        if value == self._value[1] and self._still_ns is not None:
+            return self._unmoved(t_ns, self._value[0], self._still_ns, restarts=restarts)
         joules = self._plausible_j(self._value, t_ns, value, power_w)
         if joules is None:
             self._suspect = (t_ns, value)
             return UNREADABLE
         span_s = (t_ns - self._value[0]) / NANOSECONDS_PER_SECOND
+        was_still, self._is_still = self._is_still, False
         self._value = (t_ns, value)
+        if was_still and power_w is None:
+            return _FIRST
+        if was_still and joules < _DELIVERED * (power_w or 0.0) * span_s:
+            return Step(joules, restarts=True)
         return Step(joules, joules / span_s, span_s, restarts)
+
+    def _unmoved(self, t_ns: int, since_ns: int, still_ns: int, *, restarts: bool) -> Step:
+        """Return nothing for a value that was seen before; no power: it is that of the next step."""
+        if t_ns - since_ns < still_ns:
+            return Step(0.0, restarts=restarts)
+        self._is_still = True
+        return Step(None, restarts=restarts, still_ns=since_ns)
 
     def _plausible_j(
         self, before: tuple[int, float], t_ns: int, value_j: float, power_w: float | None

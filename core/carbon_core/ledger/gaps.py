@@ -15,7 +15,15 @@ class Gaps:
             fills them in.
     """
 
-    __slots__ = ("_covered_s", "_power_s", "debt_j", "power_w", "unpowered_s")
+    __slots__ = (
+        "_covered_s",
+        "_fallback_w",
+        "_last",
+        "_power_s",
+        "debt_j",
+        "power_w",
+        "unpowered_s",
+    )
 
     def __init__(self) -> None:
         self.power_w: float | None = None
@@ -23,18 +31,42 @@ class Gaps:
         self.unpowered_s = 0.0
         # Seconds that `power_w` is the mean of.
         self._power_s = 0.0
+        # Power before the last span was learned, and that span: its power and seconds.
+        self._last: tuple[float, float, float] | None = None
+        # Power by a fallback at the last reading that had one.
+        self._fallback_w: float | None = None
         # Of `unpowered_s`, the seconds since the first reading: the counter will deliver them.
         self._covered_s = 0.0
 
     def learn(self, power_w: float, span_s: float) -> None:
         """Add the mean power of a span to what missing time is extrapolated with."""
         before_w = self.power_w
+        self._last = None if before_w is None else (before_w, power_w, span_s)
         if before_w is None or span_s >= POWER_MEMORY_S:
             self.power_w, self._power_s = power_w, min(POWER_MEMORY_S, span_s)
             return
         self._power_s = min(POWER_MEMORY_S, self._power_s + span_s)
         if span_s:
             self.power_w = before_w + (power_w - before_w) * span_s / self._power_s
+
+    def learn_fallback(self, power_w: float) -> None:
+        """Replace the power by that of a fallback: the mean of its last two values."""
+        before_w = power_w if self._fallback_w is None else self._fallback_w
+        self._fallback_w = power_w
+        self.learn((before_w + power_w) / 2, POWER_MEMORY_S)
+
+    def stopped_j(self) -> float:
+        """Return the joules that the last span lacks because its counter stopped within it.
+
+        The power before that span is then the last known one.
+        """
+        if self._last is None:
+            return 0.0
+        (before_w, power_w, span_s), self._last = self._last, None
+        self.power_w = before_w
+        lacking_j = max(0.0, (before_w - power_w) * span_s)
+        self.debt_j += lacking_j
+        return lacking_j
 
     def extrapolate(self, span_s: float, *, covered: bool) -> float:
         """Return the joules of a missing span; 0 while power is unknown.
@@ -60,6 +92,17 @@ class Gaps:
     def fill_in(self) -> float:
         """Return the seconds before any power was known that no counter delivers; forget them."""
         owed_s = self.unpowered_s - self._covered_s
+        self.unpowered_s = self._covered_s = 0.0
+        return owed_s
+
+    def forget_fallback(self) -> None:
+        """Note that the device gives values again."""
+        self._fallback_w = None
+
+    def fill_in_all(self) -> float:
+        """Return the seconds before any power was known, delivered later or not; forget them."""
+        owed_s = self.unpowered_s
+        self.debt_j += (self.power_w or 0.0) * self._covered_s
         self.unpowered_s = self._covered_s = 0.0
         return owed_s
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from carbon_core.ledger.account import Account
+from carbon_core.ledger.account import Account, Silence
 from carbon_core.records import Device, Reading, Snapshot
 
 
@@ -29,8 +29,17 @@ class Ledger:
     def update(self, readings: Iterable[Reading]) -> None:
         """Book the readings of one tick."""
         accounts = self._accounts
-        for device_id, t_ns, value, share in readings:
-            accounts[device_id].update(t_ns, value, share)
+        for device_id, t_ns, value, share, power_w in readings:
+            accounts[device_id].update(t_ns, value, share, power_w)
+
+    def silences(self, failures: int) -> list[Silence]:
+        """Return the devices whose last readings have failed.
+
+        Args:
+            failures: Least number of failed readings in a row.
+        """
+        found = (account.silence(failures) for account in self._accounts.values())
+        return [one for one in found if one is not None]
 
     def readings(self) -> Iterator[tuple[int, int, float]]:
         """Give each device whose power is known: its number, when it was booked last, its joules."""

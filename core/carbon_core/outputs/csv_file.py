@@ -27,7 +27,7 @@ from carbon_core.outputs.base import (
     replace,
     sync,
 )
-from carbon_core.outputs.csv_rows import Span, as_cell, as_lines, is_row_of, torn_rows
+from carbon_core.outputs.csv_rows import Span, as_cell, as_cells, as_lines, is_row_of, torn_rows
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
 INVALID_SUFFIX = ".invalid"
@@ -100,7 +100,7 @@ class CsvFile:
     def _save(self, data: EmissionsData, *, update: bool) -> None:
         path = followed(self._path)
         self._rename_file_with_other_columns(path)
-        row = as_lines([[as_cell(value) for value in data.values.values()]])
+        row = as_lines([as_cells(data)])
         descriptor = open_for_append(path, NEW_FILE_MODE)
         try:
             size = os.fstat(descriptor).st_size

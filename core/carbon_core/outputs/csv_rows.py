@@ -8,11 +8,24 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from carbon_core.outputs.emissions_data import COLUMNS
+from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
 _MAX_CELL = 1000
 # A spreadsheet evaluates a cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Columns without a value where no meter gave a reading.
+_MEASURED = (
+    "emissions",
+    "emissions_rate",
+    "cpu_power",
+    "gpu_power",
+    "ram_power",
+    "cpu_energy",
+    "gpu_energy",
+    "ram_energy",
+    "energy_consumed",
+    "water_consumed",
+)
 # The first cell of a row.
 _TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 
@@ -32,6 +45,12 @@ def as_cell(value: Any) -> str:
         return repr(value)
     clean = "".join(c if c.isprintable() else " " for c in value[:_MAX_CELL])
     return "'" + clean if value.startswith(_FORMULA_STARTS) else clean
+
+
+def as_cells(data: EmissionsData) -> list[str]:
+    """Return the cells of a run; those of figures that are unknown are empty."""
+    absent = () if getattr(data.provenance, "is_known", True) else _MEASURED
+    return ["" if name in absent else as_cell(value) for name, value in data.values.items()]
 
 
 def as_lines(rows: Iterable[Iterable[str]]) -> bytes:

@@ -33,6 +33,7 @@ def receipt(report: Report) -> dict[str, Any]:
         "emissions_kg": estimate_data(report.emissions_kg),
         "power_w": report.power_w,
         "water_l": report.water_l,
+        "is_known": report.is_known,
         "is_estimate": report.is_estimate,
         "share_by_grade": report.shares_by_grade,
         "components": {name: _component(report, name) for name in report.components},

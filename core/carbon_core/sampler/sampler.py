@@ -11,7 +11,6 @@ and continues with the other meters on a new one; if the driver returns later, i
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from carbon_core import units
@@ -20,17 +19,10 @@ from carbon_core.hardware.base import Meter
 from carbon_core.ledger import Ledger
 from carbon_core.records import Reading, Snapshot
 from carbon_core.sampler.mark import Mark
+from carbon_core.sampler.meter_reader import MeterReader, ReplacedError
 from carbon_core.sampler.phases import Phases, PhaseTotal
 from carbon_core.sampler.trace import Trace
 from carbon_core.threads import Latch, LazyThread
-
-_SECOND_READING_NS = 100_000_000
-_LONGEST_DELAY_FACTOR = 3
-_NEVER_NS = 2**63
-
-
-class _ReplacedError(Exception):
-    """Another thread has replaced this one, which was blocked in a meter."""
 
 
 class Sampler:
@@ -49,6 +41,7 @@ class Sampler:
         heartbeat_s: Seconds between two calls of `on_heartbeat`.
         on_heartbeat: Called on the sampler's thread with the totals; must return at once.
         on_fault: Callback that receives a message when a meter fails; once for each meter.
+        sample_gpus: Called before each heartbeat for the load of the GPUs; a driver may block it.
     """
 
     def __init__(
@@ -61,6 +54,7 @@ class Sampler:
         heartbeat_s: float,
         on_heartbeat: Callable[[Snapshot], None],
         on_fault: Callable[[str], None],
+        sample_gpus: Callable[[], object] = lambda: None,
     ) -> None:
         self.latest = Snapshot(opened_ns)
         self._phases = Phases(first_phase, self.latest)
@@ -68,14 +62,9 @@ class Sampler:
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)
-        self._meters: Sequence[Meter] | None = None
-        self._due_ns: list[int] = []
-        self._began_ns = opened_ns
-        # Guards the reading thread's id, and the meter that it reads with the time when it began.
-        self._turn = threading.Lock()
-        self._reader = 0
-        self._reading: tuple[int, int] | None = None
-        self._stuck: set[int] = set()
+        self._has_meters = False
+        self._early: Sequence[Reading] = ()
+        self._reader = MeterReader(clock, self._ledger, on_fault, sample_gpus)
         self._pending: Sequence[Mark] = ()
         self._marks: queue.SimpleQueue[Mark | None] = queue.SimpleQueue()
         self._heartbeat_ns = units.nanoseconds(heartbeat_s)
@@ -83,9 +72,7 @@ class Sampler:
         self.trace = Trace(opened_ns, first_phase, self._heartbeat_ns)
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
-        self._faulty: set[int] = set()
         self._ending = False
-        self._closed = False
         self._thread = LazyThread(self._run, "carbon-sampler")
 
     # --- called by other threads ---------------------------------------------------------------
@@ -95,6 +82,15 @@ class Sampler:
         self._marks.put(mark)
         if not self._thread.exists:
             self.start()
+
+    def add(self, meters: Iterable[Meter]) -> None:
+        """Add meters that were found after the start; they are closed at once after the end."""
+        if self._reader.add(meters):
+            self.mark(Mark(self._clock.monotonic_ns()))
+
+    def book_first(self, readings: Sequence[Reading]) -> None:
+        """Keep readings that were made during the search for meters; by the function that detects."""
+        self._early = readings
 
     def start(self) -> bool:
         """Start the thread, unless it exists; return whether the system allowed it."""
@@ -130,36 +126,22 @@ class Sampler:
 
         For any other thread. Does nothing while the sampler works.
         """
-        with self._turn:
-            if self._reading is None or self._meters is None:
-                return
-            i, since_ns = self._reading
-            now_ns = self._clock.monotonic_ns()
-            if now_ns - since_ns < units.nanoseconds(timeout_s):
-                return
-            self._reading, self._reader = None, 0
-            self._stuck.add(i)
-            self._due_ns[i] = _NEVER_NS
-            self._book_missing(self._meters[i])
+        text = self._reader.replace(timeout_s)
+        if text is not None:
             self._thread = LazyThread(self._run, "carbon-sampler")
-        name = type(self._meters[i]).__name__
-        self._on_fault(
-            f"{name} does not respond: its last power is extrapolated, the other meters continue"
-        )
-        self.start()
+            self._on_fault(text)
+            self.start()
 
     # --- the sampler thread --------------------------------------------------------------------
 
     def begin(self) -> None:
         """Find the meters and read them for the first time."""
-        self._reader = threading.get_ident()
-        if self._meters is None:
-            self._began_ns = self._clock.monotonic_ns()
-            self._meters = self._detect()
-            for meter in self._meters:
-                self._ledger.add_devices(meter.devices)
-            # Every meter is due at once; any moment that has passed will do.
-            self._due_ns = [self._clock.monotonic_ns()] * len(self._meters)
+        self._reader.take_over()
+        if not self._has_meters:
+            began_ns = self._clock.monotonic_ns()
+            meters = self._detect()
+            self._has_meters = True
+            self._reader.use(meters, self._early, began_ns)
         self.step(self._pending)
         self.started.set()
 
@@ -169,12 +151,12 @@ class Sampler:
         now_ns = self._clock.monotonic_ns()
         due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
         beat = due or any(mark.last for mark in marks)
-        for i, meter in enumerate(self._meters or ()):
-            if i not in self._stuck and (marks or beat or self._due_ns[i] <= now_ns):
-                self._read(i, meter)
+        self._reader.read(now_ns, all_meters=bool(marks) or beat)
         if self.trace.is_due(now_ns):
             self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
+            self._reader.sample_load()
+            self._reader.warn_about_silence(is_last=any(mark.last for mark in marks))
             self._beat(now_ns)
         for mark in marks:
             self._resolve(mark)
@@ -185,15 +167,15 @@ class Sampler:
             self.begin()
             while (marks := self._wait()) is not None:
                 self.step(marks)
-        except _ReplacedError:
+        except ReplacedError:
             return
         except Exception as error:  # noqa: BLE001 - the thread's guard: training must never see it
             self._on_fault(f"measuring stopped: {error!r}")
-        self._close_meters()
+        self._reader.close()
 
     def _wait(self) -> list[Mark] | None:
         """Sleep until a meter is due or marks arrive; None when it is time to end."""
-        due_ns = min((*self._due_ns, self._next_heartbeat_ns))
+        due_ns = min(self._reader.due_ns, self._next_heartbeat_ns)
         if self._ending:
             return None
         marks: list[Mark] = []
@@ -211,46 +193,6 @@ class Sampler:
         self._ending = mark is None
         return marks if mark is None else [*marks, mark]
 
-    def _read(self, i: int, meter: Meter) -> None:
-        self._reading = (i, self._clock.monotonic_ns())
-        fault: Exception | None = None
-        readings: Iterable[Reading] = ()
-        try:
-            readings = meter.read()
-        except Exception as error:  # noqa: BLE001 - a meter's surprise must not end the others
-            fault = error
-        with self._turn:
-            if self._reader != threading.get_ident():
-                self._hand_back(i, meter)
-                raise _ReplacedError
-            self._reading = None
-        try:
-            if fault is not None:
-                raise fault
-            self._ledger.update(readings)
-        except Exception as error:  # noqa: BLE001 - nor must a reading of an unknown device
-            self._report_fault(i, meter, error)
-        now_ns = self._clock.monotonic_ns()
-        self._due_ns[i] = _next_due_ns(meter, now_ns, now_ns - self._began_ns)
-
-    def _report_fault(self, i: int, meter: Meter, fault: Exception) -> None:
-        if i not in self._faulty:
-            self._faulty.add(i)
-            self._on_fault(f"cannot read {type(meter).__name__}: {fault!r}")
-        self._book_missing(meter)
-
-    def _book_missing(self, meter: Meter) -> None:
-        now_ns = self._clock.monotonic_ns()
-        self._ledger.update(Reading(device.id, now_ns, None) for device in meter.devices)
-
-    def _hand_back(self, i: int, meter: Meter) -> None:
-        """Schedule a meter that has returned late, or close it after the end."""
-        self._stuck.discard(i)
-        if self._closed:
-            self._close(meter)
-        else:
-            self._due_ns[i] = self._clock.monotonic_ns()
-
     def _resolve(self, mark: Mark) -> None:
         snapshot = self._ledger.snapshot(mark.t_ns)
         if mark.phase is not None:
@@ -266,32 +208,3 @@ class Sampler:
             self._on_heartbeat(self.latest)
         except Exception as error:  # noqa: BLE001 - a failing heartbeat must not end measuring
             self._on_fault(f"cannot report: {error!r}")
-
-    def _close_meters(self) -> None:
-        with self._turn:
-            self._closed = True
-            free = [m for i, m in enumerate(self._meters or ()) if i not in self._stuck]
-        for meter in free:
-            self._close(meter)
-
-    def _close(self, meter: Meter) -> None:
-        try:
-            meter.close()
-        except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
-            self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
-
-
-def _next_due_ns(meter: Meter, now_ns: int, age_ns: int) -> int:
-    """Return when to read a meter again: after its period, at first sooner.
-
-    The second reading comes early, because the energy before the first one is extrapolated from the
-    power right after it. From then on the delay is at most three times the age of the run, so that a
-    counter that is lost early has given a power to extrapolate with.
-
-    Args:
-        meter: The meter that was read.
-        now_ns: Monotonic time.
-        age_ns: Time since the search for meters began.
-    """
-    soon_ns = max(_SECOND_READING_NS, _LONGEST_DELAY_FACTOR * age_ns)
-    return now_ns + min(units.nanoseconds(meter.period_s), soon_ns)

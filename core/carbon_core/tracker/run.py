@@ -10,13 +10,15 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from carbon_core import units
-from carbon_core.hardware.base import Detection, Meter
+from carbon_core.hardware.base import Meter
+from carbon_core.messages import Messages
 from carbon_core.outputs.base import occupy_standard_descriptors
-from carbon_core.records import Segment, Snapshot, Utilization, Window
+from carbon_core.records import Segment, Snapshot, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.threads import Latch
@@ -24,6 +26,7 @@ from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce, of_process
+from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
 from carbon_core.tracker.shutdown import (
     Closing,
@@ -39,6 +42,7 @@ PATIENCE_S = 0.05
 _LEAST_FILE_S = 0.25
 # Each task is kept until the end.
 _MOST_TASKS = 10_000
+_T = TypeVar("_T")
 
 
 class Run:
@@ -58,7 +62,7 @@ class Run:
         self.pid = os.getpid()
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
-        self._detection = Detection(())
+        self._meters = RunMeters(parts)
         self._beats = 0
         self._tasks: dict[object, tuple[str, Report]] = {}
         self._state = RunState()
@@ -76,6 +80,7 @@ class Run:
             heartbeat_s=parts.heartbeat_s,
             on_heartbeat=self._heartbeat,
             on_fault=self.messages.warn,
+            sample_gpus=self._meters.sample_gpus,
         )
         self._emissions = RunEmissions(parts, self._sampler, self._workers.network, self._state)
         self._outputs = RunOutputs(self._workers, self.messages, self._state, parts.min_duration_s)
@@ -138,7 +143,6 @@ class Run:
     def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
         """Return the totals up to a snapshot (by default, the last known one)."""
         end = snapshot or self._sampler.latest
-        gauge = self._detection.gauge
         return Report(
             run=self._emissions.facts,
             status=status,
@@ -156,9 +160,10 @@ class Run:
             ),
             tasks=tuple(self._tasks.values()),
             marginal=self._emissions.marginal,
-            host=self._detection.host,
-            refusals=self._detection.refusals,
-            utilization=gauge.means() if gauge else Utilization(),
+            host=self._meters.detection.host,
+            refusals=self._meters.detection.refusals,
+            utilization=self._meters.utilization(),
+            counted_elsewhere=self._meters.counted_elsewhere,
         )
 
     @property
@@ -219,27 +224,35 @@ class Run:
 
     def _detect(self) -> Sequence[Meter]:
         parts = self._parts
-        files, deliveries = parts.make_outputs(), parts.make_deliveries()
-        self._detection = parts.detect()
-        if parts.only_with_meters and not self._detection.meters:
+        files = _made(parts.make_outputs, self.messages)
+        deliveries = _made(parts.make_deliveries, self.messages)
+        found = self._meters.detect()
+        self._sampler.book_first(found.early)
+        if self._meters.counted_elsewhere:
             self._emissions.go_offline()
         else:
             self._outputs.use(files, deliveries)
-        if parts.only_with_meters:
+        try:
+            self._open_outputs()
+        except Exception as error:  # noqa: BLE001 - no output may cost the measuring
+            self.messages.warn(f"the outputs cannot be opened: {error!r}")
+        self._meters.when_late(self._sampler.add)
+        return found.meters
+
+    def _open_outputs(self) -> None:
+        if self._parts.only_with_meters:
             self._emissions.request_location()
         self._outputs.open(self.report(), self._greet)
         # Opening has recovered the journals of killed runs.
         self._outputs.submit(self._predecessors.find_rest)
-        return self._detection.meters
 
     def _greet(self) -> None:
-        text = f"{_measuring(self._detection)}; {described(self._emissions.assumed)}"
+        text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
         announce(self.messages, "greeting", text)
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._emissions.note_hour(snapshot.joules)
-        if self._detection.gauge is not None:
-            self._detection.gauge.sample()
+        self._meters.sample_host()
         report = self.report(snapshot)
         self.check_budget(report)
         opened = self._outputs.open(report, self._greet)
@@ -296,11 +309,10 @@ class Run:
         return report
 
 
-def _measuring(detection: Detection) -> str:
-    """Return what is measured, by which methods, as text for a message."""
-    devices = [device for meter in detection.meters for device in meter.devices]
-    methods = dict.fromkeys(
-        f"{device.component} by {device.method.summary} (grade {device.method.grade})"
-        for device in devices
-    )
-    return f"measuring {', '.join(methods) or 'nothing: no meter was found'}"
+def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
+    """Return outputs; none where they cannot be made, because measuring does not need them."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - such as no memory to import their modules
+        messages.warn(f"the results cannot be written: {error!r}")
+        return ()

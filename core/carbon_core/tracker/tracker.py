@@ -117,8 +117,9 @@ class Tracker(CodeCarbonViews):
             status: How the work ended: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
 
         Returns:
-            Emissions in kg CO2e; those of the last run when none is active, None when there was none.
-            A call that a signal handler interrupts may be repeated; the run ends even without that.
+            Emissions in kg CO2e; those of the last run when none is active. None when there was none, or
+            where nothing could be measured. A call that a signal handler interrupts may be repeated; the
+            run ends even without that.
         """
         run = self._run
         if run is not None and run.pid == os.getpid():
@@ -139,7 +140,7 @@ class Tracker(CodeCarbonViews):
             return None
         report = self._run.flush()
         self._run.messages.deliver()
-        return report.emissions_kg.value
+        return _known_kg(report)
 
     def mark(self, phase: str) -> None:
         """Begin a phase: marks cut the run into phases.
@@ -250,9 +251,9 @@ class Tracker(CodeCarbonViews):
 
     @property
     def final_emissions(self) -> float | None:
-        """Emissions of the last run that ended, in kg CO2e."""
+        """Emissions of the last run that ended, in kg CO2e; None where nothing could be measured."""
         last = self.final_report
-        return last.emissions_kg.value if last else None
+        return _known_kg(last) if last else None
 
     @property
     def final_emissions_data(self) -> EmissionsData | None:
@@ -360,6 +361,10 @@ class OpenWindow:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _known_kg(report: Report) -> float | None:
+    return report.emissions_kg.value if report.is_known else None
 
 
 def status_of(error: BaseException | None) -> str:

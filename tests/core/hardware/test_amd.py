@@ -248,3 +248,65 @@ def test_what_rocm_shows(variables: dict[str, str], indices: tuple[int, ...]) ->
 
 def test_the_settings_come_before_rocms_variables() -> None:
     assert select_amd(["GPU-a", "GPU-b"], [1], {"ROCR_VISIBLE_DEVICES": ""}).indices == (1,)
+
+
+def raising(*names: str):
+    """Return an error of a call that is not the library's own."""
+    raise AttributeError(*names)
+
+
+def test_a_board_whose_calls_raise_anything_costs_only_itself(rocm: Rocm) -> None:
+    rocm.add(500.0)
+    rocm.add(300.0, name="other", joules=raising, watts=raising)
+    (meter,) = rocm.open()
+    assert [device.id for device in meter.devices] == ["gpu:GPU-aa00"]
+    assert [line for line in rocm.problems if "AMD GPU 1 (aa01) gives neither" in line]
+
+
+def test_a_function_that_the_package_lacks_costs_only_what_it_gives(
+    rocm: Rocm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("asic_info", "energy_count", "activity"):
+        full = f"amdsmi_get_{'gpu_' if name != 'energy_count' else ''}{name}"
+        monkeypatch.delattr(rocm.smi, full)
+    rocm.add(500.0)
+    (meter,) = rocm.open()
+    (device,) = meter.devices
+    assert (device.id, device.method.name) == ("gpu:GPU-index-0", "amdsmi.power")
+    assert (meter.read()[0].value, meter.utilization_percent()) == (500.0, {})
+
+
+def test_a_power_of_nothing_is_a_reading_of_a_board_that_sleeps(rocm: Rocm) -> None:
+    rocm.add(0.0)
+    (meter,) = rocm.open()
+    assert [device.method.name for device in meter.devices] == ["amdsmi.power"]
+    assert meter.read()[0].value == 0.0
+    rocm.smi.boards[0]["watts"] = 40.0
+    assert meter.read()[0].value == 40.0
+    rocm.smi.boards[0]["watts"] = 0
+    assert meter.read()[0].value == 0.0
+
+
+def test_of_two_boards_of_one_kind_the_sleeping_one_is_counted(rocm: Rocm) -> None:
+    rocm.add(500.0)
+    rocm.add(0.0)
+    devices = [device.id for meter in rocm.open() for device in meter.devices]
+    assert devices == ["gpu:GPU-aa00", "gpu:GPU-aa01"]
+
+
+def test_a_counter_that_stands_still_is_replaced_by_the_power(rocm: Rocm) -> None:
+    rocm.add(500.0)
+    (meter,) = rocm.open()
+    ledger = Ledger(rocm.clock.monotonic_ns())
+    ledger.add_devices(meter.devices)
+    ledger.update(meter.read())
+    rocm.clock.advance(10.0)
+    ledger.update(meter.read())
+    rocm.smi.boards[0]["joules"] = rocm.smi.boards[0]["joules"]()
+    rocm.smi.boards[0]["watts"] = 200.0
+    for _ in range(5):
+        rocm.clock.advance(2.5)
+        ledger.update(meter.read())
+    (energy,) = ledger.snapshot(rocm.clock.monotonic_ns()).energies
+    assert energy.measured_j == pytest.approx(5_000.0)
+    assert energy.joules == pytest.approx(5_000.0 + 12.5 * 200.0)

@@ -267,3 +267,38 @@ def test_the_meter_of_a_machine_in_its_directory_is_told(boards: Boards) -> None
     meters, (refusal,) = opened(boards)
     assert meters == []
     assert "whole machine" in refusal.reason
+
+
+def test_a_rail_without_a_current_is_counted_and_draws_nothing(boards: Boards) -> None:
+    place = jetson(boards)
+    (place / "curr1_input").write_text("0")
+    ((meter,), _) = opened(boards)
+    values = {reading.device_id.rpartition(":")[2]: reading.value for reading in meter.read()}
+    assert values == {"VDD_GPU_SOC": 0.0, "VDD_CPU_CV": 7.5}
+    (place / "curr1_input").write_text("-4")  # the offset of its amplifier
+    (place / "curr2_input").write_text("0")
+    assert [reading.value for reading in meter.read()] == [0.0, 0.0]
+
+
+def test_a_board_that_sleeps_at_the_start_is_counted_once_it_draws_power(boards: Boards) -> None:
+    place = boards.add(0, "amdgpu", **dgpu())
+    (place / "power1_average").write_text("0")
+    ((meter,), _) = opened(boards)
+    assert meter.read()[0].value is None
+    (place / "power1_average").write_text("30000000")
+    assert meter.read()[0].value == 30.0
+
+
+def test_a_counter_that_begins_at_nothing_is_counted(boards: Boards) -> None:
+    boards.add(1, "xe", "0000:4d:00.0", energy1_input=0, energy1_label="card")
+    assert devices(boards) == {"gpu:xe:0000:4d:00.0:card": ("gpu", "hwmon.energy")}
+
+
+def test_a_gpu_whose_sensor_cannot_be_read_is_said(boards: Boards) -> None:
+    place = boards.add(0, "amdgpu", **dgpu())
+    (place / "power1_average").write_text("")
+    said: list[str] = []
+    meters, (refusal,) = open_hwmon(boards.root, FakeClock(), 15.0, {"gpu"}, on_problem=said.append)
+    assert meters == []
+    assert "cannot be read" in refusal.reason
+    assert [line for line in said if "this GPU is not counted" in line]

@@ -16,10 +16,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_not() is not None, reason
 UUID = "GPU-00000000-0000-0000-0000-00000000000"
 WAVE = PowerCurve(100.0, 400.0, period_s=0.5)
 
-# Measures for a while and prints, for each GPU, its method, joules and missing seconds, with the
-# instants between which they were drawn.
+# Runs the code in the variable BEFORE, measures for a while and prints, for each GPU, its method,
+# joules and missing seconds, with the instants between which they were drawn.
 MEASURE = """
 import json, os, sys, time
+exec(os.environ.get("BEFORE", ""))
 from carbon_callbacks import EmissionsTracker
 processes = os.environ.get("NVML_STANDIN_PROCESSES", "")
 os.environ["NVML_STANDIN_PROCESSES"] = processes.replace("self", str(os.getpid()))
@@ -344,3 +345,147 @@ print(t1 - t0, t2 - t1, t3 - t2, kg > 0, tracker.final_report.missing_s > 0)
     assert float(window_s) < 0.5
     assert float(stop_s) < 1.0
     assert facts == ["True", "True"]
+
+
+# --- an older package, and boards of which a call fails -------------------------------------------
+
+
+def lacking(*names: str) -> dict[str, str]:
+    """Return the variable with code that removes names from pynvml, as in an older version."""
+    return {"BEFORE": f"import pynvml\nfor name in {names}: delattr(pynvml, name)"}
+
+
+OLDER = (
+    "NVML_FI_DEV_POWER_AVERAGE",
+    "NVML_FI_DEV_POWER_INSTANT",
+    "NVML_POWER_SCOPE_MODULE",
+    "NVML_DEVICE_MIG_ENABLE",
+    "NVMLError_GpuIsLost",
+    "NVMLError_NoPermission",
+    "nvmlDeviceGetFieldValues",
+    "nvmlDeviceGetMigMode",
+    "nvmlDeviceGetProcessUtilization",
+    "nvmlDeviceGetCudaComputeCapability",
+)
+
+
+def test_what_an_older_package_lacks_costs_nothing_else(measure):
+    found = measure(environ=lacking(*OLDER), gpus=2, seconds=0.3)
+    assert [device["method"] for device in found["devices"]] == ["nvml.energy"] * 2
+    assert found["stderr"] == ""
+
+
+@pytest.mark.parametrize(
+    ("missing", "method", "uuid"),
+    [
+        (("nvmlDeviceGetTotalEnergyConsumption",), "nvml.power.average", UUID + "0"),
+        (("nvmlDeviceGetUUID",), "nvml.energy", "index-0"),
+        (("nvmlDeviceGetName", "nvmlDeviceGetUtilizationRates"), "nvml.energy", UUID + "0"),
+    ],
+)
+def test_each_call_is_optional(measure, missing, method, uuid):
+    (device,) = measure(environ=lacking(*missing), seconds=0.5)["devices"]
+    assert (device["method"], device["id"]) == (method, f"gpu:{uuid}")
+    assert device["joules"] > 0
+
+
+def test_a_package_that_cannot_be_used_is_refused_with_a_remedy(measure):
+    found = measure(environ=lacking("nvmlInit"), seconds=0.1)
+    (refused,) = found["refused"]
+    assert "NVML cannot be used: the installed package does not support it" in refused
+    assert "pip install --upgrade nvidia-ml-py" in refused
+    assert found["devices"] == []
+
+
+def test_a_name_that_is_no_utf_8_is_counted(measure):
+    found = measure(names=["NVIDIA \udcae A1"], seconds=0.2)
+    (device,) = found["devices"]
+    assert device["name"] == "NVIDIA \ufffd A1"
+
+
+ONE_RAISES = """
+import pynvml
+found = pynvml.nvmlDeviceGetHandleByIndex
+def raising(index):
+    if index == 1:
+        raise OSError("the board does not answer")
+    return found(index)
+pynvml.nvmlDeviceGetHandleByIndex = raising
+"""
+
+
+def test_a_board_that_raises_anything_leaves_the_others_and_is_said(measure):
+    found = measure(gpus=3, environ={"BEFORE": ONE_RAISES}, seconds=0.2)
+    assert [device["id"][-1] for device in found["devices"]] == ["0", "2"]
+    assert "GPU 1 (lost) gives neither" in found["stderr"]
+    assert "(the board does not answer); its energy is not counted" in found["stderr"]
+    assert any("the board does not answer" in reason for reason in found["refused"])
+
+
+def test_a_driver_that_refuses_is_said(measure):
+    found = measure(environ={"NVML_STANDIN_INIT_ERROR": "18"}, seconds=0.1)
+    assert "version mismatch; no NVIDIA GPU is counted: check that" in found["stderr"]
+
+
+# --- counters that stand still, boards that are lost, drivers that hang ---------------------------
+
+
+def test_a_counter_that_never_moves_is_replaced_by_the_power(measure):
+    found = measure(seconds=2.5, stuck_at_ns=10**9, curve=PowerCurve.constant(250.0))
+    (device,) = found["devices"]
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    # The window begins 0.3 s after the run: what is learned later about that time is booked within it.
+    assert 250.0 * seconds <= device["joules"] <= 250.0 * (seconds + 0.4)
+    assert device["missing_s"] >= seconds
+    assert found["stderr"].count("its energy counter stands still") == 1
+
+
+def test_a_power_that_falls_to_nothing_is_a_reading_of_a_board_without_work(measure):
+    curve = PowerCurve(0.0, 400.0, period_s=1.0)
+    supports = ("power", "utilization")
+    # At the start, a power of 0 would be a missing reading.
+    time.sleep(0.5 - time.monotonic() % 0.5)
+    found = measure(seconds=3.0, supports=supports, curve=curve, capability=7.5)
+    (device,) = found["devices"]
+    truth_j = curve.energy_j(found["t0_ns"], found["t1_ns"])
+    assert device["missing_s"] == 0.0
+    assert device["joules"] == pytest.approx(truth_j, abs=7 * 0.06 * 400)
+
+
+def test_a_gpu_that_is_lost_for_good_is_said(measure):
+    lost = (time.monotonic_ns() + 2_000_000_000, 2**62)
+    settings = {"measure_power_secs": 0.3}
+    found = measure(seconds=3.5, settings=settings, lost=lost, curve=PowerCurve.constant(200.0))
+    (device,) = found["devices"]
+    assert device["missing_s"] > 0.5
+    assert found["stderr"].count("it gives no valid reading; its energy is estimated") == 1
+
+
+def test_gpus_of_a_driver_that_is_slow_to_open_are_counted_from_the_start(measure):
+    found = measure(
+        seconds=3.0, environ={"NVML_STANDIN_INIT_S": "1.5"}, curve=PowerCurve.constant(200.0)
+    )
+    (device,) = found["devices"]
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    assert 200.0 * seconds * 0.98 <= device["joules"] <= 200.0 * (seconds + 0.5)
+    assert "NVML did not respond within 1 s; its GPUs are counted once it does" in found["stderr"]
+
+
+def test_a_driver_that_never_opens_costs_the_other_meters_nothing(measure):
+    found = measure(seconds=0.1, environ={"NVML_STANDIN_INIT_S": "30"})
+    assert found["devices"] == []
+    assert found["kg"] > 0
+    assert "did not respond" in found["stderr"]
+
+
+def test_a_query_of_the_load_that_hangs_costs_only_the_load(measure):
+    found = measure(
+        seconds=4.0,
+        environ={"NVML_STANDIN_LOAD_HANG_S": "30"},
+        settings={"measure_power_secs": 0.5},
+        curve=PowerCurve.constant(200.0),
+    )
+    (device,) = found["devices"]
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    assert device["joules"] == pytest.approx(200.0 * seconds, rel=0.01)
+    assert device["missing_s"] == 0.0

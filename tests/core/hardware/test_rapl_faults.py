@@ -205,3 +205,83 @@ def test_without_a_range_a_fall_is_a_reset_and_nothing_is_guessed(tmp_path: Path
     report = machine.stop()
     assert report.missing_s == pytest.approx(10.0)
     assert joules(report) == pytest.approx(150.0 * 40.0)
+
+
+def test_a_counter_that_stands_still_is_extrapolated_from_its_last_power(machine: Machine) -> None:
+    machine.broken = True
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    by_name = {device.name: energy for device, energy in report.window.by_device.items()}
+    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    assert report.shares_by_grade["E"] == pytest.approx(3_000.0 / (150.0 * 40.0))
+    (line,) = [line for line in said(machine.tracker) if "stands still" in line]
+    assert line.startswith("package-0 (cpu:package-0)")
+
+
+def test_a_counter_that_has_slowed_is_read_again_soon(tmp_path: Path) -> None:
+    tree, clock = RaplTree(tmp_path), FakeClock()
+    zone = tree.zone("intel-rapl:0", "package-0")
+    meter = open_rapl(tree.root, clock, 15.0, XEON)
+    for joules in (100.0, 200.0, 300.0):
+        tree.set_joules(zone, joules)
+        clock.advance(1.0)
+        meter.read()
+    assert meter.period_s == 15.0
+    for joules, period_s in ((310.0, 1.02), (320.0, 15.0), (330.0, 15.0)):
+        tree.set_joules(zone, joules)
+        clock.advance(1.0)
+        meter.read()
+        assert meter.period_s == period_s
+    meter.close()
+
+
+def test_zones_that_are_renumbered_are_found_by_their_names(machine: Machine) -> None:
+    first, second = machine.zones
+    (first / "name").write_text("package-1\n")
+    (second / "name").write_text("package-0\n")
+    machine.zones = [second, first]
+    machine._show()
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    by_name = {device.name: energy for device, energy in report.window.by_device.items()}
+    assert by_name["package-0"] == pytest.approx((100.0 * 40.0, 0.0, 0.0))
+    assert by_name["package-1"] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
+
+
+def test_a_tree_that_is_made_anew_with_other_numbers_is_followed(machine: Machine) -> None:
+    first, second = machine.zones
+    aside = first.with_name("aside")
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+    machine.zones = [second, first]
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    assert joules(report) == pytest.approx(150.0 * 40.0)
+    assert report.missing_s == 0.0
+
+
+def test_a_place_that_another_kind_of_zone_takes_is_missing_and_said(machine: Machine) -> None:
+    (machine.zones[0] / "name").write_text("psys\n")
+    machine.joules[0] += 9_000.0
+    for _ in range(3):
+        machine.work(10.0)
+    report = machine.stop()
+    by_name = {device.name: energy for device, energy in report.window.by_device.items()}
+    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    (line,) = lines_about_the_counter(machine)
+    assert "no zone is called package-0" in line
+
+
+def test_a_counter_that_never_moves_is_replaced_by_the_load_model(tmp_path: Path) -> None:
+    tree, clock = RaplTree(tmp_path), FakeClock()
+    tree.zone("intel-rapl:0", "package-0")
+    tree.zone("intel-rapl:1", "package-1")
+    meter = open_rapl(tree.root, clock, 15.0, XEON, model_w=lambda: 80.0)
+    assert [reading.power_w for reading in meter.read()] == [None, None]
+    clock.advance(15.0)
+    assert [reading.power_w for reading in meter.read()] == [40.0, 40.0]
+    meter.close()

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from core.hardware.toys import TOY, TOY_GPU, ToyGpuMeter, hanging_gpu
+from faults.lab import eventually
 
 from carbon_core import EmissionsTracker
 from carbon_core.assemble import build
 from carbon_core.clock import SystemClock
+from carbon_core.errors import MeterError
 from carbon_core.hardware import meters
 from carbon_core.hardware.base import Detection, DetectionOptions
 from carbon_core.hardware.claims import Claims
@@ -202,3 +204,69 @@ class Rooted(EmissionsTracker):
     def make_parts(self, run_id: str):
         environ = {"TOY_VISIBLE_DEVICES": "all"}
         return build.make_parts(self.settings, run_id, environ, root=self._root, offline=True)
+
+
+# --- meters that raise anything -------------------------------------------------------------------
+
+
+def surprised(context: object):
+    raise PermissionError("nobody expected this")
+
+
+def test_a_row_that_raises_anything_costs_only_itself(tmp_path: Path, monkeypatch) -> None:
+    said: list[str] = []
+    rows = (replace(TOY, open=surprised, present=lambda host: True), *ROWS)
+    monkeypatch.setattr(meters, "METERS", rows)
+    detection = discover(Host(tmp_path), SystemClock(), DetectionOptions(), said.append)
+    (refusal,) = [one for one in detection.refusals if one.meter == "toy"]
+    assert "nobody expected this" in refusal.reason
+    assert "cpu.load_default" in used(detection)
+    assert [line for line in said if line.startswith("the meter toy")]
+
+
+def test_a_backend_that_raises_anything_is_said(tmp_path: Path, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(meters, "METERS", (replace(TOY_GPU, open=surprised), *ROWS))
+    discover(Host(tmp_path), SystemClock(), DetectionOptions(), said.append)
+    assert [line for line in said if "nobody expected this" in line and "not counted" in line]
+
+
+@pytest.mark.parametrize(("variables", "told"), [({}, 1), ({"CUDA_VISIBLE_DEVICES": ""}, 0)])
+def test_boards_that_the_system_shows_and_no_meter_counts_are_said(
+    tmp_path: Path, monkeypatch, variables: dict[str, str], told: int
+) -> None:
+    (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    said: list[str] = []
+    row = ROWS[[row.name for row in ROWS].index("nvml")]
+
+    def refuse(context) -> list[ToyGpuMeter]:
+        raise MeterError("the driver is not loaded", by_choice=bool(context.options.gpu_environ))
+
+    monkeypatch.setattr(meters, "METERS", (replace(row, open=refuse),))
+    options = DetectionOptions(gpu_environ=variables)
+    discover(Host(tmp_path), SystemClock(), options, said.append)
+    assert said == ["1 GPU is not counted: the driver is not loaded"] * told
+
+
+def test_gpus_of_a_slow_driver_join_the_run(tmp_path: Path, monkeypatch) -> None:
+    ready = threading.Event()
+
+    def slow(context) -> list[ToyGpuMeter]:
+        ready.wait(10)
+        return TOY_GPU.open(context)
+
+    (tmp_path / "toy").write_text("here")
+    monkeypatch.setattr(meters, "METERS", (TOY, replace(TOY_GPU, open=slow), *ROWS))
+    monkeypatch.setattr("carbon_core.hardware.discover.GPU_WAIT_S", 0.05)
+    tracker = Rooted(tmp_path)
+    with tracker:
+        assert eventually(lambda: tracker.report().window.component_j("cpu") > 0)
+        assert tracker.report().window.component_j("gpu") == 0
+        ready.set()
+        assert eventually(lambda: tracker.report().window.component_j("gpu") > 0)
+    report = tracker.final_report
+    assert report is not None
+    # Extrapolated to the start of the run.
+    ratio = report.window.component_j("gpu") / report.window.component_j("cpu")
+    assert ratio == pytest.approx(3.0, rel=0.2)
+    assert report.host.gpu_models

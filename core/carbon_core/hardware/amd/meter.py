@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from carbon_core.clock import Clock
-from carbon_core.hardware.amd.answers import joules, watts
+from carbon_core.hardware.amd.answers import joules, load_percent, watts
+from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.records import Device, Reading, Refusal
+
+# The firmware updates its counter at least every second.
+STILL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,12 @@ class AmdBoard:
     Attributes:
         device: The GPU as a device of the ledger.
         handle: amdsmi's handle.
+        still: Detects that its counter stands still.
     """
 
     device: Device
     handle: Any
+    still: StillCounter = field(default_factory=lambda: StillCounter(STILL_S))
 
 
 class AmdMeter:
@@ -65,13 +71,8 @@ class AmdMeter:
 
     def utilization_percent(self) -> dict[str, float]:
         """Return the utilisation of the GPUs in percent by device; without those that report none."""
-        loads: dict[str, float] = {}
-        for board in self._boards:
-            with contextlib.suppress(self._smi.AmdSmiException):
-                load = self._smi.amdsmi_get_gpu_activity(board.handle).get("gfx_activity")
-                if isinstance(load, (int, float)):
-                    loads[board.device.id] = float(load)
-        return loads
+        found = {one.device.id: load_percent(self._smi, one.handle) for one in self._boards}
+        return {name: load for name, load in found.items() if load is not None}
 
     def sharing(self, is_own: Callable[[int], bool]) -> None:
         """Return None: amdsmi does not report how much each process uses a GPU."""
@@ -83,10 +84,12 @@ class AmdMeter:
             self._library.release()
 
     def _reading(self, board: AmdBoard) -> Reading:
-        read = joules if board.device.kind == "counter" else watts
+        is_counter = board.device.kind == "counter"
         before_ns = self._clock.monotonic_ns()
-        value = read(self._smi, board.handle)
+        value = (joules if is_counter else watts)(self._smi, board.handle)
         t_ns = (before_ns + self._clock.monotonic_ns()) // 2
+        if is_counter and value is not None and board.still.stands_still(value, t_ns):
+            return Reading(board.device.id, t_ns, value, power_w=watts(self._smi, board.handle))
         return Reading(board.device.id, t_ns, value)
 
 
@@ -105,5 +108,4 @@ class Library:
         """Unregister a user; the last one shuts the library down."""
         self._users -= 1
         if self._users <= 0:
-            with contextlib.suppress(self._smi.AmdSmiException):
-                self._smi.amdsmi_shut_down()
+            attempt(lambda: self._smi.amdsmi_shut_down(), None)  # noqa: PLW0108 - looked up within

@@ -11,8 +11,9 @@ from typing import Any
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.amd.answers import joules, line, names, watts
-from carbon_core.hardware.amd.meter import AmdBoard, AmdMeter, Library
+from carbon_core.hardware.amd.answers import joules, names, watts
+from carbon_core.hardware.amd.meter import STILL_S, AmdBoard, AmdMeter, Library
+from carbon_core.hardware.driver_calls import attempt_text, reason_of
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
@@ -32,6 +33,12 @@ _NO_PACKAGE = (
 def has_amd_driver(host: Host) -> bool:
     """Return whether the driver of AMD's compute boards is loaded."""
     return (host.root / "sys/class/kfd").exists()
+
+
+def count_amd_boards(host: Host) -> int:
+    """Return how many GPUs AMD's driver shows to the operating system."""
+    nodes = (host.root / "sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
+    return sum(attempt_text(node.read_text, "0") != "0" for node in nodes)
 
 
 def open_amd(
@@ -61,20 +68,22 @@ def open_amd(
         raise MeterError("the package amdsmi cannot be used", remedy=_NO_PACKAGE) from error
     try:
         smi.amdsmi_init()
-    except smi.AmdSmiException as error:
-        raise MeterError(f"amdsmi cannot be used: {line(error)}") from error
+    except Exception as error:
+        raise MeterError(f"amdsmi cannot be used: {reason_of(error)}") from error
     library = Library(smi)
     try:
         handles = list(smi.amdsmi_get_processor_handles())
         boards, dropped = _boards(smi, handles, gpu_ids, environ, on_problem, clock, pause)
-    except smi.AmdSmiException as error:
+    except Exception as error:
         library.release()
-        raise MeterError(f"amdsmi lists no GPU: {line(error)}") from error
+        raise MeterError(f"amdsmi lists no GPU: {reason_of(error)}") from error
     meters = _meters(smi, boards, clock, period_s, library)
     if not meters:
         library.release()
         details = "".join(f"; {refusal.reason}" for refusal in dropped)
-        raise MeterError(f"no AMD GPU is selected or readable{details}")
+        raise MeterError(
+            f"no AMD GPU is selected or readable{details}", by_choice=bool(handles) and not dropped
+        )
     meters[0].dropped = tuple(dropped)
     return meters
 
@@ -100,17 +109,23 @@ class _Sampled:
     serial: str
     watts: float | None = None
     counted_w: float | None = None
+    counter_j: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has never drawn anything: the second die of a package is metered with the first."""
+        return self.counter_j == 0.0 or (self.counter_j is None and self.watts == 0.0)
 
     @property
     def is_silent(self) -> bool:
-        """Whether it reports nothing: the second die of a package is metered with the first."""
-        return not self.watts and not self.counted_w
+        """Whether it has neither a power sensor nor a counter that moves; a power of 0 is a sleep."""
+        return self.watts is None and not self.counted_w
 
     @property
     def has_valid_counter(self) -> bool:
-        """Whether its counter agrees with its power."""
-        if not self.watts or not self.counted_w:
-            return False
+        """Whether its counter moves, and agrees with its power if that is known."""
+        if not self.counted_w or not self.watts:
+            return bool(self.counted_w)
         return abs(math.log(self.counted_w / self.watts)) < _AGREE_LN
 
 
@@ -137,6 +152,7 @@ def _boards(
         if one.is_silent:
             reason = f"AMD GPU {i} ({one.serial}) gives neither energy nor power; it is not counted"
             dropped.append(Refusal("amdsmi", "gpu", reason))
+            on_problem(reason)
             continue
         note = ""
         if owner + 1 < len(found) and _metered_with(found, owner + 1) == owner:
@@ -152,8 +168,8 @@ def _boards(
 def _metered_with(found: Sequence[_Sampled], i: int) -> int:
     """Return the index of the GPU whose meter covers this one: itself or the package's first die."""
     one = found[i]
-    is_second_die = i > 0 and one.is_silent and found[i - 1].name == one.name
-    return i - 1 if is_second_die and not found[i - 1].is_silent else i
+    is_second_die = i > 0 and one.is_empty and found[i - 1].name == one.name
+    return i - 1 if is_second_die and not found[i - 1].is_empty else i
 
 
 def _device(one: _Sampled, note: str) -> Device:
@@ -165,6 +181,7 @@ def _device(one: _Sampled, note: str) -> Device:
         AMDSMI_ENERGY if counter else AMDSMI_POWER,
         kind="counter" if counter else "power",
         max_power_w=_MAX_GPU_W,
+        still_s=STILL_S,
         note=note,
     )
 
@@ -178,7 +195,8 @@ def _sample_twice(
     for one, (since_ns, earlier_j), earlier_w in zip(found, before, first_w):
         span_s = units.seconds(clock.monotonic_ns() - since_ns)
         later_j, later_w = joules(smi, one.handle), watts(smi, one.handle)
-        known_w = [power_w for power_w in (earlier_w, later_w) if power_w]
+        known_w = [power_w for power_w in (earlier_w, later_w) if power_w is not None]
         one.watts = sum(known_w) / len(known_w) if known_w else None
+        one.counter_j = later_j
         if earlier_j is not None and later_j is not None and span_s > 0:
             one.counted_w = (later_j - earlier_j) / span_s

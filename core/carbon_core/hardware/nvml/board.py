@@ -5,11 +5,12 @@ The supported calls are found by trying them; the architecture decides only on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from carbon_core import units
+from carbon_core.hardware.driver_calls import attempt, attempt_text
+from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     GPU_LIMIT_UTILIZATION,
     NVML_ENERGY,
@@ -22,12 +23,16 @@ from carbon_core.records import Device
 
 MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
-# A counter is updated every 100 ms, and even an idle GPU draws watts: a constant one is stuck.
-_STUCK_NS = units.nanoseconds(0.5)
+# A counter is updated every 100 ms, and even an idle GPU draws watts: a constant one stands still.
+_STILL_S = 0.5
 # By compute capability (Yang et al., SC'24): GA100 samples 25 of every 100 ms. GA10x and Ada have a
 # field that covers all of them, while their plain reading is the mean of a second.
 _GA100 = (8, 0)
 _INSTANT_IS_WHOLE = ((8, 6), (8, 9))
+# NVML's numbers, which never change: an older package lacks some of their names.
+SUCCESS = 0
+FIELD_POWER_AVERAGE = 185
+FIELD_POWER_INSTANT = 186
 Call = Callable[[Any], float]
 
 
@@ -55,7 +60,7 @@ class FailedReadout(NamedTuple):
 
     Attributes:
         readout: The call.
-        error: NVML's error, or a message about an invalid value.
+        error: The error, or a message about an invalid value.
     """
 
     readout: Readout
@@ -74,81 +79,125 @@ class ProbeResult(NamedTuple):
     failed: list[FailedReadout]
 
 
+class BoardValue(NamedTuple):
+    """What one read of a board gives.
+
+    Attributes:
+        value: Joules or watts, by the device's kind; None when the call fails or its value is invalid.
+        power_w: Power in watts by another call while a counter stands still, else None.
+    """
+
+    value: float | None
+    power_w: float | None = None
+
+
 class Board:
     """A GPU that is read.
 
     Args:
         device: The GPU as a device of the ledger.
-        uuid: Its UUID.
         handle: NVML's handle.
         readout: The call that reads it.
-        error: NVML's exception class.
+        find: Returns a new handle of the same GPU; may raise anything.
+        fallbacks: Calls that return its power while its counter stands still, from best to worst.
+        is_busy: Returns whether a handle's GPU is at work; None where that is unknown.
     """
 
     def __init__(
-        self, device: Device, uuid: str, handle: Any, readout: Readout, error: Any
+        self,
+        device: Device,
+        handle: Any,
+        readout: Readout,
+        find: Callable[[], Any],
+        fallbacks: Sequence[Readout] = (),
+        is_busy: Callable[[Any], bool | None] = lambda handle: None,
     ) -> None:
         self.device = device
-        self.uuid = uuid
         self.handle = handle
+        self.find = find
         self.failures = 0
+        self.is_standing_still = False
         self._call = readout.call
         self._is_counter = readout.kind == "counter"
         self._may_be_zero = readout.zero
-        self._error = error
-        self._last = 0.0
-        self._moved_ns = 0
+        self._fallbacks = list(fallbacks)
+        self._is_busy = is_busy
+        self._still = StillCounter(_STILL_S)
 
-    def read(self, now_ns: int) -> float | None:
-        """Return joules or watts, or None when the call fails or its value is invalid."""
-        try:
-            value = self._call(self.handle)
-        except self._error:
-            self.failures += 1
-            return None
-        self.failures = 0
-        if value != self._last:
-            self._last, self._moved_ns = value, now_ns
-        elif self._is_counter and now_ns - self._moved_ns > _STUCK_NS:
-            return None
-        return value if value or self._may_be_zero else None
+    def read(self, now_ns: int) -> BoardValue:
+        """Read the board once."""
+        value = attempt(lambda: self._call(self.handle), None)
+        self.failures = 0 if value is not None else self.failures + 1
+        self.is_standing_still = False
+        if value is None:
+            return BoardValue(None)
+        if not self._is_counter:
+            return BoardValue(value if value or self._is_true_zero() else None)
+        self.is_standing_still = self._still.stands_still(value, now_ns)
+        return BoardValue(value, self._fallback_w() if self.is_standing_still else None)
+
+    def _is_true_zero(self) -> bool:
+        """Return whether a power of 0 is real: a board at work draws some."""
+        return self._may_be_zero or self._is_busy(self.handle) is False
+
+    def _fallback_w(self) -> float | None:
+        """Return the power by the best call that works; those that do not are not tried again."""
+        while self._fallbacks:
+            readout = self._fallbacks[0]
+            power_w = attempt(lambda: readout.call(self.handle), None)  # noqa: B023 - called at once
+            if power_w or (readout.zero and power_w is not None):
+                return power_w
+            del self._fallbacks[0]
+        return None
 
 
 def readouts(nvml: Any, handle: Any) -> list[Readout]:
-    """Return the calls that may read a GPU, from best to worst."""
-    total_energy_mj = nvml.nvmlDeviceGetTotalEnergyConsumption
-    power_mw = nvml.nvmlDeviceGetPowerUsage
-    limit_mw = nvml.nvmlDeviceGetEnforcedPowerLimit
-    utilization = nvml.nvmlDeviceGetUtilizationRates
+    """Return the calls that may read a GPU, from best to worst.
+
+    Functions are looked up when they are called: one that the package lacks costs only itself.
+    """
     capability = _capability(nvml, handle)
     averaged = Readout(
-        NVML_POWER_AVERAGE, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_AVERAGE), "average power"
+        NVML_POWER_AVERAGE, "power", field_w(nvml, FIELD_POWER_AVERAGE), "average power"
     )
-    instant = Readout(
-        NVML_POWER, "power", field_w(nvml, nvml.NVML_FI_DEV_POWER_INSTANT), "instant power"
-    )
+    instant = Readout(NVML_POWER, "power", field_w(nvml, FIELD_POWER_INSTANT), "instant power")
     return [
         Readout(
             NVML_ENERGY,
             "counter",
-            lambda handle: total_energy_mj(handle) / MILLI_PER_UNIT,
+            lambda handle: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / MILLI_PER_UNIT,
             "energy counter",
         ),
         instant if capability in _INSTANT_IS_WHOLE else averaged,
         Readout(
             _plain_method(capability),
             "power",
-            lambda handle: power_mw(handle) / MILLI_PER_UNIT,
+            lambda handle: nvml.nvmlDeviceGetPowerUsage(handle) / MILLI_PER_UNIT,
             "power",
         ),
         Readout(
             GPU_LIMIT_UTILIZATION,
             "power",
-            lambda handle: limit_mw(handle) / MILLI_PER_UNIT * utilization(handle).gpu / 100.0,
+            lambda handle: _limit_w(nvml, handle) * utilization(nvml, handle),
             "utilisation",
             zero=True,
         ),
     ]
+
+
+def is_busy(nvml: Any, handle: Any) -> bool | None:
+    """Return whether a GPU is at work, or None where its driver does not report it."""
+    busy = attempt(lambda: utilization(nvml, handle), None)
+    return None if busy is None else busy > 0.0
+
+
+def _limit_w(nvml: Any, handle: Any) -> float:
+    return float(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / MILLI_PER_UNIT
+
+
+def utilization(nvml: Any, handle: Any) -> float:
+    """Return the utilisation of a GPU (0 to 1); raises what the driver or the package raises."""
+    return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100.0
 
 
 def probe(nvml: Any, handle: Any) -> ProbeResult:
@@ -157,7 +206,7 @@ def probe(nvml: Any, handle: Any) -> ProbeResult:
     for readout in readouts(nvml, handle):
         try:
             value = readout.call(handle)
-        except nvml.NVMLError as error:
+        except Exception as error:  # noqa: BLE001 - a driver or an older package may raise anything
             failed.append(FailedReadout(readout, error))
             continue
         if value or readout.zero:
@@ -166,11 +215,21 @@ def probe(nvml: Any, handle: Any) -> ProbeResult:
     return ProbeResult(None, failed)
 
 
+def name_of(nvml: Any, handle: Any) -> str:
+    """Return the product name of a GPU."""
+    return attempt_text(lambda: nvml.nvmlDeviceGetName(handle), "NVIDIA GPU")
+
+
 def device_of(nvml: Any, handle: Any, uuid: str, readout: Readout) -> Device:
     """Return a GPU as a device of the ledger."""
-    name = nvml.nvmlDeviceGetName(handle)
     return Device(
-        f"gpu:{uuid}", "gpu", name, readout.method, kind=readout.kind, max_power_w=_MAX_GPU_W
+        f"gpu:{uuid}",
+        "gpu",
+        name_of(nvml, handle),
+        readout.method,
+        kind=readout.kind,
+        max_power_w=_MAX_GPU_W,
+        still_s=_STILL_S,
     )
 
 
@@ -179,7 +238,7 @@ def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:
 
     def read_w(handle: Any) -> float:
         answer = nvml.nvmlDeviceGetFieldValues(handle, [field])[0]
-        if answer.nvmlReturn != nvml.NVML_SUCCESS:
+        if answer.nvmlReturn != SUCCESS:
             raise nvml.NVMLError(answer.nvmlReturn)
         return float(answer.value.uiVal) / MILLI_PER_UNIT
 
@@ -195,7 +254,4 @@ def _plain_method(capability: tuple[int, ...]) -> Method:
 
 
 def _capability(nvml: Any, handle: Any) -> tuple[int, ...]:
-    try:
-        return tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
-    except nvml.NVMLError:
-        return ()
+    return attempt(lambda: tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)), ())

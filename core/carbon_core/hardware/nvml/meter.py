@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from carbon_core import units
 from carbon_core.clock import Clock
-from carbon_core.hardware.nvml.board import Board
+from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.nvml.board import Board, utilization
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.records import Reading, Refusal
@@ -16,6 +16,8 @@ from carbon_core.threads import in_parallel
 
 # GPUs that take longer in total are read in parallel: otherwise a mark would wait for all of them.
 SLOW_NS = units.nanoseconds(0.01)
+# GPUs update their power reading every 20 to 100 ms (Yang et al., SC'24).
+POLL_PERIOD_S = 0.1
 
 
 class NvmlMeter:
@@ -39,7 +41,7 @@ class NvmlMeter:
         is_slow: bool = False,
     ) -> None:
         self.devices = tuple(board.device for board in boards)
-        self.period_s = period_s
+        self._period_s = period_s
         self.dropped: tuple[Refusal, ...] = ()
         self.boards = tuple(boards)
         self.nvml = session.nvml
@@ -48,6 +50,12 @@ class NvmlMeter:
         self._open = True
         self._is_slow = is_slow
         session.hold(boards)
+
+    @property
+    def period_s(self) -> float:
+        """Longest time between two reads: that of polled power while a counter stands still."""
+        is_polled = any(board.is_standing_still for board in self.boards)
+        return min(self._period_s, POLL_PERIOD_S) if is_polled else self._period_s
 
     def read(self) -> list[Reading]:
         """Read every GPU; the time of a reading is the middle of its call."""
@@ -62,7 +70,7 @@ class NvmlMeter:
         ended_ns = monotonic_ns()
         if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
             self._is_slow = True
-        if any(reading.value is None for reading in readings):
+        if any(board.failures for board in self.boards):
             self._session.reconnect(ended_ns)
         return readings
 
@@ -70,18 +78,17 @@ class NvmlMeter:
         monotonic_ns = self._clock.monotonic_ns
         for board in boards:
             before_ns = monotonic_ns()
-            value = board.read(before_ns)
-            readings.append(Reading(board.device.id, (before_ns + monotonic_ns()) // 2, value))
+            value, power_w = board.read(before_ns)
+            t_ns = (before_ns + monotonic_ns()) // 2
+            readings.append(Reading(board.device.id, t_ns, value, power_w=power_w))
 
     def utilization_percent(self) -> dict[str, float]:
         """Return the utilisation of the GPUs in percent by device; without those that report none."""
-        nvml = self.nvml
-        loads: dict[str, float] = {}
-        for board in self.boards:
-            with contextlib.suppress(nvml.NVMLError):
-                rates = nvml.nvmlDeviceGetUtilizationRates(board.handle)
-                loads[board.device.id] = float(rates.gpu)
-        return loads
+        found = {
+            board.device.id: attempt(partial(utilization, self.nvml, board.handle), None)
+            for board in self.boards
+        }
+        return {name: 100.0 * load for name, load in found.items() if load is not None}
 
     def sharing(self, is_own: Callable[[int], bool]) -> GpuSharing:
         """Return a sampler of other users' processes on the GPUs.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from carbon_core.hardware.driver_calls import attempt, attempt_text
 from carbon_core.records import Device
 
 # Maximum number of compute slices of a GPU; on one with fewer, the share is a lower bound.
 _MAX_SLICES = 7
+_ENABLED = 1  # NVML_DEVICE_MIG_ENABLE
 
 
 class Slice(NamedTuple):
@@ -31,9 +33,10 @@ def slices_of(nvml: Any, handles: Sequence[Any]) -> dict[str, Slice]:
     for board, handle in enumerate(handles):
         if handle is not None and _is_partitioned(nvml, handle):
             for i in range(_max_devices(nvml, handle)):
-                with contextlib.suppress(nvml.NVMLError):  # no MIG device at this index
-                    one = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, i)
-                    found[nvml.nvmlDeviceGetUUID(one)] = Slice(board, _share(nvml, one))
+                one = attempt(partial(_device, nvml, handle, i), None)
+                uuid = attempt_text(partial(_uuid, nvml, one), "") if one is not None else ""
+                if uuid:
+                    found[uuid] = Slice(board, _share(nvml, one))
     return found
 
 
@@ -54,23 +57,24 @@ def with_note(device: Device, chosen: Sequence[Slice], *, on_board: bool) -> Dev
     return device
 
 
+def _device(nvml: Any, handle: Any, index: int) -> Any:
+    return nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+
+
+def _uuid(nvml: Any, one: Any) -> str | bytes:
+    uuid: str | bytes = nvml.nvmlDeviceGetUUID(one)
+    return uuid
+
+
 def _is_partitioned(nvml: Any, handle: Any) -> bool:
-    try:
-        current, _ = nvml.nvmlDeviceGetMigMode(handle)
-    except nvml.NVMLError:
-        return False
-    return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
+    current, _ = attempt(lambda: nvml.nvmlDeviceGetMigMode(handle), (0, 0))
+    return bool(current == _ENABLED)
 
 
 def _max_devices(nvml: Any, handle: Any) -> int:
-    try:
-        return int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle))
-    except nvml.NVMLError:
-        return 0
+    return attempt(lambda: int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)), 0)
 
 
 def _share(nvml: Any, one: Any) -> float:
-    try:
-        return float(nvml.nvmlDeviceGetAttributes(one).gpuInstanceSliceCount) / _MAX_SLICES
-    except nvml.NVMLError:
-        return 0.0
+    slices = attempt(lambda: float(nvml.nvmlDeviceGetAttributes(one).gpuInstanceSliceCount), 0.0)
+    return slices / _MAX_SLICES

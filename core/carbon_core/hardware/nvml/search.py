@@ -10,24 +10,35 @@ from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import attempt, attempt_text, reason_of
 from carbon_core.hardware.gpu_selection import select
+from carbon_core.hardware.host import Host
 from carbon_core.hardware.nvml import mig
 from carbon_core.hardware.nvml.board import (
+    FIELD_POWER_INSTANT,
     Board,
     FailedReadout,
     ProbeResult,
     Readout,
     device_of,
     field_w,
+    is_busy,
+    name_of,
     probe,
+    readouts,
 )
-from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
+from carbon_core.hardware.nvml.meter import POLL_PERIOD_S, SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.records import Refusal
 from carbon_core.threads import in_parallel
 
-# GPUs update their power reading every 20 to 100 ms (Yang et al., SC'24).
-_POLL_PERIOD_S = 0.1
+# NVML's numbers, which never change: an older package lacks some of their names.
+_NO_PERMISSION = 4
+_UNSUPPORTED = (3, 13)  # not supported, function not found
+_DRIVER_NOT_LOADED = 9
+_LIBRARY_NOT_FOUND = 12
+_SCOPE_MODULE = 1
+_PACKAGE_REMEDY = "update it: `pip install --upgrade nvidia-ml-py`, and uninstall `pynvml`"
 # GPUs on a module with a processor, with a power meter for both (NVML_POWER_SCOPE_MODULE).
 _MODULES = ("GH200", "GB200", "GB300")
 _Problems = Callable[[str], None]
@@ -35,8 +46,14 @@ _Problems = Callable[[str], None]
 
 def load_nvml() -> None:
     """Import pynvml ahead of a detection, if it is installed."""
-    with contextlib.suppress(ImportError):
+    # A broken package may raise anything; the search reports it.
+    with contextlib.suppress(Exception):
         import pynvml  # noqa: F401
+
+
+def count_nvidia_boards(host: Host) -> int:
+    """Return how many GPUs the NVIDIA driver shows to the operating system."""
+    return sum(1 for _ in (host.root / "proc/driver/nvidia/gpus").glob("*"))
 
 
 def open_nvml(
@@ -58,33 +75,51 @@ def open_nvml(
     Raises:
         MeterError: There is no driver, no GPU is selected, or none can be read.
     """
-    import pynvml as nvml
-
-    try:
-        session = Session(nvml)
-    except nvml.NVMLError as error:
-        raise MeterError(f"NVML cannot be used: {error}", remedy=_remedy(error, nvml)) from error
+    session = _open_session(on_problem)
+    nvml = session.nvml
     try:
         candidates = _candidates(nvml, gpu_ids, environ, on_problem)
         results, is_slow = _probe_all(nvml, candidates, clock)
-    except nvml.NVMLError as error:
+    except Exception as error:
         session.shut_down()
-        raise MeterError(f"NVML lists no GPU: {error}") from error
+        reason = f"NVML lists no GPU: {reason_of(error)}"
+        on_problem(f"{reason}; no NVIDIA GPU is counted")
+        raise MeterError(reason) from error
     dropped: list[Refusal] = []
     boards: list[Board] = []
     for candidate, result in zip(candidates, results):
-        failed = [one for one in result.failed if _is_notable(nvml, one)]
-        dropped += [_refusal(nvml, candidate.label, one) for one in failed]
+        failed = [one for one in result.failed if _is_notable(one)]
+        dropped += [_refusal(candidate.label, one) for one in failed]
         if result.readout is None:
-            on_problem(
-                f"{candidate.label} gives neither energy, power nor utilisation; "
-                "its energy is not counted"
-            )
+            reason = f"{candidate.label} gives neither energy, power nor utilisation"
+            reason += f" ({candidate.error or _first_reason(result)})"
+            on_problem(f"{reason}; its energy is not counted")
+            dropped.append(Refusal("nvml", "gpu", reason))
         else:
             board = _board(nvml, candidate, result.readout)
             boards.append(board)
             dropped += _module_refusals(nvml, candidate, board)
     return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
+
+
+def _first_reason(result: ProbeResult) -> str:
+    return reason_of(result.failed[0].error) if result.failed else "no reason given"
+
+
+def _open_session(on_problem: _Problems) -> Session:
+    try:
+        import pynvml as nvml
+    except Exception as error:
+        reason = f"the package pynvml cannot be used: {reason_of(error)}"
+        raise MeterError(reason, remedy=_PACKAGE_REMEDY) from error
+    try:
+        return Session(nvml)
+    except Exception as error:
+        reason, remedy = f"NVML cannot be used: {reason_of(error)}", _remedy(error)
+        if _code(error) not in (None, _LIBRARY_NOT_FOUND, _DRIVER_NOT_LOADED):
+            # The driver is there and refuses, as after an update without a reboot.
+            on_problem(f"{reason}; no NVIDIA GPU is counted: {remedy}")
+        raise MeterError(reason, remedy=remedy) from error
 
 
 @dataclass(frozen=True)
@@ -93,10 +128,11 @@ class _Candidate:
 
     Attributes:
         index: Its index in the driver's order.
-        uuid: Its UUID; empty when it is lost.
+        uuid: Its UUID; empty when it is lost or the driver does not return it.
         handle: NVML's handle; None when it is lost.
         slices: Its selected MIG devices; none when the whole GPU is selected.
         is_partitioned: Whether MIG partitions it.
+        error: Why it has no handle, or an empty string.
     """
 
     index: int
@@ -104,10 +140,12 @@ class _Candidate:
     handle: Any
     slices: tuple[mig.Slice, ...]
     is_partitioned: bool
+    error: str = ""
 
     @property
     def label(self) -> str:
-        return f"GPU {self.index} ({self.uuid or 'lost'})"
+        unnamed = "lost" if self.handle is None else "without a UUID"
+        return f"GPU {self.index} ({self.uuid or unnamed})"
 
 
 def _candidates(
@@ -116,8 +154,9 @@ def _candidates(
     environ: Mapping[str, str],
     on_problem: _Problems,
 ) -> list[_Candidate]:
-    handles = [_handle(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
-    uuids = [nvml.nvmlDeviceGetUUID(handle) if handle else "" for handle in handles]
+    found = [_handle(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
+    handles = [handle for handle, _ in found]
+    uuids = [_uuid(nvml, handle) if handle is not None else "" for handle in handles]
     slices = mig.slices_of(nvml, handles)
     boards = {name: one.board for name, one in slices.items()}
     visible = environ.get("CUDA_VISIBLE_DEVICES")
@@ -134,6 +173,7 @@ def _candidates(
             handles[i],
             tuple(slices[name] for name in selection.slices.get(i, ())),
             i in boards.values(),
+            found[i][1],
         )
         for i in selection.indices
     ]
@@ -164,19 +204,36 @@ def _probe_all(
 
 
 def _board(nvml: Any, candidate: _Candidate, readout: Readout) -> Board:
-    device = device_of(nvml, candidate.handle, candidate.uuid, readout)
+    handle = candidate.handle
+    name = candidate.uuid or f"index-{candidate.index}"
+    device = device_of(nvml, handle, name, readout)
     device = mig.with_note(device, candidate.slices, on_board=candidate.is_partitioned)
-    return Board(device, candidate.uuid, candidate.handle, readout, nvml.NVMLError)
+    powers = [one for one in readouts(nvml, handle) if one.kind == "power"]
+    find = partial(_find, nvml, candidate)
+    return Board(device, handle, readout, find, powers, partial(is_busy, nvml))
+
+
+def _find(nvml: Any, candidate: _Candidate) -> Any:
+    """Return a new handle of a GPU; raises what the driver or the package raises."""
+    uuid = candidate.uuid
+    if not uuid:
+        return nvml.nvmlDeviceGetHandleByIndex(candidate.index)
+    handle = attempt(lambda: nvml.nvmlDeviceGetHandleByUUID(uuid), None)
+    # Older packages take bytes.
+    return handle if handle is not None else nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+
+
+def _uuid(nvml: Any, handle: Any) -> str:
+    return attempt_text(lambda: nvml.nvmlDeviceGetUUID(handle), "")
 
 
 def _module_refusals(nvml: Any, candidate: _Candidate, board: Board) -> list[Refusal]:
     """Return a refusal of the meter of a Grace Hopper module: processor, memory and GPU together."""
     if not any(kind in board.device.name for kind in _MODULES):
         return []
-    field = (nvml.NVML_FI_DEV_POWER_INSTANT, nvml.NVML_POWER_SCOPE_MODULE)
-    try:
-        module_w = field_w(nvml, field)(candidate.handle)
-    except nvml.NVMLError:
+    read_w = field_w(nvml, (FIELD_POWER_INSTANT, _SCOPE_MODULE))
+    module_w = attempt(lambda: read_w(candidate.handle), None)
+    if module_w is None:
         return []
     reason = (
         f"the meter of the module of {candidate.label} ({module_w:.0f} W now) is not counted: it "
@@ -185,12 +242,12 @@ def _module_refusals(nvml: Any, candidate: _Candidate, board: Board) -> list[Ref
     return [Refusal("nvml", "gpu", reason)]
 
 
-def _handle(nvml: Any, index: int) -> Any:
-    """Return the handle of a GPU, or None for one that is lost: the others keep their indices."""
+def _handle(nvml: Any, index: int) -> tuple[Any, str]:
+    """Return the handle of a GPU; None, with the reason, for one that is lost or refused."""
     try:
-        return nvml.nvmlDeviceGetHandleByIndex(index)
-    except (nvml.NVMLError_GpuIsLost, nvml.NVMLError_NoPermission, nvml.NVMLError_Unknown):
-        return None
+        return nvml.nvmlDeviceGetHandleByIndex(index), ""
+    except Exception as error:  # noqa: BLE001 - the other GPUs are counted, and keep their indices
+        return None, reason_of(error)
 
 
 def _order_problem(
@@ -199,7 +256,7 @@ def _order_problem(
     """Return a warning where CUDA's indices may differ from the driver's, or an empty string."""
     by_bus = environ.get("CUDA_DEVICE_ORDER", "").strip() == "PCI_BUS_ID"
     by_index = any(entry.strip().isdecimal() for entry in visible.split(","))
-    kinds = {nvml.nvmlDeviceGetName(handle) for handle in handles if handle}
+    kinds = {name_of(nvml, handle) for handle in handles if handle is not None}
     if by_bus or not by_index or len(kinds) < 2:
         return ""
     return (
@@ -209,20 +266,29 @@ def _order_problem(
     )
 
 
-def _is_notable(nvml: Any, failed: FailedReadout) -> bool:
+def _code(error: object) -> int | None:
+    """Return NVML's number of an error; None for an error of another kind."""
+    value = getattr(error, "value", None)
+    return value if isinstance(value, int) else None
+
+
+def _is_notable(failed: FailedReadout) -> bool:
     """Return whether to report a failed call; most drivers lack the averaged power."""
-    unsupported = (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound)
-    return failed.readout.kind == "counter" or not isinstance(failed.error, unsupported)
+    is_absent = isinstance(failed.error, AttributeError) or _code(failed.error) in _UNSUPPORTED
+    return failed.readout.kind == "counter" or not is_absent
 
 
-def _refusal(nvml: Any, label: str, failed: FailedReadout) -> Refusal:
+def _refusal(label: str, failed: FailedReadout) -> Refusal:
     remedy = ""
-    if isinstance(failed.error, nvml.NVMLError_NoPermission):
+    if _code(failed.error) == _NO_PERMISSION:
         remedy = (
             "in a container, add `utility` to NVIDIA_DRIVER_CAPABILITIES; for a virtual GPU, the "
             "administrator of its host must permit it"
         )
-    return Refusal("nvml", "gpu", f"no {failed.readout.name} of {label}: {failed.error}", remedy)
+    elif isinstance(failed.error, AttributeError):
+        remedy = _PACKAGE_REMEDY
+    reason = f"no {failed.readout.name} of {label}: {reason_of(failed.error)}"
+    return Refusal("nvml", "gpu", reason, remedy)
 
 
 def _meters(
@@ -236,25 +302,25 @@ def _meters(
 ) -> list[NvmlMeter]:
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
-    meters: list[NvmlMeter] = []
-    if counters:
-        meters.append(NvmlMeter(session, counters, clock, period_s, is_slow=is_slow))
-    if polled:
-        meters.append(
-            NvmlMeter(session, polled, clock, min(period_s, _POLL_PERIOD_S), is_slow=is_slow)
-        )
+    groups = [(counters, period_s), (polled, min(period_s, POLL_PERIOD_S))]
+    meters = [
+        NvmlMeter(session, group, clock, every_s, is_slow=is_slow)
+        for group, every_s in groups
+        if group
+    ]
     if not meters:
         session.shut_down()
         details = "".join(f"; {refusal.reason}" for refusal in dropped)
         reason = f"no GPU is selected (gpu_ids, CUDA_VISIBLE_DEVICES) or readable{details}"
-        raise MeterError(reason)
+        raise MeterError(reason, by_choice=not dropped)
     meters[0].dropped = tuple(dropped)
     return meters
 
 
-def _remedy(error: Any, nvml: Any) -> str:
-    if error.value == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+def _remedy(error: object) -> str:
+    code = _code(error)
+    if code == _LIBRARY_NOT_FOUND:
         return "ignore this without an NVIDIA GPU; otherwise install the NVIDIA driver"
-    if error.value == nvml.NVML_ERROR_DRIVER_NOT_LOADED:
+    if code == _DRIVER_NOT_LOADED:
         return "load the NVIDIA driver, or start the container with GPUs (`--gpus all`)"
-    return "check that `nvidia-smi` works for this user"
+    return _PACKAGE_REMEDY if code is None else "check that `nvidia-smi` works for this user"

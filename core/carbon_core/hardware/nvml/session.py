@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from carbon_core import units
+from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.nvml.board import Board
 
 # Minimum time between two attempts: opening a broken driver can take seconds.
@@ -22,7 +22,7 @@ class Session:
         nvml: The pynvml module.
 
     Raises:
-        pynvml.NVMLError: The library or the driver is not available.
+        Exception: The library or the driver is not available.
     """
 
     def __init__(self, nvml: Any) -> None:
@@ -48,11 +48,10 @@ class Session:
         """Shut the library down."""
         if self._open:
             self._open = False
-            with contextlib.suppress(self.nvml.NVMLError):
-                self.nvml.nvmlShutdown()
+            attempt(lambda: self.nvml.nvmlShutdown(), None)  # noqa: PLW0108 - looked up within
 
     def reconnect(self, now_ns: int) -> None:
-        """Get new handles of lost GPUs by their UUIDs; at most every 30 s.
+        """Get new handles of lost GPUs by their UUIDs or indices; at most every 30 s.
 
         The library is reopened only when all GPUs are lost: if that failed, working ones would be
         lost, too.
@@ -62,10 +61,12 @@ class Session:
         if not lost or too_early:
             return
         self._last_attempt_ns = now_ns
-        with contextlib.suppress(self.nvml.NVMLError):
-            if len(lost) == len(self._boards):
-                self.shut_down()
-                self.nvml.nvmlInit()
-                self._open = True
-            for board in lost:
-                board.handle = self.nvml.nvmlDeviceGetHandleByUUID(board.uuid)
+        if len(lost) == len(self._boards):
+            self.shut_down()
+            self._open = attempt(self._reopen, False)
+        for board in lost:
+            board.handle = attempt(board.find, board.handle)
+
+    def _reopen(self) -> bool:
+        self.nvml.nvmlInit()
+        return True

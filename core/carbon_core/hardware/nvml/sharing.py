@@ -6,10 +6,11 @@ multiprocessors' utilisation is the lower bound of its share of the energy.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.nvml.board import Board
 
 
@@ -39,8 +40,7 @@ class GpuSharing:
     def sample(self) -> None:
         """Take one sample; a GPU whose driver returns an error keeps its sums."""
         for board, use in self._uses:
-            with contextlib.suppress(self._nvml.NVMLError):
-                self._sample_board(board, use)
+            attempt(partial(self._sample_board, board, use), None)
 
     def least_shares(self) -> Mapping[str, float]:
         """Return the lowest possible share of the job (0 to 1), by device, where other users were seen.

@@ -1,0 +1,70 @@
+"""The meters of one run: their detection, GPUs that join it late, and the load of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from carbon_core.hardware.base import Detection, Meter
+from carbon_core.records import Utilization
+from carbon_core.tracker.parts import Parts
+
+
+class RunMeters:
+    """The detection that a run uses.
+
+    Attributes:
+        detection: The meters that are known so far.
+        counted_elsewhere: Whether other processes count every device.
+
+    Args:
+        parts: The run's clock, meters and messages.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.detection = Detection(())
+        self.counted_elsewhere = False
+        self._parts = parts
+
+    def detect(self) -> Detection:
+        """Find the meters."""
+        self.detection = self._parts.detect()
+        self.counted_elsewhere = self._parts.only_with_meters and not self.detection.meters
+        return self.detection
+
+    def when_late(self, add: Callable[[Sequence[Meter]], object]) -> None:
+        """Call a function with the meters of GPUs that are found later, on the search's thread."""
+
+        def join(detection: Detection) -> None:
+            before = self.detection.meters
+            new = [meter for meter in detection.meters if meter not in before]
+            if new:
+                self.detection = detection
+                self._parts.messages.info(self.summary())
+            add(new)
+
+        if self.detection.late is not None:
+            self.detection.late.on_ready(join)
+
+    def summary(self) -> str:
+        """Return what is measured, by which methods, as text for a message."""
+        devices = [device for meter in self.detection.meters for device in meter.devices]
+        methods = dict.fromkeys(
+            f"{device.component} by {device.method.summary} (grade {device.method.grade})"
+            for device in devices
+        )
+        return f"measuring {', '.join(methods) or 'nothing: no meter was found'}"
+
+    def sample_host(self) -> None:
+        """Sample the load of processors and memory."""
+        if self.detection.gauge is not None:
+            self.detection.gauge.sample_host()
+
+    def sample_gpus(self) -> None:
+        """Sample the load of the GPUs; a driver may block it."""
+        if self.detection.gauge is not None:
+            self.detection.gauge.sample_gpus()
+
+    def utilization(self) -> Utilization:
+        """Return the mean loads so far."""
+        gauge = self.detection.gauge
+        return gauge.means() if gauge else Utilization()
