@@ -80,7 +80,7 @@ def _renew_property_locks() -> None:
     for kind in {one for module in modules for one in vars(module).values() if _is_own(one)}:
         for member in vars(kind).values():
             if isinstance(member, functools.cached_property) and hasattr(member, "lock"):
-                member.lock = threading.RLock()
+                setattr(member, "lock", threading.RLock())  # noqa: B010 - unknown to type checkers
 
 
 def _is_own(one: object) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from carbon_core import units
@@ -25,7 +24,7 @@ from carbon_core.threads import Latch
 from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
-from carbon_core.tracker.run_lines import announce, of_process
+from carbon_core.tracker.run_lines import announce, announce_end
 from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
 from carbon_core.tracker.shutdown import (
@@ -83,7 +82,9 @@ class Run:
             sample_gpus=self._meters.sample_gpus,
         )
         self._emissions = RunEmissions(parts, self._sampler, self._workers.network, self._state)
-        self._outputs = RunOutputs(self._workers, self.messages, self._state, parts.min_duration_s)
+        self._outputs = RunOutputs(
+            self._workers, self.messages, self._state, self._sampler.trace, parts.min_duration_s
+        )
         self._predecessors = Predecessors(parts.archive, self._outputs.submit)
 
     # --- called by the user's thread ------------------------------------------------------------
@@ -149,10 +150,7 @@ class Run:
             ended_at=self._parts.clock.now().isoformat(timespec="milliseconds"),
             window=end - Snapshot(self._opened_ns),
             intensities=self._emissions.curve.shares(end.joules),
-            phases=tuple(
-                Phase(total.name, total.duration_s, total.joules, total.count)
-                for total in list(self._sampler.phases.values())
-            ),
+            phases=_phases(self._sampler),
             hours=self._emissions.hours.hours(end.joules, self._emissions.curve.grams),
             others=self.others,
             earlier=self._predecessors.segments(
@@ -257,7 +255,7 @@ class Run:
         self.check_budget(report)
         opened = self._outputs.open(report, self._greet)
         if opened:
-            self._outputs.update(self._with_trace(report))
+            self._outputs.update(report)
         every = self._parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._emissions.request_intensity()
@@ -265,10 +263,6 @@ class Run:
         if opened and self._beats and every and (self._beats + 1) % every == 0:
             self._outputs.deliver(report)
         self._beats += 1
-
-    def _with_trace(self, report: Report) -> Report:
-        """Return a report with the trace data since the last one that had any."""
-        return replace(report, trace=self._sampler.trace.take())
 
     # --- called by the files' worker -------------------------------------------------------------
 
@@ -290,7 +284,7 @@ class Run:
                 files.settle(deadline.step_s)
             report = self.report(self._end, status)
             if self._outputs.open(report, self._greet):
-                self._outputs.close(self._with_trace(report))
+                self._outputs.close(report)
             self._saved = report
         report = self._saved
         if not network.close(deadline.step_s):
@@ -301,10 +295,7 @@ class Run:
                 report, "the files did not finish in time; the next run recovers the journal"
             )
         if self._outputs.is_open:
-            preamble, t_ns = self.messages.preamble, clock.monotonic_ns()
-            self.messages.info(
-                report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
-            )
+            announce_end(self.messages, report, clock.monotonic_ns())
         self.messages.deliver_errors_at_exit()
         return report
 
@@ -316,3 +307,10 @@ def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
     except Exception as error:  # noqa: BLE001 - such as no memory to import their modules
         messages.warn(f"the results cannot be written: {error!r}")
         return ()
+
+
+def _phases(sampler: Sampler) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(total.name, total.duration_s, total.joules, total.count)
+        for total in list(sampler.phases.values())
+    )

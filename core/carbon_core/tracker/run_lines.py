@@ -148,3 +148,15 @@ def announce(messages: Messages, kind: str, text: str) -> None:
     """
     line = messages.preamble + printable(text)
     messages.info(text, lambda: of_process().unless_repeated(kind, line))
+
+
+def announce_end(messages: Messages, report: Report, t_ns: int) -> None:
+    """Log the summary of a run, folded with those of other short runs.
+
+    Args:
+        messages: The run's messages.
+        report: The run.
+        t_ns: Monotonic time of its end.
+    """
+    preamble = messages.preamble
+    messages.info(report.summary(), lambda: of_process().at_end(report, preamble, t_ns))

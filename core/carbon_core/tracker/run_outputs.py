@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from carbon_core.errors import CarbonError
 from carbon_core.messages import WARNING, Messages
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.report import Report
+from carbon_core.sampler.trace import Trace
 from carbon_core.tracker.stage import RunState
 from carbon_core.workers import Workers
 
@@ -22,16 +24,23 @@ class RunOutputs:
         workers: Run the writing and the sending.
         messages: Receives warnings.
         state: Stage of the run.
+        trace: Trace data, for the files.
         min_duration_s: A shorter run never opens its outputs, so nothing has to be removed again: no
             directory, no lock.
     """
 
     def __init__(
-        self, workers: Workers, messages: Messages, state: RunState, min_duration_s: float
+        self,
+        workers: Workers,
+        messages: Messages,
+        state: RunState,
+        trace: Trace,
+        min_duration_s: float,
     ) -> None:
         self._workers = workers
         self._messages = messages
         self._state = state
+        self._trace = trace
         self._min_duration_s = min_duration_s
         self._files: Sequence[FileOutput] = ()
         self._deliveries: Sequence[Delivery] = ()
@@ -69,7 +78,8 @@ class RunOutputs:
         return True
 
     def update(self, report: Report) -> None:
-        """Write a heartbeat to the files."""
+        """Write a heartbeat to the files, with the trace data since the last one."""
+        report = replace(report, trace=self._trace.take())
         self.submit(*(functools.partial(output.update, report) for output in self._files))
 
     def deliver(self, report: Report) -> None:
@@ -87,7 +97,8 @@ class RunOutputs:
             delivery.submit_flush(report, self._workers.network.submit)
 
     def close(self, report: Report) -> None:
-        """Write and send the final totals."""
+        """Write and send the final totals, with the rest of the trace data."""
+        report = replace(report, trace=self._trace.take())
         closings = [functools.partial(output.close, report) for output in self._files]
         if not self._queue(closings, report):
             self.note_lost(report, "the files are too slow")
