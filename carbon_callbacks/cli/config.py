@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from carbon_core.assemble.build import setting_problems, without_effect
+from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
 from carbon_core.config import edit, sources
 from carbon_core.config.resolve import check, resolve
@@ -77,7 +77,11 @@ def check_all() -> None:
     """
     settings, environ = resolve({}).settings, sources.process_environment()
     located = locate(place_of(settings, environ))
-    problems = [*check(), *setting_problems(settings, environ, located)]
+    problems = [
+        *check(),
+        *setting_problems(settings, environ, located),
+        *directory_problems(settings),
+    ]
     for text in problems:
         print(text)
     for text in without_effect(settings):

@@ -79,8 +79,8 @@ def _renew_property_locks() -> None:
     modules = [m for name, m in list(sys.modules.items()) if name.startswith(_OWN_PACKAGES)]
     for kind in {one for module in modules for one in vars(module).values() if _is_own(one)}:
         for member in vars(kind).values():
-            if isinstance(member, functools.cached_property) and hasattr(member, "lock"):
-                setattr(member, "lock", threading.RLock())  # noqa: B010 - unknown to type checkers
+            if isinstance(member, functools.cached_property) and "lock" in vars(member):
+                vars(member)["lock"] = threading.RLock()
 
 
 def _is_own(one: object) -> bool:

@@ -228,6 +228,30 @@ def setting_problems(settings: Settings, environ: Mapping[str, str], located: Lo
     return [*place, *source_problems(settings), *outputs.problems(settings, environ)]
 
 
+def directory_problems(settings: Settings) -> list[str]:
+    """Return which directories of results cannot be written; a run warns when it writes to them.
+
+    Args:
+        settings: The effective settings.
+    """
+    written = {"prometheus_textfile_dir": settings.prometheus_textfile_dir}
+    if "csv" in settings.outputs():
+        written["output_dir"] = settings.output_dir
+    return [
+        f"{key}: cannot write in {directory}"
+        for key, directory in written.items()
+        if directory and not _is_writable(Path(directory), may_create=key == "output_dir")
+    ]
+
+
+def _is_writable(directory: Path, *, may_create: bool) -> bool:
+    """Return whether files can be written in a directory, which a run may create."""
+    directory = _absolute(os.fspath(directory))
+    while may_create and not os.path.lexists(directory) and directory != directory.parent:
+        directory = directory.parent
+    return directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)
+
+
 def _facts(
     settings: Settings,
     run_id: str,

@@ -68,8 +68,11 @@ class Run:
         self._closing = Closing(self._state, self._close, self.messages.warn)
         self._end: Snapshot | None = None
         self._saved: Report | None = None
+        patience_s = parts.meter_patience_s
         self._workers = Workers(
-            self.messages.warn, self._rescue, parts.heartbeat_s + parts.meter_patience_s
+            on_fault=self.messages.warn,
+            on_silence=lambda: self._sampler.rescue(patience_s),
+            silence_s=parts.heartbeat_s + patience_s,
         )
         self._sampler = Sampler(
             clock=parts.clock,
@@ -263,11 +266,6 @@ class Run:
         if opened and self._beats and every and (self._beats + 1) % every == 0:
             self._outputs.deliver(report)
         self._beats += 1
-
-    # --- called by the files' worker -------------------------------------------------------------
-
-    def _rescue(self) -> None:
-        self._sampler.rescue(self._parts.meter_patience_s)
 
     # --- the end ---------------------------------------------------------------------------------
 

@@ -199,3 +199,23 @@ def test_without_a_fault_neither_says_anything(caplog: pytest.LogCaptureFixture)
     Path(".codecarbon.config").write_text("[codecarbon]\noutput_methods=csv,logger\n")
     assert lines_of_check() == (0, [])
     assert warnings_of_run(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["output_dir=a-file", "output_dir=a-file/below", "prometheus_textfile_dir=absent"],
+)
+def test_a_directory_that_cannot_be_written_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("a-file").touch()
+    Path(".codecarbon.config").write_text(f"[codecarbon]\n{line}\n")
+    done = CliRunner().invoke(app, ["config", "check"])
+    assert done.exit_code == 2
+    key, _, directory = line.partition("=")
+    assert f"{key}: cannot write in {directory}" in done.stdout
+    Path(".codecarbon.config").write_text("[codecarbon]\noutput_dir=new/directory\n")
+    assert CliRunner().invoke(app, ["config", "check"]).exit_code == 0
+    assert not Path("new").exists()
