@@ -267,8 +267,6 @@ class Run:
             self._outputs.deliver(report)
         self._beats += 1
 
-    # --- the end ---------------------------------------------------------------------------------
-
     def _close(self, status: str) -> Report:
         clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
