@@ -28,8 +28,8 @@ class Device:
         wrap_j: Range of a counter that wraps, in joules; None for one that never does.
         max_power_w: No real device of this kind draws more; a faster rise is refused.
         max_gap_s: Longest time between two power readings that may be bridged by a straight line.
-        still_s: Seconds for which a counter may show one value; after that it is broken, because a device
-            with power always adds to its counter. None where it may add nothing.
+        still_s: Seconds for which a counter may show one value; after that, it is broken: a device with
+            power always adds to its counter. None where it may add nothing.
         least_share: Share of the energy (0 to 1) that is surely the run's own; less than 1 where others
             use the device, too, and no meter distinguishes them.
         note: A limitation of the measurement, or an empty string.
