@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         OfflineEmissionsTracker,
         OutputMethod,
         Report,
+        TaskEmissionsTracker,
         track_emissions,
+        track_task_emissions,
     )
 
 __all__ = [
@@ -34,11 +36,17 @@ __all__ = [
     "OfflineEmissionsTracker",
     "OutputMethod",
     "Report",
+    "TaskEmissionsTracker",
     "track_emissions",
+    "track_task_emissions",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from carbon_core.version import VERSION
+
+        return VERSION
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import carbon_core

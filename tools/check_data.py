@@ -3,7 +3,7 @@
     pip install codecarbon pycountry tzdata && PYTHONPATH=core python tools/check_data.py
 
 A difference is a reason to check a value, not an error: years, scopes and methods differ. Exit status 1
-means that the code of a country or the country of a time zone is wrong.
+means that the code of a country or a region, or the country of a time zone, is wrong.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def main() -> int:
 def all_drifts() -> Iterator[Drift]:
     """Yield every difference."""
     yield from _country_codes()
+    yield from _region_codes()
     yield from _time_zones()
     yield from _intensities()
     yield from _cloud_regions()
@@ -60,6 +61,19 @@ def _country_codes() -> Iterator[Drift]:
         if iso2 and (known is None or known.alpha_3 != iso3):
             # XK is the common code of Kosovo, from the user-assigned codes of ISO 3166.
             yield Drift("grid_country", f"{iso2} is not {iso3} in ISO 3166", iso2 != "XK")
+
+
+def _region_codes() -> Iterator[Drift]:
+    """Compare with pycountry's table of ISO 3166-2."""
+    for row in rows("grid_region"):
+        if row["scheme"] != "iso3166-2":
+            continue
+        known = pycountry.subdivisions.get(code=row["code"])
+        country = pycountry.countries.get(alpha_3=row["iso3"])
+        if known is None or country is None or known.country_code != country.alpha_2:
+            yield Drift("grid_region", f"{row['code']} is not of {row['iso3']}", True)
+        elif row["name"] not in known.name and known.name not in row["name"]:
+            yield Drift("grid_region", f"{row['code']} is {known.name}, not {row['name']}", False)
 
 
 def _time_zones() -> Iterator[Drift]:

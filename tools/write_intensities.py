@@ -42,6 +42,8 @@ REGIONS = (
     ("CAN", "Ontario"),
     ("AUS", "Tasmania"),
     ("AUS", "NSW"),
+    ("CHN", "Sichuan"),
+    ("CHN", "CN-GD"),
 )
 CLOUDS = (
     ("aws", "us-east-1"),

@@ -34,6 +34,11 @@ def record(**properties: Schema) -> Schema:
     return {**closed, "required": list(properties), "properties": properties}
 
 
+def with_optional(schema: Schema, **properties: Schema) -> Schema:
+    """Return the schema of an object with more properties, not required."""
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def by_name(value: Schema, names: Schema | None = None) -> Schema:
     """Return the schema of an object with values of one kind under any name, or under `names`."""
     allowed = {"propertyNames": names} if names else {}
@@ -79,6 +84,11 @@ RUN = record(
     phases_synced={"type": ["boolean", "null"]},
     trial={"type": ["string", "null"]},
 )
+OWNER = {
+    **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),
+    "description": "The process that writes the journal; `started` is in clock ticks since boot. Absent "
+    "in journals of older versions.",
+}
 HOST = record(
     cpu_model=TEXT_OR_NULL,
     cpu_count={"type": ["integer", "null"], "minimum": 0},
@@ -149,11 +159,6 @@ DEVICE = record(
 )
 
 
-def with_optional(schema: Schema, **properties: Schema) -> Schema:
-    """Return a record with further properties, which older files lack."""
-    return {**schema, "properties": {**schema["properties"], **properties}}
-
-
 def receipt() -> Schema:
     """Return the schema of a receipt."""
     return {
@@ -212,14 +217,17 @@ def journal() -> Schema:
         "the totals so far; `delivered` has the amounts that a service has accepted: duration_s, "
         "energy_kwh, emissions_kg, cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l.",
         "oneOf": [
-            record(
-                type={"const": "run"},
-                run=RUN,
-                devices=several({"type": "object"}),
-                host=HOST,
-                refusals=REFUSALS,
-                earlier=SEGMENT_ROWS,
-                others=SEGMENT_ROWS,
+            with_optional(
+                record(
+                    type={"const": "run"},
+                    run=RUN,
+                    devices=several({"type": "object"}),
+                    host=HOST,
+                    refusals=REFUSALS,
+                    earlier=SEGMENT_ROWS,
+                    others=SEGMENT_ROWS,
+                ),
+                owner=OWNER,
             ),
             record(
                 type={"const": "totals"},

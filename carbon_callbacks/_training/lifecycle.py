@@ -12,6 +12,7 @@ other ranks, for a short time.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.tracker import TrainingTracker
-from carbon_core import ConfigError, OpenWindow, Report, Segment, status_of
+from carbon_core import ConfigError, OpenWindow, Report, Segment, of_program, status_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -79,9 +80,12 @@ class Lifecycle:
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Keep an error of this package, or of a logger that it calls, out of the training."""
+        outer = sys.exc_info()[1]
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the guard of the training thread
+            if (theirs := of_program(error, outer)) is not None:
+                raise theirs from None
             self.tracker.warn(f"a hook failed: {error!r}")
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from carbon_callbacks._training.metrics import never_less
 from carbon_callbacks._training.rank_exchange import RankExchange
 from carbon_callbacks._training.state import TrainingState
-from carbon_callbacks._training.totals import Figures, RankTotals
+from carbon_callbacks._training.totals import Figures, RankTotals, counted_twice
 from carbon_callbacks._training.tracker import TrainingTracker
 
 
@@ -73,6 +73,8 @@ class RankSync:
             return
         exchange.settle(at, self._own, closed=closed)
         self.totals()
+        if closed:
+            self._warn_of_gpus_counted_twice()
         if closed and exchange.missing:
             names = ", ".join(map(str, exchange.missing))
             self._tracker.warn(
@@ -99,6 +101,15 @@ class RankSync:
         elif self._exchange.several:
             self._exchange.leave(self._own())
         self._exchange.close()
+
+    def _warn_of_gpus_counted_twice(self) -> None:
+        """Warn where ranks could not divide the GPUs, as in containers with a network of their own."""
+        twice = counted_twice([self._own(), *self._state.others])
+        if twice:
+            names = ", ".join(gpu.partition(":")[2] for gpu in twice)
+            self._tracker.warn(
+                f"several ranks count the same GPU: {names}; the totals are too high"
+            )
 
     def _own(self, max_age_s: float = 0.0) -> RankTotals:
         running = self._tracker.running

@@ -20,6 +20,7 @@ from carbon_callbacks._training.totals import (
     RankTotals,
     TrainingForecast,
     TrainingTotals,
+    unique_gpus,
 )
 from carbon_core import OpenWindow, Report, Segment, Tracker
 
@@ -88,6 +89,7 @@ class TrainingState:
             report.segment if report is not None and totals else None,
             report.earlier if report is not None else (),
             self.windows,
+            unique_gpus(report),
         )
 
     def combine(self, own: RankTotals, others: Iterable[RankTotals]) -> RankTotals:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from carbon_core import Report, Segment, grams
 
 Figures = dict[str, float]
+
+_UNIQUE = re.compile("gpu:GPU-[0-9a-zA-Z-]{8,}")
 
 
 class Progress(NamedTuple):
@@ -48,6 +52,7 @@ class RankTotals(NamedTuple):
         own: Its run, as a segment; None where it measures nothing.
         earlier: The segments that it continues.
         windows: Metrics of its latest evaluations, by prefix.
+        gpus: Ids of the GPUs that it counts, as far as they are unique in the world.
     """
 
     totals: Figures
@@ -58,6 +63,7 @@ class RankTotals(NamedTuple):
     own: Segment | None = None
     earlier: tuple[Segment, ...] = ()
     windows: Mapping[str, Figures] = {}
+    gpus: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return the totals as JSON types."""
@@ -69,7 +75,20 @@ class RankTotals(NamedTuple):
         """Return the totals from what `plain` returned."""
         own = Segment(**data["own"]) if data["own"] else None
         earlier = tuple(Segment(**one) for one in data["earlier"])
-        return cls(**{**data, "own": own, "earlier": earlier})
+        gpus = tuple(data.get("gpus", ()))
+        return cls(**{**data, "own": own, "earlier": earlier, "gpus": gpus})
+
+
+def unique_gpus(report: Report | None) -> tuple[str, ...]:
+    """Return the ids of a run's GPUs that contain a UUID or a serial number."""
+    devices = report.window.end.devices if report is not None else ()
+    return tuple(device.id for device in devices if _UNIQUE.match(device.id))
+
+
+def counted_twice(ranks: Iterable[RankTotals]) -> tuple[str, ...]:
+    """Return the GPUs that several ranks count."""
+    ranks_of = Counter(gpu for rank in ranks for gpu in rank.gpus)
+    return tuple(gpu for gpu, count in ranks_of.items() if count > 1)
 
 
 class TrainingForecast(NamedTuple):

@@ -9,6 +9,7 @@ import sys
 def main() -> int:
     """Run the command and return its exit status."""
     try:
+        from carbon_callbacks.cli import terminal
         from carbon_callbacks.cli.app import app
     except ImportError as error:
         if error.name not in {"typer", "rich"}:
@@ -23,5 +24,15 @@ def main() -> int:
         # A terminal without Unicode shows question marks instead of raising an exception.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    app()
+    terminal.ignore_unusable_size()
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # now, while an error can still be reported
+    except BrokenPipeError:  # as in `carbon-callbacks sources | head`
+        return terminal.discard_output()
+    except OSError as error:
+        return terminal.report_failed_output(error)
     return 0

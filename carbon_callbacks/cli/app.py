@@ -238,7 +238,12 @@ def config_get_command(key: str, show_secrets: _ShowSecrets = False) -> None:
     config.get(key, with_secrets=show_secrets)
 
 
-@config_app.command("set", epilog=_example("config set country_iso_code FRA --global"))
+@config_app.command(
+    "set",
+    epilog=_example("config set country_iso_code FRA --global"),
+    # A value may begin with a minus sign: longitude -71.06.
+    context_settings={"ignore_unknown_options": True},
+)
 def config_set_command(
     key: str,
     value: Annotated[

@@ -15,7 +15,7 @@ from carbon_core import EmissionsTracker
 from carbon_core.clock import SystemClock
 from carbon_core.config import sources
 from carbon_core.hardware.idle import as_json, idle_file
-from carbon_core.outputs.base import replace
+from carbon_core.outputs.base import make_directory, replace
 from carbon_core.records import Device
 
 _STEPS = 100
@@ -37,7 +37,7 @@ def run(*, seconds: float) -> None:
     watts = {device.id: power_w for device, power_w in idle_w.items()}
     text = as_json(watts, seconds, SystemClock().now().isoformat(timespec="seconds"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         replace(path, text.encode())
     except OSError as error:
         _fail(f"{path}: cannot be written ({error.strerror})")

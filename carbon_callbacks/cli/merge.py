@@ -23,7 +23,7 @@ def run(directory: Path, *, as_json: bool) -> None:
         directory: An output directory, or its ``carbon_runs``.
         as_json: Print JSON instead of tables.
     """
-    trainings = merge(directory)
+    trainings = merge(directory, lambda path, reason: print(f"{path}: {reason}", file=sys.stderr))
     if not trainings:
         print(f"no receipt or journal found in {directory}", file=sys.stderr)
         raise typer.Exit(2)

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import typer
 
 from carbon_callbacks.model_card import write_entry
+from carbon_core.errors import OutputError
+from carbon_core.input_files import text_of
 from carbon_core.outputs import receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.card_entry import entry_of_receipt
@@ -32,8 +34,8 @@ def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> No
     try:
         entry = entry_of_receipt(_read(path), training_type)
         write_entry(card, entry)
-    except ImportError:
-        _fail("huggingface_hub is not installed: pip install 'carbon-callbacks[transformers]'")
+    except OutputError as error:
+        _fail(str(error))
     except (OSError, ValueError, KeyError, TypeError) as error:
         _fail(f"cannot write the emissions of {path} to {card}: {error!r}")
     print(f"{card}: {json.dumps(entry)}")
@@ -49,7 +51,7 @@ def _latest(*directories: Path) -> Path | None:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
+    return json.loads(text_of(path))
 
 
 def _fail(reason: str) -> NoReturn:

@@ -23,6 +23,7 @@ from carbon_core.errors import CarbonError
 from carbon_core.fetch import fetcher
 from carbon_core.formatting import formatted
 from carbon_core.hours import utc
+from carbon_core.input_files import require_regular
 from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import journal
 from carbon_core.outputs.receipt import estimate_data
@@ -53,7 +54,11 @@ def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json:
 
 def _read(path: Path) -> Finished:
     if path.suffix == ".jsonl":
-        return repricing.finished(journal.read(path))
+        try:
+            require_regular(path)
+            return repricing.finished(journal.read(path))
+        except OSError as error:
+            _fail(f"{path} cannot be read: {error.strerror or error}")
     return repricing.read_receipt(path)
 
 

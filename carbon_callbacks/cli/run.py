@@ -16,6 +16,7 @@ from types import FrameType
 
 import typer
 
+from carbon_callbacks.cli.terminal import environment_of_child
 from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
@@ -52,7 +53,11 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the command; must run before this process starts a thread."""
     try:
         preexec = _die_with_parent if sys.platform == "linux" else None
-        return subprocess.Popen(list(command), preexec_fn=preexec)  # noqa: S603, PLW1509
+        return subprocess.Popen(  # noqa: S603
+            list(command),
+            env=environment_of_child(),
+            preexec_fn=preexec,  # noqa: PLW1509
+        )
     except FileNotFoundError as error:
         print(f"{command[0]}: no such command", file=sys.stderr)
         raise typer.Exit(NOT_FOUND) from error

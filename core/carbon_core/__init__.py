@@ -13,7 +13,13 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:
     from typing import Any
 
-    from carbon_core.assemble import EmissionsTracker, OfflineEmissionsTracker, track_emissions
+    from carbon_core.assemble import (
+        EmissionsTracker,
+        OfflineEmissionsTracker,
+        TaskEmissionsTracker,
+        track_emissions,
+        track_task_emissions,
+    )
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.schema import OutputMethod
@@ -27,7 +33,9 @@ if TYPE_CHECKING:
         OutputError,
     )
     from carbon_core.formatting import formatted
+    from carbon_core.interruptions import of_program
     from carbon_core.outputs.card_entry import card_entry
+    from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.records import Segment, Window
     from carbon_core.report import Report
@@ -55,11 +63,13 @@ _HOMES = {
     "Segment": "records",
     "SettingArguments": "config.arguments",
     "SystemClock": "clock",
+    "TaskEmissionsTracker": "assemble",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
     "formatted": "formatting",
     "grams": "units",
+    "of_program": "interruptions",
     "joules": "units",
     "kwh": "units",
     "process_environment": "config.sources",
@@ -68,7 +78,9 @@ _HOMES = {
     "status_of": "tracker.tracker",
     "t_975": "uncertainty",
     "track_emissions": "assemble",
+    "track_task_emissions": "assemble",
     "with_settings": "config.signature",
+    "write_card_entry": "outputs.card_text",
 }
 
 __all__ = [
@@ -88,6 +100,7 @@ __all__ = [
     "Segment",
     "SettingArguments",
     "SystemClock",
+    "TaskEmissionsTracker",
     "Tracker",
     "Window",
     "card_entry",
@@ -95,13 +108,16 @@ __all__ = [
     "grams",
     "joules",
     "kwh",
+    "of_program",
     "process_environment",
     "segments_of",
     "state_of",
     "status_of",
     "t_975",
     "track_emissions",
+    "track_task_emissions",
     "with_settings",
+    "write_card_entry",
 ]
 
 

@@ -8,15 +8,19 @@ installed, no level is changed.
 
 from __future__ import annotations
 
-import contextlib
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+
+from carbon_core.addresses import masked_text
+from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
 # Levels of `logging`, which is imported when there is a message.
 INFO = 20
 WARNING = 30
+ERROR = 40
 _MAX_PENDING = 64
 _MAX_LINE = 1000
 
@@ -49,13 +53,22 @@ class Messages:
             lines: Called on the user's thread, if the level is shown at all; returns the lines to show
                 in place of this one, with their preambles.
         """
-        if text not in self._seen and len(self._seen) < _MAX_PENDING:
+        text = masked_text(text)
+        if text not in self._seen and (level >= ERROR or len(self._seen) < _MAX_PENDING):
             self._seen.add(text)
             self._pending.append((level, lines or (lambda: (self.preamble + printable(text),))))
 
     def warn(self, text: str) -> None:
         """Keep a warning for later. Safe from any thread."""
         self.post(WARNING, text)
+
+    def error(self, text: str) -> None:
+        """Keep an error for later: a result is lost. Safe from any thread."""
+        self.post(ERROR, text)
+
+    def shows(self, level: int) -> bool:
+        """Return whether lines of a level are shown."""
+        return level >= self._level
 
     def info(self, text: str, lines: _Lines | None = None) -> None:
         """Keep a line of information for later, as `post` does. Safe from any thread."""
@@ -69,9 +82,18 @@ class Messages:
                 for line in lines():
                     _show(level, line)
 
+    def deliver_errors_at_exit(self) -> None:
+        """Show the kept errors if the interpreter is ending: no call of the tracker follows."""
+        if threading.main_thread().is_alive():
+            return
+        kept = [(level, lines) for level, lines in self._pending if level >= ERROR]
+        for level, lines in kept:
+            if level >= self._level:
+                show_at_exit(lines(), level)
 
-def show_at_exit(lines: Sequence[str]) -> None:
-    """Show lines of information while the interpreter ends; quiet where logging no longer can."""
+
+def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:
+    """Show lines while the interpreter ends; quiet where logging no longer can."""
     if not lines:
         return
     import logging
@@ -80,7 +102,7 @@ def show_at_exit(lines: Sequence[str]) -> None:
     raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         for line in lines:
-            _show(INFO, line)
+            _show(level, line)
     finally:
         logging.raiseExceptions = raises
 
@@ -99,5 +121,5 @@ def _show(level: int, line: str) -> None:
         logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: the message is dropped.
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    with suppressed(AttributeError, OSError, ValueError):
         sys.stderr.write(f"carbon-callbacks: {line}\n")

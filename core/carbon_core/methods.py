@@ -62,6 +62,9 @@ AMDSMI_POWER = Method(
 )
 HWMON_ENERGY = Method("hwmon.energy", "B", 0.08, "energy sensor of the board (hwmon)")
 HWMON_POWER = Method("hwmon.power", "B", 0.085, "power sensor of the board (hwmon)", edge_s=0.1)
+HWMON_SOCKET = Method(
+    "hwmon.power.socket", "B", 0.085, "power sensor of processor and memory (hwmon)", edge_s=0.1
+)
 # Apple's model reads low: it does not cover all power drawn at the plug.
 APPLE = Method("apple.energy", "C", 0.20, "Apple's energy model of the chip")
 GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.30, "GPU power limit x utilisation")
@@ -71,4 +74,6 @@ CPU_LOAD_TDP = Method("cpu.load_tdp", "D", math.log(1.65), "CPU load x TDP")
 CPU_LOAD_DEFAULT = Method("cpu.load_default", "E", math.log(2.0), "CPU load x typical power")
 RAM_MODEL = Method("ram.model", "E", math.log(2.0), "RAM power by size")
 FORCED_POWER = Method("forced", "D", 0.30, "power given in the settings")
+# Of these, the energy of a processor includes that of its memory.
+WITH_MEMORY = (HWMON_SOCKET,)
 EXTRAPOLATED = Method("extrapolated", "E", math.log(2.0), "extrapolated from neighbouring power")

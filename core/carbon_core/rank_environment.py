@@ -28,6 +28,8 @@ _JOB = (
     "OMPI_MCA_ess_base_jobid",
     "PMI_JOBID",
 )
+# Number of the node: torchrun and accelerate; Slurm; Lightning.
+_NODE = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,12 @@ def job_of(environ: Mapping[str, str]) -> str:
     """Return text that identifies the job on its machine; an empty string outside any job."""
     known = [f"{name}={environ[name]}" for name in _JOB if environ.get(name)]
     return " ".join(known) if is_launched(environ) else ""
+
+
+def node_of(environ: Mapping[str, str]) -> str:
+    """Return the number of this node within the job as text; an empty string if unknown."""
+    number = _first_number(environ, _NODE)
+    return "" if number is None else str(number)
 
 
 def _first_number(environ: Mapping[str, str], names: tuple[str, ...]) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 from carbon_core import uncertainty, units
 from carbon_core.errors import IntensityError, OutputError
 from carbon_core.hours import iso_hour, utc
+from carbon_core.input_files import require_regular, text_of
 from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
 from carbon_core.records import Estimate, HourEnergy, Intensity
 from carbon_core.report import Report
@@ -84,7 +85,7 @@ def read_receipt(path: Path) -> Finished:
         OutputError: The file cannot be read, or is not a receipt.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(text_of(path))
         hours = tuple(
             HourEnergy(
                 hour["start"],
@@ -149,13 +150,16 @@ def read_intensities(path: Path) -> IntensityOf:
         IntensityError: The file cannot be read or parsed; the message names the line.
     """
     try:
+        require_regular(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             missing = {_TIME, _VALUE} - set(table.fieldnames or ())
             if missing:
                 raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
             values = [_row(row, path, table.line_num) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise IntensityError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise IntensityError(f"{path} cannot be read: {error}") from error
     return of_hours(values, str(path))
 

@@ -1,12 +1,25 @@
-"""Daemon threads: one that is started on first use, and parallel calls."""
+"""Daemon threads: one that is started on first use, and parallel calls.
+
+No signal is delivered to them: a program that blocks a signal in its own threads, to wait for it with
+`sigwait` or `sigpending`, would otherwise be ended by it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from carbon_core import forks
+from carbon_core.interruptions import interrupts_core, of_program
 
 _PREFIX = "carbon-"
+# Until the end of a call is checked again.
+_LONGEST_WAIT_S = 1.0
+# Faults of the thread itself: blocked, they would end the process without the lines of `faulthandler`.
+_FAULTS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
 
 
 class LazyThread:
@@ -25,6 +38,8 @@ class LazyThread:
         # Re-entrant: a signal handler may run on the thread that is starting this one.
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
+        self._claim = threading.Lock()
+        self._begun = Latch()
         self._ended = False
 
     @property
@@ -39,16 +54,30 @@ class LazyThread:
 
     def start(self) -> bool:
         """Start the thread unless it exists; return False if the system refused, to be retried."""
+        if self._thread is not None:
+            return True
+        forks.watch(_PREFIX)
         with self._starting:
             if self._thread is None:
+                outer = sys.exc_info()[1]
                 try:
                     # Some interpreters within a program refuse daemon threads already here.
                     self._thread = threading.Thread(
                         target=self._run_to_end, name=self._name, daemon=True
                     )
-                    self._thread.start()
-                except (RuntimeError, MemoryError):  # a limit of the container, or no memory
-                    self._thread = None
+                    with _signals_blocked():
+                        self._thread.start()
+                except BaseException as error:
+                    # Refused ("can't start new thread": a limit of the container; or no memory), or
+                    # interrupted by a signal handler, when it may begin yet.
+                    refused = (
+                        isinstance(error, (RuntimeError, MemoryError))
+                        and of_program(error, outer) is None
+                    )
+                    if refused or not self._begun.wait(_LONGEST_WAIT_S):
+                        self._thread = None
+                    if not refused:
+                        raise
             return self._thread is not None
 
     def join(self, timeout_s: float | None) -> bool:
@@ -60,16 +89,106 @@ class LazyThread:
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return False
-        # Python's join raises if a signal handler calls it within itself or within the start.
-        with contextlib.suppress(RuntimeError):
+        outer = sys.exc_info()[1]
+        try:
             thread.join(timeout_s)
+        except RuntimeError as error:
+            # Python's join raises if a signal handler calls it within itself or within the start.
+            if of_program(error, outer) is not None:
+                raise
         return self._ended
 
     def _run_to_end(self) -> None:
+        # A start that was interrupted may be repeated while its thread begins.
+        if not self._claim.acquire(blocking=False):
+            return
+        self._begun.set()
         try:
             self._run()
         finally:
             self._ended = True
+
+
+class Latch:
+    """An event that is set once.
+
+    A signal handler may raise while a thread waits here, and may wait here itself: after either,
+    `threading.Event` fails or blocks.
+    """
+
+    __slots__ = ("_closed", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it: no thread waits any longer."""
+        if not self._is_set:
+            self._is_set = True
+            self._closed.release()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is set, at most so many seconds; return whether it is."""
+        if not self._is_set and self._closed.acquire(timeout=max(0.0, timeout_s)):
+            self._closed.release()  # for the next who waits
+        return self._is_set
+
+
+class UninterruptedCall:
+    """A call, made at most once, that no signal handler interrupts: it runs on a thread of its own.
+
+    Args:
+        call: The function; must not raise.
+        name: Name of the thread.
+    """
+
+    def __init__(self, call: Callable[[], object], name: str) -> None:
+        self._call = call
+        self._thread = LazyThread(self._run, name)
+        self._ended = Latch()
+
+    def wait(self) -> bool:
+        """Make the call and wait for its end; return False if it has to be made on this thread.
+
+        It has to on other threads than the main one, which no signal handler interrupts; in a signal
+        handler that interrupted this package, whose locks it may need; and where no thread can be
+        started. An exception that a signal handler raises ends the waiting, not the call: wait again.
+        """
+        if threading.current_thread() is not threading.main_thread() or interrupts_core():
+            return self._ended.is_set()
+        if not self._thread.start():
+            return False
+        while not self._ended.wait(_LONGEST_WAIT_S):
+            pass
+        return True
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        finally:
+            self._ended.set()
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block all signals on this thread, for a thread inherits what its creator blocks."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    faults = {getattr(signal, name) for name in _FAULTS}
+    # Read first: a pending signal's handler may raise within the call that blocks.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def without_log_records(*loggers: str) -> None:

@@ -7,10 +7,9 @@ network thread exists only when a request is made.
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
 
-from carbon_core.threads import LazyThread
+from carbon_core.threads import Latch, LazyThread
 
 _QUEUE_SIZE = 2048
 
@@ -49,7 +48,7 @@ class Worker:
 
     def settle(self, timeout_s: float) -> bool:
         """Wait until all queued jobs are done; return whether that took at most `timeout_s`."""
-        settled = threading.Event()
+        settled = Latch()
         return self._thread.alive and self.submit(settled.set) and settled.wait(timeout_s)
 
     def close(self, timeout_s: float) -> bool:

@@ -14,7 +14,7 @@ from carbon_callbacks._training import rank_client as client_module
 from carbon_callbacks._training import rank_exchange as exchange_module
 from carbon_callbacks._training import rank_store as store_module
 from carbon_callbacks._training.rank_client import RankClient
-from carbon_callbacks._training.totals import RankTotals
+from carbon_callbacks._training.totals import RankTotals, counted_twice
 from carbon_core import Segment
 
 WORLD = 3
@@ -219,3 +219,10 @@ def test_a_training_that_rank_0_has_ended_is_not_joined(store):
     ask(late, late.receive)
     assert late.others == []
     late.stop()
+
+
+def test_gpus_that_several_ranks_count_are_found_also_after_the_store():
+    one = RankTotals({}, {}, {}, gpus=("gpu:GPU-11112222", "gpu:GPU-33334444"))
+    other = RankTotals.of_plain(one._replace(gpus=("gpu:GPU-33334444",)).plain())
+    assert counted_twice([one, other]) == ("gpu:GPU-33334444",)
+    assert counted_twice([one]) == ()

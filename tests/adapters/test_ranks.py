@@ -133,7 +133,7 @@ def gpus(tmp_path_factory):
 class Ranks:
     """Two processes of one training, each in its own session, ended by their ids."""
 
-    def __init__(self, framework, variables, *, hosts=1, **options):
+    def __init__(self, framework, variables, *, hosts=1, private=False, **options):
         script = Path("train.py")
         script.write_text(SCRIPTS[framework])
         with socket.create_server(("127.0.0.1", 0)) as found:
@@ -154,7 +154,7 @@ class Ranks:
                 "LOCAL_WORLD_SIZE": str(2 // hosts),
                 "OMP_NUM_THREADS": "1",
                 "GLOO_SOCKET_IFNAME": "lo",
-                "TMPDIR": str(temporary(rank if hosts > 1 else 0)),
+                "TMPDIR": str(temporary(rank if hosts > 1 or private else 0)),
             }
             process = subprocess.Popen(
                 [sys.executable, str(script), json.dumps(options)],
@@ -246,6 +246,17 @@ def test_the_first_rank_counts_all_that_it_can_see(framework, gpus):
     assert_all_ranks_log_the_same(lines)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+def test_ranks_with_private_temporary_directories_count_each_gpu_once(framework, gpus):
+    ranks = Ranks(framework, gpus, private=True)
+    codes, lines = ranks.end()
+    assert codes == [0, 0], ranks.errors
+    (receipt,) = receipts()
+    assert gpu_kwh(receipt) == pytest.approx(truth_kwh(receipt, 2), rel=0.005)
+    assert_all_ranks_log_the_same(lines)
+    assert "same GPU" not in ranks.errors[0]
+
+
 def test_two_hosts_add_up(framework, gpus):
     ranks = Ranks(framework, gpus, hosts=2)
     codes, lines = ranks.end()
@@ -258,6 +269,8 @@ def test_two_hosts_add_up(framework, gpus):
     )
     assert found[0]["training"]["energy_kwh"] == pytest.approx(total, rel=0.005)
     assert_all_ranks_log_the_same(lines)
+    # Both have the same GPUs here, as two containers on one machine have.
+    assert "several ranks count the same GPU: GPU-0000" in ranks.errors[0]
 
 
 def test_a_rank_that_is_killed_leaves_what_it_measured(framework, gpus):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,12 +57,62 @@ class Difference:
     gives_up: bool = False
 
 
-def _usable(key: str, value: Any) -> bool:
-    try:
-        KEYS[key].kind.parse(value)
-    except (ValueError, TypeError, OverflowError):
+# What is wrong is said here once more, apart from the parsers: a value that CodeCarbon accepts and they
+# reject is a difference, and must not excuse itself.
+_LEAST = {
+    "measure_power_secs": 0.01,
+    "force_cpu_power": 1e-9,
+    "force_ram_power": 0.0,
+    "pue": 1.0,
+    "wue": 0.0,
+    "force_carbon_intensity_g_co2e_kwh": 0.0,
+    "api_call_interval": -1,
+}
+_WORDS = {
+    "tracking_mode": {"machine", "process"},
+    "on_csv_write": {"append", "update"},
+    "log_level": {
+        "debug", "info", "warning", "warn", "error", "critical", "fatal", "notset",
+    },
+    "output_methods": {"csv", "api", "logger", "prometheus", "logfire", "boamps", ""},
+}  # fmt: skip
+_SWITCHES = {"true", "false", "yes", "no", "on", "off", "1", "0"}
+
+
+def _is_wrong(key: str, value: Any) -> bool:
+    """Return whether a value means nothing, or nothing that is possible."""
+    if value is None or value is False or not isinstance(value, (str, int, float)):
         return False
-    return True
+    text = str(value).strip().lower()
+    if key in _LEAST:
+        return _is_no_amount(key, text)
+    if key in _WORDS:
+        listed = text.split(",") if key == "output_methods" else [text]
+        return not isinstance(value, int) and not {word.strip() for word in listed} <= _WORDS[key]
+    if KEYS[key].kind.name == "boolean":
+        return text not in _SWITCHES
+    if key == "gpu_ids":
+        ids = re.split(r"[\s,\[\]]+", text)
+        return not all(re.fullmatch(r"(gpu|mig)-.+|\d*", one) for one in ids)
+    if KEYS[key].kind.name == "country":
+        return bool(text) and not re.fullmatch("[a-z]{2,3}", text)
+    if KEYS[key].kind.name in {"url", "path"}:
+        return default_of(key) is not None and not text
+    return False
+
+
+def _is_no_amount(key: str, text: str) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return True
+    whole = key == "api_call_interval"
+    return (
+        "_" in text
+        or not math.isfinite(number)
+        or number < _LEAST[key]
+        or (whole and number != int(number))
+    )
 
 
 def _commented(value: Any) -> bool:
@@ -103,9 +155,7 @@ DIFFERENCES = [
         "`None` instead of the default, an exception, or used unchecked, depending on the key",
         "one warning with its file and line; the next lower valid value is used. With `strict_config`, "
         "and always for arguments, a `ConfigError`",
-        lambda case: any(
-            value is not None and not _usable(case.key, value) for value in case.written
-        ),
+        lambda case: any(_is_wrong(case.key, value) for value in case.written),
         gives_up=True,
     ),
     Difference(
@@ -132,6 +182,22 @@ DIFFERENCES = [
         lambda case: (
             case.from_argument and case.highest is None and case.ours == default_of(case.key)
         ),
+    ),
+    Difference(
+        "a number or a `UUID` as a name (`project_name`, `experiment_id` ...), as an argument",
+        "remains what it is",
+        "its text",
+        lambda case: (
+            case.from_argument
+            and isinstance(case.highest, (int, float, uuid.UUID))
+            and case.ours == str(case.highest)
+        ),
+    ),
+    Difference(
+        "`False` as an argument for a setting that may be unset",
+        "`False`",
+        "unset, as with `None`",
+        lambda case: case.from_argument and case.highest is False and case.ours is None,
     ),
     Difference(
         "text as an argument for a number, a boolean or a list",

@@ -10,6 +10,7 @@ import inspect
 import logging
 import os
 import tempfile
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -63,26 +64,41 @@ WRITTEN: dict[str, list[str]] = {
     "output_methods": ["csv", "csv, logger", "prometheus", "", "CSV", "xml"],
     "tracking_mode": ["machine", "process", "Process", "bogus"],
     "on_csv_write": ["append", "update"],
-    "log_level": ["debug", "WARNING", "error", "loud"],
+    "log_level": ["debug", "WARNING", "error", "loud", "warn", "Fatal", "notset", "10"],
     "gpu_ids": ["0, 1", "[0, 1, 2", "GPU-5d1f2a3b", "MIG-f1e", "", "all"],
     "api_endpoint": ["https://api.example", "localhost:8000"],
     "api_key": TOKENS,
     "emissions_endpoint": ["http://127.0.0.1:1/x", "localhost:7777", ""],
     "prometheus_url": ["localhost:1", "http://127.0.0.1:1"],
-    "experiment_id": [UUID],
+    "experiment_id": [UUID, "my experiment", "7", ""],
     "electricitymaps_api_token": TOKENS,
     "co2_signal_api_token": TOKENS,
 }
 ARGUMENTS: dict[str, list[Any]] = {
-    "project_name": ["argument", "", None],
+    "project_name": ["argument", "", None, 7, 1.5],
+    "experiment_id": [UUID, "mine", 7, uuid.UUID(UUID), ""],
+    "experiment_name": ["mine", 7],
+    "logger_preamble": ["", "x", 7],
+    "emissions_endpoint": [False, None, "", "http://127.0.0.1:1/x"],
+    "api_endpoint": ["https://api.example"],
+    "prometheus_url": ["localhost:1"],
+    "api_key": ["key", "", None],
+    "output_file": ["results.csv"],
+    "on_csv_write": ["append", "update"],
+    "wue": [0, 1.5],
+    "force_ram_power": [10, 0, None],
+    "force_carbon_intensity_g_co2e_kwh": [0, 50, None],
+    "rapl_include_dram": [True],
+    "rapl_prefer_psys": [False],
+    "force_mode_cpu_load": [True, False],
     "measure_power_secs": [5, 2.5, "7"],
     "force_cpu_power": [42, None, "42"],
     "pue": [1.5, None],
-    "api_call_interval": [4, -1],
+    "api_call_interval": [4, -1, 0],
     "save_to_file": [True, False],
     "output_methods": [None, [], [codecarbon.OutputMethod.CSV]],
     "tracking_mode": ["process"],
-    "log_level": ["ERROR", 10],
+    "log_level": ["ERROR", 10, "warn", "FATAL", "notset", 0],
     "gpu_ids": [[0, 1], [], "0, 1", ["GPU-5d1f2a3b", 1], None],
     "electricitymaps_api_token": ["token-c", None],
     "co2_signal_api_token": ["token-d"],
@@ -176,7 +192,7 @@ def ours(arguments: dict[str, Any], *, offline: bool) -> dict[str, Any] | Config
         found = kind(**arguments).settings
     except ConfigError as error:
         return error
-    outputs = {method.value for method in found.outputs()}
+    outputs = set(found.outputs())
     return {**{key: getattr(found, key) for key in KEYS}, "outputs": outputs}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -162,3 +163,44 @@ def test_a_handler_is_called_as_codecarbon_calls_it(work: str, interval: int) ->
     assert ours.calls == theirs.calls
     assert sum(ours.deltas) == pytest.approx(tracker.final_emissions_data.duration)
     assert min(ours.deltas) >= 0
+
+
+MEMBERS = [
+    "_total_energy.kWh", "_total_cpu_energy.kWh", "_total_gpu_energy.kWh", "_total_ram_energy.kWh",
+    "_total_emissions", "_total_water.litres", "_cpu_power.W", "_gpu_power.kW", "_ram_power.W",
+    "final_emissions_data.emissions", "final_emissions_data.values", "final_emissions_data.__dict__",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", MEMBERS)
+def test_members_that_programs_read_have_the_same_types(path: str) -> None:
+    found = [run(package, country_iso_code="FRA", save_to_file=False) for package in BOTH]
+    for name in path.split("."):
+        found = [getattr(one, name) for one in found]
+    theirs, ours = found
+    assert isinstance(theirs, type(ours))
+
+
+def test_results_have_the_same_fields_and_detected_hardware_the_same_keys() -> None:
+    theirs, ours = [run(package, country_iso_code="FRA", save_to_file=False) for package in BOTH]
+    data = [one.final_emissions_data for one in (theirs, ours)]
+    assert len({tuple(dataclasses.asdict(one)) for one in data}) == 1
+    assert len({tuple(json.loads(json.dumps(one.__dict__, default=str))) for one in data}) == 1
+    assert set(theirs.get_detected_hardware()) <= set(ours.get_detected_hardware())
+    public = {n for n in dir(data[0]) if not n.startswith("_")}
+    assert public <= set(dir(data[1]))
+    assert {n for n in dir(theirs) if not n.startswith("_")} - set(dir(ours)) <= {
+        "country_2letter_iso_code",
+        "force_carbon_intensity_g_co2e_kwh",
+        "service_shutdown",
+    }
+
+
+def test_a_difference_is_computed_alike() -> None:
+    for package in BOTH:
+        total = run(package, country_iso_code="FRA", save_to_file=False).final_emissions_data
+        part = dataclasses.replace(total, duration=total.duration / 2)
+        delta = dataclasses.replace(total)
+        delta.compute_delta_emission(part)
+        assert delta.duration == pytest.approx(total.duration / 2)
+        assert (delta.emissions, delta.energy_consumed) == (0, 0)

@@ -73,6 +73,15 @@ def test_a_flood_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 64
 
 
+def test_an_error_is_shown_after_any_flood(caplog: pytest.LogCaptureFixture) -> None:
+    messages = Messages(logging.ERROR)
+    for i in range(100):
+        messages.warn(f"warning {i}")
+    messages.error("lost")
+    messages.deliver()
+    assert caplog.record_tuples == [("carbon_callbacks", logging.ERROR, "lost")]
+
+
 def test_control_characters_and_escapes_become_blanks() -> None:
     text = "a\nb\x1b[31mc\rd\0e\u202ef\ud800g"
     assert printable(text) == "a b [31mc d e f g"
@@ -114,3 +123,21 @@ def test_a_standard_error_that_cannot_show_a_character_is_survived(
 def test_no_handler_is_installed_and_no_level_changed() -> None:
     Messages(logging.DEBUG).deliver()
     assert (LOGGER.handlers, LOGGER.level) == ([], logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ConnectionError('http://host:1/take?api_key=planted')",
+        "Max retries exceeded with url: /take?token=planted&x=1 (Caused by",
+        "https://me:planted@host/#planted: no connection",
+    ],
+)
+def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    messages = Messages()
+    messages.warn(f"it failed: {text}; is it right?")
+    messages.deliver()
+    (line,) = caplog.messages
+    assert "planted" not in line
+    assert "it failed" in line
+    assert "is it right?" in line

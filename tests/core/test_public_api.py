@@ -45,6 +45,12 @@ def test_an_unknown_name_is_an_attribute_error_that_names_it(module) -> None:
         exec(f"from {module.__name__} import Nonsense")
 
 
+def test_the_version_is_that_of_the_results() -> None:
+    from carbon_core.version import VERSION
+
+    assert carbon_callbacks.__version__ == VERSION
+
+
 def test_both_packages_hand_out_the_same_objects() -> None:
     for name in carbon_callbacks.__all__:
         assert getattr(carbon_callbacks, name) is getattr(carbon_core, name)

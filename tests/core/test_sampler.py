@@ -13,6 +13,7 @@ from carbon_core.clock import SystemClock
 from carbon_core.records import Reading, Snapshot
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
+from carbon_core.threads import Latch
 
 START_S = 1_000.0  # a fake clock's first second
 PATIENCE_S = 10.0  # of a test that waits for a thread; never reached in good health
@@ -290,7 +291,7 @@ class Threaded:
         )
 
     def mark(self, phase: str | None = None, *, last: bool = False) -> Mark:
-        mark = Mark(self.clock.monotonic_ns(), phase, threading.Event(), last=last)
+        mark = Mark(self.clock.monotonic_ns(), phase, Latch(), last=last)
         self.sampler.mark(mark)
         return mark
 

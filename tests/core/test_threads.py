@@ -67,7 +67,7 @@ def test_handlers_may_start_and_join_it_while_it_starts() -> None:
             thread.join(0.001)
 
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.003)
     try:
         end = time.monotonic() + 0.5
         while time.monotonic() < end:

@@ -9,7 +9,14 @@ import pytest
 from faults.children import receipts, rows
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, lab, said, steady
 
-from carbon_core import EmissionsData, EmissionsTracker, Report, status_of
+from carbon_core import (
+    EmissionsData,
+    EmissionsTracker,
+    Report,
+    TaskEmissionsTracker,
+    status_of,
+    track_task_emissions,
+)
 from carbon_core.messages import Messages
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.outputs.run_directory import RunDirectory
@@ -619,3 +626,59 @@ def test_lines_are_shown_on_the_users_thread_only() -> None:
     clock.advance(10)
     tracker.stop()
     assert set(shown_by) == {threading.current_thread().name}
+
+
+def test_totals_have_codecarbons_names_and_types() -> None:
+    tracker, clock = lab()
+    assert (tracker._total_energy.kWh, tracker._total_emissions) == (0.0, 0.0)
+    tracker.start()
+    before = tracker._total_energy
+    clock.advance(36)
+    report = tracker.report()
+    assert report is not None
+    assert tracker._total_energy.kWh == report.energy_kwh.value == pytest.approx(1e-3)
+    assert tracker._total_cpu_energy == tracker._total_energy > before
+    assert float(tracker._total_energy - before) == pytest.approx(1e-3)
+    assert ((tracker._total_energy + tracker._total_energy) / 2).kWh == pytest.approx(1e-3)
+    assert (tracker._total_energy * 2).kWh == pytest.approx(2e-3)
+    assert tracker._total_gpu_energy.kWh == tracker._total_ram_energy.kWh == 0.0
+    assert pytest.approx(100) == tracker._cpu_power.W
+    assert tracker._cpu_power.kW == pytest.approx(0.1)
+    assert (tracker._gpu_power.W, tracker._ram_power.W) == (0.0, 0.0)
+    assert tracker._total_water.litres == report.water_l
+    tracker.stop()
+    assert tracker._total_emissions == tracker.final_emissions
+    with pytest.raises(AttributeError):
+        tracker._total_energy = before
+
+
+def test_a_block_and_a_function_can_be_tasks() -> None:
+    tracker, clock = lab()
+
+    @track_task_emissions(tracker=tracker, task_name="function")
+    def work(seconds: float) -> str:
+        clock.advance(seconds)
+        return "done"
+
+    with TaskEmissionsTracker("block", tracker=tracker) as block:
+        clock.advance(10)
+    assert [work(20), work(30)] == ["done", "done"]
+    assert block.tracker is tracker
+    assert tracker.running
+    tracker.stop()
+    tasks = [(name, report.duration_s) for name, report in tracker.final_report.tasks]
+    assert tasks == [("block", 10), ("function", 20), ("function", 30)]
+
+
+def test_a_task_without_a_tracker_has_one_for_each_call(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @track_task_emissions
+    def work() -> int:
+        return 5
+
+    assert [work(), work()] == [5, 5]
+    with pytest.raises(KeyError), TaskEmissionsTracker("fails") as task:
+        raise KeyError
+    assert task.tracker.final_report.status == "failed"
+    assert len(rows(tmp_path)) == 3

@@ -74,10 +74,10 @@ def test_a_forked_child_is_inert_and_ends(run: Run, out: Path, leave: str) -> No
         began = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            t.mark("child"); t.flush(); t.report(); t.start()
+            t.mark("child"); t.flush(); t.report()
             with t.window("w"):
                 pass
-            t.stop_task(t.start_task("task"))
+            t.stop_task("task")
             say("child", t.running, t.stop(), threading.active_count())
             {leave}
         _, status = os.waitpid(pid, 0)
@@ -163,6 +163,68 @@ def test_a_child_may_measure_with_a_tracker_of_its_own(run: Run, out: Path) -> N
     assert [row["project_name"] for row in rows(out)] == ["child", "parent"]
 
 
+def test_a_tracker_that_a_child_starts_measures_a_run_of_the_childs_own(
+    run: Run, out: Path
+) -> None:
+    # The parent's tracker, running or only made: a copy of it is inert until the child starts it.
+    ended = run(
+        """
+        running, made = tracker(project_name="running"), tracker(project_name="made")
+        running.start()
+        known(running)
+        for t in (running, made):
+            pid = os.fork()
+            if pid == 0:
+                t.start()
+                known(t)
+                say(t.running, t.stop() > 0)
+                sys.exit(0)
+            os.waitpid(pid, 0)
+        made.start(); made.stop()
+        running.stop()
+        """
+    )
+    assert (ended.status, ended.out) == (0, "True True\n" * 2), ended.err
+    assert len({row["run_id"] for row in rows(out)}) == 4
+    assert [row["project_name"] for row in rows(out)] == ["running", "made", "made", "running"]
+
+
+def test_a_child_that_is_forked_in_the_midst_of_an_import_can_measure(
+    run: Run, out: Path, tmp_path: Path
+) -> None:
+    # The sampler's thread is importing the searches for meters: what it has not finished stays half
+    # done in the child, whose import would wait for ever, or find names missing.
+    ended = run(
+        """
+        import sys
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "carbon_core.hardware.gpu_search":
+                    sys.meta_path.remove(self)
+                    importing.set()
+                    go_on.wait(10)
+        importing, go_on = threading.Event(), threading.Event()
+        sys.meta_path.insert(0, Slow())
+        t = tracker(project_name="parent")
+        t.start()
+        say(importing.wait(10))
+        pid = os.fork()
+        if pid == 0:
+            own = tracker(project_name="child")
+            own.start()
+            known(own)
+            say(own.stop() > 0)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        go_on.set()
+        known(t)
+        t.stop()
+        """
+    )
+    assert (ended.status, ended.out) == (0, "True\nTrue\n"), ended.err
+    assert [row["project_name"] for row in rows(out)] == ["child", "parent"]
+
+
 def test_fork_pools_never_hang_while_sampling_fast(run: Run, out: Path) -> None:
     ended = run(
         """
@@ -217,6 +279,122 @@ def test_nothing_is_logged_on_our_threads(run: Run, out: Path) -> None:
     )
     assert (ended.status, ended.out) == (0, "[]\n"), ended.err
     assert len(rows(out)) == 1
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+def test_no_signal_is_delivered_to_our_threads(run: Run) -> None:
+    # Pending for the process, a signal is delivered to any thread that does not block it.
+    ended = run(
+        """
+        mine = {signal.SIGUSR1, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        t = tracker(emissions_endpoint="http://127.0.0.1:1/", api_call_interval=1)
+        t.start()
+        say(signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before)
+        signal.pthread_sigmask(signal.SIG_BLOCK, mine)
+        for number in mine:
+            os.kill(os.getpid(), number)
+        t.flush()
+        time.sleep(0.3)
+        say(signal.sigpending() == mine, len([x for x in threading.enumerate() if "carbon-" in x.name]))
+        t.stop()
+        say(signal.sigpending() == mine)
+        """
+    )
+    assert ended.status == 0, ended.err
+    unchanged, pending, after = ended.out.splitlines()
+    assert (unchanged, after) == ("True", "True")
+    assert pending.startswith("True")
+    assert not pending.endswith(" 0"), "control: there are threads"
+
+
+INTERRUPTED = """
+import gc
+class TimeUp({kind}):
+    pass
+def handler(number, frame):
+    fired.append(number)
+    raise TimeUp("the program's own")
+fired, lost, unsaved = [], 0, 0
+signal.signal(signal.SIGALRM, handler)
+warm = tracker()
+warm.start(); warm.stop()
+gc.disable()  # what a handler raises while Python collects is printed and dropped, by any program
+for i in range(40):
+    t = tracker()
+    gc.collect()
+    t.start()
+    t.start_task("task")
+    caught, before = False, len(fired)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + i * {step_s})
+        {call}
+        while len(fired) == before:
+            time.sleep(0.001)
+    except TimeUp:
+        caught = True
+    lost += not caught
+    unsaved += t.stop() is None or t.running or len(t.final_report.tasks) != 1
+    assert t.report() is t.final_report
+del t
+gc.collect()
+time.sleep(0.2)
+say(lost, unsaved, [x.name for x in threading.enumerate() if "carbon-" in x.name])
+"""
+
+
+@pytest.mark.parametrize("kind", ["Exception", "TimeoutError", "RuntimeError", "KeyboardInterrupt"])
+@pytest.mark.parametrize(
+    ("call", "step_s", "runs"),
+    [("t.stop()", 1e-4, 41), ("t.flush()", 2e-5, 41), ("t.stop_task()", 2e-5, 41)],
+)
+def test_an_exception_of_the_programs_own_handler_reaches_it(
+    run: Run, out: Path, kind: str, call: str, step_s: float, runs: int
+) -> None:
+    ended = run(INTERRUPTED.format(kind=kind, call=call, step_s=step_s))
+    assert (ended.status, ended.out) == (0, "0 0 []\n"), ended.err
+    assert len(rows(out)) == runs
+
+
+def test_a_run_whose_stop_was_interrupted_ends_without_another_call(run: Run, out: Path) -> None:
+    ended = run(
+        """
+        class TimeUp(Exception):
+            pass
+        def handler(number, frame):
+            raise TimeUp
+        class Hangs:
+            def out(self, total, delta):
+                reached.set()
+                go_on.wait(10)
+            live_out = out
+        reached, go_on = threading.Event(), threading.Event()
+        signal.signal(signal.SIGUSR1, handler)
+        t = tracker(output_handlers=[Hangs()], shutdown_timeout_s=20)
+        t.start()
+        known(t)
+        threading.Thread(
+            target=lambda: (reached.wait(10), os.kill(os.getpid(), signal.SIGUSR1))
+        ).start()
+        try:
+            with t:
+                pass
+        except TimeUp:
+            say("raised", t.running)
+        go_on.set()
+        while any(x.name.startswith("carbon-") for x in threading.enumerate()):
+            time.sleep(0.01)
+        say(t.final_emissions > 0, t.stop() > 0)
+        first = t.run_id
+        t.start()
+        say(t.running, t.run_id != first, t.stop() is not None)
+        """
+    )
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines() == ["raised False", "True True", "True True True"]
+    assert len(rows(out)) == 2
 
 
 # --- what stop() leaves --------------------------------------------------------------------------

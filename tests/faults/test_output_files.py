@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,13 @@ def test_a_directory_that_cannot_be_made_is_said_once(
     assert len(warnings_in(ended)) == 1, ended.err
     assert len(ended.own_lines) <= 5
     assert (tmp_path / "a_file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("setting", ["output_dir", "output_file"])
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "sub\0/x", "\ud800/x"], ids=ascii)
+def test_a_name_that_no_file_can_have_costs_no_energy(run: Run, setting: str, name: str) -> None:
+    ended = measured(run, **{setting: name})
+    assert sum("not written" in line for line in ended.own_lines) == 1, ended.err
 
 
 def test_a_directory_without_leave_to_write(run: Run, tmp_path: Path) -> None:
@@ -199,10 +207,78 @@ def test_no_free_descriptor_from_mid_run_on(run: Run, out: Path) -> None:
     assert len(rows(out)) == 2, "what was measured is recovered by the next run"
 
 
+# --- a result that is not written ----------------------------------------------------------------
+
+
+LOST = re.compile(r"result not written \((.*)\): (\S+) kWh, (\S+) kg CO2e in (\S+) s, run \S+$")
+
+
+def lost(ended: Ended) -> tuple[str, float]:
+    """Return the reason and the energy (kWh) in the only line about the lost result."""
+    [line] = [line for line in ended.own_lines if "not written" in line]
+    found = LOST.search(line)
+    assert found, line
+    return found[1], float(found[2])
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "info"])
+def test_a_result_that_is_not_written_is_an_error_with_the_figures(
+    run: Run, tmp_path: Path, level: str
+) -> None:
+    (tmp_path / "a_file").write_text("mine")
+    ended = measured(run, output_dir="a_file", log_level=level)
+    reason, kwh = lost(ended)
+    assert kwh == pytest.approx(float(ended.out.split()[0]), rel=1e-5), "1 kg/kWh"
+    if level == "error":
+        assert len(ended.own_lines) == 1
+        assert "Not a directory" in reason or "File exists" in reason
+    else:
+        assert len(warnings_in(ended)) == 1, "the reason is said once"
+
+
+def test_a_full_disk_is_an_error_with_the_figures(run: Run, out: Path) -> None:
+    script = no_room("before", 0).replace("tracker()", "tracker(log_level='error')")
+    ended = run(script)
+    assert lost(ended)[1] > 0
+    assert len(ended.own_lines) == 1
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError", "sys.exit(3)"])
+def test_a_run_that_is_never_stopped_says_it_too(run: Run, tmp_path: Path, end: str) -> None:
+    (tmp_path / "a_file").write_text("mine")
+    ended = run(
+        f"""
+        t = tracker(output_dir="a_file", log_level="error")
+        t.start()
+        known(t)
+        time.sleep(0.2)
+        {end}
+        """
+    )
+    assert lost(ended)[1] > 0
+
+
+def test_files_that_do_not_end_in_time_are_an_error_with_the_figures(run: Run, out: Path) -> None:
+    ended = run(
+        """
+        t = tracker(log_level="error", shutdown_timeout_s=0.3)
+        t.start()
+        known(t)
+        from carbon_core.outputs import receipt
+        receipt.write = lambda report, path: time.sleep(5)
+        time.sleep(0.1)
+        say(t.stop() > 0)
+        os._exit(0)
+        """
+    )
+    assert ended.out == "True\n"
+    assert "did not finish in time" in lost(ended)[0]
+
+
 # --- what lies there already ---------------------------------------------------------------------
 
 
-def test_a_symbolic_link_at_a_files_place_is_not_followed(run: Run, out: Path) -> None:
+def test_a_symbolic_link_at_a_files_place_harms_no_file(run: Run, out: Path) -> None:
     victim = out.parent / "victim"
     victim.write_text("precious")
     (out / "carbon_runs").mkdir(parents=True)
@@ -211,6 +287,65 @@ def test_a_symbolic_link_at_a_files_place_is_not_followed(run: Run, out: Path) -
     ended = run(MEASURE.format(settings=""))
     assert ended.status == 0, ended.err
     assert victim.read_text() == "precious"
+
+
+def test_the_users_own_link_to_a_csv_file_is_followed(run: Run, out: Path) -> None:
+    out.mkdir()
+    (out / "emissions.csv").symlink_to("../shared/emissions.csv")
+    for directory in ("shared", "out"):
+        measured(run, output_dir=directory)
+    assert (out / "emissions.csv").is_symlink()
+    assert len(rows(out)) == 2
+
+
+def test_a_torn_row_is_set_aside_and_said(run: Run, out: Path) -> None:
+    measured(run)
+    with (out / "emissions.csv").open("a") as file:
+        file.write("2026-01-01T00:00:00,torn")
+    ended = measured(run)
+    assert len(rows(out)) == 2
+    assert (out / "emissions.csv.invalid").read_text() == "2026-01-01T00:00:00,torn\n"
+    assert sum("emissions.csv.invalid" in line for line in ended.own_lines) == 1
+
+
+def test_older_columns_are_kept_and_said(run: Run, out: Path) -> None:
+    out.mkdir()
+    older = "timestamp,project_name,duration,emissions,energy_consumed\n2021,x,1.0,2.0,3.0\n"
+    (out / "emissions.csv").write_text(older)
+    ended = measured(run)
+    assert len(rows(out)) == 1
+    assert (out / "emissions.csv.bak").read_text() == older
+    assert sum("emissions.csv.bak" in line for line in ended.own_lines) == 1
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_csv_file_in_a_subdirectory(run: Run, out: Path, by_variable: bool) -> None:
+    if by_variable:
+        ended = run(MEASURE.format(settings=""), CODECARBON_OUTPUT_FILE="sub/way/x.csv")
+        assert_returned(ended)
+    else:
+        ended = measured(run, output_file="sub/way/x.csv")
+    assert warnings_in(ended) == []
+    assert len((out / "sub" / "way" / "x.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["../x.csv", "a/../../x.csv", "link/x.csv", "{tmp}/x.csv"])
+def test_a_variable_names_no_file_outside_of_the_directory(
+    run: Run, out: Path, tmp_path: Path, name: str
+) -> None:
+    out.mkdir()
+    (out / "link").symlink_to(tmp_path)
+    ended = run(MEASURE.format(settings=""), CODECARBON_OUTPUT_FILE=name.format(tmp=tmp_path))
+    assert_returned(ended)
+    assert not (tmp_path / "x.csv").exists()
+    assert len((out / "x.csv").read_text().splitlines()) == 2
+
+
+def test_a_tilde_is_the_home_directory(run: Run, tmp_path: Path) -> None:
+    """HOME is the test's own directory."""
+    measured(run, output_dir="~/results")
+    assert len(rows(tmp_path / "results")) == 1
+    assert not (tmp_path / "~").exists()
 
 
 def test_a_lock_that_another_process_holds_costs_a_bounded_time(

@@ -17,8 +17,9 @@ FILE = """\
 [codecarbon]
 electricitymaps_api_token = planted-token
 api_key = planted-key
-emissions_endpoint = http://me:planted-endpoint@127.0.0.1:1/take
-prometheus_url = me:planted-prometheus@127.0.0.1:2
+emissions_endpoint = http://me:planted-endpoint@127.0.0.1:1/take?api_key=planted-query&sig=planted-sig
+prometheus_url = me:planted-prometheus@127.0.0.1:2/?token=planted-token-of-prometheus
+otlp_endpoint = http://127.0.0.1:1/v1/metrics?X-Amz-Signature=planted-signature#planted-fragment
 api_key = planted-twice
 puee = planted-typo-is-no-secret
 """
@@ -38,10 +39,18 @@ with t:
     print(t.stop_task("task"))
     pickle.dump(copy.deepcopy(t), open("copy.pickle", "wb"))
 print(repr(t), vars(t), t.settings, repr(t.settings), t.settings.shown(), t.final_report)
+import subprocess
+for command in ("config show", "config show --json --origin", "config get emissions_endpoint",
+                "config check", "resend out", "report out --html page.html"):
+    main = "import carbon_callbacks.cli; carbon_callbacks.cli.main()"
+    line = [sys.executable, "-c", main, *command.split()]
+    print(subprocess.run(line, capture_output=True, text=True))
 print(t.final_emissions_data, [str(t.settings.origin(key)) for key in t.settings.origins])
 pickle.dump(t, open("tracker.pickle", "wb"))
 pickle.dump(t.settings, open("settings.pickle", "wb"))
-for bad in ({"electricitymaps_api_token": ["planted-argument"]}, {"api_key": 5, "pue": "x"}):
+for bad in ({"electricitymaps_api_token": ["planted-argument"]}, {"api_key": 5, "pue": "x"},
+            {"emissions_endpoint": "http://x y/?k=planted-in-error"},
+            {"prometheus_url": "x/?token=planted in error"}):
     try:
         tracker(**bad)
     except ValueError as error:

@@ -16,6 +16,7 @@ from carbon_callbacks.cli.html.run_view import RunView, load
 from carbon_callbacks.cli.totals import History
 from carbon_core.errors import OutputError
 from carbon_core.formatting import formatted
+from carbon_core.input_files import require_regular
 from carbon_core.outputs.base import replace
 from carbon_core.records import Estimate
 from carbon_core.units import GRAMS_PER_KG
@@ -34,6 +35,8 @@ def write(history: History, path: Path) -> None:
     """
     text = _rendered(history)
     try:
+        if path.exists():  # a device would be replaced by a file
+            require_regular(path)
         replace(path.resolve(), text.encode("utf-8", "replace"))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -15,6 +15,7 @@ from typing import Any
 from carbon_core import repricing
 from carbon_core.errors import OutputError
 from carbon_core.hours import utc
+from carbon_core.input_files import text_of
 from carbon_core.outputs import journal, receipt, timeline
 from carbon_core.outputs.timeline import Timeline, resampled
 from carbon_core.repricing import Finished
@@ -115,7 +116,7 @@ def load(path: Path) -> RunView:
         return _view(receipt.data_of(report), repricing.finished(report), path)
     finished = repricing.read_receipt(path)
     beside = path.with_name(finished.run_id + journal.SUFFIX)
-    return _view(json.loads(path.read_text("utf-8")), finished, beside)
+    return _view(json.loads(text_of(path)), finished, beside)
 
 
 def _view(data: Mapping[str, Any], finished: Finished, journal_path: Path) -> RunView:

@@ -29,10 +29,11 @@ from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
+from carbon_core.interruptions import suppressed
 from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
-from carbon_core.rank_environment import Rank, is_launched, job_of, rank_of
+from carbon_core.rank_environment import Rank, is_launched, job_of, node_of, rank_of
 from carbon_core.report import RunFacts
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
@@ -40,7 +41,10 @@ from carbon_core.version import VERSION
 if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+_LEVELS = {
+    "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
+    "CRITICAL": 50,
+}  # fmt: skip
 
 
 def make_parts(
@@ -70,7 +74,7 @@ def make_parts(
     located = locate(place)
     # Made absolute now: the program may change its directory during the run.
     directory = _absolute(settings.output_dir)
-    given = OutputArguments(settings, environ, directory, clock)
+    given = OutputArguments(settings, environ, directory, clock, warn=messages.warn)
     for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
         messages.warn(text)
     rank = rank_of(environ)
@@ -93,7 +97,7 @@ def make_parts(
         ),
         live=live_source(settings, clock, place),
         marginal=marginal_source(settings, clock, place),
-        live_every=settings.api_call_interval if settings.api_call_interval > 0 else None,
+        live_every=max(1, settings.api_call_interval) if settings.api_call_interval >= 0 else None,
         shutdown_timeout_s=settings.shutdown_timeout_s,
         min_duration_s=settings.min_duration_s,
         messages=messages,
@@ -191,7 +195,8 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
 
         directory = Path(tempfile.gettempdir()) / f"carbon-callbacks-{os.getuid()}"
         local = rank_of(environ).local
-        return Claims(directory, job, first=None if local is None else local == 0)
+        first = None if local is None else local == 0
+        return Claims(directory, job, first=first, node=node_of(environ))
 
     return claims
 
@@ -254,11 +259,10 @@ def _budget(settings: Settings, messages: Messages) -> Budget | None:
 
 
 def _absolute(directory: str) -> Path:
-    try:
+    # The working directory itself may have been removed; the first write reports it.
+    with suppressed(OSError):
         return Path(directory).absolute()
-    except OSError:
-        # The working directory itself was removed; the first write reports it.
-        return Path(directory)
+    return Path(directory)
 
 
 def _confirming(directory: Path, run_id: str) -> Callable[[Delivered], None]:

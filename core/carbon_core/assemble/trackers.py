@@ -12,9 +12,10 @@ from carbon_core.assemble.build import detected_hardware, make_parts, messages_f
 from carbon_core.assemble.outputs import check_arguments
 from carbon_core.assemble.preloading import preload
 from carbon_core.config import sources
-from carbon_core.config.resolve import Resolution, resolve
+from carbon_core.config.resolve import Resolution, resolve, with_secrets
 from carbon_core.config.schema import Settings
 from carbon_core.config.signature import with_settings_in_order
+from carbon_core.errors import ConfigError
 from carbon_core.messages import Messages
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.tracker import Tracker, harmless
@@ -83,6 +84,11 @@ class EmissionsTracker(Tracker):
             first_phase=self._first_phase,
             offline=self._offline,
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        with contextlib.suppress(ConfigError):
+            self.settings = with_secrets(self.settings)
 
     @harmless
     def get_detected_hardware(self) -> dict[str, Any]:

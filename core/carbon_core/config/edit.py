@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from carbon_core.config import sources
@@ -12,6 +11,7 @@ from carbon_core.errors import ConfigError
 from carbon_core.outputs.base import replace
 
 _HEADER = f"[{SECTION}]"
+_SECRET_MODE = 0o600
 
 
 def home_file() -> Path:
@@ -56,7 +56,7 @@ def write_setting(path: Path, key: str, value: str) -> None:
             f"{key}: a file cannot contain {shown}; set CODECARBON_{key.upper()} instead"
         )
     try:
-        replace(path.resolve(), changed.encode("utf-8"), _mode(path, read_back))
+        replace(path.resolve(), changed.encode("utf-8"), _mode(read_back))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -115,7 +115,6 @@ def _key_of(line: str) -> str:
     return "" if line[:1] in " \t#;" else sources.split(line)[0].strip().lower()
 
 
-def _mode(path: Path, content: ConfigSource) -> int:
-    if content.has_secret:
-        return 0o600
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+def _mode(content: ConfigSource) -> int | None:
+    """Return the mode of a file with this content; None for the present one, or the umask's."""
+    return _SECRET_MODE if content.has_secret else None

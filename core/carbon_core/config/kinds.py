@@ -12,11 +12,14 @@ from typing import Any
 
 # Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
 _ADDRESS = re.compile(
-    r"(https?://)?([^\s/@]+@)?([^\s/:@\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/\S*)?", re.IGNORECASE
+    r"(https?://)?([^\s/@?#]+@)?([^\s/:@?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?]\S*)?",
+    re.IGNORECASE,
 )
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# The other names of `logging`, which CodeCarbon accepts.
+_MORE_LOG_LEVELS = ("NOTSET", "WARN", "FATAL")
 
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
@@ -46,17 +49,17 @@ class Kind:
 
 def text() -> Kind:
     """Any text."""
-    return Kind("text", "str", "text", _parse_text)
+    return Kind("text", "str", "text", _parse_name)
 
 
 def path() -> Kind:
-    """A path, kept as written."""
-    return Kind(
-        "path",
-        "str | os.PathLike[str]",
-        "a path",
-        lambda value: _filled(_parse_text(os.fspath(value))),
-    )
+    """A path, kept as written, except that ``~`` and ``~user`` become the home directory."""
+
+    def parse(value: Any) -> str:
+        # Unlike pathlib's, it keeps all else as written, and raises for no unknown user.
+        return os.path.expanduser(_filled(_parse_text(os.fspath(value))))  # noqa: PTH111
+
+    return Kind("path", "str | os.PathLike[str]", "a path", parse)
 
 
 def boolean() -> Kind:
@@ -101,15 +104,15 @@ def year() -> Kind:
 
 
 def interval_count() -> Kind:
-    """A whole number of intervals, or -1 for never."""
+    """A whole number of intervals, or -1 for never; 0 is every interval, as in CodeCarbon."""
 
     def parse(value: Any) -> int:
         result = _finite(value)
-        if result != int(result) or (result < 1 and result != -1):
+        if result != int(result) or result < -1:
             raise ValueError(value)
         return int(result)
 
-    return Kind("integer", "int", "a whole number of at least 1, or -1 for never", parse)
+    return Kind("integer", "int", "a whole number of at least 0, or -1 for never", parse)
 
 
 def coordinate(most: float) -> Kind:
@@ -162,7 +165,7 @@ def log_level() -> Kind:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         name = _parse_text(value).strip().upper()
-        if name not in _LOG_LEVELS:
+        if name not in (*_LOG_LEVELS, *_MORE_LOG_LEVELS):
             raise ValueError(value)
         return name
 
@@ -183,7 +186,7 @@ def identifier() -> Kind:
     """A UUID, or any other text, kept as written."""
 
     def parse(value: Any) -> str:
-        return str(value) if isinstance(value, uuid.UUID) else _filled(_parse_text(value))
+        return str(value) if isinstance(value, uuid.UUID) else _filled(_parse_name(value))
 
     return Kind(
         "text", "str", "a UUID such as 235b1da5-aaaa-4aaa-8aaa-893681599d2c or a name", parse
@@ -248,6 +251,12 @@ def _parse_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return value
+
+
+def _parse_name(value: Any) -> str:
+    """Return a text; a number as a text, which CodeCarbon accepts as a name."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if is_number else _parse_text(value)
 
 
 def _filled(value: str) -> str:

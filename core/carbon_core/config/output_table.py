@@ -7,6 +7,7 @@ output's module where it is used, so that this table costs next to nothing to im
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class OutputArguments:
         directory: The output directory, absolute.
         clock: Source of time.
         remote_id: The service's id of the run, where the run was created there earlier.
+        warn: Receives warnings about an output that works nevertheless.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class OutputArguments:
     directory: Path
     clock: Clock
     remote_id: str | None = None
+    warn: Callable[[str], None] = lambda text: None
 
     @property
     def send(self) -> Send:
@@ -168,15 +171,27 @@ def _csv(given: OutputArguments) -> FileOutput:
     from carbon_core.outputs.run_directory import RunDirectory
 
     settings = given.settings
-    given_by_user = settings.origin("output_file").source == "argument"
     return RunDirectory(
         given.directory,
-        # A name from a file or variable must not leave the directory.
-        settings.output_file if given_by_user else Path(settings.output_file).name,
+        _csv_name(settings, given.directory),
         always_update=settings.on_csv_write == "update",
         keep_journal=settings.journal,
         experiment_name=settings.experiment_name,
+        warn=given.warn,
     )
+
+
+def _csv_name(settings: Settings, directory: Path) -> str:
+    """Return the CSV file's path; from a file or variable, it must not leave the output directory."""
+    name = Path(settings.output_file)
+    if settings.origin("output_file").source == "argument":
+        return settings.output_file
+    try:
+        place = Path(os.path.realpath(directory / name.parent))
+        inside = not name.is_absolute() and place.is_relative_to(os.path.realpath(directory))
+    except (OSError, ValueError):  # an invalid name: reported by the first write
+        inside = False
+    return settings.output_file if inside else name.name
 
 
 def _boamps(given: OutputArguments) -> FileOutput:

@@ -22,10 +22,11 @@ from carbon_core.config.schema import (
     SAVE_TO,
     UNSET,
     Settings,
+    bare,
     default_of,
     hidden,
 )
-from carbon_core.config.sources import ConfigSource, RawValue
+from carbon_core.config.sources import ConfigSource, RawValue, is_blank
 from carbon_core.errors import ConfigError
 
 
@@ -74,6 +75,29 @@ def resolve(
     if settings.strict_config and warnings:
         raise ConfigError("; ".join(warnings))
     return resolution
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """Return settings of a pickle with the secrets that it lacks, where files or variables have them.
+
+    Secrets that were arguments are unset: a pickle may be a checkpoint, which others read.
+
+    Raises:
+        ConfigError: ``strict_config`` is on, and a file or variable is wrong.
+    """
+    if not settings.stored:
+        return settings
+    found = resolve({}).settings
+    keys = [key for key in KEYS if _is_found_again(settings, found, key)]
+    origins = {key: found.origin(key) for key in keys}
+    values = {key: getattr(found, key) for key in keys}
+    return replace(settings, **values, origins={**settings.origins, **origins})
+
+
+def _is_found_again(settings: Settings, found: Settings, key: str) -> bool:
+    kept, value = getattr(settings, key), getattr(found, key)
+    ambient = settings.origin(key).source in ("file", "environment")
+    return ambient and value != kept and bare(key, value) == kept
 
 
 def check(
@@ -153,6 +177,10 @@ def _value(name: str, found: RawValue) -> Any:
     key = KEYS[name]
     if found.value is None:
         return default_of(name)
+    if key.secret and is_blank(found.value):
+        return None
+    if found.value is False and key.kind.name != "boolean" and default_of(name) is None:
+        return None  # CodeCarbon's other way to leave it out: emissions_endpoint=False
     if found.value == "" and default_of(name) is None and key.kind.name != "list":
         return None
     try:

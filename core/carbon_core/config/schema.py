@@ -7,11 +7,11 @@ Names and defaults are CodeCarbon's where it has the key.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
+from carbon_core.addresses import HIDDEN, masked_address, masked_text
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
@@ -20,9 +20,6 @@ from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source
 
 # Written by CodeCarbon's own command line into the same files; this package does not use them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
-_HIDDEN = "(hidden)"
-# User and password of an address, which may lack its scheme.
-_PASSWORD = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]*:[^/\s@]*@")
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,9 @@ def _later(default: Any, kind: Kind, help: str, **more: Any) -> Any:
 @dataclass(frozen=True, repr=False)
 class Settings:
     """The effective settings of a tracker, each with its origin."""
+
+    # Whether they were loaded from a pickle, which has no secrets.
+    stored: ClassVar[bool] = False
 
     # What is measured
     project_name: str = _key("codecarbon", kinds.text(), "Name of the project in the results.")
@@ -395,10 +395,10 @@ class Settings:
         return f"Settings({shown})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle may end up in a checkpoint: secrets and passwords stay out, and are found again
-        # where it is loaded if they came from a file or a variable.
-        bare = {name: _bare(name, getattr(self, name)) for name in KEYS}
-        return {**self.__dict__, **bare}
+        # A pickle may end up in a checkpoint: secrets, passwords and queries stay out. A tracker finds
+        # those of files and variables again where it is loaded (`resolve.with_secrets`).
+        stored = {name: bare(name, getattr(self, name)) for name in KEYS}
+        return {**self.__dict__, **stored, "stored": True}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
         return self
@@ -413,17 +413,22 @@ ALIASES: dict[str, str] = {key.replaces: name for name, key in KEYS.items() if k
 
 
 def hidden(name: str, value: Any) -> Any:
-    """Return a value as it may be shown: no secret, and no password within an address."""
+    """Return a value as it may be shown: no secret, and no password or query within an address."""
     if value and name in KEYS and KEYS[name].secret:
-        return _HIDDEN
-    return _PASSWORD.sub(f"{_HIDDEN}@", value) if isinstance(value, str) else value
+        return HIDDEN
+    return _masked(name, value, HIDDEN)
 
 
-def _bare(name: str, value: Any) -> Any:
-    """Return a value as it may be stored: without secret, and without a password within."""
-    if KEYS[name].secret:
-        return None
-    return _PASSWORD.sub("", value) if isinstance(value, str) else value
+def bare(name: str, value: Any) -> Any:
+    """Return a value as it may be stored: without secret, password and query."""
+    return None if KEYS[name].secret else _masked(name, value, "")
+
+
+def _masked(name: str, value: Any, mask: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    is_address = name in KEYS and KEYS[name].kind.name == "url"
+    return masked_address(value, mask) if is_address else masked_text(value, mask)
 
 
 def default_of(name: str) -> Any:

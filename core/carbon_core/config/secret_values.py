@@ -30,7 +30,7 @@ class Secret(NamedTuple):
 
     def value(self, settings: Settings, environ: Mapping[str, str]) -> str | None:
         """Return the secret, or None when it is unset."""
-        return getattr(settings, self.key) or environ.get(self.variable) or None
+        return getattr(settings, self.key) or environ.get(self.variable, "").strip() or None
 
     def refusal(self, settings: Settings, environ: Mapping[str, str]) -> str:
         """Return why the secret is not sent to its address; an empty string if unset or allowed."""

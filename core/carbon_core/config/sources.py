@@ -54,8 +54,15 @@ class ConfigSource:
     @property
     def has_secret(self) -> bool:
         """Whether the source has the value of a secret setting."""
-        names = (ALIASES.get(key, key) for key in self.values)
+        names = (
+            ALIASES.get(key, key) for key, one in self.values.items() if not is_blank(one.value)
+        )
         return any(name in KEYS and KEYS[name].secret for name in names)
+
+
+def is_blank(value: Any) -> bool:
+    """Return whether a text is empty, or only white space or quotes: as a secret, it is unset."""
+    return isinstance(value, str) and not value.strip(" \t\r\n\"'")
 
 
 def process_environment() -> Mapping[str, str]:

@@ -2,7 +2,11 @@
 
 The node's first rank claims every GPU that it can see. Another rank claims those that only it can see,
 for example where a batch system shows each task its own GPU. A claim is a lock on a file in the
-machine's temporary directory: the kernel releases it when its process dies, and nodes do not share it.
+machine's temporary directory and, on Linux, the name of a socket, which ranks with private temporary
+directories share: the kernel releases both when their process dies, and nodes do not share them.
+
+A rank that meets the first one in neither place, such as one in a container with a network and a
+temporary directory of its own, counts its GPUs, too: they are marked, and may be none of its own.
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.file_locks import FileLock, Timeout
+from carbon_core.hardware.abstract_names import HeldName, NameTaken, hold, is_taken
 from carbon_core.hardware.base import Meter
 from carbon_core.records import Device, Reading
 
@@ -23,6 +29,7 @@ from carbon_core.records import Device, Reading
 _FIRST_RANK_WAIT_S = 3.0
 _STEP_S = 0.05
 _FIRST = "first rank"
+_MAYBE_TWICE = "the node's first rank was not found and may count it, too"
 
 
 class Claims:
@@ -30,26 +37,36 @@ class Claims:
 
     Attributes:
         first: Whether this is the node's first rank.
+        doubtful: Whether the first rank was not found, so that it may count the same devices.
 
     Args:
         directory: Directory of the lock files; created, readable by this user only.
         job: Identifies the job among others on this machine.
         first: As above; None where it is unknown: then the rank that locks first is the first.
         wait_s: How long to wait for the first rank, in seconds.
+        node: Number of the node within the job, where the launcher sets it.
 
     Raises:
         OSError: The directory cannot be used.
     """
 
     def __init__(
-        self, directory: Path, job: str, *, first: bool | None, wait_s: float = _FIRST_RANK_WAIT_S
+        self,
+        directory: Path,
+        job: str,
+        *,
+        first: bool | None,
+        wait_s: float = _FIRST_RANK_WAIT_S,
+        node: str = "",
     ) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise PermissionError(f"{directory} is not a directory of this user")
-        self._directory, self._job, self._wait_s = directory, job, wait_s
+        self._directory, self._job, self._node, self._wait_s = directory, job, node, wait_s
         self._locks: dict[str, FileLock] = {}
+        self._names: dict[str, HeldName] = {}
+        self.doubtful = False
         self.first = self._lock(_FIRST, 0.0) if first is None else first
 
     @property
@@ -60,7 +77,7 @@ class Claims:
     def take(self, device_ids: Iterable[str]) -> None:
         """Claim the devices that are free; first waits for the claims of the first rank."""
         if not self.first:
-            self._await_first()
+            self.doubtful = not self._met_first()
         # A rank that checks for the first rank holds that lock for a moment.
         wait_s = 4 * _STEP_S if self.first else 0.0
         for device_id in device_ids:
@@ -72,24 +89,55 @@ class Claims:
         """Release all claims."""
         while self._locks:
             self._locks.popitem()[1].release()
+        while self._names:
+            self._names.popitem()[1].free()
 
-    def _await_first(self) -> None:
+    def _met_first(self) -> bool:
+        """Wait for the claims of the first rank; return whether it has made any."""
         for _ in range(round(self._wait_s / _STEP_S)):
-            if not self._lock(_FIRST, 0.0):
-                return  # another process holds it: the first rank has made its claims
-            self._locks.pop(_FIRST).release()
+            if is_taken(self._address(_FIRST)) or self._is_locked(_FIRST):
+                return True
             threading.Event().wait(_STEP_S)
+        return False
+
+    def _is_locked(self, name: str) -> bool:
+        """Return whether another process has locked the file of a name."""
+        lock = self._file(name, 0.0)
+        with contextlib.suppress(Timeout, OSError):
+            lock.acquire()
+            lock.release()
+            return False
+        return True
 
     def _lock(self, name: str, wait_s: float) -> bool:
         if name in self._locks:
             return True
-        digest = hashlib.sha256(f"{self._job}\n{name}".encode()).hexdigest()[:32]
-        lock = FileLock(self._directory / f"{digest}.lock", timeout=wait_s, thread_local=False)
-        with contextlib.suppress(Timeout, OSError):
+        lock = self._file(name, wait_s)
+        try:
             lock.acquire()
-            self._locks[name] = lock
-            return True
-        return False
+        except (Timeout, OSError):
+            return False
+        try:
+            held = hold(self._address(name))
+        except NameTaken:
+            lock.release()
+            return False
+        self._locks[name] = lock
+        if held is not None:
+            self._names[name] = held
+        return True
+
+    def _file(self, name: str, wait_s: float) -> FileLock:
+        digest = _digest(self._job, name)
+        return FileLock(self._directory / f"{digest}.lock", timeout=wait_s)
+
+    def _address(self, name: str) -> str:
+        # With the node: tests of several nodes on one machine give each a temporary directory.
+        return f"carbon-callbacks/{os.getuid()}/{_digest(self._job, self._node, name)}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 class Claimed:
@@ -103,7 +151,8 @@ class Claimed:
     def __init__(self, meter: Meter, claims: Claims) -> None:
         self._meter = meter
         self._ids = claims.held
-        self.devices: Sequence[Device] = [one for one in meter.devices if one.id in self._ids]
+        own = [one for one in meter.devices if one.id in self._ids]
+        self.devices: Sequence[Device] = list(map(_doubted, own)) if claims.doubtful else own
 
     @property
     def period_s(self) -> float:
@@ -117,6 +166,12 @@ class Claimed:
     def close(self) -> None:
         """Close the meter."""
         self._meter.close()
+
+
+def _doubted(device: Device) -> Device:
+    """Return a device that another rank may count as well."""
+    note = "; ".join(filter(None, (device.note, _MAYBE_TWICE)))
+    return replace(device, least_share=0.0, note=note)
 
 
 class _ClaimHolder:

@@ -14,16 +14,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from carbon_core.data import rows
+from carbon_core.hardware.cpu_names import other_name
 
 Vendor = Literal["intel", "amd", "arm", ""]
 Match = Literal["exact", "arm part", "family", "per thread"]
 
 # Median of TDP by thread over the 41 families of cpu_family.csv.
 W_PER_THREAD = 3.1
+# A socket without simultaneous multithreading shows half of its threads. One that shows less is not a
+# socket of the machine: virtual machines and system containers report one for each processor.
+_LEAST_SHOWN = 0.4
+# Where the threads of a socket are unknown: the highest rated power of a thread in a machine with
+# several sockets (a Xeon X5272 has 40 W).
+_MOST_W_PER_THREAD = 50.0
 
 _VENDORS: dict[str, Vendor] = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
 _FIRST_WORDS: dict[str, Vendor] = {"intel": "intel", "amd": "amd", "apple": "arm", "ampere": "arm"}
 _SERVER = re.compile(r"xeon|epyc|opteron|altra")
+# Made for machines with one socket.
+_CLIENT = re.compile(
+    r"intel (?:core|pentium|celeron|atom|n\d|[ui]\d)|ryzen|athlon|sempron|phenom|amd (?:fx|a\d)|apple"
+)
 _MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
 _CORES = r"\b(?:\d+|dual|triple|quad|six|eight|twelve|sixteen)[- ]cores?\b"
 _EDITS = tuple(
@@ -49,7 +60,7 @@ class CpuIdentity:
     """A processor and its rated power.
 
     Attributes:
-        model_name: Name as the operating system gives it, or that of the Arm core; None if unknown.
+        model_name: Name as the operating system gives it, or that of the core; None if unknown.
         vendor: Its designer, an empty string if unknown.
         tdp_w: Rated watts of the processors that the operating system can see: all sockets, or a
             virtual machine's share of one.
@@ -94,7 +105,7 @@ def identify(cpuinfo: str, *, sys_vendor: str = "", logical_cpus: int) -> CpuIde
     """
     cpu = _read(cpuinfo)
     arm = _arm_row(cpu, sys_vendor)
-    name = cpu.name or (arm["core"] if arm else None)
+    name = cpu.name or (arm["core"] if arm else other_name(cpu.fields, cpu.parts)) or None
     watts, match, note = (
         _exact(cpu, logical_cpus)
         or (_arm(arm, cpu, logical_cpus) if arm else None)
@@ -158,22 +169,47 @@ def _exact(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
         return None
     tdp_w = float(row["tdp_w"])
     rated = f"{tdp_w:g} W by name" + (" (estimated)" if row["est"] else "")
+    is_server = bool(_SERVER.search(key))
+    threads = _threads(row, cpu, is_server)
     if not cpu.is_virtual:
-        return tdp_w * cpu.sockets, "exact", f"{rated}, {_sockets(cpu)}"
-    share, how = _visible_share(row, cpu, logical_cpus)
-    return tdp_w * share, "exact", f"{rated}, virtual machine with {how}"
+        is_client = bool(_CLIENT.search(key))
+        sockets = 1 if is_client else _plausible_sockets(cpu, tdp_w, threads, logical_cpus)
+        if sockets:
+            return tdp_w * sockets, "exact", f"{rated}, {_sockets(sockets)}"
+    share, how = _visible_share(row, threads, logical_cpus, is_server=is_server)
+    return tdp_w * share, "exact", f"{rated}, {_kind(cpu)} with {how}"
 
 
-def _visible_share(row: dict[str, str], cpu: _CpuInfo, logical_cpus: int) -> tuple[float, str]:
-    """Return the share of a socket that a virtual machine sees, and how it was computed."""
-    is_server = bool(_SERVER.search(row["key"]))
+def _plausible_sockets(cpu: _CpuInfo, tdp_w: float, threads: int, logical_cpus: int) -> int:
+    """Return the number of sockets; 0 where the reported ones have too few threads to be sockets.
+
+    Args:
+        cpu: The processor.
+        tdp_w: Rated power of a socket in watts.
+        threads: Threads of a socket; 0 if unknown.
+        logical_cpus: Processors that the operating system sees.
+    """
+    least = _LEAST_SHOWN * threads if threads else tdp_w / _MOST_W_PER_THREAD
+    return cpu.sockets if cpu.sockets == 1 or logical_cpus >= cpu.sockets * least else 0
+
+
+def _threads(row: dict[str, str], cpu: _CpuInfo, is_server: bool) -> int:
+    """Return the threads of a socket of a part; 0 if unknown."""
     cores = int(row["cores"] or 0)
-    # Nearly every server part has two threads a core. The guest on a desktop part (WSL2, a local
-    # virtual machine) mostly sees all of it, and there is one socket.
+    # Nearly every server part has two threads a core.
     threads = int(row["threads"] or 0) or (2 * cores if is_server else cores)
     if not threads and is_server:
         family = _family_row(cpu)
         threads = int(family["threads"]) if family else 0
+    return threads
+
+
+def _visible_share(
+    row: dict[str, str], threads: int, logical_cpus: int, *, is_server: bool
+) -> tuple[float, str]:
+    """Return the share of a socket that a guest sees, and how it was computed."""
+    # The guest on a desktop part (WSL2, a local virtual machine) mostly sees all of it, and there is
+    # one socket.
     if not threads:
         bound = f"{logical_cpus} threads of an unknown number"
         tdp_w = float(row["tdp_w"])
@@ -210,10 +246,11 @@ def _family(cpu: _CpuInfo, logical_cpus: int) -> _Found | None:
         return None
     tdp_w, threads = float(row["tdp_w"]), int(row["threads"])
     rated = f"{row['microarchitecture']}, as {row['typical_sku']} with {tdp_w:g} W"
-    if not cpu.is_virtual:
-        return tdp_w * cpu.sockets, "family", f"{rated}, {_sockets(cpu)}"
+    sockets = _plausible_sockets(cpu, tdp_w, threads, logical_cpus)
+    if sockets and not cpu.is_virtual:
+        return tdp_w * sockets, "family", f"{rated}, {_sockets(sockets)}"
     watts = tdp_w * logical_cpus / threads
-    return watts, "family", f"{rated}, virtual machine with {logical_cpus} of {threads} threads"
+    return watts, "family", f"{rated}, {_kind(cpu)} with {logical_cpus} of {threads} threads"
 
 
 def _family_row(cpu: _CpuInfo) -> dict[str, str] | None:
@@ -249,5 +286,9 @@ def _per_thread(logical_cpus: int) -> _Found:
     return W_PER_THREAD * logical_cpus, "per thread", note
 
 
-def _sockets(cpu: _CpuInfo) -> str:
-    return "1 socket" if cpu.sockets == 1 else f"{cpu.sockets} sockets"
+def _sockets(sockets: int) -> str:
+    return "1 socket" if sockets == 1 else f"{sockets} sockets"
+
+
+def _kind(cpu: _CpuInfo) -> str:
+    return "virtual machine" if cpu.is_virtual else f"{cpu.sockets} sockets that are not real"

@@ -23,12 +23,18 @@ from carbon_core.hardware.load_gauge import LoadGauge, Sharing
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
+from carbon_core.methods import WITH_MEMORY
 from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
 
 __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
 
 # A machine without GPUs, or with a driver that is loaded, responds within that.
 _QUICK_S = 0.02
+
+_MAYBE_TWICE = (
+    "the node's first rank was not found: if it runs, in a container for example, its GPUs are counted "
+    "twice; the interval includes this"
+)
 
 
 def discover(
@@ -228,7 +234,10 @@ class _Detector:
 
     def _missing(self, spec: MeterSpec) -> frozenset[Component]:
         """Return the components without a meter; models come last and replace what was refused."""
-        found = {device.component for _, meter in self._found for device in meter.devices}
+        devices = [device for _, meter in self._found for device in meter.devices]
+        found: set[Component] = {device.component for device in devices}
+        if any(device.method in WITH_MEMORY for device in devices):
+            found.add("ram")
         modelled = frozenset() if spec.is_model else self._options.modelled
         pending: frozenset[Component] = frozenset({"gpu"} if self._gpus_are_pending else ())
         return frozenset(COMPONENTS) - found - modelled - pending
@@ -267,6 +276,8 @@ class _Detector:
         """Claim GPUs for this rank and return the ids of its own; None where all are."""
         if self._claims is not None:
             self._claims.take(device.id for meter in gpus for device in meter.devices)
+            if self._claims.doubtful and self._claims.held:
+                self._context.on_problem(_MAYBE_TWICE)
             return self._claims.held
         return None if self._is_first else frozenset()
 

@@ -15,10 +15,16 @@ from typing import Any
 
 import psutil
 
+from carbon_core import units
+from carbon_core.clock import SystemClock
+from carbon_core.hardware.job_memory import Memory, machine_gb, of_rollup, together
 from carbon_core.units import BYTES_PER_GIB
 
 # PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
+# The kernel walks a process's page tables for its memory: some 10 ms for each 4 GiB. Of the calls, which
+# are a second apart, so many reuse the last result that it takes 1 % of the time.
+_CALLS_PER_S_OF_COST = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,16 @@ class Host:
         memory = _query(psutil.virtual_memory)
         return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
 
+    def memory_gb(self, kinds: tuple[str, ...]) -> float | None:
+        """Return the memory of some kinds in GiB: those of /proc/meminfo, else all memory in use.
+
+        Args:
+            kinds: Names of fields of /proc/meminfo.
+        """
+        known = machine_gb(self.text("proc/meminfo"), kinds)
+        used = self.ram_used() if known is None else None
+        return used[1] if used else known
+
     def is_apple(self) -> bool:
         """Return whether this is a Mac with Apple silicon."""
         return sys.platform == "darwin" and platform.machine() == "arm64"
@@ -99,10 +115,17 @@ def _query(call: Callable[[], Any]) -> Any:
 
 
 class ProcessTree:
-    """This process and its children."""
+    """This process and its children.
+
+    Attributes:
+        memory_kinds: What the memory includes, as fields of /proc/meminfo; empty if unknown.
+    """
 
     def __init__(self) -> None:
+        self.memory_kinds: tuple[str, ...] = ()
         self._members: Sequence[psutil.Process] = ()
+        self._memory: Memory | None = None
+        self._calls_to_skip = 0
 
     def walk(self) -> None:
         """Update the list of children; slow where many processes run."""
@@ -113,10 +136,24 @@ class ProcessTree:
     def use(self) -> tuple[float, float] | None:
         """Return the processor time in seconds and the memory in GiB that they use.
 
-        Includes the processor time of children that have ended and were waited for.
+        Includes the processor time of children that have ended and were waited for. Memory that
+        processes share, such as that of forked workers, counts once.
         """
-        used = [use for use in map(_use_of, self._members) if use is not None]
-        return (sum(cpu_s for cpu_s, _ in used), sum(gb for _, gb in used)) if used else None
+        used = [cpu_s for cpu_s in map(_cpu_s_of, self._members) if cpu_s is not None]
+        memory = self._all_memory()
+        return (sum(used), memory.gb) if used and memory else None
+
+    def _all_memory(self) -> Memory | None:
+        if self._memory is not None and self._calls_to_skip > 0:
+            self._calls_to_skip -= 1
+            return self._memory
+        clock = SystemClock()
+        began_ns = clock.monotonic_ns()
+        self._memory = together(filter(None, map(_memory_of, self._members)))
+        cost_s = units.seconds(clock.monotonic_ns() - began_ns)
+        self._calls_to_skip = int(cost_s * _CALLS_PER_S_OF_COST)
+        self.memory_kinds = self._memory.kinds if self._memory else ()
+        return self._memory
 
 
 class JobProcesses:
@@ -139,9 +176,22 @@ class JobProcesses:
         return self._known[pid]
 
 
-def _use_of(process: psutil.Process) -> tuple[float, float] | None:
-    times, memory = _query(process.cpu_times), _query(process.memory_info)
-    if times is None or memory is None:
+def _cpu_s_of(process: psutil.Process) -> float | None:
+    times = _query(process.cpu_times)
+    if times is None:
         return None  # it has just ended
     ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return float(times.user + times.system + ended_s), float(memory.rss) / BYTES_PER_GIB
+    return float(times.user + times.system + ended_s)
+
+
+def _memory_of(process: psutil.Process) -> Memory | None:
+    """Return a process's memory: its part of what it shares, else all that it has in memory."""
+    try:
+        shared = of_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii", "replace"))
+    except OSError:  # another system, or a process of another user
+        shared = None
+    if shared is not None:
+        return shared
+    memory = _query(process.memory_info)
+    # One that has ended, and that its parent has not waited for yet, has none.
+    return Memory(float(memory.rss) / BYTES_PER_GIB) if memory and memory.rss else None

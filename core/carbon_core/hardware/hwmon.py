@@ -6,15 +6,16 @@ files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from carbon_core.clock import Clock
+from carbon_core.hardware import acpi_power
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
-from carbon_core.methods import HWMON_ENERGY, HWMON_POWER
+from carbon_core.methods import HWMON_ENERGY, HWMON_POWER, HWMON_SOCKET, Method
 from carbon_core.records import Component, Device, Reading, Refusal
 
 _HWMON = "sys/class/hwmon"
@@ -146,8 +147,12 @@ def open_hwmon(
     """
     counted: dict[Device, Sensor] = {}
     refusals: list[Refusal] = []
-    for sensor in _best(_sensors(root / _HWMON)):
-        component, refusal = _component(sensor)
+    sensors = _best(_sensors(root / _HWMON))
+    whole_sockets = acpi_power.whole_sockets(
+        one.label for one in sensors if one.driver == acpi_power.DRIVER and one.value() is not None
+    )
+    for sensor in sensors:
+        component, refusal = _component(sensor, whole_sockets)
         if component is None:
             if refusal:
                 reason = f"the sensor {sensor.title} is not counted: {refusal}"
@@ -176,14 +181,26 @@ def _sensors(hwmon: Path) -> Iterator[Sensor]:
         for file in sorted(place.glob("energy*_input")):
             label = _text(place / file.name.replace("_input", "_label"))
             yield Sensor(place, driver, label, "counter", ((file.name, _MICRO_PER_UNIT),))
-        # Where a driver has both, the average is better than an instantaneous value.
-        powers = {file.name.partition("_")[0]: file.name for file in place.glob("power*_input")}
-        powers |= {file.name.partition("_")[0]: file.name for file in place.glob("power*_average")}
+        powers = _powers(place)
         for channel, name in sorted(powers.items()):
-            label = _text(place / f"{channel}_label")
+            label = _text(place / f"{channel}_label") or _text(place / f"{channel}_oem_info")
             yield Sensor(place, driver, label, "power", ((name, _MICRO_PER_UNIT),))
         if driver in _RAIL_DRIVERS and not powers:
             yield from _rails(place, driver)
+
+
+def _powers(place: Path) -> dict[str, str]:
+    """Return the files with the power of a device's channels, such as ``power1``.
+
+    The files of the ACPI power meter are in the directory ``device``, as those of all old drivers are.
+    """
+    found: dict[str, str] = {}
+    for folder in ("device/", ""):
+        # Where a driver has both, the average is better than an instantaneous value.
+        for kind in ("input", "average"):
+            for file in place.glob(f"{folder}power*_{kind}"):
+                found[folder + file.name.partition("_")[0]] = folder + file.name
+    return found
 
 
 def _rails(place: Path, driver: str) -> Iterator[Sensor]:
@@ -204,14 +221,16 @@ def _best(sensors: Iterator[Sensor]) -> list[Sensor]:
     return list(best.values())
 
 
-def _component(sensor: Sensor) -> tuple[Component | None, str]:
+def _component(sensor: Sensor, whole_sockets: Set[int]) -> tuple[Component | None, str]:
     """Return what a sensor measures, or why it is not counted."""
     label = sensor.label.lower()
+    if sensor.driver == acpi_power.DRIVER and acpi_power.names_a_socket(label):
+        return acpi_power.component(label, whole_sockets)
     if sensor.driver in _GPU_DRIVERS:
         return _gpu(sensor)
     if sensor.driver in _SOCKETS:
         return ("cpu" if label.startswith(_SOCKETS[sensor.driver]) else None), ""
-    if sensor.driver == "power_meter" or label.startswith(_INPUTS):
+    if sensor.driver == acpi_power.DRIVER or label.startswith(_INPUTS):
         return None, _WHOLE
     if sensor.driver in _RAIL_DRIVERS:
         return next((component for word, component in _RAILS if word in label), None), ""
@@ -234,11 +253,16 @@ def _device(sensor: Sensor, component: Component) -> Device:
         f"{component}:{sensor.driver}:{sensor.board}:{sensor.label or sensor.files[0][0]}",
         component,
         name,
-        HWMON_ENERGY if counter else HWMON_POWER,
+        HWMON_ENERGY if counter else _power_method(sensor),
         kind=sensor.kind,
         max_power_w=_MAX_W,
         still_s=_STILL_S if counter else None,
     )
+
+
+def _power_method(sensor: Sensor) -> Method:
+    is_acpi = sensor.driver == acpi_power.DRIVER
+    return HWMON_SOCKET if is_acpi and acpi_power.includes_memory(sensor.label) else HWMON_POWER
 
 
 def _hidden_gpus(

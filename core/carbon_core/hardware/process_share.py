@@ -2,7 +2,8 @@
 
 The job is the container or batch job that the process runs in, else the process with its children.
 Its share of the processors' energy is its share of their busy time, idle draw included; its share of
-the memory's energy is its share of the memory in use. GPUs are counted whole:
+the memory's energy is its share of the memory in use, without page cache where the system
+distinguishes it. GPUs are counted whole:
 ``gpu_ids`` and ``CUDA_VISIBLE_DEVICES`` select those of the job.
 """
 
@@ -19,6 +20,7 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.base import Meter
 from carbon_core.hardware.cgroup import own_cgroup
 from carbon_core.hardware.host import Host, ProcessTree
+from carbon_core.hardware.job_memory import Memory
 from carbon_core.methods import Method
 from carbon_core.records import Component, Device, Reading
 
@@ -74,25 +76,28 @@ class JobUse:
 
     def now(self) -> Use | None:
         """Return the use so far, or None when the system does not report it."""
-        times, used = self._host.cpu_times(), self._host.ram_used()
-        job = self._job()
-        if times is None or used is None or job is None:
+        times, job = self._host.cpu_times(), self._job()
+        if times is None or job is None:
             return None
-        cpu_s, memory_gb = job
-        return Use(cpu_s, times.busy_s, min(1.0, memory_gb / used[1]) if used[1] > 0 else 1.0)
+        cpu_s, memory = job
+        all_gb = self._host.memory_gb(memory.kinds)
+        if all_gb is None:
+            return None
+        return Use(cpu_s, times.busy_s, min(1.0, memory.gb / all_gb) if all_gb > 0 else 1.0)
 
-    def _job(self) -> tuple[float, float] | None:
+    def _job(self) -> tuple[float, Memory] | None:
         if self._cgroup is None:
             return self._tree_use()
-        cpu_s, memory_gb = self._cgroup.cpu_s(self._host), self._cgroup.memory_gb(self._host)
-        return None if cpu_s is None or memory_gb is None else (cpu_s, memory_gb)
+        cpu_s, memory = self._cgroup.cpu_s(self._host), self._cgroup.memory(self._host)
+        return None if cpu_s is None or memory is None else (cpu_s, memory)
 
-    def _tree_use(self) -> tuple[float, float] | None:
+    def _tree_use(self) -> tuple[float, Memory] | None:
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._walk_ns:
             self._walk_ns = now_ns + _BETWEEN_WALKS_NS
             self._tree.walk()
-        return self._tree.use()
+        used = self._tree.use()
+        return (used[0], Memory(used[1], self._tree.memory_kinds)) if used else None
 
 
 class SharedMeter:

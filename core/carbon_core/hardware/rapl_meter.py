@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from carbon_core import units
 from carbon_core.clock import Clock
+from carbon_core.file_locks import OpenFile
 from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     RAPL_AMD,
@@ -74,6 +76,9 @@ class Counter:
         if power_w > 0.0 and (was_slow or not has_fallen):
             self._power_w, self.has_slowed = power_w, False
 
+    def __post_init__(self) -> None:
+        self._file = OpenFile(self.descriptor)
+
     def reopen(self) -> bool:
         """Reopen the file; return whether that succeeded."""
         if self.opened_again is None:
@@ -82,9 +87,20 @@ class Counter:
             descriptor = self.opened_again()
         except OSError:
             return False
-        os.close(self.descriptor)
-        self.descriptor = descriptor
+        self.close()
+        self.descriptor, self._file = descriptor, OpenFile(descriptor)
         return True
+
+    def read(self) -> float:
+        """Read the counter, in joules; of a descriptor that the program has closed, nothing is read."""
+        if not self._file.is_ours:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self.joules(self.descriptor)
+
+    def close(self) -> None:
+        """Close the file, unless the program has closed it: the descriptor may be in use again."""
+        if self._file.is_ours:
+            os.close(self.descriptor)
 
 
 class RaplMeter:
@@ -164,11 +180,11 @@ class RaplMeter:
         try:
             if counter.place in self._lost:
                 raise ValueError(f"no zone is called {counter.device.name} any more")
-            return counter.joules(counter.descriptor)
+            return counter.read()
         except OSError as error:
             if counter.reopen():
                 with contextlib.suppress(OSError, ValueError):
-                    return counter.joules(counter.descriptor)
+                    return counter.read()
             self._report_failure(counter, error)
         except ValueError as error:
             self._report_failure(counter, error)
@@ -184,7 +200,7 @@ class RaplMeter:
 def close_all(counters: list[Counter]) -> None:
     """Close counters and empty the list."""
     while counters:
-        os.close(counters.pop().descriptor)
+        counters.pop().close()
 
 
 def package_device(name: str, cpu_model: str, wrap_j: float | None = None) -> Device:

@@ -2,8 +2,9 @@
 
 Countries are life-cycle figures of what is generated there, by Ember (Yearly Electricity Data,
 through Our World in Data). Regions are direct emissions only, by the US EPA (eGRID), Environment
-and Climate Change Canada and the Australian DCCEEW: some 10 to 60 % below a life-cycle figure, so
-every record carries its scope. data/SOURCES.md has the editions and the licences.
+and Climate Change Canada, the Australian DCCEEW and China's Ministry of Ecology and Environment:
+some 10 to 60 % below a life-cycle figure, so every record carries its scope. data/SOURCES.md has the
+editions and the licences.
 
 Each look-up reads its table and keeps nothing: they are made once or twice in a run.
 """
@@ -11,6 +12,7 @@ Each look-up reads its table and keeps nothing: they are made once or twice in a
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,15 +36,29 @@ _REGION_SOURCES = {
     "egrid": "US EPA eGRID2023 rev2",
     "eccc": "Environment and Climate Change Canada, Emission Factors v4.0",
     "nga": "DCCEEW Australian National Greenhouse Accounts Factors",
+    "mee": "Ministry of Ecology and Environment of China, electricity CO2 emission factors",
 }
-_REGION_LICENCES = {"egrid": "US public domain", "eccc": "Crown copyright", "nga": "CC BY 4.0"}
+_REGION_LICENCES = {
+    "egrid": "US public domain",
+    "eccc": "Crown copyright",
+    "nga": "CC BY 4.0",
+    "mee": "announcement of a Chinese authority",
+}
+_REGION_REMARKS = {"nga": "the year is that of the edition", "mee": "CO2 without other gases"}
 _EMBER_LICENCE = "CC BY 4.0"
 # Names that location services use instead of the official ones.
 _OTHER_NAMES = {
     "washingtondc": "districtofcolumbia",
     "newfoundland": "newfoundlandandlabrador",
     "yukonterritory": "yukon",
+    "neimongol": "innermongolia",
+    "guangxizhuang": "guangxi",
+    "ningxiahui": "ningxia",
+    "xinjianguygur": "xinjiang",
+    "xinjianguyghur": "xinjiang",
 }
+# What ISO 3166-2 and location services append to the name of a Chinese province.
+_SUFFIXES = re.compile("(?<=.)(?:province|municipality|autonomousregion|zizhiqu|sheng|shi)$")
 
 
 def world() -> Intensity:
@@ -90,7 +106,7 @@ def region(iso3: str, region: str) -> Intensity | None:
     """Return the annual average of a state, a province or an eGRID subregion.
 
     Args:
-        iso3: ISO 3166-1 alpha-3 code of the country; the USA, CAN and AUS have regions.
+        iso3: ISO 3166-1 alpha-3 code of the country; the USA, CAN, AUS and CHN have regions.
         region: Name (``Québec``, ``new york``), ISO 3166-2 code (``US-CA``), its second part
             (``CA``), or code of an eGRID subregion (``CAMX``).
 
@@ -118,8 +134,9 @@ def region_name(iso3: str, region: str) -> str:
 
 
 def _region(iso3: str, region: str) -> dict[str, str] | None:
-    wanted = _OTHER_NAMES.get(_fold(region), _fold(region))
     code = iso3.strip().upper()
+    folded = _SUFFIXES.sub("", _fold(region)) if code == "CHN" else _fold(region)
+    wanted = _OTHER_NAMES.get(folded, folded)
     found = (row for row in _regions() if row["iso3"] == code and wanted in _spellings(row))
     return next(found, None)
 
@@ -220,8 +237,8 @@ def _world_instead_of(name: str, reason: str) -> Intensity:
 
 
 def _region_note(row: dict[str, str]) -> str:
-    note = f"direct emissions only, {row['accounting']}-based"
-    return f"{note}; the year is that of the edition" if row["source"] == "nga" else note
+    remark = _REGION_REMARKS.get(row["source"])
+    return "; ".join(filter(None, (f"direct emissions only, {row['accounting']}-based", remark)))
 
 
 def _spellings(row: dict[str, str]) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from carbon_core.errors import OutputError
+from carbon_core.input_files import text_of
 from carbon_core.outputs import receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.records import Segment
@@ -52,7 +53,7 @@ class Archive:
         paths = sorted(self._runs.glob(f"*{receipt.SUFFIX}"), key=_time_of, reverse=True)
         for path in paths[:_MAX_READ]:
             with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
-                data = json.loads(path.read_text("utf-8"))
+                data = json.loads(text_of(path))
                 run, phases = data["run"], data["phases"]
                 trained = any(phase["name"] == "train" for phase in phases)
                 matches = run["project_name"] == self._project_name and run.get("trial") == trial

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,6 +21,12 @@ RUNS_DIRECTORY = "carbon_runs"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST_NAME = 100
+
+# Of which the umask takes its part.
+NEW_FILE_MODE = 0o666
+_DIRECTORY_MODE = 0o775
+# `fsync` on file systems that have none.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class FileOutput(Protocol):
@@ -119,19 +129,80 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
-def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a whole file atomically: temporary file in the same directory, fsync, rename."""
-    import tempfile  # slow to import with its dependencies; needed once, at the end
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents where they are absent.
 
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    The modes follow the umask and the parent's set-group-ID bit and ACL; never writable for all users.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    try:
+        path.mkdir(_DIRECTORY_MODE, exist_ok=True)
+    except FileNotFoundError:
+        for each in (*reversed(path.parents), path):
+            if not each.is_dir():
+                each.mkdir(_DIRECTORY_MODE, exist_ok=True)
+
+
+def sync(descriptor: int) -> None:
+    """Write a file's data to the disk, where the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def replace(path: Path, data: bytes | Iterable[bytes], mode: int | None = None) -> None:
+    """Write a whole file atomically: temporary file in the same directory, fsync, rename.
+
+    Args:
+        path: The file. Of one that is there, mode, group and owner are kept as far as possible.
+        data: Its new content, or blocks of it.
+        mode: Its mode; None for that of the file that is there, or, if there is none, as the umask and
+            the directory's ACL decide.
+    """
+    before = _status(path)
+    if mode is None and before is not None:
+        mode = stat.S_IMODE(before.st_mode)
+    temporary = path.with_name(f".{path.name[:_LONGEST_NAME]}.{os.urandom(6).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, NEW_FILE_MODE if mode is None else mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            _adopt(file.fileno(), before, mode)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
+            sync(file.fileno())
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            os.unlink(temporary)
         raise
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _adopt(descriptor: int, before: os.stat_result | None, mode: int | None) -> None:
+    """Give a new file owner, group and mode of the one that it replaces, as far as permitted."""
+    if sys.platform == "win32":
+        return
+    if before is not None:
+        own = os.fstat(descriptor)
+        if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
+            try:
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.fchown(descriptor, -1, before.st_gid)
+    if mode is not None:
+        with contextlib.suppress(OSError):  # a file system without modes
+            os.fchmod(descriptor, mode)

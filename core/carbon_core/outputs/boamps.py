@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.errors import ConfigError, OutputError
-from carbon_core.outputs.base import replace
+from carbon_core.input_files import text_of
+from carbon_core.outputs.base import make_directory, replace
 from carbon_core.report import Report
 
 _FORMAT_VERSION = "0.1"
@@ -46,7 +47,7 @@ class BoampsFile:
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         path = self._directory / f"boamps_report_{report.run.run_id}.json"
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self._directory)
             replace(path, text.encode("utf-8", "replace"))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
@@ -63,7 +64,7 @@ def read_metadata(given: Any) -> Mapping[str, Any]:
     """
     if isinstance(given, str):
         try:
-            given = json.loads(Path(given).read_text("utf-8"))
+            given = json.loads(text_of(Path(given)))
         except (OSError, ValueError) as error:
             message = f"metadata: {given} is no JSON file: {error}"
             raise ConfigError(message, key="metadata") from error

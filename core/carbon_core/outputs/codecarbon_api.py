@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send, with_scheme
+from carbon_core.fetch import Send, redacted, with_scheme
 from carbon_core.outputs.emissions_data import delta_data, emissions_data
 from carbon_core.outputs.endpoint import NOTHING, post_json
 from carbon_core.records import Amounts
@@ -56,7 +56,9 @@ class CodeCarbonApi:
             try:
                 self.remote_id = str(json.loads(response)["id"])
             except (ValueError, KeyError, TypeError) as error:
-                raise OutputError(f"{self._url}/runs: the response holds no id of a run") from error
+                raise OutputError(
+                    f"{redacted(self._url)}/runs: the response holds no id of a run"
+                ) from error
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Send what has come since, in whole seconds."""

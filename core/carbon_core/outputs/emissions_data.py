@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -12,18 +13,37 @@ from carbon_core.report import Provenance, Report
 from carbon_core.units import joules
 
 
+class _Described:
+    """What a result has beside CodeCarbon's fields: not a field, and not in its ``__dict__``."""
+
+    __slots__ = ("_described",)
+
+    @property
+    def intensity_place(self) -> str:
+        """Location of the intensity that applies to most of the energy.
+
+        It may be a part of the country, or ``world``.
+        """
+        return self._description[0]
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """Intervals and grades of the totals."""
+        return self._description[1]
+
+    @property
+    def _description(self) -> tuple[str, Provenance | None]:
+        found: tuple[str, Provenance | None] = getattr(self, "_described", ("", None))
+        return found
+
+
 @dataclass(frozen=True)
-class EmissionsData:
+class EmissionsData(_Described):
     """One row of ``emissions.csv``.
 
     Units are CodeCarbon's: ``duration`` s, ``emissions`` kg, ``emissions_rate`` kg/s, powers W,
     energies kWh, ``water_consumed`` L, memory GB. Energies and powers include PUE. An unknown value
     is None, an empty cell of the file; without a GPU, `gpu_utilization_percent` is 0.
-
-    Attributes:
-        intensity_place: Not a column. Location of the intensity that applies to most of the energy; may
-            be a part of the country, or ``world``.
-        provenance: Not a column. Intervals and grades of the totals.
     """
 
     timestamp: str
@@ -64,8 +84,6 @@ class EmissionsData:
     on_cloud: str
     pue: float
     wue: float
-    intensity_place: str = field(default="", compare=False)
-    provenance: Provenance | None = field(default=None, repr=False, compare=False)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -76,9 +94,33 @@ class EmissionsData:
         """Return the 38 columns as JSON, sorted and indented by four as in CodeCarbon."""
         return json.dumps(self.values, sort_keys=True, indent=4)
 
+    def compute_delta_emission(self, previous_emission: EmissionsData) -> None:
+        """Subtract an earlier result of the run from this one, as CodeCarbon does.
 
-_NOT_COLUMNS = frozenset({"intensity_place", "provenance"})
-COLUMNS = tuple(f.name for f in fields(EmissionsData) if f.name not in _NOT_COLUMNS)
+        This changes an object that is frozen otherwise; `dataclasses.replace` makes a copy before.
+
+        Args:
+            previous_emission: The earlier result.
+        """
+        for name in _SUMMED:
+            difference = getattr(self, name) - getattr(previous_emission, name)
+            object.__setattr__(self, name, difference)
+        rate = self.emissions / self.duration if self.duration > 0 else 0.0
+        object.__setattr__(self, "emissions_rate", rate)
+
+    def __getstate__(self) -> tuple[dict[str, Any], tuple[str, Provenance | None]]:
+        return dict(self.__dict__), self._description
+
+    def __setstate__(self, state: tuple[dict[str, Any], tuple[str, Provenance | None]]) -> None:
+        self.__dict__.update(state[0])
+        object.__setattr__(self, "_described", state[1])
+
+
+COLUMNS = tuple(f.name for f in fields(EmissionsData))
+_SUMMED = (
+    "duration", "emissions", "cpu_energy", "gpu_energy", "ram_energy", "energy_consumed",
+    "water_consumed",
+)  # fmt: skip
 _NOT_OF_TASKS = frozenset({"experiment_id", "pue", "wue"})
 
 
@@ -87,7 +129,8 @@ def emissions_data(report: Report) -> EmissionsData:
     run, host, load = report.run, report.host, report.utilization
     kilograms = report.emissions_kg.value
     ended = datetime.fromisoformat(report.ended_at).astimezone()
-    return EmissionsData(
+    latitude, longitude = _coordinates(run.settings)
+    data = EmissionsData(
         timestamp=ended.strftime("%Y-%m-%dT%H:%M:%S"),
         project_name=run.project_name,
         run_id=run.run_id,
@@ -115,8 +158,8 @@ def emissions_data(report: Report) -> EmissionsData:
         cpu_model=host.cpu_model,
         gpu_count=len(host.gpu_models),
         gpu_model=counted(host.gpu_models),
-        longitude=None,
-        latitude=None,
+        longitude=longitude,
+        latitude=latitude,
         ram_total_size=host.ram_total_gb,
         tracking_mode=run.tracking_mode,
         cpu_utilization_percent=load.cpu_percent,
@@ -127,9 +170,26 @@ def emissions_data(report: Report) -> EmissionsData:
         on_cloud="Y" if run.cloud_provider or run.cloud_region else "N",
         pue=run.pue,
         wue=run.wue,
-        intensity_place=report.place,
-        provenance=report.provenance,
     )
+    return _with_description(data, report.place, report.provenance)
+
+
+def _with_description(
+    data: EmissionsData, place: str, provenance: Provenance | None
+) -> EmissionsData:
+    object.__setattr__(data, "_described", (place, provenance))
+    return data
+
+
+def _coordinates(settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return latitude and longitude, which are set together; None without them.
+
+    The settings keep a tenth of a degree, and those of a run are text.
+    """
+    try:
+        return float(str(settings.get("latitude"))), float(str(settings.get("longitude")))
+    except ValueError:
+        return None, None
 
 
 def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
@@ -144,7 +204,7 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
     def mean_w(kwh: float) -> float:
         return joules(kwh) / duration_s if duration_s > 0 else 0.0
 
-    return replace(
+    part = replace(
         total,
         duration=duration_s,
         emissions=delta.emissions_kg,
@@ -158,6 +218,7 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
         energy_consumed=delta.energy_kwh,
         water_consumed=delta.water_l,
     )
+    return _with_description(part, total.intensity_place, total.provenance)
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from carbon_core import input_files
 from carbon_core.errors import OutputError
-from carbon_core.outputs import journal, receipt
+from carbon_core.outputs import journal, past_rows, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.outputs.past_rows import Row
 from carbon_core.records import Estimate
 from carbon_core.uncertainty import Sigmas
-
-_CSV_COLUMNS = (
-    "run_id", "project_name", "timestamp", "duration", "energy_consumed", "emissions"
-)  # fmt: skip
 
 
 class PastRun(NamedTuple):
     """Results of a past run, as read from a file.
 
     Attributes:
-        run_id: The run's id.
+        run_id: The run's id; an empty string for a row of a CSV file without one.
         project_name: Its project.
         time: ISO time: of its beginning (UTC), or in a CSV file of its end (local).
         status: How it ended; an empty string if the file has no status.
@@ -67,16 +63,25 @@ def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
     Args:
         paths: Receipts, journals, CSV files, and directories that contain them.
     """
-    seen: set[str] = set()
+    seen: set[object] = set()
     for path in paths:
         for file in _files(path) if path.is_dir() else (path,):
+            rows_without_id: Counter[int] = Counter()
             try:
                 for run in _runs(file):
-                    if run.run_id not in seen:
-                        seen.add(run.run_id)
+                    key = run.run_id or _key(run, rows_without_id)
+                    if key not in seen:
+                        seen.add(key)
                         yield run
             except OutputError as error:
                 yield Skipped(file, str(error))
+
+
+def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
+    """Identify a row without run id: equal rows of a file are different runs, of two files the same."""
+    content = hash((run.time, run.project_name, run.duration_s, run.energy_kwh, run.emissions_kg))
+    rows[content] += 1
+    return content, rows[content]
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -84,23 +89,33 @@ def _files(directory: Path) -> Iterator[Path]:
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
     yield from sorted(runs.glob(f"*{receipt.SUFFIX}"))
     yield from sorted(runs.glob(f"*{journal.SUFFIX}"))
-    yield from sorted(directory.glob("*.csv"))
+    # Backups are files of older versions, which had other columns.
+    for path in (*sorted(directory.glob("*.csv")), *sorted(directory.glob("*.csv*.bak"))):
+        if not past_rows.is_of_tasks(path):
+            yield path
 
 
-def _runs(path: Path) -> Iterable[PastRun]:
+def _runs(path: Path) -> Iterator[PastRun]:
     try:
-        if path.suffix == ".csv":
-            return _of_csv(path)
-        if path.name.endswith(journal.SUFFIX):
+        input_files.require_regular(path)
+        if path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name):
+            yield from map(_of_row, past_rows.read(path))
+        elif path.name.endswith(journal.SUFFIX):
             with_receipt = path.with_name(path.name.replace(journal.SUFFIX, receipt.SUFFIX))
-            if with_receipt.exists():
-                return ()
-            return (_of_receipt(receipt.data_of(journal.read(path)), path),)
-        return (_of_receipt(json.loads(path.read_text("utf-8")), path),)
+            if not with_receipt.exists():
+                yield _of_receipt(receipt.data_of(journal.read(path)), path)
+        else:
+            yield _of_receipt(json.loads(input_files.text_of(path)), path)
     except OSError as error:
         raise OutputError(f"cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError("not a receipt, journal or CSV file of a run") from error
+
+
+def _of_row(row: Row) -> PastRun:
+    kwh, kg = row.energy_kwh, row.emissions_kg
+    estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
+    return PastRun(row.run_id, row.project_name, row.timestamp, "", row.duration_s, *estimates)
 
 
 def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
@@ -126,54 +141,3 @@ def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
 
 def _estimate(data: dict[str, float]) -> Estimate:
     return Estimate(data["value"], data["low_95"], data["high_95"])
-
-
-def _of_csv(path: Path) -> Iterator[PastRun]:
-    """Yield the last of successive rows of each run; CodeCarbon adds a row at each flush."""
-    rows = _rows(path)
-    latest: PastRun | None = None
-    fault: OutputError | None = None
-    try:
-        for row in rows:
-            if latest is not None and latest.run_id != row.run_id:
-                yield latest
-            latest = row
-    except OutputError as error:  # the rows before it are valid
-        fault = error
-    if latest is not None:
-        yield latest
-    if fault is not None:
-        raise fault
-
-
-def _rows(path: Path) -> Iterator[PastRun]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file), [])
-        if missing := [name for name in _CSV_COLUMNS if name not in header]:
-            raise OutputError(f"not an emissions.csv: it has no column {missing[0]}")
-        indexes = [header.index(name) for name in _CSV_COLUMNS]
-        cells_of = itemgetter(*indexes)
-        for cells in _cells(file, max(indexes) + 1):
-            try:
-                run_id, project, time, duration, energy, emissions = cells_of(cells)
-                kwh, kg, seconds = float(energy), float(emissions), float(duration)
-            except (ValueError, IndexError):  # an incomplete row
-                continue
-            estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
-            yield PastRun(run_id, project, time, "", seconds, *estimates)
-
-
-def _cells(file: Iterator[str], needed: int) -> Iterator[list[str]]:
-    """Yield the cells of each row, at least the first `needed` ones.
-
-    A line without a quotation mark is split at its commas, which takes a quarter of the time of
-    `csv.reader`; that matters for a file of a million rows.
-    """
-    for line in file:
-        if '"' in line:
-            try:
-                yield next(csv.reader(chain((line,), file)))
-            except csv.Error as error:
-                raise OutputError(f"read up to an invalid row: {error}") from error
-        else:
-            yield line.rstrip("\r\n").split(",", needed)

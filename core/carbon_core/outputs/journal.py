@@ -17,9 +17,22 @@ from typing import Any
 
 from carbon_core import units
 from carbon_core.errors import OutputError
-from carbon_core.file_locks import FileLock, Timeout
+from carbon_core.file_locks import FileLock, NoLocksError, OpenFile
 from carbon_core.methods import Method
-from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, open_for_append
+from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, make_directory, sync
+from carbon_core.outputs.journal_locks import (
+    OPEN,
+    SUFFIX,
+    TOTALS,
+    abandoned,
+    is_stale,
+    lines_of,
+    lock_of,
+    locked,
+    mark_recovered,
+    open_regular,
+)
+from carbon_core.outputs.owner import this_process
 from carbon_core.records import (
     Amounts,
     Device,
@@ -36,17 +49,25 @@ from carbon_core.records import (
 from carbon_core.report import Phase, Report, RunFacts
 from carbon_core.segments import is_safe_id
 
-SUFFIX = ".journal.jsonl"
-_LOCK_SUFFIX = ".lock"
-_RUN, _TOTALS, _DELIVERED = (
-    f'{{"type": "{name}"'.encode() for name in ("run", "totals", "delivered")
-)
+__all__ = ["SUFFIX", "Journal", "abandoned", "is_stale", "locked", "mark_recovered", "read"]
+
+_RUN, _DELIVERED = (f'{{"type": "{name}"'.encode() for name in ("run", "delivered"))
 _HOURS = b'"hours": [["'
 _HOURS_LENGTH = len(_HOURS) + len("2026-01-01T00")
+
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+_COPY_BYTES = 2**20
+_MAX_COPIED = 2**28
 
 
 class Journal:
     """The open journal of this process's run.
+
+    The program may delete the directory and close descriptors that are not its own. Both is checked
+    before each record; the journal is then opened again, and what it contained is written again.
+
+    Attributes:
+        has_lock: Whether the file system has locks.
 
     Args:
         path: Path of a file that does not exist yet.
@@ -54,24 +75,25 @@ class Journal:
     """
 
     def __init__(self, path: Path, report: Report) -> None:
-        self._lock = FileLock(f"{path}{_LOCK_SUFFIX}", timeout=0, thread_local=False)
-        self._lock.acquire()
-        self._descriptor = -1
-        self._written = _facts(report)
+        self._path = path
+        self._lock = FileLock(lock_of(path))
+        self.has_lock = True
+        self._file: OpenFile | None = None
+        self._written: tuple[Any, ...] = ()
         self._torn = False
         self._settled_hours = 0
         try:
-            self._descriptor = open_for_append(path, 0o600)
-            self._write({"type": "run", **_fixed(report)})
+            self._open()
+            self._write_facts(report)
         except BaseException:
             self.close(saved=False)
             raise
 
     def append(self, report: Report) -> None:
         """Append the totals so far."""
-        if _facts(report) != self._written:
-            self._written = _facts(report)
-            self._write({"type": "run", **_fixed(report)})
+        if not self._is_intact():
+            self._open()
+        self._write_facts(report)
         # At the end, the intensity of every hour may have changed.
         settled = self._settled_hours if report.status == "running" else 0
         self._write({"type": "totals", **_totals(report, settled)})
@@ -84,22 +106,58 @@ class Journal:
         Args:
             saved: Whether the results were saved; otherwise the next run recovers them.
         """
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        if self._file is not None and self._file.is_ours:
+            os.close(self._file.descriptor)
+        self._file = None
         if saved:
-            with contextlib.suppress(OSError):
-                os.unlink(self._lock.lock_file)
+            mark_recovered(self._path)
         self._lock.release()
+        OPEN.discard(os.path.realpath(self._path))
+
+    def _is_intact(self) -> bool:
+        lock_intact = self._lock.is_intact or not self.has_lock
+        return lock_intact and self._file is not None and self._file.is_at(self._path)
+
+    def _open(self) -> None:
+        """Open the file, for the first time or again; the next records then have the whole state."""
+        make_directory(self._path.parent)
+        if not self._lock.is_intact:
+            self._lock.release()
+            try:
+                self._lock.acquire()
+            except NoLocksError:
+                self.has_lock = False
+        before = self._file
+        if before is None or not before.is_at(self._path):
+            self._file = OpenFile(open_regular(self._path, _APPEND, 0o600))
+            self._torn = os.fstat(self._file.descriptor).st_size > 0
+            if before is not None and before.is_ours:
+                if not self._torn:
+                    _copy(before.descriptor, self._file.descriptor)
+                    self._torn = True  # it may end within a line
+                os.close(before.descriptor)
+        OPEN.add(os.path.realpath(self._path))
+        self._written = ()
+        self._settled_hours = 0
+
+    def _write_facts(self, report: Report) -> None:
+        facts = _facts(report)
+        if facts != self._written:
+            owner = this_process()._asdict()
+            self._write({"type": "run", "owner": owner, **_fixed(report)})
+            self._written = facts
 
     def _write(self, record: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise OutputError("cannot write the journal: it is closed")
         start = "\n" if self._torn else ""
         line = (start + json.dumps(record, default=str) + "\n").encode()
         self._torn = True
-        written = os.write(self._descriptor, line)
+        written = os.write(self._file.descriptor, line)
         if written < len(line):
             raise OutputError("cannot write the journal: the disk is full")
         self._torn = False
-        os.fsync(self._descriptor)
+        sync(self._file.descriptor)
 
 
 def _facts(report: Report) -> tuple[Any, ...]:
@@ -118,12 +176,12 @@ def note_delivered(path: Path, delivered: Delivered) -> None:
     May be called on another thread than the journal's, and after the journal was closed.
     """
     with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
         try:
             record = {"type": "delivered", **delivered._asdict()}
             # On a line of its own, even after an incomplete one.
             os.write(descriptor, f"\n{json.dumps(record)}\n".encode())
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -131,15 +189,12 @@ def note_delivered(path: Path, delivered: Delivered) -> None:
 def deliveries(path: Path) -> dict[str, Delivered]:
     """Return the delivery progress of each output, by its name."""
     found: dict[str, Delivered] = {}
-    with path.open("rb") as file:
-        for line in file:
-            if line.startswith(_DELIVERED):
-                with contextlib.suppress(ValueError, TypeError, KeyError):
-                    record = json.loads(line)
-                    amounts = Amounts(*(float(amount) for amount in record["amounts"]))
-                    found[record["output"]] = Delivered(
-                        record["output"], amounts, record["remote_id"]
-                    )
+    for line in lines_of(path):
+        if line.startswith(_DELIVERED):
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                record = json.loads(line)
+                amounts = Amounts(*(float(amount) for amount in record["amounts"]))
+                found[record["output"]] = Delivered(record["output"], amounts, record["remote_id"])
     return found
 
 
@@ -164,58 +219,22 @@ def read(path: Path) -> Report:
         raise OutputError(f"{path} has no valid record of a run") from error
 
 
-@contextlib.contextmanager
-def abandoned(directory: Path) -> Iterator[list[Path]]:
-    """Lock and yield the journals of a directory that no running process writes."""
-    locks: list[FileLock] = []
-    paths: list[Path] = []
-    for lock_path in directory.glob(f"*{SUFFIX}{_LOCK_SUFFIX}"):
-        lock = FileLock(lock_path, timeout=0, thread_local=False)
-        with contextlib.suppress(Timeout, OSError):
-            lock.acquire()
-            locks.append(lock)
-            paths.append(lock_path.with_suffix(""))
-    try:
-        yield paths
-    finally:
-        for lock in locks:
-            lock.release()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Lock a journal; yield False instead if a running process has locked it."""
-    lock_path = Path(f"{path}{_LOCK_SUFFIX}")
-    abandoned_before = lock_path.exists()
-    lock = FileLock(lock_path, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except (Timeout, OSError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        if not abandoned_before:  # otherwise the next run in this directory has to recover it
-            lock_path.unlink(missing_ok=True)
-        lock.release()
-
-
-def mark_recovered(path: Path) -> None:
-    """Mark a journal as recovered: its results are saved."""
-    Path(f"{path}{_LOCK_SUFFIX}").unlink(missing_ok=True)
+def _copy(source: int, target: int) -> None:
+    """Copy what was written to a file that was deleted; what cannot be copied is left out."""
+    with contextlib.suppress(OSError, AttributeError):  # Windows has no `pread`
+        at = 0
+        while at < _MAX_COPIED and (data := os.pread(source, _COPY_BYTES, at)):
+            at += os.write(target, data)
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Return the records that no later record replaces, in their order."""
-    with path.open("rb") as file:
-        lines = _last_lines(file)
+    lines = _last_lines(lines_of(path))
     try:
         records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
     except ValueError:
         # A damaged line that appears complete replaced a valid one.
-        with path.open("rb") as file:
-            records = list(_parsed(file))
+        records = list(_parsed(lines_of(path)))
     return (record for record in records if isinstance(record, dict))
 
 
@@ -229,7 +248,7 @@ def _last_lines(file: Iterable[bytes]) -> list[bytes]:
     fixed = b""
     totals: dict[bytes, bytes] = {}
     for line in file:
-        if line.startswith(_TOTALS) and line.rstrip().endswith(b"}"):
+        if line.startswith(TOTALS) and line.rstrip().endswith(b"}"):
             at = line.find(_HOURS)
             first_hour = line[at : at + _HOURS_LENGTH] if at >= 0 else b""
             totals.pop(first_hour, None)  # so that the order is that of the last lines

@@ -6,13 +6,13 @@ that it received totals from. Runs that are linked by these ids are one training
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from carbon_core.errors import OutputError
+from carbon_core.input_files import require_regular, text_of
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.records import Segment
@@ -58,35 +58,51 @@ class _File(NamedTuple):
     linked: tuple[Segment, ...]
 
 
-def merge(directory: Path) -> list[Merged]:
+def merge(
+    directory: Path, skip: Callable[[Path, str], None] = lambda path, reason: None
+) -> list[Merged]:
     """Return the trainings whose files are in a directory, oldest first.
 
     Args:
         directory: An output directory, or its ``carbon_runs``.
+        skip: Receives the files that cannot be read, each with the reason.
     """
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
-    files = {file.part.segment.run_id: file for file in _files(runs)}
+    files = {file.part.segment.run_id: file for file in _files(runs, skip)}
     trainings = [_merged(ids, files) for ids in _groups(files)]
     return sorted(trainings, key=lambda training: training.parts[0].segment.started_at)
 
 
-def _files(runs: Path) -> Iterable[_File]:
+def _files(runs: Path, skip: Callable[[Path, str], None]) -> Iterable[_File]:
     receipts = set()
-    for path in runs.glob(f"*{receipt.SUFFIX}"):
-        with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
+    for path in sorted(runs.glob(f"*{receipt.SUFFIX}")):
+        try:
             yield _of_receipt(path)
             receipts.add(path.name.removesuffix(receipt.SUFFIX))
-    for path in runs.glob(f"*{journal.SUFFIX}"):
+        except OSError as error:
+            skip(path, f"cannot be read: {error.strerror or error}")
+        except (OutputError, ValueError, KeyError, TypeError, AttributeError):
+            skip(path, "not a receipt of a run")
+    for path in sorted(runs.glob(f"*{journal.SUFFIX}")):
         if path.name.removesuffix(journal.SUFFIX) not in receipts:
-            with contextlib.suppress(OutputError, OSError):
-                report = journal.read(path)
-                run = report.run
-                part = Part(report.segment, report.status, run.rank, run.project_name)
-                yield _File(part, (*report.earlier, *report.others))
+            try:
+                yield _of_journal(path)
+            except OSError as error:
+                skip(path, f"cannot be read: {error.strerror or error}")
+            except OutputError:
+                skip(path, "not a journal of a run")
+
+
+def _of_journal(path: Path) -> _File:
+    require_regular(path)
+    report = journal.read(path)
+    run = report.run
+    part = Part(report.segment, report.status, run.rank, run.project_name)
+    return _File(part, (*report.earlier, *report.others))
 
 
 def _of_receipt(path: Path) -> _File:
-    data = json.loads(path.read_text("utf-8"))
+    data = json.loads(text_of(path))
     run = data["run"]
     part = Part(receipt.segment(path), data["status"], run["rank"], run["project_name"])
     linked = [*data.get("earlier_starts", ()), *data.get("other_ranks", ())]

@@ -14,6 +14,7 @@ from typing import Any
 from carbon_core.errors import OutputError
 from carbon_core.records import Amounts, Component
 from carbon_core.report import Report
+from carbon_core.threads import without_log_records
 from carbon_core.units import GRAMS_PER_KG
 
 _TYPES: Mapping[Component, str] = {"cpu": "cpu", "gpu": "gpu", "ram": "memory"}
@@ -50,6 +51,8 @@ class OpenTelemetry:
             raise OutputError(
                 "OpenTelemetry is not installed: pip install 'carbon-callbacks[otel]'"
             ) from error
+        # Its messages contain the address, with a key that may be in its query.
+        without_log_records(OTLPMetricExporter.__module__)
         run = report.run
         about = {"service.name": run.project_name, "service.instance.id": run.run_id}
         self._exporter = OTLPMetricExporter(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.errors import OutputError
+from carbon_core.input_files import text_of
 from carbon_core.outputs.base import replace
 from carbon_core.records import Estimate, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
@@ -71,7 +72,7 @@ def segment(path: Path) -> Segment:
         OutputError: The file is not a receipt.
     """
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(text_of(path))
         run = data["run"]
         return Segment(
             run["run_id"],

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from carbon_core.errors import OutputError
+from carbon_core.outputs.journal_locks import TOTALS, lines_of
 from carbon_core.records import Curve
-
-_START = b'{"type": "totals"'
 
 
 class Span(NamedTuple):
@@ -93,13 +92,12 @@ def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
 
 
 def _totals(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for line in file:
-            if line.startswith(_START):
-                try:
-                    yield json.loads(line.decode("utf-8", "replace"))
-                except ValueError:
-                    continue
+    for line in lines_of(path):
+        if line.startswith(TOTALS):
+            try:
+                yield json.loads(line.decode("utf-8", "replace"))
+            except ValueError:
+                continue
 
 
 def _extend(curves: list[Curve], i: int, times_s: Sequence[float], joules: Sequence[float]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from carbon_core.records import Snapshot
+from carbon_core.threads import Latch
 
 
 class Mark:
@@ -23,7 +22,7 @@ class Mark:
         self,
         t_ns: int,
         phase: str | None = None,
-        resolved: threading.Event | None = None,
+        resolved: Latch | None = None,
         *,
         last: bool = False,
     ) -> None:

@@ -11,7 +11,6 @@ and continues with the other meters on a new one; if the driver returns later, i
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from carbon_core import units
@@ -23,7 +22,7 @@ from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.meter_reader import MeterReader, ReplacedError
 from carbon_core.sampler.phases import Phases, PhaseTotal
 from carbon_core.sampler.trace import Trace
-from carbon_core.threads import LazyThread
+from carbon_core.threads import Latch, LazyThread
 
 
 class Sampler:
@@ -59,7 +58,7 @@ class Sampler:
     ) -> None:
         self.latest = Snapshot(opened_ns)
         self._phases = Phases(first_phase, self.latest)
-        self.started = threading.Event()
+        self.started = Latch()
         self._clock = clock
         self._detect = detect
         self._ledger = Ledger(opened_ns)

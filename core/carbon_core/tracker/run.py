@@ -10,7 +10,6 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -22,14 +21,20 @@ from carbon_core.outputs.base import occupy_standard_descriptors
 from carbon_core.records import Segment, Snapshot, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
+from carbon_core.threads import Latch
 from carbon_core.tracker.emissions import RunEmissions, described
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce, of_process
 from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
-from carbon_core.tracker.shutdown import Deadline, last_snapshot, on_own_thread
-from carbon_core.tracker.stage import RunState, Stage
+from carbon_core.tracker.shutdown import (
+    Closing,
+    Deadline,
+    last_snapshot,
+    on_own_thread,
+)
+from carbon_core.tracker.stage import RunState
 from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
@@ -44,7 +49,6 @@ class Run:
     """One run of a tracker.
 
     Attributes:
-        final: Its report, once it is closed.
         others: Segments that other ranks of the same training have measured.
         pid: The process that it belongs to.
 
@@ -54,17 +58,17 @@ class Run:
 
     def __init__(self, parts: Parts) -> None:
         self.messages = parts.messages
-        self.final: Report | None = None
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._meters = RunMeters(parts)
         self._beats = 0
-        self._tasks: list[tuple[str, Report]] = []
+        self._tasks: dict[object, tuple[str, Report]] = {}
         self._state = RunState()
-        # Re-entrant: a signal's handler may stop the run on the very thread that is stopping it.
-        self._closing = threading.RLock()
+        self._closing = Closing(self._state, self._close, self.messages.warn)
+        self._end: Snapshot | None = None
+        self._saved: Report | None = None
         self._workers = Workers(
             self.messages.warn, self._rescue, parts.heartbeat_s + parts.meter_patience_s
         )
@@ -100,7 +104,7 @@ class Run:
 
     def instant(self) -> Mark:
         """Mark this instant; wait on the mark for its totals."""
-        mark = Mark(self._parts.clock.monotonic_ns(), None, threading.Event())
+        mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
         self._sampler.mark(mark)
         return mark
 
@@ -154,7 +158,7 @@ class Run:
             earlier=self._predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=tuple(self._tasks),
+            tasks=tuple(self._tasks.values()),
             marginal=self._emissions.marginal,
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
@@ -176,11 +180,17 @@ class Run:
         """Return a window's own totals as a report."""
         return of_window(self.report(window.end), window, self.grams(window))
 
-    def note_task(self, name: str, window: Window) -> Report:
-        """Keep the results of a task, and return them."""
+    def note_task(self, name: str, window: Window, *, of: object) -> Report:
+        """Keep the results of a task, and return them.
+
+        Args:
+            name: Its name; several tasks of a run may have the same.
+            window: What it measured.
+            of: The task itself, which is kept once.
+        """
         report = self.part_report(window)
         if len(self._tasks) < _MOST_TASKS:
-            self._tasks.append((name, report))
+            self._tasks[of] = (name, report)
         else:
             self.messages.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
         return report
@@ -192,23 +202,23 @@ class Run:
             self._outputs.flush(report)
         return report
 
+    @property
+    def final(self) -> Report | None:
+        """Its report, once it is closed."""
+        return self._closing.report
+
+    @property
+    def closing(self) -> bool:
+        """Whether the run is ending, or has ended."""
+        return self._state.closing
+
     def close(self, status: str) -> Report | None:
-        """End the run, save it and return its report. Only the first call does anything.
+        """End the run, save it and return its report (see `Closing`); None in a forked child."""
+        return self._closing.close(status) if self.pid == os.getpid() else None
 
-        Args:
-            status: ``completed``, ``failed``, ``interrupted`` or ``pruned``.
-
-        Returns:
-            The report; None in a forked child, and within the very call that is closing the run.
-        """
-        if self.pid != os.getpid():
-            return None
-        with self._closing:
-            if not self._state.closing:
-                self._state.stage = Stage.CLOSING
-                self.final = self._close(status)
-                self._state.stage = Stage.CLOSED
-        return self.final
+    def finish(self, status: str) -> Report | None:
+        """Close the run on the calling thread; otherwise like `close`."""
+        return self._closing.finish(status) if self.pid == os.getpid() else None
 
     # --- called by the sampler's thread ---------------------------------------------------------
 
@@ -271,25 +281,31 @@ class Run:
         clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
-        end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
-        self._emissions.note_hour(end.joules)
-        self._emissions.settle(end, deadline.step_s)
-        if self._predecessors.requested and not on_own_thread():
-            files.settle(deadline.step_s)
-        report = self.report(end, status)
-        opened = self._outputs.open(report, self._greet)
-        if opened:
-            self._outputs.close(self._with_trace(report))
+        if self._end is None:
+            self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
+            self._emissions.note_hour(self._end.joules)
+        if self._saved is None:
+            self._emissions.settle(self._end, deadline.step_s)
+            if self._predecessors.requested and not on_own_thread():
+                files.settle(deadline.step_s)
+            report = self.report(self._end, status)
+            if self._outputs.open(report, self._greet):
+                self._outputs.close(self._with_trace(report))
+            self._saved = report
+        report = self._saved
         if not network.close(deadline.step_s):
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
         if not files.close(max(_LEAST_FILE_S, deadline.left_s)):
-            self.messages.warn("the files did not finish in time; the journal will be recovered")
-        if opened:
+            self._outputs.note_lost(
+                report, "the files did not finish in time; the next run recovers the journal"
+            )
+        if self._outputs.is_open:
             preamble, t_ns = self.messages.preamble, clock.monotonic_ns()
             self.messages.info(
                 report.summary(), lambda: of_process().at_end(report, preamble, t_ns)
             )
+        self.messages.deliver_errors_at_exit()
         return report
 
 

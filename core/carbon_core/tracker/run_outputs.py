@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from carbon_core.errors import CarbonError
-from carbon_core.messages import Messages
+from carbon_core.messages import WARNING, Messages
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.report import Report
@@ -39,8 +39,14 @@ class RunOutputs:
         # flush() opens outputs on the user's thread, a heartbeat on the sampler's.
         self._opening = threading.RLock()
         self._opened = False
+        self._lost = False
         # Whether an update became due while the run was closing.
         self._update_due = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the outputs were opened."""
+        return self._opened
 
     def use(self, files: Sequence[FileOutput], deliveries: Sequence[Delivery]) -> None:
         """Set the outputs, before any is opened."""
@@ -82,7 +88,9 @@ class RunOutputs:
 
     def close(self, report: Report) -> None:
         """Write and send the final totals."""
-        self.submit(*(functools.partial(output.close, report) for output in self._files))
+        closings = [functools.partial(output.close, report) for output in self._files]
+        if not self._queue(closings, report):
+            self.note_lost(report, "the files are too slow")
         for delivery in self._deliveries:
             self._workers.network.submit(
                 functools.partial(delivery.close, report, update_due=self._update_due)
@@ -96,14 +104,49 @@ class RunOutputs:
             names = ", ".join(delivery.name for delivery in self._deliveries)
             self._messages.warn(f"no response in time: {names} may not have received the whole run")
 
+    def note_lost(self, report: Report, reason: str) -> None:
+        """Log that the final totals are not in the files, with the totals. Only the first time."""
+        if self._lost:
+            return
+        self._lost = True
+        self._messages.error(
+            f"result not written ({reason}): {report.energy_kwh.value:.6g} kWh, "
+            f"{report.emissions_kg.value:.6g} kg CO2e in {report.duration_s:.1f} s, "
+            f"run {report.run.run_id}"
+        )
+
     def submit(self, *writes: Callable[[], None]) -> None:
         """Run jobs on the files' worker, one after the other."""
-        if not self._workers.files.submit(lambda: self._write(writes)):
+        if not self._queue(writes):
             self._messages.warn("files are too slow: some journal records were left out")
 
-    def _write(self, writes: Sequence[Callable[[], None]]) -> None:
+    def _queue(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> bool:
+        return self._workers.files.submit(lambda: self._write(writes, final))
+
+    def _write(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> None:
+        """Call all functions; one that fails does not stop the others.
+
+        Args:
+            writes: The functions.
+            final: The final totals, if these are written.
+        """
+        unexpected: Exception | None = None
         for write in writes:
             try:
                 write()
             except CarbonError as error:
-                self._messages.warn(f"{error}; the run is still measured and returned")
+                self._report_failure(str(error), final)
+            except Exception as error:  # noqa: BLE001 - reported by the worker
+                unexpected = unexpected or error
+                if final is not None:
+                    self.note_lost(final, f"unexpected {type(error).__name__}")
+        if unexpected is not None:
+            raise unexpected
+
+    def _report_failure(self, reason: str, final: Report | None) -> None:
+        """Warn once about a reason; if the final totals are not written, log that as an error."""
+        if final is None or self._messages.shows(WARNING):
+            self._messages.warn(f"{reason}; the run is still measured and returned")
+            reason = "see the warning"
+        if final is not None:
+            self.note_lost(final, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import uuid
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,11 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from carbon_core import units
+from carbon_core.interruptions import of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Segment, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
+from carbon_core.tracker.codecarbon_views import CodeCarbonViews
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.run import PATIENCE_S, Run
 
@@ -30,12 +33,18 @@ _Tracker = TypeVar("_Tracker", bound="Tracker")
 def harmless(
     method: Callable[Concatenate[_Tracker, _P], _R],
 ) -> Callable[Concatenate[_Tracker, _P], _R | None]:
-    """Wrap a method so that its exceptions become one warning, and it returns None."""
+    """Wrap a method so that its exceptions become one warning, and it returns None.
+
+    The program's own exceptions, from a signal handler that interrupted the method, are raised.
+    """
 
     def guarded(self: _Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        outer = sys.exc_info()[1]
         try:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - no exception may reach the training
+            if (theirs := of_program(error, outer)) is not None:
+                raise theirs from None
             self.warn(f"{method.__name__}() failed: {error!r}")
             return None
 
@@ -43,7 +52,7 @@ def harmless(
     return guarded
 
 
-class Tracker:
+class Tracker(CodeCarbonViews):
     """Measures from `start()` to `stop()`; may be started again.
 
     Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
@@ -54,6 +63,8 @@ class Tracker:
 
     def __init__(self) -> None:
         self.run_id = str(uuid.uuid4())
+        # A child that is forked from now on is another run.
+        self._pid = os.getpid()
         self.messages = Messages()
         self._run: Run | None = None
         self._last: Report | None = None
@@ -72,18 +83,26 @@ class Tracker:
     @property
     def running(self) -> bool:
         """Whether a run is active in this process (a forked child's copy is inert)."""
-        return self._run is not None and self._run.pid == os.getpid()
+        return self._run is not None and self._run.pid == os.getpid() and not self._run.closing
 
     @harmless
     def start(self) -> None:
-        """Begin a run. Does nothing while one is active."""
-        if self._run is not None:
+        """Begin a run. Does nothing while one is active.
+
+        In a forked child, the run of the parent is not active: a start begins one of the child's own.
+        """
+        if self.running:
             return
-        if self._last is not None:
+        if self._pid != os.getpid():
+            self._run, self._tasks = None, {}
+        elif self._run is not None:
+            self.stop()  # it was interrupted
+        if self._last is not None or self._pid != os.getpid():
             self.run_id = str(uuid.uuid4())
+        self._pid = os.getpid()
         run = Run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
-        self._finalizer = weakref.finalize(self, run.close, "interrupted")
+        self._finalizer = weakref.finalize(self, run.finish, "interrupted")
         try:
             run.open()
         finally:
@@ -99,12 +118,14 @@ class Tracker:
 
         Returns:
             Emissions in kg CO2e; those of the last run when none is active. None when there was none, or
-            where nothing could be measured.
+            where nothing could be measured. A call that a signal handler interrupts may be repeated; the
+            run ends even without that.
         """
         run = self._run
-        if run is not None and self.running:
-            while self._tasks:
-                self.stop_task()
+        if run is not None and run.pid == os.getpid():
+            for name in reversed(list(self._tasks)):
+                self.stop_task(name)
+            self._tasks.clear()
             self._last = run.close(status) or self._last
             self._run = None
             if self._finalizer is not None:
@@ -156,10 +177,13 @@ class Tracker:
             task_name: By default, the task that was started last.
         """
         name = task_name or next(reversed(self._tasks), None)
-        task = self._tasks.pop(name, None) if name else None
+        task = self._tasks.get(name) if name else None
         if task is None or self._run is None:
             return None
-        return emissions_data(self._run.note_task(task.name, task.close()))
+        # Removed last: a call that a signal handler interrupts may be repeated.
+        report = self._run.note_task(task.name, task.close(), of=task)
+        self._tasks.pop(task.name, None)
+        return emissions_data(report)
 
     @harmless
     def report(self, at: Snapshot | None = None, *, max_age_s: float = 0.0) -> Report | None:
@@ -170,7 +194,7 @@ class Tracker:
             max_age_s: Accept readings that are up to so many seconds old.
         """
         if self._run is None or not self.running:
-            return self._last
+            return self.final_report
         report = self._run.report(at or self._run.recent(max_age_s))
         self._run.check_budget(report)
         self._run.messages.deliver()
@@ -222,17 +246,20 @@ class Tracker:
     @property
     def final_report(self) -> Report | None:
         """The totals of the last run that ended."""
-        return self._last
+        ended = self._run.final if self._run is not None else None
+        return ended or self._last
 
     @property
     def final_emissions(self) -> float | None:
         """Emissions of the last run that ended, in kg CO2e; None where nothing could be measured."""
-        return _known_kg(self._last) if self._last else None
+        last = self.final_report
+        return _known_kg(last) if last else None
 
     @property
     def final_emissions_data(self) -> EmissionsData | None:
         """The last run that ended, under CodeCarbon's names."""
-        return emissions_data(self._last) if self._last else None
+        last = self.final_report
+        return emissions_data(last) if last else None
 
     def __enter__(self) -> Self:
         self.start()
@@ -251,6 +278,7 @@ class Tracker:
         fresh: dict[str, Any] = {
             "run_id": str(uuid.uuid4()),
             "_run": None,
+            "_last": self.final_report,
             "_tasks": {},
             "_finalizer": None,
         }

@@ -94,6 +94,24 @@ def test_config_set_writes_the_local_file_or_the_users(command, tmp_path):
     assert command("config", "get", "pue", HOME=str(home)).stdout == "1.2\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["longitude", "-71.06"], "longitude = -71.1"),
+        (["--local", "latitude", "-33"], "latitude = -33"),
+        (["api_call_interval", "-1", "--local"], "api_call_interval = -1"),
+        (["logger_preamble", "-v --local"], "logger_preamble = -v --local"),
+        (["logger_preamble", "--", "--local"], "logger_preamble = --local"),
+    ],
+)
+def test_config_set_takes_a_value_with_a_minus_sign(command, tmp_path, arguments, line):
+    done = command("config", "set", *arguments)
+    assert done.returncode == 0, done.stderr
+    key, _, value = line.partition(" = ")
+    assert command("config", "get", key).stdout == f"{value}\n"
+    assert key in (tmp_path / ".codecarbon.config").read_text()
+
+
 def test_config_set_asks_for_a_secret_and_keeps_it_to_the_owner(command, tmp_path):
     done = command("config", "set", "electricitymaps_api_token", stdin="planted-secret\n")
     file = tmp_path / ".codecarbon.config"

@@ -98,6 +98,20 @@ def test_a_file_with_a_secret_is_for_its_owner_alone(file: Path) -> None:
     assert mode(file) == 0o600
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_a_new_file_follows_the_umask_and_one_with_a_secret_does_not(
+    file: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        write_setting(file, "pue", "1.5")
+        assert mode(file) == 0o666 & ~umask
+        write_setting(file.with_name("secret"), "electricitymaps_api_token", SECRET)
+        assert mode(file.with_name("secret")) == 0o600
+    finally:
+        os.umask(before)
+
+
 def test_a_link_stays_a_link(file: Path) -> None:
     target = file.with_name("dotfiles")
     target.write_text("[codecarbon]\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import uuid
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from carbon_core.assemble.build import messages_for
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
+from carbon_core.config.resolve import resolve
 from carbon_core.config.schema import KEYS, default_of
 
 REFUSED = (ValueError, TypeError, OverflowError)
@@ -66,9 +69,9 @@ def test_bounds_of_numbers() -> None:
 
 def test_intervals_are_whole_or_never() -> None:
     parse = kinds.interval_count().parse
-    assert [parse("8"), parse(1), parse("-1"), parse("4.0")] == [8, 1, -1, 4]
+    assert [parse("8"), parse(1), parse("-1"), parse("4.0"), parse(0)] == [8, 1, -1, 4, 0]
     assert type(parse("4.0")) is int
-    for value in ("0", "-2", "1.5", "inf", ""):
+    for value in ("-2", "1.5", "inf", ""):
         assert_refused(kinds.interval_count(), value)
 
 
@@ -125,7 +128,8 @@ def test_identifiers_are_kept_as_written() -> None:
     assert kinds.identifier().parse(text) == text
     assert kinds.identifier().parse(uuid.UUID(text)) == text.lower()
     assert kinds.identifier().parse("test") == "test"
-    for value in ("", 5):
+    assert kinds.identifier().parse(5) == "5"
+    for value in ("", True, None):
         assert_refused(kinds.identifier(), value)
 
 
@@ -163,6 +167,13 @@ def test_paths_are_kept_as_written() -> None:
         assert_refused(kinds.path(), value)
 
 
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    parse = kinds.path().parse
+    assert [parse("~/x"), parse(Path("~")), parse("./~")] == ["/home/me/x", "/home/me", "./~"]
+    assert parse("~no-such-user/x") == "~no-such-user/x"
+
+
 def test_objects_come_by_argument_only() -> None:
     thing = object()
     assert kinds.anything().parse(thing) is thing
@@ -171,7 +182,18 @@ def test_objects_come_by_argument_only() -> None:
 
 def test_text_is_text() -> None:
     assert kinds.text().parse("  kept  ") == "  kept  "
-    assert_refused(kinds.text(), 5)
+    assert [kinds.text().parse(value) for value in (5, 1.5)] == ["5", "1.5"]
+    for value in (True, ["x"], b"x"):
+        assert_refused(kinds.text(), value)
+
+
+@pytest.mark.parametrize("name", ["debug", "WARN", "Warning", "fatal", "notset", 0, 35])
+def test_a_level_has_any_name_of_logging_or_a_number(name: str | int) -> None:
+    level = kinds.log_level().parse(name)
+    assert level == (name.upper() if isinstance(name, str) else name)
+    messages = messages_for(resolve({"log_level": name}, environ={}).settings)
+    number = name if isinstance(name, int) else getattr(logging, name.upper())
+    assert messages._level == number
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -12,6 +12,8 @@ import pytest
 
 from carbon_core import ConfigError, EmissionsTracker, OutputMethod
 from carbon_core.config.resolve import Resolution, check, resolve
+from carbon_core.config.schema import KEYS
+from carbon_core.config.secret_values import Secret
 
 NAME = ".codecarbon.config"
 SECRET = "hunter2-do-not-tell"
@@ -103,10 +105,10 @@ def test_an_unknown_origin_is_a_key_error(cascade: Cascade) -> None:
         ("tracking_mode", "proc", "one of machine, process"),
         ("log_level", "loud", "one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
         ("gpu_ids", ["all"], "a list of GPU indices"),
-        ("api_call_interval", 0, "a whole number of at least 1, or -1"),
+        ("api_call_interval", -2, "a whole number of at least 0, or -1"),
         ("save_to_file", "perhaps", "true or false"),
         ("country_iso_code", "France", "an ISO 3166 country code"),
-        ("experiment_id", 5, "a UUID"),
+        ("experiment_id", ["x"], "a UUID"),
         ("output_dir", "", "a path"),
         ("force_carbon_intensity_g_co2e_kwh", -5, "a number of gCO2e/kWh of at least 0"),
     ],
@@ -120,6 +122,31 @@ def test_a_bad_argument_raises_with_key_value_and_what_is_allowed(
     assert text.startswith(f"{key} must be {allowed}")
     assert f"got {value!r} (argument)" in text
     assert (caught.value.key, caught.value.origin) == (key, "argument")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("project_name", 7, "7"),
+        ("experiment_id", 7, "7"),
+        ("api_call_interval", 0, 0),
+        ("emissions_endpoint", False, None),
+        ("force_cpu_power", False, None),
+        ("region", False, None),
+        ("log_level", "warn", "WARN"),
+        ("save_to_file", False, False),
+    ],
+)
+def test_what_codecarbon_accepts_is_accepted(
+    cascade: Cascade, key: str, value: object, expected: object
+) -> None:
+    assert getattr(cascade.resolve({key: value}).settings, key) == expected
+
+
+@pytest.mark.parametrize(("interval", "every"), [(0, 1), (1, 1), (8, 8), (-1, None)])
+def test_no_interval_is_every_reading(interval: int, every: int | None) -> None:
+    tracker = EmissionsTracker(api_call_interval=interval)
+    assert tracker.make_parts("run").live_every == every
 
 
 def test_a_config_error_is_a_value_error() -> None:
@@ -275,6 +302,70 @@ def test_a_pickle_keeps_everything_but_the_secret(cascade: Cascade) -> None:
     assert (thawed.pue, thawed.wue, thawed.api_key) == (2, 1, None)
     assert str(thawed.origin("wue")) == "environment CODECARBON_WUE"
     assert copy.deepcopy(settings) is settings
+
+
+SECRET_QUERIES = ["?api_key=planted", "?token=planted", "/take?a=1&access_token=planted#planted"]
+
+
+@pytest.mark.parametrize("query", SECRET_QUERIES)
+@pytest.mark.parametrize("address", ["http://host:1", "host:1", "https://me:planted@host/x"])
+def test_the_query_of_an_address_is_hidden_like_its_password(
+    cascade: Cascade, address: str, query: str
+) -> None:
+    given = f"{address}{query}"
+    settings = cascade.resolve({"emissions_endpoint": given}).settings
+    assert settings.emissions_endpoint == given
+    assert "host" in settings.shown()["emissions_endpoint"]
+    for text in (repr(settings), str(settings.shown()), repr(pickle.dumps(settings))):
+        assert "planted" not in text
+    with pytest.raises(ConfigError) as caught:
+        cascade.resolve({"emissions_endpoint": f"http://a b{query}"})
+    assert "planted" not in str(caught.value)
+
+
+def test_a_loaded_tracker_finds_the_secrets_of_files_and_variables_again(
+    home: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What was an argument is in no checkpoint, and nowhere to be found.
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    write = (home / ".codecarbon.config").write_text
+    write("[codecarbon]\nemissions_endpoint = http://me:pass@host/?key=1\npue = 1.5\n")
+    monkeypatch.setenv("CODECARBON_ELECTRICITYMAPS_API_TOKEN", "sesame")
+    tracker = EmissionsTracker(api_key="argument", prometheus_password="argument")
+    text = pickle.dumps(tracker)
+    write("[codecarbon]\nemissions_endpoint = http://me:pass@host/?key=2\npue = 1.2\n")
+    loaded = pickle.loads(text).settings
+    assert loaded.electricitymaps_api_token == "sesame"
+    assert loaded.emissions_endpoint == "http://me:pass@host/?key=2"
+    assert str(loaded.origin("electricitymaps_api_token")).startswith("environment")
+    assert (loaded.api_key, loaded.prometheus_password) == (None, None)
+    assert loaded.pue == 1.5, "what is no secret is as it was"
+    write("[codecarbon]\nemissions_endpoint = http://elsewhere/?key=3\n")
+    assert pickle.loads(text).settings.emissions_endpoint == "http://host/"
+    assert copy.deepcopy(tracker).settings.api_key == "argument"
+
+
+@pytest.mark.parametrize("key", [name for name, key in KEYS.items() if key.secret])
+@pytest.mark.parametrize("empty", ["", "  ", '""'])
+def test_an_empty_secret_is_none_wherever_it_comes_from(
+    cascade: Cascade, work: Path, key: str, empty: str
+) -> None:
+    assert getattr(cascade.resolve({key: empty}).settings, key) is None
+    assert getattr(cascade.resolve({}, env=f"{key}={empty}").settings, key) is None
+    file = work / ".codecarbon.config"
+    file.write_text(f"[codecarbon]\n{key} = {empty}\n")
+    file.chmod(0o644)
+    resolution = cascade.resolve({})
+    assert getattr(resolution.settings, key) is None
+    assert resolution.warnings == [], "the file contains no secret that others could read"
+
+
+def test_an_empty_variable_of_a_service_is_no_secret() -> None:
+    secret = Secret("logfire_token", "logfire_url", "LOGFIRE_TOKEN")
+    settings = resolve({}, environ={}).settings
+    assert secret.value(settings, {"LOGFIRE_TOKEN": " "}) is None
+    assert secret.value(settings, {"LOGFIRE_TOKEN": "x"}) == "x"
 
 
 @pytest.mark.parametrize("key", [*KEYS_OF_SECRETS, "co2_signal_api_token"])

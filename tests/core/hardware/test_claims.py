@@ -146,3 +146,106 @@ def test_nobody_waits_without_end(directory):
     before_ns = SystemClock().monotonic_ns()
     Claims(directory, "job", first=False, wait_s=0.2).take([])
     assert SystemClock().monotonic_ns() - before_ns < 5e9
+
+
+# --- ranks with private temporary directories ---
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+
+
+@on_linux
+def test_ranks_with_private_temporary_directories_divide_the_devices(tmp_path):
+    first = Claims(tmp_path / "one", "job", first=True)
+    second = Claims(tmp_path / "other", "job", first=False)
+    assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
+    assert taken(second, GPUS) == {"gpu:c"}
+    assert not first.doubtful
+    assert not second.doubtful
+
+
+@on_linux
+def test_private_ranks_whose_launcher_does_not_number_them(tmp_path):
+    ranks = [Claims(tmp_path / str(n), "job", first=None) for n in range(3)]
+    assert [rank.first for rank in ranks] == [True, False, False]
+    assert sorted(one for rank in ranks for one in taken(rank, GPUS)) == GPUS
+
+
+def test_nodes_that_are_numbered_are_not_one(tmp_path):
+    one, other = (Claims(tmp_path / n, "job", first=True, node=n) for n in ("0", "1"))
+    assert taken(one, GPUS) == taken(other, GPUS) == set(GPUS)
+
+
+HOLD = """
+import pathlib, sys
+from carbon_core.hardware.claims import Claims
+claims = Claims(pathlib.Path(sys.argv[1]), "job", first=True)
+claims.take(["gpu:a"])
+print(*claims.held, flush=True)
+sys.stdin.read()
+"""
+
+
+@on_linux
+def test_a_private_rank_holds_its_devices_until_it_dies(tmp_path):
+    core = str(Path(carbon_core.__file__).parents[1])
+    rival = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "rival")],
+        env={**os.environ, "PYTHONPATH": core},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert rival.stdout is not None
+    assert rival.stdout.readline() == b"gpu:a\n"
+    mine = Claims(tmp_path / "mine", "job", first=False)
+    assert taken(mine, ["gpu:a", "gpu:b"]) == {"gpu:b"}
+    rival.kill()
+    rival.communicate()
+    assert taken(mine, ["gpu:a"]) == {"gpu:a", "gpu:b"}
+
+
+@on_linux
+def test_a_forked_worker_does_not_keep_the_claims_of_its_parent(directory):
+    mine = Claims(directory, "job", first=True)
+    mine.take(GPUS)
+    ready, go = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        os.close(go)
+        os.read(ready, 1)
+        os._exit(0)
+    mine.release()
+    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+    os.close(go)
+    os.close(ready)
+    os.waitpid(worker, 0)
+
+
+def test_a_rank_that_does_not_meet_the_first_one_doubts_its_devices(directory):
+    alone = Claims(directory, "job", first=False, wait_s=0.1)
+    alone.take(GPUS)
+    assert alone.doubtful
+    (device, *_) = Claimed(Boards(*GPUS), alone).devices
+    assert device.least_share == 0.0
+    assert "may count it, too" in device.note
+
+
+def sockets_open() -> set[int]:
+    links = {link: link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    return {int(link.name) for link, end in links.items() if str(end).startswith("socket:")}
+
+
+@on_linux
+def test_releasing_does_not_close_a_file_of_the_program(tmp_path):
+    mine = Claims(tmp_path / "claims", "job", first=True)
+    before = sockets_open()
+    mine.take(["gpu:a"])
+    sockets = sockets_open() - before
+    assert sockets
+    for number in sockets:
+        os.close(number)
+    files = [(tmp_path / f"file-{number}").open("w") for number in sockets]
+    assert {file.fileno() for file in files} == set(sockets)
+    mine.release()
+    for file in files:
+        file.write("still open")
+        file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import statistics
 from pathlib import Path
 
@@ -218,12 +219,97 @@ def test_known_arm_core_of_unknown_power() -> None:
     assert found.tdp_w == pytest.approx(4 * W_PER_THREAD)
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "processor : 0\ncpu : POWER9\n", "no colon at all"])
+@pytest.mark.parametrize("text", ["", "\n\n", "processor : 0\nBogoMIPS : 50\n", "no colon at all"])
 def test_text_that_names_nothing(text: str) -> None:
     found = identify(text, logical_cpus=160)
     assert (found.model_name, found.vendor, found.match) == (None, "", "per thread")
     assert found.tdp_w == pytest.approx(160 * W_PER_THREAD)
     assert "3.1 W per thread" in found.note
+
+
+POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 3800.000000MHz\n"
+MIPS = "system type\t\t: MT7621 ver:1\nprocessor\t\t: 0\ncpu model\t\t: MIPS 1004Kc V2.15\n"
+OLD_ARM = (
+    "Processor\t: ARMv6-compatible processor rev 7 (v6l)\nBogoMIPS\t: 697.95\n"
+    "CPU implementer\t: 0x41\nCPU part\t: 0xb76\n\nHardware\t: BCM2708\n"
+)
+RISC_V = "processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc_zba_zbb\nmmu\t\t: sv39\n"
+S390X = "vendor_id       : IBM/S390\n# processors    : 2\nbogomips per cpu: 24038.00\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        pytest.param(POWER, "POWER9", id="POWER"),
+        pytest.param("cpu : UltraSparc T5 (Niagara5)\n", "UltraSparc T5 (Niagara5)", id="SPARC"),
+        pytest.param(MIPS, "MIPS 1004Kc V2.15", id="MIPS"),
+        pytest.param("system type : Loongson-2E\nprocessor : 0\n", "Loongson-2E", id="a board"),
+        pytest.param(OLD_ARM, "ARMv6-compatible processor rev 7 (v6l)", id="ARMv6"),
+        pytest.param(arm(("0x46", "0x002")), "Arm core 0x002 of implementer 0x46", id="Arm core"),
+        pytest.param(f"{RISC_V}uarch\t\t: sifive,u74-mc\n", "sifive,u74-mc", id="RISC-V"),
+        pytest.param(RISC_V, "RISC-V rv64imafdc", id="RISC-V without a core"),
+        pytest.param(
+            f"{S390X}processor 0: version = FF,  identification = 0E5BC7,  machine = 8561\n",
+            "IBM z15 (8561)",
+            id="s390x",
+        ),
+        pytest.param(f"{S390X}cpu number : 0\nmachine : 4711\n", "IBM Z (4711)", id="new s390x"),
+        pytest.param(S390X, "IBM Z", id="s390x without a machine"),
+    ],
+)
+def test_names_on_other_architectures(text: str, name: str) -> None:
+    found = identify(text, logical_cpus=8)
+    assert (found.model_name, found.match) == (name, "per thread")
+    assert found.tdp_w == pytest.approx(8 * W_PER_THREAD)
+
+
+@pytest.mark.parametrize(
+    ("brand", "sockets", "logical_cpus", "tdp_w"),
+    [
+        # Each virtual processor is a socket, and the flag of a hypervisor is hidden.
+        ("Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz", 16, 16, 205 * 16 / 48),
+        ("AMD EPYC 7763 64-Core Processor", 8, 16, 280 * 16 / 128),
+        ("AMD EPYC 7763 64-Core Processor", 2, 16, 280 * 16 / 128),
+        ("Intel(R) Core(TM) i7-8565U CPU @ 1.80GHz", 8, 8, 15.0),  # a part for one socket
+        ("Intel(R) Core(TM) i9-14900K", 32, 32, 125.0),
+        # Real sockets, without and with two threads a core.
+        ("Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz", 2, 32, 250.0),
+        ("AMD EPYC 7763 64-Core Processor", 2, 256, 560.0),
+        ("Intel(R) Xeon(R) CPU X5272 @ 3.40GHz", 2, 4, 160.0),
+    ],
+)
+def test_sockets_that_are_too_small_are_not_real(
+    brand: str, sockets: int, logical_cpus: int, tdp_w: float
+) -> None:
+    found = identify(x86(brand, sockets=sockets), logical_cpus=logical_cpus)
+    assert found.match == "exact"
+    assert found.tdp_w == pytest.approx(tdp_w)
+
+
+def test_small_sockets_of_a_part_with_unknown_threads() -> None:
+    found = identify(x86("Intel(R) Xeon(R) Gold 6231 CPU @ 3.20GHz", sockets=16), logical_cpus=16)
+    assert found.tdp_w == pytest.approx(16 * W_PER_THREAD)
+    assert "16 sockets that are not real" in found.note
+
+
+def test_small_sockets_of_a_masked_part() -> None:
+    brand = "Intel(R) Xeon(R) CPU @ 2.20GHz"
+    text = x86(brand, ids=("GenuineIntel", "6", "85", "7"), sockets=16)
+    found = identify(text, logical_cpus=16)
+    assert (found.match, found.tdp_w) == ("family", pytest.approx(205 * 16 / 48))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "most_w"),
+    [("t", 45), ("te", 45), ("u", 15), ("ue", 15), ("ul", 15), ("p", 28), ("h", 45), ("k", 125)],
+)
+def test_the_table_has_base_power_not_turbo_power(suffix: str, most_w: float) -> None:
+    parts = re.compile(rf"intel core i[3579]-1[234]\d+{suffix}f?")
+    rated = {
+        row["key"]: float(row["tdp_w"]) for row in rows("cpu_tdp") if parts.fullmatch(row["key"])
+    }
+    assert rated
+    assert {key: watts for key, watts in rated.items() if watts > most_w} == {}
 
 
 def test_default_is_the_median_of_the_families() -> None:

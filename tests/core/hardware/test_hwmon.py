@@ -223,3 +223,82 @@ def test_a_gpu_whose_sensor_cannot_be_read_is_said(boards: Boards) -> None:
     assert meters == []
     assert "cannot be read" in refusal.reason
     assert [line for line in said if "this GPU is not counted" in line]
+
+
+# --- ACPI power meters of NVIDIA Grace ---
+
+GH200 = {"Module": 400, "Grace": 90, "CPU": 45, "SysIO": 12}
+
+
+def grace(boards: Boards, watts: dict[str, int], *, sockets: int = 1, empty: str = "") -> None:
+    """Add the ACPI power meters of a Grace machine, whose files are in the directory ``device``."""
+    parts = [(f"{kind} Power Socket {n}", w) for n in range(sockets) for kind, w in watts.items()]
+    for number, (label, power_w) in enumerate(parts):
+        place = boards.add(number, "power_meter", f"ACPI000D:{number:02d}") / "device"
+        (place / "power1_oem_info").write_text(f"{label}\n")
+        value = "" if label.startswith(empty or "?") else f"{power_w * 1_000_000}\n"
+        (place / "power1_average").write_text(value)
+
+
+def counted_w(boards: Boards) -> dict[str, float | None]:
+    meters, _ = opened(boards)
+    values = {one.device_id: one.value for meter in meters for one in meter.read()}
+    return {name.rpartition(":")[2]: value for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("watts", "sockets", "counted"),
+    [
+        pytest.param(GH200, 1, {"Grace Power Socket 0": 90.0}, id="GH200"),
+        pytest.param(
+            {"Grace": 80, "CPU": 40, "SysIO": 10},
+            2,
+            {"Grace Power Socket 0": 80.0, "Grace Power Socket 1": 80.0},
+            id="Grace with two sockets",
+        ),
+        pytest.param(
+            {"Module": 400, "CPU": 45, "SysIO": 12},
+            1,
+            {"CPU Power Socket 0": 45.0, "SysIO Power Socket 0": 12.0},
+            id="without a meter of the socket",
+        ),
+        pytest.param({"Module": 400}, 1, {}, id="the module alone"),
+        pytest.param(
+            {"Total": 80, "CPU Rail Input": 40, "DRAM": 9},
+            1,
+            {"Total Power Socket 0": 80.0},
+            id="the names of a later platform",
+        ),
+    ],
+)
+def test_a_socket_of_grace_counts_once(boards: Boards, watts, sockets, counted) -> None:
+    grace(boards, watts, sockets=sockets)
+    assert counted_w(boards) == counted
+
+
+def test_a_socket_whose_own_meter_fails_is_counted_by_its_rails(boards: Boards) -> None:
+    grace(boards, GH200, empty="Grace")
+    assert counted_w(boards) == {"CPU Power Socket 0": 45.0, "SysIO Power Socket 0": 12.0}
+
+
+def test_the_meter_of_a_module_is_refused_with_a_reason(boards: Boards) -> None:
+    grace(boards, GH200)
+    _, (refusal,) = opened(boards)
+    assert "Module Power Socket 0" in refusal.reason
+    assert "processor, memory and GPU together" in refusal.reason
+
+
+def test_memory_that_a_meter_includes_is_not_modelled(boards: Boards) -> None:
+    grace(boards, GH200)
+    wanted = DetectionOptions(gpu_environ={"CUDA_VISIBLE_DEVICES": ""})
+    detection = discover(Host(boards.root), FakeClock(), wanted, lambda line: None)
+    found = {d.component: d.method.summary for m in detection.meters for d in m.devices}
+    assert found == {"cpu": "power sensor of processor and memory (hwmon)"}
+
+
+def test_the_meter_of_a_machine_in_its_directory_is_told(boards: Boards) -> None:
+    place = boards.add(0, "power_meter") / "device"
+    (place / "power1_average").write_text("400000000\n")
+    meters, (refusal,) = opened(boards)
+    assert meters == []
+    assert "whole machine" in refusal.reason

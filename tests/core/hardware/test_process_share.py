@@ -161,6 +161,38 @@ def test_children_count_while_they_run() -> None:
     assert after[0] - before[0] >= 0.25
 
 
+WORKERS = """
+import os, sys
+data = bytearray(os.urandom(1)) * (100 * 2**20)
+for _ in range(6):
+    if os.fork() == 0:
+        sys.stdin.read()
+        os._exit(0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only on Linux")
+def test_memory_that_workers_share_counts_once() -> None:
+    tree = ProcessTree()
+    tree.walk()
+    before = tree.use()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WORKERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    tree = ProcessTree()
+    tree.walk()
+    after = tree.use()
+    parent.communicate(b"")
+    assert before is not None
+    assert after is not None
+    assert 0.08 < after[1] - before[1] < 0.25  # 100 MiB and six small workers
+    assert set(tree.memory_kinds) == {"AnonPages", "Shmem"}
+
+
 def test_the_tree_is_walked_seldom(host: ScriptedHost) -> None:
     clock = FakeClock()
     tree = ScriptedTree(host)
@@ -246,6 +278,178 @@ def test_no_group_that_says_something_about_a_training(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     assert own_cgroup(write(tmp_path, files)) is None
+
+
+CPUACCT = "35 25 0:30 {root} /sys/fs/cgroup/{place} rw - cgroup cgroup rw,{options}"
+MEMORY = "36 25 0:31 {root} /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+UNIFIED = "30 25 0:27 {root} /{place} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
+
+
+def two_hierarchies(
+    path: str, root: str, below: str, *, names: str = "cpu,cpuacct", place: str = "cpu,cpuacct"
+) -> dict[str, str]:
+    """Return the files of version 1: the group, what is mounted, and where the group then is."""
+    mounts = (CPUACCT.format(root=root, place=place, options=names), MEMORY.format(root=root))
+    return {
+        "proc/self/cgroup": f"4:{names}:{path}\n3:memory:{path}",
+        "proc/self/mountinfo": "\n".join(("22 1 8:1 / / rw - ext4 /dev/sda1 rw", *mounts)),
+        f"{V2}/{place}{below}/cpuacct.usage": "2500000000",
+        f"{V2}/memory{below}/memory.usage_in_bytes": GIB,
+    }
+
+
+def one_hierarchy(path: str, root: str, directory: str, place: str = V2) -> dict[str, str]:
+    """Return the files of version 2: the group, what is mounted where, and the group's directory."""
+    return {
+        "proc/self/cgroup": f"0::{path}",
+        "proc/self/mountinfo": UNIFIED.format(root=root, place=place),
+        f"{directory}/cpu.stat": STAT,
+        f"{directory}/memory.current": GIB,
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(two_hierarchies("/docker/ab12", "/docker/ab12", ""), id="bind mount"),
+        pytest.param(two_hierarchies("/docker/ab12", "/", "/docker/ab12"), id="of the machine"),
+        pytest.param(
+            two_hierarchies("/kubepods/pod1/c1", "/kubepods/pod1", "", place="cpuacct,cpu"),
+            id="part of a pod",
+        ),
+        pytest.param(
+            two_hierarchies("/ecs/task1/c1", "/ecs/task1/c1", "", names="cpuacct,cpu"),
+            id="controllers the other way round",
+        ),
+        pytest.param(
+            two_hierarchies("/docker/ab12", "/", "/docker/ab12", names="cpuacct", place="cpuacct"),
+            id="one controller in a hierarchy",
+        ),
+        pytest.param(
+            {
+                **two_hierarchies("/", "/", ""),
+                f"{V2}/cpu,cpuacct/notify_on_release": "0",
+                f"{V2}/memory/notify_on_release": "0",
+            },
+            id="version 1 with a namespace",
+        ),
+        pytest.param(
+            {**two_hierarchies("/", "/", ""), ".dockerenv": ""}, id="Docker with namespace"
+        ),
+        pytest.param(
+            two_hierarchies("/slurm/uid_7/job_42/step_0/task_0", "/", "/slurm/uid_7/job_42"),
+            id="batch job",
+        ),
+        pytest.param(
+            two_hierarchies(
+                "/slurm/uid_7/job_42/step_0/task_0", "/slurm/uid_7", "/job_42", place="c\\040d"
+            )
+            | {f"{V2}/c d/job_42/cpuacct.usage": "2500000000"},
+            id="a blank in the name of a mount",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/ab12\n3:memory:/docker/ab12",
+                f"{V2}/cpuacct,cpu/docker/ab12/cpuacct.usage": "2500000000",
+                f"{V2}/memory/docker/ab12/memory.usage_in_bytes": GIB,
+            },
+            id="without mounts: the other way round",
+        ),
+        pytest.param(
+            {
+                **two_hierarchies("/docker/ab12", "/", "/docker/ab12"),
+                "proc/self/cgroup": "4:cpu,cpuacct:/docker/ab12\n3:memory:/docker/ab12\n0::/x",
+            },
+            id="both versions",
+        ),
+        pytest.param(one_hierarchy("/docker/ab12", "/docker/ab12", V2), id="version 2: bind mount"),
+        pytest.param(
+            one_hierarchy("/kubepods/pod1", "/", "host/cgroup/kubepods/pod1", "host/cgroup"),
+            id="version 2: the machine's, elsewhere",
+        ),
+        pytest.param(
+            {**one_hierarchy("/init.scope", "/", V2), f"{V2}/cpu.max": "max 100000"},
+            id="a service of a container",
+        ),
+        pytest.param(
+            {**one_hierarchy("/", "/", V2), f"{V2}/cgroup.events": "populated 1"},
+            id="a container without limits",
+        ),
+        pytest.param(
+            one_hierarchy(
+                "/pbs_jobs.service/jobid/7.srv/x", "/", f"{V2}/pbs_jobs.service/jobid/7.srv"
+            ),
+            id="PBS",
+        ),
+    ],
+)
+def test_the_group_is_found_by_its_mount(tmp_path: Path, files: dict[str, str]) -> None:
+    host = write(tmp_path, files)
+    group = own_cgroup(host)
+    assert group is not None
+    assert (group.cpu_s(host), group.memory_gb(host)) == (2.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(two_hierarchies("/", "/", ""), id="version 1: the machine's root"),
+        pytest.param(two_hierarchies("/user.slice", "/", "/user.slice"), id="a user"),
+        pytest.param(one_hierarchy("/", "/../..", V2), id="outside of the namespace"),
+        pytest.param(one_hierarchy("/docker/ab12", "/docker/cd34", V2), id="of another container"),
+        pytest.param(
+            {
+                "proc/self/cgroup": "4:cpuacct:/docker/ab12",
+                f"{V2}/cpuacct/docker/ab12/cpuacct.usage": "2500000000",
+            },
+            id="without a memory controller",
+        ),
+    ],
+)
+def test_no_group_of_a_job_is_mounted(tmp_path: Path, files: dict[str, str]) -> None:
+    assert own_cgroup(write(tmp_path, files)) is None
+
+
+def gib(count: float) -> int:
+    return round(count * BYTES_PER_GIB)
+
+
+MEMINFO = "MemTotal: 67108864 kB\nMemFree: 33554432 kB\nCached: 25165824 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("stat", "meminfo", "share"),
+    [
+        pytest.param(f"anon {gib(2)}\nfile {gib(30)}", "", 0.5, id="page cache"),
+        pytest.param(
+            f"anon {gib(2)}\nfile {gib(30)}",
+            f"{MEMINFO}AnonPages: 6291456 kB\nShmem: 9999999 kB",
+            2 / 6,
+            id="anonymous memory by anonymous memory",
+        ),
+        pytest.param(
+            f"anon {gib(1)}\nshmem {gib(1)}\nslab_unreclaimable {gib(0.5)}",
+            f"{MEMINFO}AnonPages: 2097152 kB\nShmem: 2097152 kB\nSUnreclaim: 1048576 kB",
+            0.5,
+            id="with the kernel's part",
+        ),
+        pytest.param(
+            f"cache {gib(30)}\nrss {gib(0)}\ntotal_cache {gib(30)}\ntotal_rss {gib(1)}",
+            f"{MEMINFO}AnonPages: 4194304 kB",
+            0.25,
+            id="version 1",
+        ),
+        pytest.param("", MEMINFO, 1 / 32, id="no statistics: both with page cache"),
+    ],
+)
+def test_memory_of_a_group_is_compared_with_the_same_kind(
+    host: ScriptedHost, stat: str, meminfo: str, share: float
+) -> None:
+    files = {**one_hierarchy("/docker/ab12", "/docker/ab12", V2), "proc/meminfo": meminfo}
+    write(host.root, {**files, f"{V2}/memory.stat": stat})
+    now = job_use(host, FakeClock()).now()
+    assert now is not None
+    assert now.memory == pytest.approx(share)
 
 
 def test_a_job_is_counted_by_its_group(host: ScriptedHost) -> None:

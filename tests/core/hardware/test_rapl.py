@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -301,3 +302,23 @@ def test_closing_lets_go_of_the_files_and_may_be_repeated(tree: RaplTree, clock:
     meter.close()
     assert open_files() == before
     assert meter.read() == []
+
+
+def test_a_descriptor_that_the_program_closed_and_uses_is_not_touched(
+    tree: RaplTree, clock: FakeClock, tmp_path: Path
+) -> None:
+    tree.zone("intel-rapl:0", "package-0")
+    meter = opened(tree, clock)
+    first = values(meter)
+    number = meter._counters[0].descriptor
+    os.close(number)
+    own = os.open(tmp_path / "checkpoint", os.O_RDWR | os.O_CREAT)
+    assert own == number, "control: the number is used again"
+    os.write(own, b"7")
+    assert values(meter) == first
+    os.close(meter._counters[0].descriptor)
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    meter.close()
+    assert (os.write(own, b"1"), os.write(other, b"2")) == (1, 1)
+    os.close(own)
+    os.close(other)

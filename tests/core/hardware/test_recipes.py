@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import time
@@ -39,10 +40,8 @@ def opened() -> Iterator[list[Detection]]:
 
 @pytest.fixture
 def detect(tmp_path: Path, opened: list[Detection]):
-    def run(**options) -> Detection:
-        detection = discover(
-            Host(tmp_path), SystemClock(), DetectionOptions(**options), lambda line: None
-        )
+    def run(on_problem=lambda line: None, **options) -> Detection:
+        detection = discover(Host(tmp_path), SystemClock(), DetectionOptions(**options), on_problem)
         opened.append(detection)
         return detection
 
@@ -151,6 +150,21 @@ def test_a_gpu_that_another_rank_counts_is_refused_under_its_backends_name(
     assert (refusal.meter, refusal.component) == ("toygpu", "gpu")
     assert refusal.reason == "another rank of the node counts it"
     assert not detection.meters
+
+
+def test_a_gpu_that_the_first_rank_may_count_as_well_is_said_and_doubted(
+    detect, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(meters, "METERS", (TOY_GPU,))
+    problems: list[str] = []
+    claims = functools.partial(Claims, tmp_path / "claims", "alone", first=False, wait_s=0.05)
+    detection = detect(problems.append, claims=claims)
+    (device,) = [one for meter in detection.meters for one in meter.devices]
+    assert device.least_share == 0.0
+    (problem,) = problems
+    assert "counted twice; the interval includes this" in problem
+    for meter in detection.meters:
+        meter.close()
 
 
 def test_a_backend_that_hangs_is_refused_under_its_own_name(detect, monkeypatch) -> None:

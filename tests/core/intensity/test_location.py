@@ -186,3 +186,10 @@ def test_every_figure_names_its_licence_and_accounting(place: Place) -> None:
     found = locate(place).intensity
     assert found.licence
     assert found.accounting in ("production", "consumption")
+
+
+def test_a_chinese_cloud_region_has_the_direct_figure_of_its_province() -> None:
+    place = Place(cloud_provider="aws", cloud_region="cn-northwest-1", scope="direct")
+    found = locate(place)
+    assert (found.intensity.place, found.intensity.g_per_kwh) == ("Ningxia", 642.3)
+    assert (found.problem, place.region_name) == ("", "Ningxia")

@@ -118,6 +118,14 @@ def test_country_without_figure_or_proxy_gives_the_world_average() -> None:
         ("AUS", "Victoria", "Victoria", 740.0),
         ("AUS", "WA", "Western Australia", 450.0),
         ("AUS", "tas", "Tasmania", 200.0),
+        ("CHN", "Sichuan", "Sichuan", 140.4),
+        ("CHN", "CN-YN", "Yunnan", 107.3),
+        ("CHN", "he", "Hebei", 725.2),
+        ("CHN", "Guangdong Province", "Guangdong", 440.3),
+        ("CHN", "Beijing Municipality", "Beijing", 558.0),
+        ("CHN", "Beijing Shi", "Beijing", 558.0),
+        ("CHN", "Nei Mongol Autonomous Region", "Inner Mongolia", 684.9),
+        ("CHN", "Xinjiang Uygur Zizhiqu", "Xinjiang", 623.1),
     ],
 )
 def test_region(iso3: str, text: str, place: str, g_per_kwh: float) -> None:
@@ -149,6 +157,8 @@ def test_region_names_its_publisher_and_accounting() -> None:
         ("USA", ""),
         ("USA", "Californa"),
         ("DEU", "Bayern"),
+        ("CHN", "Tibet"),  # the ministry publishes none
+        ("CHN", "Province"),
     ],
 )
 def test_what_is_no_region(iso3: str, text: str) -> None:
@@ -170,6 +180,19 @@ def test_every_region_is_found_by_code_and_by_name() -> None:
             assert by_name == tables.region(row["iso3"], row["code"])
             assert by_name is not None
             assert by_name.g_per_kwh == float(row["g_per_kwh"])
+
+
+def test_the_provinces_of_china_are_between_hydropower_and_coal() -> None:
+    found = {
+        row["code"]: float(row["g_per_kwh"]) for row in rows("grid_region") if row["iso3"] == "CHN"
+    }
+    assert len(found) == 30
+    assert min(found, key=found.__getitem__) == "CN-YN"
+    assert max(found, key=found.__getitem__) == "CN-HE"
+    sichuan = tables.region("CHN", "SC")
+    assert sichuan is not None
+    assert (sichuan.year, sichuan.accounting, sichuan.scope) == (2022, "consumption", "direct")
+    assert "without other gases" in sichuan.note
 
 
 def test_known_countries_are_the_250_codes_that_country_accepts() -> None:

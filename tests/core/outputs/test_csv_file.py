@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import carbon_core
 from carbon_core.errors import OutputError
+from carbon_core.file_locks import FileLock
 from carbon_core.outputs.csv_file import COLUMNS, CsvFile
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.report import Report
@@ -38,8 +38,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def file(path: Path) -> CsvFile:
-    return CsvFile(path, path.with_name("lock"))
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def file(path: Path, said: list[str]) -> CsvFile:
+    return CsvFile(path, path.with_name("lock"), warn=said.append)
 
 
 @pytest.fixture
@@ -54,6 +59,14 @@ def rows(path: Path) -> list[dict[str, str]]:
     assert all(list(row) == CODECARBONS_COLUMNS for row in found)
     assert all("too few" not in row.values() for row in found)
     return found
+
+
+def fill(path: Path, size: int = 3 * 2**20) -> None:
+    """Repeat the last row of the file, as the rows of many runs, up to a size in bytes."""
+    row = path.read_bytes().splitlines(keepends=True)[-1]
+    row = row.replace(b",own,", b",old,")
+    with path.open("ab") as raw:
+        raw.write(row * (size // len(row) + 1))
 
 
 # --- what stands in it ----------------------------------------------------------------------------
@@ -182,20 +195,128 @@ def test_a_missing_newline_at_the_end_is_made_up_for(file: CsvFile, path: Path, 
     assert [row["run_id"] for row in rows(path)] == ["old", "new"]
 
 
-@pytest.mark.parametrize("cut", ["first byte", "some cells", "within quotes", "last byte"])
-def test_a_torn_row_spoils_no_other(file: CsvFile, path: Path, data, cut: str) -> None:
+CUTS = {"first byte": 1, "some cells": 60, "within quotes": -150, "last cells": -9}
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no newline", "newline"])
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_torn_row_is_set_aside(
+    file: CsvFile, path: Path, data, said: list[str], cut: str, end: bytes, update: bool, size: str
+) -> None:
     file.append(data("old"))
+    if size == "large":
+        fill(path)
     whole = path.read_bytes()
     file.append(data("torn", gpu_model="1 x A, 2 x B", cpu_model='the "best", by far'))
     torn = path.read_bytes()[len(whole) :]
-    ends = {"first byte": 1, "some cells": 60, "within quotes": torn.index(b'"') + 3}
-    path.write_bytes(whole + torn[: ends.get(cut, len(torn) - 2)])
-    file.append(data("new"))
-    with path.open(encoding="utf-8", newline="") as read:
-        found = [row for row in csv.DictReader(read) if row["run_id"] in ("old", "new")]
-    assert [row["run_id"] for row in found] == ["old", "new"]
-    assert [row["wue"] for row in found] == ["2.0", "2.0"]
+    torn = torn[: torn.index(b'"') + 3 if cut == "within quotes" else CUTS[cut]]
+    path.write_bytes(whole + torn + end)
+    (file.update if update else file.append)(data("new"))
+    found = rows(path)
+    assert [found[0]["run_id"], found[-1]["run_id"]] == ["old", "new"]
     assert path.read_bytes().startswith(whole)
+    assert path.with_name("emissions.csv.invalid").read_bytes() == torn + b"\n"
+    assert said == [f"{path} has a torn row of another program: moved to emissions.csv.invalid"]
+
+
+def test_torn_rows_between_others_are_set_aside_and_the_others_kept(
+    file: CsvFile, path: Path, data, said: list[str]
+) -> None:
+    """Also one that the next row was appended to without a line break, and one within quotes."""
+    for i in range(4):
+        file.append(data(f"run-{i}", project_name="two, and more"))
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    in_quotes = lines[0][: lines[0].index(b'"') + 3]
+    torn = [lines[0][:30], in_quotes + b"\n", lines[0][:100] + b"\n"]
+    path.write_bytes(
+        header + lines[0] + torn[0] + lines[1] + torn[1] + lines[2] + torn[2] + lines[3]
+    )
+    file.append(data("new"))
+    assert [row["run_id"] for row in rows(path)] == ["run-0", "run-1", "run-2", "run-3", "new"]
+    aside = path.with_name("emissions.csv.invalid").read_bytes()
+    assert aside == torn[0] + b"\n" + torn[1] + torn[2]
+    assert "3 torn rows" in said[0]
+
+
+def test_a_row_of_another_program_may_have_line_breaks_in_its_cells(
+    file: CsvFile, path: Path, data, said: list[str]
+) -> None:
+    file.append(data("old", project_name="one, two"))
+    path.write_bytes(path.read_bytes().replace(b"one, two", b"one,\ntwo\n, three\n"))
+    before = path.read_bytes()
+    file.append(data("new"))
+    assert path.read_bytes().startswith(before)
+    assert [row["run_id"] for row in rows(path)] == ["old", "new"]
+    assert said == []
+
+
+def test_torn_rows_stay_where_they_cannot_be_set_aside(file: CsvFile, path: Path, data) -> None:
+    file.append(data("old"))
+    with path.open("ab") as raw:
+        raw.write(b'2026,"torn')
+    before = path.read_bytes()
+    path.with_name("emissions.csv.invalid").mkdir()
+    file.append(data("new"))
+    assert path.read_bytes().startswith(before + b'"\n')
+    assert list(csv.DictReader(path.open(newline="")))[-1]["run_id"] == "new"
+
+
+def test_the_row_of_a_large_file_is_updated_in_its_place(file: CsvFile, path: Path, data) -> None:
+    file.append(data("old"))
+    fill(path)
+    before = path.read_bytes()
+    inode = path.stat().st_ino
+    for emissions in (0.123456789, 9.0, 1.25, 0.1 + 0.2):
+        file.update(data("own", emissions=emissions))
+        assert path.read_bytes().startswith(before)
+        last = rows(path)[-1]
+        assert (last["run_id"], float(last["emissions"])) == ("own", emissions)
+    assert path.read_bytes().count(b",own,") == 1
+    assert path.stat().st_ino == inode, "the file is not copied at every flush"
+
+
+def test_a_row_amid_a_large_file_is_updated_and_no_other(file: CsvFile, path: Path, data) -> None:
+    file.append(data("own"))
+    fill(path)
+    before = path.read_bytes()
+    file.update(data("own", emissions=9.0))
+    _, row, rest = path.read_bytes().split(b"\n", 2)
+    assert row.split(b",")[5] == b"9.0"
+    assert before.endswith(b"\n" + rest)
+    assert len(rest) > 2**20
+
+
+MEMORY = """
+import resource, sys
+from dataclasses import fields
+from pathlib import Path
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import EmissionsData
+path = Path(sys.argv[1])
+row = EmissionsData(**{field.name: "new" for field in fields(EmissionsData)})
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+file = CsvFile(path, path.with_name("lock"))
+file.update(row)
+file.update(row)
+with path.open("ab") as raw:
+    raw.write(b"2026-01-01T00:00:00,torn")
+file.append(row)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of the peak is that of Linux")
+def test_a_large_file_is_not_read_into_memory(file: CsvFile, path: Path, data) -> None:
+    file.append(data("old"))
+    fill(path, 40 * 2**20)
+    said, trouble = start(MEMORY, str(path)).communicate(timeout=60)
+    assert trouble == ""
+    assert float(said) < 20
+    assert path.stat().st_size > 40 * 2**20
 
 
 @pytest.mark.parametrize("update", [False, True])
@@ -223,12 +344,23 @@ def test_a_byte_order_mark_does_not_hide_the_header(
     ids=["older columns", "binary", "no newline", "blank lines", "archive"],
 )
 def test_a_file_with_another_header_is_kept_beside(
-    file: CsvFile, path: Path, data, content: bytes, update: bool
+    file: CsvFile, path: Path, data, said: list[str], content: bytes, update: bool
 ) -> None:
     path.write_bytes(content)
     (file.update if update else file.append)(data("run-1"))
     assert path.with_name("emissions.csv.bak").read_bytes() == content
     assert [row["run_id"] for row in rows(path)] == ["run-1"]
+    assert said == [f"{path} had other columns: it is kept as emissions.csv.bak"]
+
+
+def test_a_file_of_an_older_codecarbon_is_said_to_be_kept(
+    file: CsvFile, path: Path, data, said: list[str]
+) -> None:
+    path.write_text("timestamp,project_name,duration,emissions\n2020,x,1,2\n")
+    file.append(data())
+    [line] = said
+    assert "kept as emissions.csv.bak" in line
+    assert "carbon-callbacks report counts its runs" in line
 
 
 def test_no_backup_replaces_another(file: CsvFile, path: Path, data) -> None:
@@ -258,24 +390,28 @@ def test_update_adds_a_row_where_there_is_none(file: CsvFile, path: Path, data) 
     assert [row["run_id"] for row in rows(path)] == ["run-0", "run-1"]
 
 
-def test_update_keeps_odd_rows_and_bytes_of_others(file: CsvFile, path: Path, data) -> None:
-    file.append(data("run-1"))
+def test_update_keeps_the_bytes_of_others(file: CsvFile, path: Path, data) -> None:
+    file.append(data("run-1", project_name="name"))
+    other = path.read_bytes().splitlines(keepends=True)[1].replace(b",run-1,", b",run-2,")
+    other = other.replace(b",name,", b",\xff\xfe\0,").replace(b"\n", b"\r\n")
     with path.open("ab") as raw:
-        raw.write(b'short,row\n"quoted, cell",\xff\xfe\n')
+        raw.write(other)
     file.update(data("run-1", emissions=9.0))
-    assert path.read_bytes().endswith(b'short,row\n"quoted, cell",\xff\xfe\n')
+    assert path.read_bytes().splitlines()[1].split(b",")[5] == b"9.0"
+    assert path.read_bytes().endswith(other)
 
 
 @pytest.mark.parametrize("cell", [b"x" * 1_000_000, b"a\0b"], ids=["1 MB", "nul"])
-def test_update_copes_with_cells_that_others_wrote(
+def test_rows_of_others_with_too_few_cells_are_set_aside_whole(
     file: CsvFile, path: Path, data, cell: bytes
 ) -> None:
     file.append(data("run-1"))
+    odd = b'short,row\n"quoted, cell",\xff\xfe\n2020,' + cell + b"\n"
     with path.open("ab") as raw:
-        raw.write(b"2020," + cell + b"\n")
+        raw.write(odd)
     file.update(data("run-1", emissions=9.0))
-    assert path.read_bytes().splitlines()[1].split(b",")[5] == b"9.0"
-    assert path.read_bytes().endswith(b"2020," + cell + b"\n")
+    assert [row["emissions"] for row in rows(path)] == ["9.0"]
+    assert path.with_name("emissions.csv.invalid").read_bytes() == odd
 
 
 def test_update_leaves_no_temporary_file(file: CsvFile, path: Path, data) -> None:
@@ -301,6 +437,23 @@ for i in range(count):
     cells = {field.name: f"{name}-{i}" for field in fields(EmissionsData)}
     file.append(EmissionsData(**cells))
 """
+KILLED = """
+import os, signal, sys
+from dataclasses import fields
+from pathlib import Path
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import EmissionsData
+path, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+real, left = getattr(os, call), [number]
+def fatal(*arguments):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+data = EmissionsData(**{field.name: "own" for field in fields(EmissionsData)})
+setattr(os, call, fatal)
+CsvFile(path, path.with_name("lock")).update(data)
+"""
 FULL_DISK = """
 import resource, signal, sys
 from dataclasses import fields
@@ -310,7 +463,9 @@ from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import EmissionsData
 path, room = Path(sys.argv[1]), int(sys.argv[2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-size = path.stat().st_size if path.exists() and sys.argv[3] == "append" else 0
+small = 2**20
+size = path.stat().st_size if path.exists() else 0
+size = 0 if sys.argv[3] == "update" and size < small else size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
 data = EmissionsData(**{field.name: "new" for field in fields(EmissionsData)})
 file = CsvFile(path, path.with_name("lock"))
@@ -365,6 +520,45 @@ def test_a_full_disk_is_an_output_error_and_the_file_is_as_it_was(
     assert rows(path)[-1]["run_id"] == "next"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits on file sizes are POSIX")
+@pytest.mark.parametrize("room", [0, 1, 50])
+def test_a_full_disk_leaves_a_large_file_as_it_was(file: CsvFile, path: Path, data, room) -> None:
+    file.append(data("old"))
+    fill(path)
+    file.append(data("new", project_name="short", cpu_model="short"))
+    size = path.stat().st_size
+    before = path.read_bytes()
+    program = FULL_DISK.replace('"new" for', '"new" if field.name == "run_id" else "x" * 30 for')
+    said, trouble = start(program, str(path), str(room), "update").communicate(timeout=30)
+    assert trouble == ""
+    assert said.startswith(f"cannot write {path}")
+    assert path.read_bytes() == before
+    assert path.stat().st_size == size
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals are POSIX")
+@pytest.mark.parametrize("call", ["open", "write", "ftruncate", "fsync", "replace"])
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_writer_that_is_killed_costs_no_row(
+    file: CsvFile, path: Path, data, call: str, number: int, torn: bool
+) -> None:
+    file.append(data("old"))
+    fill(path, 2**20)
+    whole = path.read_bytes()
+    file.append(data("own"))
+    if torn:
+        with path.open("ab") as raw:
+            raw.write(b"2026-01-01T00:00:00,torn")
+    start(KILLED, str(path), call, str(number)).communicate(timeout=30)
+    assert path.read_bytes().startswith(whole)
+    file.update(data("own", emissions=9.0))
+    found = rows(path)
+    assert [row["run_id"] for row in found].count("own") == 1
+    assert found[-1]["emissions"] == "9.0"
+    assert len(found) == whole.count(b"\n")
+
+
 def test_a_full_disk_at_the_first_row_leaves_an_empty_file_that_the_next_run_fills(
     path: Path, data
 ) -> None:
@@ -390,10 +584,51 @@ def test_a_directory_in_the_files_place_is_an_output_error(file: CsvFile, path: 
         file.update(data())
 
 
-def test_a_planted_symbolic_link_is_not_followed(file: CsvFile, path: Path, data) -> None:
+# --- links --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["rows", "empty", "absent"])
+def test_the_users_own_link_is_followed(file: CsvFile, path: Path, data, before: str) -> None:
+    shared = path.with_name("shared.csv")
+    if before == "rows":
+        CsvFile(shared, path.with_name("lock")).append(data("old"))
+    elif before == "empty":
+        shared.touch()
+    path.symlink_to("link")
+    path.with_name("link").symlink_to(shared)
+    file.append(data("new"))
+    file.update(data("new", emissions=9.0))
+    assert [row["run_id"] for row in rows(shared)][-1] == "new"
+    assert len(rows(shared)) == (2 if before == "rows" else 1)
+    assert path.is_symlink()
+
+
+def test_a_link_to_a_file_without_runs_harms_nothing(file: CsvFile, path: Path, data) -> None:
     victim = path.with_name("victim")
-    victim.write_bytes(b"")
+    victim.write_text("precious")
     path.symlink_to(victim)
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="is a link to"):
+        file.append(data())
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.skipif(
+    getattr(os, "geteuid", lambda: 1)() != 0, reason="only root may give files away"
+)
+@pytest.mark.parametrize("foreign", ["link", "target", "between"])
+def test_another_users_link_is_not_followed(file: CsvFile, path: Path, data, foreign: str) -> None:
+    victim, between = path.with_name("victim"), path.with_name("between")
+    victim.write_bytes(b"")
+    between.symlink_to(victim)
+    path.symlink_to(between)
+    planted = {"link": path, "target": victim, "between": between}[foreign]
+    os.chown(planted, 12_345, 12_345, follow_symlinks=False)
+    with pytest.raises(OutputError, match="another user"):
         file.append(data())
     assert victim.read_bytes() == b""
+
+
+def test_links_in_a_circle_are_an_output_error(file: CsvFile, path: Path, data) -> None:
+    path.symlink_to(path.name)
+    with pytest.raises(OutputError, match="too many links"):
+        file.append(data())

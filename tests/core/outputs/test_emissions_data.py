@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+import pickle
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,47 @@ def test_a_model_card_names_the_place_of_the_grid(
         make_report(country_name="Canada"), intensities=(IntensityShare(quebec, 1.0, 1.0),)
     )
     assert card_entry(report).get("geographical_location") == location
+
+
+def test_a_result_has_codecarbons_38_fields_and_no_more(make_report: MakeReport) -> None:
+    data = emissions_data(make_report())
+    names = [field.name for field in fields(data)]
+    assert len(names) == len(astuple(data)) == 38
+    assert list(asdict(data)) == list(data.__dict__) == list(data.values) == names
+    assert json.loads(json.dumps(data.__dict__)) == json.loads(data.toJSON())
+
+
+def test_what_is_beside_the_fields_is_kept_by_copies(make_report: MakeReport) -> None:
+    data = emissions_data(make_report())
+    assert data.provenance is not None
+    for other in (copy.copy(data), copy.deepcopy(data), pickle.loads(pickle.dumps(data))):
+        assert other == data
+        assert other.intensity_place == data.intensity_place != ""
+        assert other.provenance == data.provenance
+    assert replace(data, emissions=1.0).intensity_place == ""
+
+
+def test_an_earlier_result_can_be_subtracted(make_report: MakeReport) -> None:
+    total = emissions_data(make_report())
+    earlier = replace(total, duration=total.duration / 4, emissions=total.emissions / 2)
+    delta = replace(total)
+    delta.compute_delta_emission(earlier)
+    assert delta.duration == pytest.approx(total.duration * 3 / 4)
+    assert delta.emissions == pytest.approx(total.emissions / 2)
+    assert delta.emissions_rate == pytest.approx(delta.emissions / delta.duration)
+    assert (delta.cpu_energy, delta.energy_consumed, delta.water_consumed) == (0, 0, 0)
+    assert delta.cpu_power == total.cpu_power
+    delta.compute_delta_emission(delta)
+    assert (delta.duration, delta.emissions_rate) == (0, 0)
+
+
+def test_coordinates_that_are_set_are_in_the_row_to_a_tenth() -> None:
+    data, row = measured(latitude=48.8566, longitude=-2.3522)
+    assert (data.latitude, data.longitude) == (48.9, -2.4)
+    assert (row["latitude"], row["longitude"]) == ("48.9", "-2.4")
+
+
+def test_half_of_a_place_is_none() -> None:
+    data, row = measured(latitude=48.8566)
+    assert (data.latitude, data.longitude) == (None, None)
+    assert row["latitude"] == ""

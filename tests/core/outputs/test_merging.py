@@ -126,3 +126,22 @@ def test_the_archive_finds_the_training_of_a_trial_and_no_other(runs, make_repor
 
 def set_time(path: Path, seconds: int) -> None:
     os.utime(path, (seconds, seconds))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs")
+def test_what_cannot_be_read_is_named_and_not_waited_for(runs, make_report):
+    save(runs, make_report("a"))
+    os.mkfifo(runs / "b.receipt.json")
+    os.mkfifo(runs / f"c{SUFFIX}")
+    (runs / "d.receipt.json").symlink_to("/dev/zero")
+    (runs / "e.receipt.json").write_text("[]")
+    (runs / f"f{SUFFIX}").write_text("")
+    skipped = []
+    assert len(merge(runs.parent, lambda path, reason: skipped.append((path.name[0], reason)))) == 1
+    assert skipped == [
+        ("b", "cannot be read: not a regular file"),
+        ("d", "cannot be read: not a regular file"),
+        ("e", "not a receipt of a run"),
+        ("c", "cannot be read: not a regular file"),
+        ("f", "not a journal of a run"),
+    ]

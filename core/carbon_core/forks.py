@@ -1,0 +1,87 @@
+"""What a forked child inherits of this package's threads, and must not: modules they were importing.
+
+Only the forking thread exists in a child. A module that another thread was importing stays incomplete
+there, and its import lock is never released. The child imports such modules again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+from types import ModuleType
+from typing import Any
+
+_OWN_PACKAGES = ("carbon_core", "carbon_callbacks")
+
+
+@functools.cache
+def watch(prefix: str) -> None:
+    """Register the clean-up for forked children, once in a process.
+
+    Args:
+        prefix: Of the names of this package's threads.
+    """
+    if hasattr(os, "register_at_fork"):
+        threads = _OwnThreads(prefix)
+        os.register_at_fork(before=threads.note, after_in_child=threads.clean)
+
+
+class _OwnThreads:
+    """The threads of this package at the time of a fork.
+
+    Args:
+        prefix: Of their names.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._idents: set[int | None] = set()
+
+    def note(self) -> None:
+        """Note the threads, right before a fork."""
+        # `enumerate` would take a lock that the forking thread may hold, in a signal handler.
+        threads = list(getattr(threading, "_active", {}).values())
+        self._idents = {one.ident for one in threads if one.name.startswith(self._prefix)}
+
+    def clean(self) -> None:
+        """Forget in the child what these threads have left incomplete."""
+        if not self._idents:
+            return
+        # Nothing may be raised here: the interpreter would print it.
+        with contextlib.suppress(Exception):
+            _forget_imports(self._idents)
+            _renew_property_locks()
+
+
+def _forget_imports(idents: set[int | None]) -> None:
+    """Remove the modules and the import locks of threads that do not exist here."""
+    bootstrap: Any = sys.modules.get("_frozen_importlib")
+    locks = bootstrap._module_locks
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if getattr(lock, "owner", None) in idents:
+            del locks[name]
+            if _is_incomplete(sys.modules.get(name)):
+                del sys.modules[name]
+    for ident in idents:
+        bootstrap._blocking_on.pop(ident, None)
+
+
+def _is_incomplete(module: ModuleType | None) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
+def _renew_property_locks() -> None:
+    """Replace the lock that each `cached_property` has before Python 3.12."""
+    modules = [m for name, m in list(sys.modules.items()) if name.startswith(_OWN_PACKAGES)]
+    for kind in {one for module in modules for one in vars(module).values() if _is_own(one)}:
+        for member in vars(kind).values():
+            if isinstance(member, functools.cached_property) and hasattr(member, "lock"):
+                member.lock = threading.RLock()
+
+
+def _is_own(one: object) -> bool:
+    return isinstance(one, type) and one.__module__.startswith(_OWN_PACKAGES)
