@@ -22,7 +22,7 @@ SECRET = "hunter2"
 GOOD = {
     "pue": {"1": 1, "1.25": 1.25, " 2 ": 2, "1e1": 10.0},
     "measure_power_secs": {"10": 10, "0.5": 0.5},
-    "api_call_interval": {"4": 4, "-1": -1},
+    "api_call_interval": {"4": 4, "-1": -1, "0": 0},
     "save_to_file": {"true": True, "OFF": False, "1": True, "no": False},
     "tracking_mode": {"process": "process", "Machine": "machine"},
     "log_level": {"debug": "DEBUG", "WARNING": "WARNING"},
@@ -34,7 +34,7 @@ GOOD = {
 BAD = {
     "pue": ["0.5", "abc", "nan", "1,5"],
     "measure_power_secs": ["0", "-1", "inf", "1s", "1_000"],
-    "api_call_interval": ["0", "1.5"],
+    "api_call_interval": ["-2", "1.5"],
     "save_to_file": ["local-overwrite", "2"],
     "tracking_mode": ["bogus"],
     "log_level": ["loud"],
