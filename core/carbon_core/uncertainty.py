@@ -117,7 +117,8 @@ def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:
     shares: dict[str, float] = defaultdict(float)
     for method, joules in by_method.items():
         shares[method.grade] += joules / total_j if total_j > 0 else 0.0
-    return dict(sorted(shares.items()))
+    # Rounding may leave a sum a little above 1.
+    return {grade: min(1.0, share) for grade, share in sorted(shares.items())}
 
 
 def is_estimate(by_method: dict[Method, float]) -> bool:
