@@ -20,19 +20,19 @@ class Worker:
     Args:
         name: Name of the thread.
         on_fault: Callback that receives a message when a job raises.
-        on_silence: Called when no job was submitted for `silence_s`.
-        silence_s: That time in seconds; None for never.
+        watch: Called after each job, and where none was submitted for `watch_s`.
+        watch_s: That time in seconds; None for never.
     """
 
     def __init__(
         self,
         name: str,
         on_fault: Callable[[str], None],
-        on_silence: Callable[[], None] = lambda: None,
-        silence_s: float | None = None,
+        watch: Callable[[], None] = lambda: None,
+        watch_s: float | None = None,
     ) -> None:
-        self._on_silence = on_silence
-        self._silence_s = silence_s
+        self._watch = watch
+        self._watch_s = watch_s
         self._on_fault = on_fault
         # SimpleQueue, for its `put` may be interrupted by a signal's handler that puts as well.
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -66,28 +66,29 @@ class Worker:
                 job()
             except Exception as error:  # noqa: BLE001 - one failing job must not stop the others
                 self._on_fault(f"{getattr(job, '__qualname__', job)} failed: {error!r}")
+            self._watch()
 
     def _next(self) -> Callable[[], object] | None:
         while True:
             try:
-                return self._jobs.get(timeout=self._silence_s)
+                return self._jobs.get(timeout=self._watch_s)
             except queue.Empty:
-                self._on_silence()
+                self._watch()
 
 
 class Workers:
     """The two workers.
 
-    The files' worker gets a job at every heartbeat, so it notices when the sampler stops.
+    The files' worker watches the sampler: it continues while the sampler hangs.
 
     Args:
         on_fault: Callback that receives a message when a job raises.
-        on_silence: Called when there was no heartbeat for `silence_s`.
-        silence_s: That time in seconds.
+        watch: Checks the sampler; called after each job, and where none was submitted for `watch_s`.
+        watch_s: That time in seconds.
     """
 
     def __init__(
-        self, on_fault: Callable[[str], None], on_silence: Callable[[], None], silence_s: float
+        self, on_fault: Callable[[str], None], watch: Callable[[], None], watch_s: float
     ) -> None:
-        self.files = Worker("carbon-files", on_fault, on_silence, silence_s)
+        self.files = Worker("carbon-files", on_fault, watch, watch_s)
         self.network = Worker("carbon-network", on_fault)

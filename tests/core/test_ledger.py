@@ -416,3 +416,39 @@ def test_steps_of_a_counter_that_is_updated_rarely_are_exact() -> None:
     of = account(still_s=0.5)
     readings = [(i / 100, 25.0 * (i // 10)) for i in range(301)]
     assert feed(of, *readings) == pytest.approx(Energy(750.0, 0.0, 0.0))
+
+
+# --- standstills that end, and failures within them ---------------------------------------------------
+
+
+@pytest.mark.parametrize("failed", [(), (20, 30, 40, 50)], ids=["none", "some"])
+def test_a_read_that_fails_within_a_standstill_books_nothing_twice(failed: tuple[int, ...]) -> None:
+    of = account(still_s=1.0)
+    feed(of, *((second, 100.0 * second) for second in range(11)))
+    feed(of, *((second, None if second in failed else 1_000.0) for second in range(11, 61)))
+    assert of.energy == pytest.approx(Energy(1_000.0, 5_000.0, 50.0))
+
+
+def test_the_value_before_failed_reads_is_no_standstill_of_its_own() -> None:
+    of = account(still_s=1.0)
+    feed(of, (0, 0.0), (10, 1_000.0), (20, None), (21, 1_000.0))
+    assert of.energy == pytest.approx(Energy(1_000.0, 1_100.0, 11.0))
+
+
+def test_a_counter_that_catches_up_is_counted_once_whatever_its_last_power() -> None:
+    of = account(still_s=1.0)
+    feed(of, *((second, 50.0 * second) for second in range(11)))
+    for second in range(11, 611):
+        power_w = 50.0 if second <= 550 else 300.0
+        of.update(OPENED + units.nanoseconds(second), 500.0, None, power_w)
+    true_j = 500.0 + 50.0 * 540 + 300.0 * 61
+    feed(of, (611, true_j))
+    assert of.energy.joules == pytest.approx(true_j, rel=0.02)
+
+
+def test_a_counter_that_is_updated_rarely_is_counted() -> None:
+    of = account(still_s=1.0)
+    for tenth in range(0, 601, 3):
+        second = tenth / 10
+        feed(of, (second, 300.0 * 2.2 * (second // 2.2)))
+    assert of.energy.joules == pytest.approx(300.0 * 60, rel=0.1)

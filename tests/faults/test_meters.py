@@ -148,6 +148,29 @@ def test_the_others_are_read_while_a_meter_hangs(stuck: threading.Event) -> None
     assert healthy.closed
 
 
+def test_a_meter_that_hangs_is_set_aside_while_the_program_flushes_often(
+    stuck: threading.Event,
+) -> None:
+    healthy = FakeMeter(CLOCK, lambda t_s: 50.0 * t_s, fake_device("gpu"), period_s=0.05)
+    bad = hanging_after(2, stuck)
+    tracker = LabTracker(
+        CLOCK,
+        lambda: [bad, healthy],
+        shutdown_timeout_s=0.5,
+        heartbeat_s=0.3,
+        meter_patience_s=0.2,
+    )
+    tracker.start()
+
+    def flushed() -> bool:
+        tracker.flush()
+        return any("the other meters continue" in line for line in said(tracker))
+
+    assert eventually(flushed, 10)
+    stuck.set()
+    tracker.stop()
+
+
 def test_stop_does_not_wait_for_a_meter_that_hangs_and_reads_the_others(
     stuck: threading.Event,
 ) -> None:

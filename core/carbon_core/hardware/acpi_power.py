@@ -26,6 +26,7 @@ _RAILS: dict[str, Component] = {"cpu": "cpu", "sysio": "cpu", "soc": "cpu", "dra
 _OF_A_MODULE = (
     "it measures a module's processor, memory and GPU together, which are counted one by one"
 )
+_WITHOUT_POWER = "it shows no power; the rails of its socket are counted"
 
 
 class _Part(NamedTuple):
@@ -59,13 +60,13 @@ def component(label: str, whole: Set[int]) -> tuple[Component | None, str]:
 
     Args:
         label: Its label.
-        whole: The sockets that another meter measures whole.
+        whole: The sockets that a meter measures whole.
     """
     part = _part(label)
     if part is None or part.kind == "module":
         return None, _OF_A_MODULE
     if part.kind in _WHOLE:
-        return "cpu", ""
+        return ("cpu", "") if part.socket in whole else (None, _WITHOUT_POWER)
     return (None if part.socket in whole else _RAILS[part.kind]), ""
 
 

@@ -44,6 +44,40 @@ class Meter(Protocol):
         ...
 
 
+class WrappedMeter:
+    """A meter around another one; subclasses change what is read.
+
+    Attributes:
+        devices: The devices that are read.
+
+    Args:
+        meter: The other meter, closed with this one.
+        devices: As above.
+    """
+
+    def __init__(self, meter: Meter, devices: Sequence[Device]) -> None:
+        self._meter = meter
+        self.devices = devices
+
+    @property
+    def period_s(self) -> float:
+        """The period of the meter."""
+        return self._meter.period_s
+
+    @property
+    def reports_failures(self) -> bool:
+        """Whether the meter warns about failed reads itself, with the reason."""
+        return getattr(self._meter, "reports_failures", False)
+
+    def read(self) -> Sequence[Reading]:
+        """Read the meter."""
+        return self._meter.read()
+
+    def close(self) -> None:
+        """Close the meter."""
+        self._meter.close()
+
+
 class Gauge(Protocol):
     """Mean utilisation of the machine since the gauge was made."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.hardware.abstract_names import HeldName, NameTaken, hold, is_taken
-from carbon_core.hardware.base import Meter
+from carbon_core.hardware.base import Meter, WrappedMeter
 from carbon_core.records import Device, Reading
 
 # Longest time that a rank waits for the claims of its node's first rank.
@@ -140,7 +140,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-class Claimed:
+class Claimed(WrappedMeter):
     """A GPU meter, reduced to the devices that this rank has claimed.
 
     Args:
@@ -149,23 +149,13 @@ class Claimed:
     """
 
     def __init__(self, meter: Meter, claims: Claims) -> None:
-        self._meter = meter
         self._ids = claims.held
         own = [one for one in meter.devices if one.id in self._ids]
-        self.devices: Sequence[Device] = list(map(_doubted, own)) if claims.doubtful else own
-
-    @property
-    def period_s(self) -> float:
-        """The period of the meter."""
-        return self._meter.period_s
+        super().__init__(meter, list(map(_doubted, own)) if claims.doubtful else own)
 
     def read(self) -> Sequence[Reading]:
         """Read the claimed devices."""
         return [one for one in self._meter.read() if one.device_id in self._ids]
-
-    def close(self) -> None:
-        """Close the meter."""
-        self._meter.close()
 
 
 def _doubted(device: Device) -> Device:
@@ -174,17 +164,12 @@ def _doubted(device: Device) -> Device:
     return replace(device, least_share=0.0, note=note)
 
 
-class _ClaimHolder:
+class _ClaimHolder(WrappedMeter):
     """A meter that holds the claims of its rank until it is closed."""
 
     def __init__(self, meter: Meter, claims: Claims) -> None:
-        self._meter, self._claims = meter, claims
-        self.devices, self.read = meter.devices, meter.read
-
-    @property
-    def period_s(self) -> float:
-        """The period of the meter."""
-        return self._meter.period_s
+        super().__init__(meter, meter.devices)
+        self._claims = claims
 
     def close(self) -> None:
         """Close the meter and release the claims."""

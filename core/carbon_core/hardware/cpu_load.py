@@ -79,9 +79,9 @@ def modelled_power(host: Host, identity: Callable[[], CpuIdentity]) -> Callable[
 
     def power_w() -> float | None:
         times = host.cpu_times()
-        if times is None:
-            return None
         before = last[-1] if last else None
+        if times is None or times == before:
+            return None
         last[:] = [times]
         return cpu_power_w(identity().tdp_w, times.load_since(before)) if before else None
 

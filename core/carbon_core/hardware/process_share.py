@@ -17,7 +17,7 @@ from typing import NamedTuple
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.base import Meter
+from carbon_core.hardware.base import Meter, WrappedMeter
 from carbon_core.hardware.cgroup import own_cgroup
 from carbon_core.hardware.host import Host, ProcessTree
 from carbon_core.hardware.job_memory import Memory
@@ -100,7 +100,7 @@ class JobUse:
         return (used[0], Memory(used[1], self._tree.memory_kinds)) if used else None
 
 
-class SharedMeter:
+class SharedMeter(WrappedMeter):
     """A meter, reduced to the job's share.
 
     Args:
@@ -110,9 +110,7 @@ class SharedMeter:
     """
 
     def __init__(self, meter: Meter, use: JobUse, clock: Clock) -> None:
-        self.devices: Sequence[Device] = tuple(map(_shared, meter.devices))
-        self.period_s = meter.period_s
-        self._meter = meter
+        super().__init__(meter, tuple(map(_shared, meter.devices)))
         self._use = use
         self._clock = clock
         self._components: dict[str, Component] = {d.id: d.component for d in meter.devices}
@@ -125,10 +123,6 @@ class SharedMeter:
         self._sample()
         shares, components = self._shares, self._components
         return [r._replace(share=shares.get(components[r.device_id])) for r in self._meter.read()]
-
-    def close(self) -> None:
-        """Close the meter."""
-        self._meter.close()
 
     def _sample(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -112,7 +112,8 @@ class RaplMeter:
         period_s: Longest time between two reads in seconds.
         on_problem: Callback that receives one message for each counter that can no longer be read.
         dropped: Counters that were found and are not used, each with the reason.
-        model_w: Returns the power of all packages by a model; for counters that never move.
+        model_w: Returns the power of all packages by a model since its last call; for packages whose
+            counters never move.
     """
 
     # It warns about failed reads itself, with the reason.
@@ -152,7 +153,10 @@ class RaplMeter:
             self._checked_ns = now_ns
             for counter in self._counters:
                 self._check(counter)
-        return [self._reading(counter) for counter in self._counters]
+        # From the first reading on, so that the model's mean begins there.
+        never_moved = any(not counter.still.has_moved for counter in self._counters)
+        modelled_w = self._model_w() if never_moved else None
+        return [self._reading(counter, modelled_w) for counter in self._counters]
 
     def close(self) -> None:
         """Close the files."""
@@ -165,15 +169,15 @@ class RaplMeter:
         else:
             self._lost.discard(counter.place)
 
-    def _reading(self, counter: Counter) -> Reading:
+    def _reading(self, counter: Counter, modelled_w: float | None) -> Reading:
         t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
         power_w = None
         if value is not None:
             counter.note(t_ns, value)
         is_still = value is not None and counter.still.stands_still(value, t_ns)
-        if is_still and not counter.still.has_moved and counter.device.component == "cpu":
-            modelled_w = self._model_w()
-            power_w = None if modelled_w is None else modelled_w / self._packages
+        is_package = counter.device.component == "cpu"
+        if is_still and is_package and not counter.still.has_moved and modelled_w is not None:
+            power_w = modelled_w / self._packages
         return Reading(counter.device.id, t_ns, value, power_w=power_w)
 
     def _joules(self, counter: Counter) -> float | None:

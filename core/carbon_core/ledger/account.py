@@ -44,8 +44,10 @@ class Account:
         "_gaps",
         "_history",
         "_is_still",
+        "_is_stopped",
         "_measured_j",
         "_missing_s",
+        "_settled_ns",
         "_share",
         "device",
     )
@@ -54,8 +56,12 @@ class Account:
         self.device = device
         self._measured_j = self._extrapolated_j = self._missing_s = 0.0
         self._booked_ns = opened_ns
+        # Until then, energy or missing time was booked; from then on, readings that added nothing.
+        self._settled_ns = opened_ns
         self._failures = 0
         self._is_still = False
+        # Whether the present standstill is booked.
+        self._is_stopped = False
         # Fraction that counts. Decoder and gaps have the whole device's values; totals have the share.
         self._share = 1.0
         self._decoder = decoder_for(device)
@@ -104,7 +110,7 @@ class Account:
         if value is None or not 0.0 <= value < _MOST:
             step = UNREADABLE
         else:
-            step = decoder.decode(t_ns, value, gaps.power_w)
+            step = decoder.decode(t_ns, value, gaps.power_w, gaps.debt_j)
         self._note(step)
         if step.power_w is not None:
             gaps.learn(step.power_w, step.power_s)
@@ -129,15 +135,19 @@ class Account:
 
     def _note(self, step: Step) -> None:
         """Count the failed readings in a row; a first value is none."""
-        was_still, self._is_still = self._is_still, step.still_ns is not None
+        self._is_still = step.still_ns is not None
         failed = step.joules is None and (self._is_still or not step.restarts)
         self._failures = self._failures + 1 if failed else 0
         if not failed:
             self._gaps.forget_fallback()
-        if was_still or not self._is_still:
+        if step.joules or step.restarts:
+            self._is_stopped = False
+        if step.still_ns is None or self._is_stopped:
             return
-        # Its readings since it stopped were booked as nothing: they are missing, too.
-        self._booked_ns = min(self._booked_ns, step.still_ns or self._booked_ns)
+        # Its readings since it stopped were booked as nothing: they are missing, too. Of a window, the
+        # missing time may therefore exceed the length.
+        self._is_stopped = True
+        self._booked_ns = min(self._booked_ns, max(step.still_ns, self._settled_ns))
         self._extrapolated_j += self._gaps.stopped_j() * self._share
 
     def _learn_fallback(self, power_w: float) -> None:
@@ -149,6 +159,8 @@ class Account:
     def _book_measured(self, t_ns: int, joules: float) -> None:
         gaps = self._gaps
         self._booked_ns = t_ns
+        if joules:
+            self._settled_ns = t_ns
         if gaps.debt_j:
             joules = gaps.repay(joules)
         if gaps.unpowered_s and gaps.power_w is not None:
@@ -162,6 +174,6 @@ class Account:
 
     def _book_missing(self, t_ns: int, *, covered: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
-        self._booked_ns = t_ns
+        self._booked_ns = self._settled_ns = t_ns
         self._missing_s += span_s
         self._extrapolated_j += self._gaps.extrapolate(span_s, covered=covered) * self._share

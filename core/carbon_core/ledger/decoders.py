@@ -23,7 +23,8 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 POWER_MEMORY_S = 10.0
 # A counter has wrapped between two readings where the last power implies it, up to rounding.
 _WRAPPED = 0.99
-# A counter that stood still has counted meanwhile where it then adds this part of what is expected.
+# A counter that stood still has counted meanwhile where it then adds this part of what was
+# extrapolated.
 _DELIVERED = 0.5
 
 
@@ -58,13 +59,14 @@ class Decoder(Protocol):
 
     has_value: bool
 
-    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+    def decode(self, t_ns: int, value: float, power_w: float | None, debt_j: float) -> Step:
         """Decode a value.
 
         Args:
             t_ns: Monotonic time of the value in nanoseconds.
             value: Joules or watts, by the device's kind.
             power_w: Power known so far in watts, or None.
+            debt_j: Joules extrapolated over missing time, which a counter may deliver again.
         """
         ...
 
@@ -77,6 +79,7 @@ class CounterDecoder:
     """
 
     __slots__ = (
+        "_has_restarted",
         "_is_still",
         "_max_power_w",
         "_still_ns",
@@ -91,13 +94,13 @@ class CounterDecoder:
         self._max_power_w = device.max_power_w
         still_s = device.still_s
         self._still_ns = None if still_s is None else int(still_s * NANOSECONDS_PER_SECOND)
-        self._is_still = False
+        self._is_still = self._has_restarted = False
         self.has_value = False
         # The last plausible value with the time it was first seen at, and an implausible one after it.
         self._value: tuple[int, float] | None = None
         self._suspect: tuple[int, float] | None = None
 
-    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+    def decode(self, t_ns: int, value: float, power_w: float | None, debt_j: float) -> Step:
         """Return the joules since the last plausible value."""
         if self._value is None:
             self._value, self.has_value = (t_ns, value), True
@@ -116,9 +119,10 @@ class CounterDecoder:
         span_s = (t_ns - self._value[0]) / NANOSECONDS_PER_SECOND
         was_still, self._is_still = self._is_still, False
         self._value = (t_ns, value)
-        if was_still and power_w is None:
+        if was_still and power_w is None and not self._has_restarted:
+            self._has_restarted = True  # a counter that is updated rarely gets here again
             return _FIRST
-        if was_still and joules < _DELIVERED * (power_w or 0.0) * span_s:
+        if was_still and joules < _DELIVERED * debt_j:
             return Step(joules, restarts=True)
         return Step(joules, joules / span_s, span_s, restarts)
 
@@ -174,7 +178,7 @@ class PowerDecoder:
         # Time and watts of the last plausible value.
         self._value: tuple[int, float] | None = None
 
-    def decode(self, t_ns: int, value: float, power_w: float | None) -> Step:
+    def decode(self, t_ns: int, value: float, power_w: float | None, debt_j: float) -> Step:
         """Return the joules since the last plausible value."""
         if value > self._max_power_w:
             return UNREADABLE

@@ -71,8 +71,8 @@ class Run:
         patience_s = parts.meter_patience_s
         self._workers = Workers(
             on_fault=self.messages.warn,
-            on_silence=lambda: self._sampler.rescue(patience_s),
-            silence_s=parts.heartbeat_s + patience_s,
+            watch=lambda: self._sampler.rescue(patience_s),
+            watch_s=parts.heartbeat_s + patience_s,
         )
         self._sampler = Sampler(
             clock=parts.clock,

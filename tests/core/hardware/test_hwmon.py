@@ -302,3 +302,15 @@ def test_a_gpu_whose_sensor_cannot_be_read_is_said(boards: Boards) -> None:
     assert meters == []
     assert "cannot be read" in refusal.reason
     assert [line for line in said if "this GPU is not counted" in line]
+
+
+def test_a_socket_whose_own_meter_shows_nothing_at_the_start_is_counted_once(
+    boards: Boards,
+) -> None:
+    grace(boards, {**GH200, "Grace": 0})
+    meters, _ = opened(boards)
+    for place in (boards.root / "sys/class/hwmon").glob("hwmon*/device"):
+        if (place / "power1_oem_info").read_text().startswith("Grace"):
+            (place / "power1_average").write_text("90000000")
+    values = [one.value for meter in meters for one in meter.read()]
+    assert sorted(values) == [12.0, 45.0]

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said
 
+from carbon_core.hardware.claims import kept_with
+from carbon_core.hardware.cpu_identity import identify
+from carbon_core.hardware.cpu_load import modelled_power
+from carbon_core.hardware.host import CpuTimes
+from carbon_core.hardware.load_model import cpu_power_w
+from carbon_core.hardware.process_share import SharedMeter
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.report import Report
 from carbon_core.testing import FakeClock, RaplTree
@@ -285,3 +292,58 @@ def test_a_counter_that_never_moves_is_replaced_by_the_load_model(tmp_path: Path
     clock.advance(15.0)
     assert [reading.power_w for reading in meter.read()] == [40.0, 40.0]
     meter.close()
+
+
+def test_packages_that_never_move_divide_one_model(tmp_path: Path) -> None:
+    clock, tree = FakeClock(), RaplTree(tmp_path)
+    for i in (0, 1):
+        tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J)
+    times = iter(CpuTimes(100.0 * i, 100.0 * i) for i in range(9))
+    host = SimpleNamespace(cpu_times=lambda: next(times))
+    model_w = modelled_power(host, lambda: identify(None, logical_cpus=8))
+    meter = open_rapl(tree.root, clock, 15.0, XEON, model_w=model_w)
+    meter.read()
+    clock.advance(5.0)
+    first, second = meter.read()
+    meter.close()
+    assert first.power_w == second.power_w
+    assert first.power_w == pytest.approx(
+        cpu_power_w(identify(None, logical_cpus=8).tdp_w, 1.0) / 2
+    )
+
+
+class OneUse:
+    """The use of a machine by a job that nothing measures."""
+
+    first = None
+
+    def now(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda meter, clock: SharedMeter(meter, OneUse(), clock), id="share"),
+        pytest.param(lambda meter, clock: kept_with([meter], FreeClaims())[0], id="claims"),
+    ],
+)
+def test_a_meter_within_another_keeps_its_period_and_its_warnings(tmp_path: Path, wrap) -> None:
+    clock, tree = FakeClock(), RaplTree(tmp_path)
+    zone = tree.zone("intel-rapl:0", "package-0", range_j=RANGE_J)
+    inner = open_rapl(tree.root, clock, 15.0, XEON)
+    meter = wrap(inner, clock)
+    for joules in (100.0, 3_100.0, 6_100.0, 6_200.0):
+        (zone / "energy_uj").write_text(str(round(joules * 1e6)))
+        meter.read()
+        clock.advance(15.0)
+    assert meter.period_s == inner.period_s < 2.0
+    assert meter.reports_failures
+    meter.close()
+
+
+class FreeClaims:
+    """Claims that hold nothing."""
+
+    def release(self) -> None:
+        pass
