@@ -10,7 +10,7 @@ from carbon_callbacks._lightning_trainer import logged_step
 from carbon_callbacks._training.metrics import monitored_names
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.training import Training
-from carbon_core import of_program
+from carbon_core import raise_if_of_program
 
 PREFIX = "carbon/"
 
@@ -63,8 +63,7 @@ class TrainerLogs:
             try:
                 logger.log_metrics(metrics=entry, step=logged_step(trainer))
             except Exception as error:  # noqa: BLE001 - a logger's errors have no common class
-                if (theirs := of_program(error, outer)) is not None:
-                    raise theirs from None
+                raise_if_of_program(error, outer)
                 self._rejecting.append(logger)
                 name = type(logger).__name__
                 self._training.tracker.warn(f"{name} rejected the energy: {error!r}")

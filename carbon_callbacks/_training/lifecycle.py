@@ -24,7 +24,14 @@ from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.tracker import TrainingTracker
-from carbon_core import ConfigError, OpenWindow, Report, Segment, of_program, status_of
+from carbon_core import (
+    ConfigError,
+    OpenWindow,
+    Report,
+    Segment,
+    raise_if_of_program,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,8 +91,7 @@ class Lifecycle:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the guard of the training thread
-            if (theirs := of_program(error, outer)) is not None:
-                raise theirs from None
+            raise_if_of_program(error, outer)
             self.tracker.warn(f"a hook failed: {error!r}")
 
     @property

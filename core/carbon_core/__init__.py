@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         OutputError,
     )
     from carbon_core.formatting import formatted
-    from carbon_core.interruptions import of_program
+    from carbon_core.interruptions import raise_if_of_program
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
@@ -69,7 +69,7 @@ _HOMES = {
     "card_entry": "outputs.card_entry",
     "formatted": "formatting",
     "grams": "units",
-    "of_program": "interruptions",
+    "raise_if_of_program": "interruptions",
     "joules": "units",
     "kwh": "units",
     "process_environment": "config.sources",
@@ -108,8 +108,8 @@ __all__ = [
     "grams",
     "joules",
     "kwh",
-    "of_program",
     "process_environment",
+    "raise_if_of_program",
     "segments_of",
     "state_of",
     "status_of",

@@ -10,19 +10,22 @@ import re
 HIDDEN = "(hidden)"
 # User and password, of an address that may lack its scheme.
 _USER = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]*:[^/\s@]*@")
+# The same in what is shown: an address with an unescaped character in the password is invalid, and is
+# shown for that. Too much may be hidden.
+_USER_SHOWN = re.compile(r"(?<=//)\S*@|^[^/\s:@]*:\S*@")
 _WHOLE = re.compile(r"^([^?#]*)[?#].+", re.DOTALL)
 # Within other text, an address has a scheme; libraries also write "with url: /path?query".
 _WITHIN = re.compile(r"((?:://|\burl: ?/)[^\s?#'\"<>]*)[?#][^\s'\"<>]+")
-_USER_WITHIN = re.compile(r"(?<=://)[^/\s'\"<>@]*@")
+_USER_WITHIN = re.compile(r"(?<=://)[^\s'\"<>]*@")
 
 
 def masked_address(address: str, mask: str = HIDDEN) -> str:
     """Return an address with a mask in place of its secrets; without a mask, without them."""
-    user, query = (f"{mask}@", f"?{mask}") if mask else ("", "")
-    return _WHOLE.sub(rf"\g<1>{query}", _USER.sub(user, address))
+    if not mask:
+        return _WHOLE.sub(r"\g<1>", _USER.sub("", address))
+    return _USER_SHOWN.sub(f"{mask}@", _WHOLE.sub(rf"\g<1>?{mask}", address))
 
 
 def masked_text(text: str, mask: str = HIDDEN) -> str:
     """Return a text with a mask in place of the secrets of the addresses in it."""
-    user, query = (f"{mask}@", f"?{mask}") if mask else ("", "")
-    return _WITHIN.sub(rf"\g<1>{query}", _USER_WITHIN.sub(user, text))
+    return _USER_WITHIN.sub(f"{mask}@", _WITHIN.sub(rf"\g<1>?{mask}", text))

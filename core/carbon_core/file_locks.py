@@ -207,6 +207,9 @@ class OpenFile:
 def exclusive(path: Path, marker: Path, timeout: float) -> Iterator[bool]:
     """Hold a lock, or a marker file where there are no locks; yield whether there are.
 
+    The holder of a lock respects a marker. The converse is impossible: a process takes a marker where it
+    cannot open or lock the file. So all processes should be able to open the file, or none.
+
     Args:
         path: The file to lock.
         marker: A file that only one process can create, removed at the end.
@@ -226,18 +229,29 @@ def exclusive(path: Path, marker: Path, timeout: float) -> Iterator[bool]:
             yield False
         return
     try:
+        _await_marker(marker, timeout)
         yield True
     finally:
         lock.release()
 
 
+def _await_marker(marker: Path, timeout_s: float) -> None:
+    """Wait until there is no marker of a living process."""
+    deadline_ns = SystemClock.monotonic_ns() + units.nanoseconds(timeout_s)
+    while os.path.lexists(marker):
+        _remove_stale(marker)
+        if SystemClock.monotonic_ns() >= deadline_ns and os.path.lexists(marker):
+            raise Timeout(errno.EAGAIN, "locked by another process")
+        threading.Event().wait(_POLL_S)
+
+
 @contextlib.contextmanager
 def _marked(marker: Path, timeout_s: float) -> Iterator[None]:
     deadline_ns = SystemClock.monotonic_ns() + units.nanoseconds(timeout_s)
-    created = _is_created(marker)
-    if not created:
+    own = _created(marker)
+    if own is None:
         _remove_stale(marker)
-    while not (created or _is_created(marker)):
+    while own is None and (own := _created(marker)) is None:
         if SystemClock.monotonic_ns() >= deadline_ns:
             raise Timeout(errno.EAGAIN, "locked by another process")
         threading.Event().wait(_POLL_S)
@@ -245,16 +259,26 @@ def _marked(marker: Path, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(marker)
+            # Another process may have taken it for stale and have its own there.
+            if own is not None and _is_same(marker.lstat(), own):
+                os.unlink(marker)
 
 
-def _is_created(path: Path) -> bool:
-    """Create a file; return False if it exists."""
+def _created(path: Path) -> os.stat_result | None:
+    """Create a file and return its status, or None if it exists."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
-        return False
-    return True
+        return None
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Return whether two markers are the same file: a new one may have the number of a deleted one."""
+    return os.path.samestat(one, other) and one.st_mtime_ns == other.st_mtime_ns
 
 
 def _remove_stale(marker: Path) -> None:
@@ -262,10 +286,14 @@ def _remove_stale(marker: Path) -> None:
     # The age is the difference of two times of the file server: the clocks of hosts may differ.
     now = marker.with_name(f"{marker.name}.{os.getpid()}.{os.urandom(4).hex()}")
     with contextlib.suppress(OSError):
-        if _is_created(now):
+        created = _created(now)
+        if created is not None:
             try:
-                if now.stat().st_mtime - marker.lstat().st_mtime > _STALE_MARKER_S:
-                    os.replace(marker, now)  # of several processes, one succeeds
+                found = marker.lstat()
+                if created.st_mtime - found.st_mtime > _STALE_MARKER_S:
+                    os.replace(marker, now)
+                    if not _is_same(now.lstat(), found):
+                        os.link(now, marker)  # another process was faster, and this one is its own
             finally:
                 os.unlink(now)
 

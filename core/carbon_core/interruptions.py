@@ -37,6 +37,21 @@ def of_program(
     return None
 
 
+def raise_if_of_program(error: BaseException, outer: BaseException | None = None) -> None:
+    """Raise the exception of the program that an error is, or that led to it; with its own cause.
+
+    Args:
+        error: The exception that is being handled.
+        outer: As for `of_program`.
+    """
+    theirs = of_program(error, outer)
+    if theirs is None:
+        return
+    if theirs is error:
+        raise theirs
+    raise theirs from theirs.__cause__
+
+
 def _is_of_program(error: BaseException) -> bool:
     """Return whether an exception was raised by a signal handler, or injected by another thread."""
     frames = [traceback.tb_frame for traceback in _tracebacks(error.__traceback__)]
@@ -58,21 +73,30 @@ def suppressed(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        if (theirs := of_program(error, outer)) is not None:
-            raise theirs from None
+        raise_if_of_program(error, outer)
 
 
 def interrupts_core() -> bool:
     """Return whether the caller is a signal handler that interrupted other code of the core.
 
-    The interrupted code may hold locks, which only the same thread can enter again.
+    The interrupted code may hold locks, which only the same thread can enter again. Code of the program
+    that the core has called, as by a decorator, is not meant. A handler that is no longer registered is
+    not recognised.
     """
+    codes = set(_handler_codes())
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _package(frame) == _OWN_PACKAGES[0]:
+    while frame is not None:
+        if frame.f_code in codes and _runs_core(frame.f_back):
+            return True
         frame = frame.f_back
-    while frame is not None and _package(frame) != _OWN_PACKAGES[0]:
+    return False
+
+
+def _runs_core(frame: FrameType | None) -> bool:
+    """Return whether a frame is one of the core, or of the standard library that the core has called."""
+    while frame is not None and _package(frame) in sys.stdlib_module_names:
         frame = frame.f_back
-    return frame is not None
+    return frame is not None and _package(frame) == _OWN_PACKAGES[0]
 
 
 def _tracebacks(traceback: TracebackType | None) -> Iterator[TracebackType]:

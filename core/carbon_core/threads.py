@@ -41,6 +41,8 @@ class LazyThread:
         self._claim = threading.Lock()
         self._begun = Latch()
         self._ended = False
+        # Signals that the thread blocks by itself: those of its creator.
+        self._program_mask: set[int] | None = None
 
     @property
     def exists(self) -> bool:
@@ -65,7 +67,7 @@ class LazyThread:
                     self._thread = threading.Thread(
                         target=self._run_to_end, name=self._name, daemon=True
                     )
-                    with _signals_blocked():
+                    with _signals_blocked() as self._program_mask:
                         self._thread.start()
                 except BaseException as error:
                     # Refused ("can't start new thread": a limit of the container, or no memory), or
@@ -103,6 +105,7 @@ class LazyThread:
         if not self._claim.acquire(blocking=False):
             return
         self._begun.set()
+        _own.program_mask = self._program_mask
         try:
             self._run()
         finally:
@@ -175,18 +178,44 @@ class UninterruptedCall:
             self._ended.set()
 
 
+_own = threading.local()
+
+
 @contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Block all signals on this thread, for a thread inherits what its creator blocks."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+def program_signals() -> Iterator[None]:
+    """On a thread of this package, block the signals of the program only, for a ``with`` block.
+
+    For code of the program: a process that it starts inherits the mask of its thread, and could not be
+    ended by SIGTERM.
+    """
+    mask = getattr(_own, "program_mask", None)
+    if mask is None:
         yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[set[int] | None]:
+    """Block all signals on this thread, for a thread inherits what its creator blocks.
+
+    Yields the mask of the program; None where signals cannot be blocked.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield None
         return
     faults = {getattr(signal, name) for name in _FAULTS}
     # Read first: a pending signal's handler may raise within the call that blocks.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
-        yield
+        # A thread of this package blocks all signals; its creator's mask is the program's.
+        inherited = getattr(_own, "program_mask", None)
+        yield set(before) if inherited is None else inherited
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

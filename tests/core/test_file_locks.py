@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from carbon_core import file_locks
 from carbon_core.file_locks import FileLock, NoLocksError, OpenFile, Timeout, exclusive
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has locks of its own")
@@ -102,7 +105,8 @@ def test_a_forked_child_does_not_hold_its_parents_lock_longer_than_the_parent(pa
             os.read(reader, 1)
         os._exit(0)
     os.waitpid(parent, 0)
-    with FileLock(path.with_name("other")), pytest.raises(Timeout):
+    # The child's copy is closed within the fork, which may take a moment.
+    with FileLock(path.with_name("other"), timeout=5.0), pytest.raises(Timeout):
         FileLock(path).acquire()
     os.close(writer)
     os.close(reader)
@@ -188,3 +192,34 @@ def test_an_open_file_that_is_lost_is_still_ours(
     assert not file.is_at(path)
     os.close(file.descriptor)
     assert not file.is_ours
+
+
+def test_a_marker_that_another_process_has_just_created_is_not_taken_for_a_stale_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / ".locked"
+    marker.touch()
+    os.utime(marker, (time.time() - 1_000,) * 2)
+    replace, other = os.replace, contextlib.ExitStack()
+
+    def while_another_is_faster(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        other.enter_context(file_locks._marked(marker, 1.0))
+        replace(source, target)  # this process has judged the old marker
+
+    monkeypatch.setattr(os, "replace", while_another_is_faster)
+    with pytest.raises(Timeout), file_locks._marked(marker, 0.0):
+        pass
+    other.close()
+    assert not marker.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_holder_of_a_lock_respects_a_marker(tmp_path: Path) -> None:
+    marker = tmp_path / ".locked"
+    marker.touch()
+    with pytest.raises(Timeout), file_locks.exclusive(tmp_path / "lock", marker, 0.0):
+        pass
+    marker.unlink()
+    with file_locks.exclusive(tmp_path / "lock", marker, 0.0) as has_lock:
+        assert has_lock

@@ -131,6 +131,8 @@ def test_no_handler_is_installed_and_no_level_changed() -> None:
         "ConnectionError('http://host:1/take?api_key=planted')",
         "Max retries exceeded with url: /take?token=planted&x=1 (Caused by",
         "https://me:planted@host/#planted: no connection",
+        "must be an HTTP address, got 'https://me:pla/planted@host'",
+        "http://me:p@planted@host/x",
     ],
 )
 def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCaptureFixture) -> None:

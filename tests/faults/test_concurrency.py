@@ -6,6 +6,7 @@ import copy
 import gc
 import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -395,6 +396,70 @@ def test_a_run_whose_stop_was_interrupted_ends_without_another_call(run: Run, ou
     assert ended.status == 0, ended.err
     assert ended.out.splitlines() == ["raised False", "True True", "True True True"]
     assert len(rows(out)) == 2
+
+
+def test_a_stop_within_a_decorated_function_ends_its_run_although_it_is_interrupted(
+    run: Run,
+) -> None:
+    ended = run(
+        """
+        from carbon_callbacks import track_emissions
+        class TimeUp(Exception):
+            pass
+        def handler(number, frame):
+            try:
+                raise KeyError("why")
+            except KeyError as why:
+                raise TimeUp from why
+        class Hangs:
+            def out(self, total, delta):
+                reached.set()
+                go_on.wait(10)
+            live_out = out
+        reached, go_on = threading.Event(), threading.Event()
+        signal.signal(signal.SIGUSR1, handler)
+        @track_emissions(save_to_file=False, log_level="CRITICAL")
+        def work():
+            t = tracker(output_handlers=[Hangs()], shutdown_timeout_s=20)
+            t.start()
+            known(t)
+            threading.Thread(
+                target=lambda: (reached.wait(10), os.kill(os.getpid(), signal.SIGUSR1))
+            ).start()
+            try:
+                t.stop()
+            except TimeUp as error:
+                say(repr(error.__cause__))
+            go_on.set()
+            end = time.monotonic() + 10
+            while t.final_report is None and time.monotonic() < end:
+                time.sleep(0.01)
+            say(t.final_report is not None)
+        work()
+        """
+    )
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines() == ["KeyError('why')", "True"]
+
+
+def test_a_process_that_an_output_starts_can_be_ended_by_a_signal(run: Run) -> None:
+    ended = run(
+        """
+        import subprocess
+        class Starts:
+            def out(self, total, delta):
+                child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+                child.terminate()
+                say(child.wait(10))
+            live_out = out
+        t = tracker(output_handlers=[Starts()], shutdown_timeout_s=20)
+        t.start()
+        known(t)
+        t.stop()
+        """
+    )
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines() == [str(-signal.SIGTERM)]
 
 
 # --- what stop() leaves --------------------------------------------------------------------------

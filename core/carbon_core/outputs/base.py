@@ -107,7 +107,7 @@ def open_for_append(path: Path, mode: int) -> int:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.open(path, flags, mode)
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
 
 
 def occupy_standard_descriptors() -> None:
@@ -124,8 +124,9 @@ def occupy_standard_descriptors() -> None:
 def _is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
-    except OSError:
-        return False
+    except OSError as error:
+        # A file of a server that is gone is open, too.
+        return error.errno != errno.EBADF
     return True
 
 

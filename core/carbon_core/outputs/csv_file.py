@@ -199,7 +199,9 @@ def _overwrite(path: Path, own: Span, row: bytes) -> None:
     Written before the file is cut: a process that is killed in between leaves a whole row, and the end
     of the earlier one as a torn row.
     """
-    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    descriptor = os.open(
+        path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    )
     try:
         before = _read(descriptor, own)
         os.lseek(descriptor, own.begin, os.SEEK_SET)

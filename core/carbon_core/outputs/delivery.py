@@ -17,6 +17,7 @@ from carbon_core.errors import CarbonError
 from carbon_core.outputs.base import Delivered, Output
 from carbon_core.records import Amounts
 from carbon_core.report import Report
+from carbon_core.threads import program_signals
 
 
 class Delivery:
@@ -125,11 +126,13 @@ class Delivery:
     def _deliver(self, report: Report, send: Callable[[Report, Amounts], Amounts | None]) -> None:
         try:
             if not self._opened:
-                self._output.open(report)
+                with program_signals():
+                    self._output.open(report)
                 self._opened = True
                 self._confirm_progress()
             delta = report.amounts.minus(self._accepted)
-            accepted = send(report, delta)
+            with program_signals():
+                accepted = send(report, delta)
         except Exception as error:  # noqa: BLE001 - may be the user's code; no output stops another
             self._backoff.failed(getattr(error, "retry_after_s", None))
             reason = str(error) if isinstance(error, CarbonError) else repr(error)

@@ -204,7 +204,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
 def open_regular(path: Path, flags: int, mode: int = 0) -> int:
     """Open a regular file; raise an error at once for a FIFO or a device."""
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, mode)
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from carbon_core import units
-from carbon_core.interruptions import of_program
+from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Component, Segment, Snapshot, Window
@@ -43,8 +43,7 @@ def harmless(
         try:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - no exception may reach the training
-            if (theirs := of_program(error, outer)) is not None:
-                raise theirs from None
+            raise_if_of_program(error, outer)
             self.warn(f"{method.__name__}() failed: {error!r}")
             return None
 

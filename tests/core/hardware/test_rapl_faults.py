@@ -300,16 +300,14 @@ def test_packages_that_never_move_divide_one_model(tmp_path: Path) -> None:
         tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J)
     times = iter(CpuTimes(100.0 * i, 100.0 * i) for i in range(9))
     host = SimpleNamespace(cpu_times=lambda: next(times))
-    model_w = modelled_power(host, lambda: identify(None, logical_cpus=8))
+    model_w = modelled_power(host, lambda: identify("", logical_cpus=8))
     meter = open_rapl(tree.root, clock, 15.0, XEON, model_w=model_w)
     meter.read()
     clock.advance(5.0)
     first, second = meter.read()
     meter.close()
     assert first.power_w == second.power_w
-    assert first.power_w == pytest.approx(
-        cpu_power_w(identify(None, logical_cpus=8).tdp_w, 1.0) / 2
-    )
+    assert first.power_w == pytest.approx(cpu_power_w(identify("", logical_cpus=8).tdp_w, 1.0) / 2)
 
 
 class OneUse:
