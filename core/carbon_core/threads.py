@@ -169,6 +169,9 @@ class UninterruptedCall:
             return False
         while not self._ended.wait(_LONGEST_WAIT_S):
             pass
+        self._thread.join(
+            _LONGEST_WAIT_S
+        )  # it ends now: no thread is left for a fork to warn about
         return True
 
     def _run(self) -> None:

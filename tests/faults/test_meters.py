@@ -362,6 +362,9 @@ print("known" if kg else kg)
 """
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="this Python aborts itself if an import runs out of memory"
+)
 def test_hardly_any_memory_from_the_start_gives_a_value_or_none(run: Callable[..., Ended]) -> None:
     ended = run(LIMITED)
     assert ended.out.split() in (["known"], ["None"])
