@@ -291,8 +291,8 @@ def test_a_symbolic_link_at_a_files_place_harms_no_file(run: Run, out: Path) -> 
 
 def test_the_users_own_link_to_a_csv_file_is_followed(run: Run, out: Path) -> None:
     out.mkdir()
-    (out / "emissions.csv").symlink_to("../shared/emissions.csv")
-    for directory in ("shared", "out"):
+    (out / "emissions.csv").symlink_to("../group/emissions.csv")
+    for directory in ("group", "out"):
         measured(run, output_dir=directory)
     assert (out / "emissions.csv").is_symlink()
     assert len(rows(out)) == 2
