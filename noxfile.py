@@ -236,6 +236,19 @@ def accuracy(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Search for inputs that the readers of files and answers cannot handle; 30 s each.
+
+    The long form is `nox -s fuzz -- --inputs 100000`; for one, `nox -s fuzz -- --seconds 600 journal`.
+    """
+    session.install("hypothesis", "-e", ".[cli,report]")
+    # It has wheels for Linux only; Hypothesis takes its place.
+    session.run("pip", "install", "-q", "atheris", success_codes=[0, 1], silent=True)
+    found = os.fspath(ROOT / ".fuzz")
+    session.run("python", "tests/fuzz/fuzz.py", f"--found={found}", *session.posargs)
+
+
+@nox.session
 def compat(session: nox.Session) -> None:
     """Resolve generated configurations with CodeCarbon, too; every difference is in the docs."""
     session.install(*GROUPS["compat"], *GROUPS["test"], "-e", ".")
