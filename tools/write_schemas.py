@@ -228,6 +228,7 @@ def journal() -> Schema:
                     others=SEGMENT_ROWS,
                 ),
                 owner=OWNER,
+                schema_version={"const": 1},
             ),
             record(
                 type={"const": "totals"},

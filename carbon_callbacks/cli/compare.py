@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from carbon_callbacks.cli.skipped import print_skipped
 from carbon_core.comparison import Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import formatted
@@ -44,7 +45,10 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
     """
     unit, figure_of = _FIGURES[figure]
     try:
-        found = compare(_runs(a), _runs(b), figure_of)
+        with_unknown = figure is Figure.DURATION
+        found = compare(
+            _runs(a, with_unknown=with_unknown), _runs(b, with_unknown=with_unknown), figure_of
+        )
     except CarbonError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from error
@@ -59,14 +63,17 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
         raise typer.Exit(1)
 
 
-def _runs(path: Path) -> list[PastRun]:
+def _runs(path: Path, *, with_unknown: bool) -> list[PastRun]:
     found = list(read([path]))
-    for skipped in (one for one in found if isinstance(one, Skipped)):
-        print(f"{skipped.path}: {skipped.reason}", file=sys.stderr)
+    print_skipped([one for one in found if isinstance(one, Skipped)])
     runs = [one for one in found if isinstance(one, PastRun)]
     if not runs:
         raise CarbonError(f"no run found in {path}")
-    return runs
+    known = [run for run in runs if run.is_known or with_unknown]
+    if len(known) < len(runs):
+        left_out = len(runs) - len(known)
+        print(f"{path}: {left_out} of {len(runs)} runs left out: energy unknown", file=sys.stderr)
+    return known
 
 
 def _as_text(found: Comparison, figure: str, unit: str) -> str:

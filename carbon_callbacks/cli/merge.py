@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_core.formatting import formatted
-from carbon_core.outputs.merging import MISSING, Merged, merge
+from carbon_core.outputs.merging import MISSING, Merged, Part, merge
 from carbon_core.units import GRAMS_PER_KG
 
 
@@ -23,7 +24,9 @@ def run(directory: Path, *, as_json: bool) -> None:
         directory: An output directory, or its ``carbon_runs``.
         as_json: Print JSON instead of tables.
     """
-    trainings = merge(directory, lambda path, reason: print(f"{path}: {reason}", file=sys.stderr))
+    skipped: list[tuple[Path, str]] = []
+    trainings = merge(directory, lambda path, reason: skipped.append((path, reason)))
+    print_skipped(skipped)
     if not trainings:
         print(f"no receipt or journal found in {directory}", file=sys.stderr)
         raise typer.Exit(2)
@@ -38,8 +41,15 @@ def _data(training: Merged) -> dict[str, Any]:
     return {
         "energy_kwh": training.energy_kwh,
         "emissions_kg": training.emissions_kg,
-        "parts": [{**part._asdict(), "segment": part.segment._asdict()} for part in training.parts],
+        "parts": [_part(part) for part in training.parts],
     }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    segment = part.segment._asdict()
+    if not part.is_known:
+        segment |= {"energy_kwh": None, "emissions_kg": None}
+    return {**part._asdict(), "segment": segment}
 
 
 def _print_table(training: Merged) -> None:
@@ -52,11 +62,15 @@ def _print_table(training: Merged) -> None:
         grams = formatted(segment.emissions_kg * GRAMS_PER_KG)
         rank = "-" if part.rank is None else str(part.rank)
         seconds, kwh = f"{segment.duration_s:.0f}", formatted(segment.energy_kwh)
-        table.add_row(segment.started_at[:19], rank, part.status, seconds, kwh, grams)
+        figures = (kwh, grams) if part.is_known else ("unknown", "unknown")
+        table.add_row(segment.started_at[:19], rank, part.status, seconds, *figures)
     grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
     table.add_row("total", "", "", "", formatted(training.energy_kwh), grams)
     Console().print(table)
+    unknown = sum(not part.is_known for part in training.parts)
+    if note := unknown_note(unknown, len(training.parts)):
+        print(note)
     for part in training.parts:
         if part.status == MISSING:
             print(f"run {part.segment.run_id}: no file found; counted with its last known total")

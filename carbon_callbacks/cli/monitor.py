@@ -124,14 +124,19 @@ def _time_left(report: Report, used_in_run: float, remaining: float) -> str:
     return f", about {seconds / _S_PER_HOUR:,.0f} h left"
 
 
+def _time() -> str:
+    return SystemClock().now().astimezone().strftime("%H:%M:%S")
+
+
 def _line(view: View) -> str:
     report = view.report
+    if not report.is_known:
+        return f"{_time()} energy unknown: no meter gave a reading"
     grams = report.emissions_kg.value * GRAMS_PER_KG
-    time = SystemClock().now().astimezone().strftime("%H:%M:%S")
     power_w = view.window.power_w * report.run.pue
     rest = f"; {view.budget}" if view.budget else ""
     return (
-        f"{time} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
+        f"{_time()} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
         f"({formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){rest}"
     )
 
@@ -149,6 +154,8 @@ def _table(view: View) -> Group:
             f"{watts:.1f}",
             formatted(kwh(energy.joules) * pue),
         )
+    if not view.report.is_known:
+        return Group(table, Text(_line(view)), Text("press Ctrl-C to stop", style="dim"))
     emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
     interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
     return Group(table, Text(_line(view)), Text(f"{interval}; press Ctrl-C to stop", style="dim"))

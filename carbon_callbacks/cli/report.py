@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.totals import History, Total
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import formatted
@@ -43,8 +44,7 @@ def run(
     history = History(latest, with_days=html is not None)
     for found in read(paths):
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
-    for path, reason in history.skipped:
-        print(f"{path}: {reason}", file=sys.stderr)
+    print_skipped(history.skipped)
     if not history.total.runs:
         print(f"no run found in {', '.join(map(str, paths))}", file=sys.stderr)
         raise typer.Exit(2)
@@ -101,7 +101,8 @@ def _csv(history: History) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
     for run in history.runs:
-        writer.writerow([*run[:5], run.energy_kwh.value, run.emissions_kg.value])
+        figures = run.energy_kwh.value, run.emissions_kg.value
+        writer.writerow([*run[:5], *(figures if run.is_known else ("", ""))])
 
 
 def _markdown(history: History) -> None:
@@ -115,10 +116,12 @@ def _markdown(history: History) -> None:
 
 
 def _uncertainty_note(total: Total) -> str | None:
-    """Return a note on runs without uncertainty, such as rows of CSV files; None without any."""
-    if not total.without_interval:
-        return None
-    return f"{total.without_interval:,} of {total.runs:,} runs lack uncertainty (counted as exact)"
+    """Return a note on runs of unknown energy or without uncertainty (CSV rows); None without any."""
+    notes = [unknown_note(total.unknown, total.runs)]
+    if total.without_interval:
+        counts = f"{total.without_interval:,} of {total.runs:,}"
+        notes.append(f"{counts} runs lack uncertainty (counted as exact)")
+    return "; ".join(filter(None, notes)) or None
 
 
 def _run_rows(history: History) -> Iterator[list[str]]:
@@ -130,8 +133,7 @@ def _run_rows(history: History) -> Iterator[list[str]]:
             run.project_name,
             run.status,
             seconds,
-            formatted(kwh),
-            formatted(grams),
+            *((formatted(kwh), formatted(grams)) if run.is_known else ("unknown", "unknown")),
         ]
 
 
@@ -146,12 +148,19 @@ def _project_rows(history: History) -> Iterator[list[str]]:
 
 def _run_data(run: PastRun) -> dict[str, Any]:
     known = dict(zip(COLUMNS[:5], run))
+    if not run.is_known:
+        unknown = {"value": None, "low_95": None, "high_95": None}
+        return {**known, "energy_kwh": unknown, "emissions_kg": unknown}
     return {**known, **_estimates(run.energy_kwh, run.emissions_kg)}
 
 
 def _total_data(total: Total) -> dict[str, Any]:
     estimates = _estimates(total.energy_kwh, total.emissions_kg)
-    counts = {"runs": total.runs, "runs_without_interval": total.without_interval}
+    counts = {
+        "runs": total.runs,
+        "runs_unknown": total.unknown,
+        "runs_without_interval": total.without_interval,
+    }
     return {**counts, "duration_s": total.duration_s, **estimates}
 
 

@@ -23,13 +23,15 @@ from carbon_core.errors import CarbonError
 from carbon_core.fetch import fetcher
 from carbon_core.formatting import formatted
 from carbon_core.hours import utc
-from carbon_core.input_files import require_regular
 from carbon_core.intensity.location import Place, locate
-from carbon_core.outputs import journal
+from carbon_core.outputs import past_runs
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate, Intensity
 from carbon_core.repricing import Finished, IntensityOf
 from carbon_core.units import GRAMS_PER_KG
+
+# A source sends the values of a few weeks at most per request.
+_LONGEST_REQUEST = timedelta(days=366)
 
 
 def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json: bool) -> None:
@@ -42,7 +44,10 @@ def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json:
         as_json: Print JSON instead of a table.
     """
     try:
-        finished = _read(path)
+        found = past_runs.read(path)
+        if not found.is_known:
+            _fail(f"{path}: its energy is unknown, so it has no emissions")
+        finished = repricing.finished(found)
         repriced = repricing.reprice(finished, _intensity_of(finished, where, intensity))
     except CarbonError as error:
         _fail(str(error))
@@ -50,16 +55,6 @@ def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json:
         print(json.dumps(_data(finished, repriced), indent=2))
     else:
         _print_table(finished, repriced)
-
-
-def _read(path: Path) -> Finished:
-    if path.suffix == ".jsonl":
-        try:
-            require_regular(path)
-            return repricing.finished(journal.read(path))
-        except OSError as error:
-            _fail(f"{path} cannot be read: {error.strerror or error}")
-    return repricing.read_receipt(path)
 
 
 def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None) -> IntensityOf:
@@ -101,6 +96,8 @@ def _live_intensity(run: Finished, where: Mapping[str, str]) -> IntensityOf:
     clock = SystemClock()
     source = source_of(settings, fetcher(clock), place_of(settings, process_environment()))
     hours = [utc(hour.start) for hour in run.hours]
+    if max(hours) - min(hours) > _LONGEST_REQUEST:
+        _fail(f"the hours of the run are more than {_LONGEST_REQUEST.days} days apart")
     values = source.between(min(hours), max(hours) + timedelta(hours=1))
     return repricing.of_hours(values, source.name)
 

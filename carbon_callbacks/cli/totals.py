@@ -20,11 +20,13 @@ class Total:
 
     Attributes:
         runs: Number of runs.
+        unknown: Number of runs in which nothing was measured; their energy is in no total.
         without_interval: Number of runs without uncertainty, which are counted as exact.
         duration_s: Sum of the durations in seconds.
     """
 
     runs: int = 0
+    unknown: int = 0
     without_interval: int = 0
     duration_s: float = 0.0
     _kwh: float = 0.0
@@ -37,8 +39,11 @@ class Total:
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.runs += 1
-        self.without_interval += run.sigmas_ln is None
         self.duration_s += run.duration_s
+        if not run.is_known:
+            self.unknown += 1
+            return
+        self.without_interval += run.sigmas_ln is None
         kwh, low, high = run.energy_kwh
         self._kwh += kwh
         self._low_kwh += low

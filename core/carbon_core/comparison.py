@@ -17,6 +17,8 @@ from carbon_core.errors import CarbonError
 from carbon_core.outputs.history import PastRun
 from carbon_core.uncertainty import FLOOR_SIGMA_LN, Z_95, t_975
 
+_LARGEST_EXPONENT = 700.0
+
 
 class Comparison(NamedTuple):
     """Result of comparing the runs B with the runs A.
@@ -66,12 +68,17 @@ def compare(
     return Comparison(
         math.exp(fmean(logs_a)),
         math.exp(fmean(logs_b)),
-        math.expm1(change),
-        math.expm1(change - half_width),
-        math.expm1(change + half_width),
+        _expm1(change),
+        _expm1(change - half_width),
+        _expm1(change + half_width),
         same_meters,
         spread_known,
     )
+
+
+def _expm1(exponent: float) -> float:
+    """Return exp(exponent) - 1; of a ratio that no float can hold, the largest one."""
+    return math.expm1(min(exponent, _LARGEST_EXPONENT))
 
 
 def _logs(runs: Sequence[PastRun], value_of: Callable[[PastRun], float]) -> list[float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
+from carbon_core.limits import time_of
 from carbon_core.records import HourEnergy
 
 _HOUR = timedelta(hours=1)
@@ -107,6 +108,5 @@ def utc(text: str) -> datetime:
     Raises:
         ValueError: The text is not a valid time.
     """
-    # Python 3.10 accepts no `Z`, and only fractions of three or six digits.
-    moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    found = time_of(text)
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)

@@ -1,36 +1,117 @@
 """Opens files that a user names or a directory contains, and that may be anything.
 
-Opening a FIFO waits for its writer, and a device such as ``/dev/zero`` never ends.
+Opening a FIFO waits for its writer, and a device such as ``/dev/zero`` never ends. The type is checked
+after opening: before it, another process could replace the file.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
+from typing import IO
+
+from carbon_core.errors import OutputError
 
 # A receipt of a week with a thousand tasks has less than one.
-_MOST_BYTES = 64 * 2**20
+_MOST_BYTES = 2**24
+_FLAGS = (
+    getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOCTTY", 0)
+)
 
 
-def require_regular(path: Path) -> None:
-    """Check that a path leads to a regular file, before it is opened.
+class InputFileError(OutputError):
+    """A file cannot be used, and is skipped.
+
+    Attributes:
+        path: The file.
+        reason: Why.
+        may_change: Whether it may be usable later, or by a newer version: its content is not damaged.
+    """
+
+    def __init__(self, path: Path, reason: object, *, may_change: bool = False) -> None:
+        self.may_change = may_change or isinstance(reason, OSError)
+        if isinstance(reason, OSError):
+            reason = f"cannot be read: {reason.strerror or reason}"
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = str(reason)
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+    """Open a regular file and return its descriptor; never wait.
 
     Raises:
-        OSError: It is absent, or something else: a FIFO, a device, a directory.
+        OSError: It cannot be opened, or is something else: a FIFO, a device, a socket, a directory.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    descriptor = os.open(path, flags | _FLAGS, mode)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise not_regular(path)
+
+
+def not_regular(path: Path) -> OSError:
+    """Return the error of a file that is not a regular one."""
+    return OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: As for `open_regular`.
+    """
+    return os.fdopen(open_regular(path), "rb")
+
+
+def open_text(path: Path, errors: str | None = None) -> IO[str]:
+    """Open a regular file of text in UTF-8 for reading, without changes of its line ends.
+
+    Args:
+        path: The file.
+        errors: How bytes that are not UTF-8 are handled, as for `open`.
+
+    Raises:
+        OSError: As for `open_regular`.
+    """
+    return os.fdopen(open_regular(path), "r", encoding="utf-8-sig", errors=errors, newline="")
+
+
+def bytes_of(path: Path, most: int = _MOST_BYTES) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: It cannot be read, is not a regular file, or has more than `most` bytes.
+    """
+    with open_bytes(path) as file:
+        # One that grows, or does not state its size, is not read to its end.
+        small = os.fstat(file.fileno()).st_size <= most
+        data = file.read(most + 1) if small else b""
+    if not small or len(data) > most:
+        raise OSError(errno.EFBIG, "too large", str(path))
+    return data
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file.
+    """Return the text of a regular file.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is too large.
+        OSError: As for `bytes_of`.
         UnicodeDecodeError: It is not UTF-8.
     """
-    require_regular(path)
-    if path.stat().st_size > _MOST_BYTES:
-        raise OSError(errno.EFBIG, "too large", str(path))
-    return path.read_text("utf-8")
+    return bytes_of(path).decode("utf-8")
+
+
+def require_regular(path: Path) -> None:
+    """Check that a path leads to a regular file, before it is replaced.
+
+    Raises:
+        OSError: It is absent, or something else.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise not_regular(path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from carbon_core.limits import NotNegative, SigmaLn
+
 
 @dataclass(frozen=True)
 class Method:
@@ -25,9 +27,9 @@ class Method:
 
     name: str
     grade: str
-    sigma_ln: float
+    sigma_ln: SigmaLn
     summary: str
-    edge_s: float = 0.0
+    edge_s: NotNegative = 0.0
 
     def __str__(self) -> str:
         return self.name

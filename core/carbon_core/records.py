@@ -9,6 +9,17 @@ from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from carbon_core import units
+from carbon_core.limits import (
+    Amount,
+    Count,
+    NotNegative,
+    Positive,
+    RunId,
+    Seconds,
+    Share,
+    SigmaLn,
+    Time,
+)
 from carbon_core.methods import Method
 
 Component = Literal["cpu", "gpu", "ram"]
@@ -40,11 +51,11 @@ class Device:
     name: str
     method: Method
     kind: Literal["counter", "power"] = "counter"
-    wrap_j: float | None = None
-    max_power_w: float = 5000.0
-    max_gap_s: float = 5.0
-    still_s: float | None = None
-    least_share: float = 1.0
+    wrap_j: Positive | None = None
+    max_power_w: Positive = 5000.0
+    max_gap_s: Positive = 5.0
+    still_s: Positive | None = None
+    least_share: Share = 1.0
     note: str = ""
 
 
@@ -75,9 +86,9 @@ class Energy(NamedTuple):
         missing_s: Seconds of that.
     """
 
-    measured_j: float = 0.0
-    extrapolated_j: float = 0.0
-    missing_s: float = 0.0
+    measured_j: Amount = 0.0
+    extrapolated_j: Amount = 0.0
+    missing_s: Seconds = 0.0
 
     @property
     def joules(self) -> float:
@@ -186,12 +197,12 @@ class Intensity:
         licence: Licence of the figure, or an empty string.
     """
 
-    g_per_kwh: float
+    g_per_kwh: NotNegative
     place: str
     source: str
     kind: Literal["live", "annual", "world", "user"]
     scope: Literal["lifecycle", "direct"] | None
-    sigma_ln: float
+    sigma_ln: SigmaLn
     year: int | None = None
     time: str | None = None
     note: str = ""
@@ -209,8 +220,8 @@ class IntensityShare(NamedTuple):
     """
 
     intensity: Intensity
-    joules: float
-    grams: float
+    joules: Amount
+    grams: Amount
 
 
 class Marginal(NamedTuple):
@@ -236,9 +247,9 @@ class HourEnergy(NamedTuple):
         grams: CO2e of that energy, with the facility's overhead.
     """
 
-    start: str
-    joules: float
-    grams: float
+    start: Time
+    joules: Amount
+    grams: Amount
 
 
 class Curve(NamedTuple):
@@ -250,9 +261,9 @@ class Curve(NamedTuple):
         joules: Joules up to then.
     """
 
-    device: int
-    t_s: list[float]
-    joules: list[float]
+    device: Count
+    t_s: list[Seconds]
+    joules: list[Amount]
 
 
 class TraceData(NamedTuple):
@@ -265,8 +276,8 @@ class TraceData(NamedTuple):
     """
 
     readings: tuple[Curve, ...] = ()
-    phases: tuple[tuple[float, str], ...] = ()
-    windows: tuple[tuple[str, float, float], ...] = ()
+    phases: tuple[tuple[Seconds, str], ...] = ()
+    windows: tuple[tuple[str, Seconds, Seconds], ...] = ()
 
 
 NO_TRACE = TraceData()
@@ -283,11 +294,11 @@ class Segment(NamedTuple):
         emissions_kg: Emissions in kg CO2e.
     """
 
-    run_id: str
-    started_at: str
-    duration_s: float
-    energy_kwh: float
-    emissions_kg: float
+    run_id: RunId
+    started_at: Time
+    duration_s: Seconds
+    energy_kwh: Amount
+    emissions_kg: Amount
 
 
 class Amounts(NamedTuple):
@@ -341,11 +352,11 @@ class HostFacts:
     """
 
     cpu_model: str | None = None
-    cpu_count: int | None = None
-    ram_total_gb: float | None = None
+    cpu_count: Count | None = None
+    ram_total_gb: NotNegative | None = None
     gpu_models: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
-    idle_w: Mapping[str, float] = field(default_factory=dict)
+    idle_w: Mapping[str, NotNegative] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -361,4 +372,4 @@ class Utilization:
     gpu_percent: float | None = None
     ram_percent: float | None = None
     ram_used_gb: float | None = None
-    gpu_least_share: Mapping[str, float] = field(default_factory=dict)
+    gpu_least_share: Mapping[str, Share] = field(default_factory=dict)

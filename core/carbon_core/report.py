@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from carbon_core import uncertainty, units
 from carbon_core.formatting import html_table, summary
+from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, Time
 from carbon_core.methods import Method
 from carbon_core.records import (
     COMPONENTS,
@@ -66,13 +66,13 @@ class RunFacts:
         trial: The trial of a search that the run belongs to, or None.
     """
 
-    run_id: str
+    run_id: RunId
     project_name: str
-    started_at: str
+    started_at: Time
     package_version: str
     python_version: str
     os: str
-    rank: int = 0
+    rank: Count = 0
     country_name: str = ""
     country_iso_code: str = ""
     region: str = ""
@@ -80,9 +80,9 @@ class RunFacts:
     cloud_region: str = ""
     tracking_mode: str = "machine"
     experiment_id: str | None = None
-    pue: float = 1.0
-    wue: float = 0.0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    pue: Factor = 1.0
+    wue: NotNegative = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     settings_not_used: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
@@ -95,9 +95,9 @@ class Phase:
     """A phase's part of a run: seconds, joules and how often it was entered."""
 
     name: str
-    duration_s: float
-    joules: float
-    count: int
+    duration_s: Seconds
+    joules: Amount
+    count: Count
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core import uncertainty, units
-from carbon_core.errors import IntensityError, OutputError
+from carbon_core.decoding import decoded
+from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour, utc
-from carbon_core.input_files import require_regular, text_of
+from carbon_core.input_files import text_of
 from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
+from carbon_core.limits import Time
+from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.records import Estimate, HourEnergy, Intensity
-from carbon_core.report import Report
 
 _TIME, _VALUE = "datetime", "g_per_kwh"
+_BYTE_ORDER_MARK = "\ufeff"
 IntensityOf = Callable[[str], Intensity]
 
 
@@ -60,59 +63,25 @@ class Repriced:
     intensities: tuple[Intensity, ...]
 
 
-def finished(report: Report) -> Finished:
+def finished(found: Receipt) -> Finished:
     """Return the data of a run that are needed to recompute its emissions."""
-    hours = report.hours or _one_hour(
-        report.run.started_at,
-        report.window.joules,
-        sum(share.grams for share in report.intensities),
+    run, emissions = found.run, found.emissions_kg.estimate
+    hours = tuple(
+        HourEnergy(
+            hour.start, units.joules(hour.hardware_energy_kwh), units.grams(hour.emissions_kg)
+        )
+        for hour in found.hours
     )
+    total_j, total_g = units.joules(found.hardware_energy_kwh), units.grams(emissions.value)
     return Finished(
-        report.run.run_id,
-        report.run.project_name,
-        report.place,
-        report.run.pue,
-        hours,
-        report.energy_kwh,
-        report.emissions_kg,
+        run.run_id,
+        run.project_name,
+        found.place,
+        run.pue,
+        hours or _one_hour(run.started_at, total_j, total_g),
+        found.energy_kwh.estimate,
+        emissions,
     )
-
-
-def read_receipt(path: Path) -> Finished:
-    """Read the data that are needed to recompute a run's emissions from its receipt.
-
-    Raises:
-        OutputError: The file cannot be read, or is not a receipt.
-    """
-    try:
-        data = json.loads(text_of(path))
-        hours = tuple(
-            HourEnergy(
-                hour["start"],
-                units.joules(hour["hardware_energy_kwh"]),
-                hour["emissions_kg"] * units.GRAMS_PER_KG,
-            )
-            for hour in data.get("hours", ())
-        )
-        emissions = _estimate(data["emissions_kg"])
-        total_j = units.joules(data["hardware_energy_kwh"])
-        run = data["run"]
-        hours = hours or _one_hour(run["started_at"], total_j, emissions.value * units.GRAMS_PER_KG)
-        place = max(data["intensities"], key=lambda one: float(one["energy_kwh"]))["place"]
-        energy = _estimate(data["energy_kwh"])
-        return Finished(
-            str(run["run_id"]),
-            str(run["project_name"]),
-            str(place),
-            float(run["pue"]),
-            hours,
-            energy,
-            emissions,
-        )
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError(f"{path} is not a receipt of a run: {error!r}") from error
 
 
 def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
@@ -150,13 +119,13 @@ def read_intensities(path: Path) -> IntensityOf:
         IntensityError: The file cannot be read or parsed; the message names the line.
     """
     try:
-        require_regular(path)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            missing = {_TIME, _VALUE} - set(table.fieldnames or ())
-            if missing:
-                raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
-            values = [_row(row, path, table.line_num) for row in table]
+        table = csv.DictReader(
+            io.StringIO(text_of(path).removeprefix(_BYTE_ORDER_MARK), newline="")
+        )
+        missing = {_TIME, _VALUE} - set(table.fieldnames or ())
+        if missing:
+            raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
+        values = [_row(row, path, table.line_num) for row in table]
     except OSError as error:
         raise IntensityError(f"{path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -184,7 +153,7 @@ def of_hours(values: Iterable[Intensity], source: str) -> IntensityOf:
 def _row(row: Mapping[str, Any], path: Path, line: int) -> Intensity:
     where = f"{path}, line {line}"
     try:
-        time = utc(str(row[_TIME])).isoformat()
+        time = utc(decoded(Time, row[_TIME])).isoformat()
         value = float(row[_VALUE])
     except (TypeError, ValueError) as error:
         raise IntensityError(f"{where}: {error}") from error
@@ -203,10 +172,6 @@ def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) ->
     if energy.value <= 0:
         return Estimate(value, value, value)
     energy_ln = math.log(energy.high / energy.value)
-    foreign = 1.0 - energy.low * energy.high / energy.value**2
+    foreign = 1.0 - (energy.low / energy.value) * (energy.high / energy.value)
     sigma_ln = math.hypot(energy_ln / uncertainty.Z_95, intensity_sigma_ln)
     return uncertainty.interval(value, sigma_ln, max(0.0, foreign))
-
-
-def _estimate(data: Mapping[str, Any]) -> Estimate:
-    return Estimate(float(data["value"]), float(data["low_95"]), float(data["high_95"]))

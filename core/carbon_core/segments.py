@@ -7,21 +7,13 @@ segment, the one with the longer duration is the later one.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from carbon_core.decoding import decoded
 from carbon_core.records import Segment
 
 VERSION = 1
-# File names contain the id; one from a checkpoint must not point outside the directory.
-_SAFE_ID = re.compile("[A-Za-z0-9-]{1,100}")
-
-
-def is_safe_id(run_id: str) -> bool:
-    """Return whether a run's id may be part of a file name."""
-    return _SAFE_ID.fullmatch(run_id) is not None
 
 
 def merged(segments: Iterable[Segment], *, without: Iterable[str] = ()) -> tuple[Segment, ...]:
@@ -55,13 +47,6 @@ def segments_of(data: Any) -> tuple[Segment, ...]:
     if not isinstance(data, Mapping) or data.get("version") != VERSION:
         raise ValueError(f"not a state of carbon-callbacks, version {VERSION}: {data!r:.80}")
     try:
-        return tuple(_checked(Segment(**one)) for one in data["segments"])
-    except (KeyError, TypeError) as error:
+        return decoded(tuple[Segment, ...], data.get("segments"))
+    except ValueError as error:
         raise ValueError(f"not a valid state of carbon-callbacks: {error}") from error
-
-
-def _checked(segment: Segment) -> Segment:
-    figures = segment.duration_s, segment.energy_kwh, segment.emissions_kg
-    if not is_safe_id(segment.run_id) or not all(0 <= one < math.inf for one in figures):
-        raise ValueError(f"not a valid segment of a run: {segment!r:.200}")
-    return segment

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from carbon_core.limits import SigmaLn
 from carbon_core.methods import EXTRAPOLATED, Method
 from carbon_core.records import Estimate, IntensityShare, Window
 
@@ -50,8 +51,8 @@ class Sigmas(NamedTuple):
         random: Of the window's ends; smaller the longer the window.
     """
 
-    systematic: float
-    random: float
+    systematic: SigmaLn
+    random: SigmaLn
 
     @property
     def total(self) -> float:

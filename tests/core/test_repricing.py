@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from faults.lab import LabTracker, steady
 
+from carbon_core import repricing
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError, OutputError
-from carbon_core.outputs import journal, receipt
+from carbon_core.outputs import journal_reading, past_runs, receipt
 from carbon_core.outputs.journal import Journal
+from carbon_core.outputs.receipt_reading import of_report
 from carbon_core.records import Intensity
 from carbon_core.report import Report
-from carbon_core.repricing import finished, read_intensities, read_receipt, reprice
+from carbon_core.repricing import read_intensities, reprice
 from carbon_core.testing import FakeClock
 
 G_PER_KWH = 1000.0  # of the lab's place
@@ -35,6 +37,10 @@ def report() -> Report:
     return tracker.final_report
 
 
+def finished(report: Report) -> repricing.Finished:
+    return repricing.finished(of_report(report))
+
+
 def same(g_per_kwh: float):
     return lambda hour: Intensity(g_per_kwh, "there", "a test", "user", None, 0.1)
 
@@ -52,15 +58,14 @@ def test_the_hours_of_a_run_add_up_to_it(report: Report) -> None:
 def test_the_original_price_gives_the_original_grams(
     report: Report, tmp_path: Path, through: str
 ) -> None:
-    path = tmp_path / f"run.{through}.jsonl"
+    path = tmp_path / f"run.{through}.{'jsonl' if through == 'journal' else 'json'}"
     if through == "journal":
         kept = Journal(path, report)
         kept.append(report)
         kept.close()
-        run = finished(journal.read(path))
     else:
         receipt.write(report, path)
-        run = read_receipt(path)
+    run = repricing.finished(past_runs.read(path))
     assert run.hours == tuple(
         hour._replace(joules=pytest.approx(hour.joules), grams=pytest.approx(hour.grams))
         for hour in report.hours
@@ -75,7 +80,7 @@ def test_hours_that_a_journal_told_before_are_kept(report: Report, tmp_path: Pat
     for _ in range(3):  # settled hours are told once
         kept.append(report)
     kept.close()
-    assert journal.read(tmp_path / "run.journal.jsonl").hours == report.hours
+    assert journal_reading.read(tmp_path / "run.journal.jsonl").hours == report.hours
     last_line = (tmp_path / "run.journal.jsonl").read_text().splitlines()[-1]
     assert last_line.count("T") < 10
 
@@ -160,6 +165,6 @@ def test_what_is_no_receipt_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "receipt.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(OutputError, match="is not a receipt of a run"):
-        read_receipt(path)
+        past_runs.read(path)
     with pytest.raises(OutputError, match="cannot be read"):
-        read_receipt(tmp_path / "none.json")
+        past_runs.read(tmp_path / "none.json")

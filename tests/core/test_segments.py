@@ -47,7 +47,7 @@ def test_runs_that_go_on_are_left_out():
         {"version": 1},
         {"version": 1, "segments": [{"run_id": "a"}]},
         {"version": 1, "segments": 7},
-        {"version": 1, "segments": [segment("a")._asdict() | {"more": 1}]},
+        {"version": 1, "segments": [{**segment("a")._asdict(), "started_at": "soon"}]},
         {"version": 1, "segments": [segment("a", kwh=float("nan"))._asdict()]},
         {"version": 1, "segments": [segment("a", kwh=-1.0)._asdict()]},
         {"version": 1, "segments": [segment("a", kwh=float("inf"))._asdict()]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core import repricing
 from carbon_core.formatting import formatted
 from carbon_core.intensity import tables
-from carbon_core.records import Estimate, Intensity
+from carbon_core.records import Estimate, HourEnergy, Intensity
+from carbon_core.repricing import Finished
 from carbon_core.units import GRAMS_PER_KG
 
 
@@ -36,8 +38,9 @@ class CountryEmissions(NamedTuple):
 
 def countries(view: RunView) -> list[CountryEmissions]:
     """Return the emissions in each country of the shipped tables, lowest intensity first."""
+    run = _without_hours(view.finished)
     found = [
-        CountryEmissions(code, one, _emissions_g(view, one), one.place == view.finished.place)
+        CountryEmissions(code, one, _emissions_g(run, one), one.place == view.finished.place)
         for code, name in tables.known_countries().items()
         # A country without a figure has that of a neighbour; skip it.
         if (one := tables.country(code)) is not None and one.place == name
@@ -126,6 +129,13 @@ def by_hour(view: RunView) -> Chart | None:
     )
 
 
-def _emissions_g(view: RunView, intensity: Intensity) -> Estimate:
-    repriced = repricing.reprice(view.finished, lambda hour: intensity)
+def _without_hours(run: Finished) -> Finished:
+    """Return a run with the energy of all hours in one, for an intensity that is constant."""
+    first = run.hours[0]
+    joules, grams = (sum(values) for values in zip(*(hour[1:] for hour in run.hours)))
+    return replace(run, hours=(HourEnergy(first.start, joules, grams),))
+
+
+def _emissions_g(run: Finished, intensity: Intensity) -> Estimate:
+    repriced = repricing.reprice(run, lambda hour: intensity)
     return repriced.emissions_kg.scaled(GRAMS_PER_KG)

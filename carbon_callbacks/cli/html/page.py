@@ -22,6 +22,9 @@ from carbon_core.records import Estimate
 from carbon_core.units import GRAMS_PER_KG
 from carbon_core.version import VERSION
 
+# Longer tables are cut: nobody reads them, and the page gets slow.
+_MOST_ROWS = 1000
+
 
 def write(history: History, path: Path) -> None:
     """Write the HTML report.
@@ -59,6 +62,7 @@ def _rendered(history: History) -> str:
         history=history,
         projects=largest_first,
         run=view.receipt if view is not None else None,
+        most_rows=_MOST_ROWS,
         grades=_grades(view) if view is not None else "",
         charts=run_charts.charts(view) if view is not None else [],
         places=places,
@@ -86,20 +90,18 @@ def _what_if(view: RunView, places: Sequence[elsewhere.CountryEmissions]) -> lis
 
 
 def _grades(view: RunView) -> str:
-    shares = view.receipt["share_by_grade"].items()
+    shares = view.receipt.share_by_grade.items()
     return ", ".join(f"{share:.0%} {grade}" for grade, share in shares)
 
 
-def _interval(estimate: Any) -> str:
-    """Return the 95 % interval of an estimate as text; accepts the form in receipts, too."""
-    low, high = estimate[1:] if isinstance(estimate, Estimate) else list(estimate.values())[1:]
-    return f"{formatted(low)} to {formatted(high)}"
+def _interval(estimate: Estimate) -> str:
+    """Return the 95 % interval of an estimate as text."""
+    return f"{formatted(estimate.low)} to {formatted(estimate.high)}"
 
 
-def _grams(estimate_kg: Any) -> Estimate:
-    """Convert an estimate from kg to grams; accepts the form in receipts, too."""
-    values = estimate_kg if isinstance(estimate_kg, Estimate) else Estimate(*estimate_kg.values())
-    return values.scaled(GRAMS_PER_KG)
+def _grams(estimate_kg: Estimate) -> Estimate:
+    """Convert an estimate from kg to grams."""
+    return estimate_kg.scaled(GRAMS_PER_KG)
 
 
 def _duration(seconds: float) -> str:

@@ -17,9 +17,11 @@ from carbon_callbacks.cli.html.chart import (
     label,
     time_axis,
 )
-from carbon_callbacks.cli.html.run_view import RunView, grams
+from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core.formatting import formatted
 from carbon_core.outputs.timeline import Span
+from carbon_core.records import Estimate
+from carbon_core.units import GRAMS_PER_KG
 
 # More rectangles would be too narrow to see, and slow to render.
 _MOST_SPANS = 600
@@ -30,15 +32,15 @@ _MISSING_NOTE = " Red: missing data, extrapolated."
 
 def charts(view: RunView) -> list[Chart]:
     """Return the charts of a run; empty if it has no timeline."""
-    if not view.timeline.curves:
+    if not view.timeline.curves or not view.receipt.is_known:
         return []
     axis = time_axis(view.times_s[-1])
+    energy_kwh = view.receipt.energy_kwh.estimate
+    emissions_g = view.receipt.emissions_kg.estimate.scaled(GRAMS_PER_KG)
     return [
         _power(view, axis),
-        _cumulative(view, axis, "Energy", "kWh", view.energy_kwh, view.receipt["energy_kwh"]),
-        _cumulative(
-            view, axis, "Emissions", "gCO2e", view.emissions_g, grams(view.receipt["emissions_kg"])
-        ),
+        _cumulative(view, axis, "Energy", "kWh", view.energy_kwh, energy_kwh),
+        _cumulative(view, axis, "Emissions", "gCO2e", view.emissions_g, emissions_g),
         _intensity(view, axis),
     ]
 
@@ -56,7 +58,7 @@ def coarse(spans: Sequence[Span], shortest_s: float) -> list[Span]:
 
 
 def _power(view: RunView, axis: TimeAxis) -> Chart:
-    devices = view.receipt["devices"]
+    devices = view.receipt.devices
     powers_w = view.powers_w
     x = axis.of(view.times_s)
     traces = [
@@ -64,7 +66,7 @@ def _power(view: RunView, axis: TimeAxis) -> Chart:
             x=x,
             # A step begins at its point; the last value is repeated at the end of the axis.
             y=[round(watts, 3) for watts in (*power_w, power_w[-1])],
-            name=label(device["name"]),
+            name=label(device.name),
             stackgroup="power",
             line={"shape": "hv", "width": 1, "color": PALETTE[i % len(PALETTE)]},
             hovertemplate="%{y:.1f} W",
@@ -153,17 +155,15 @@ def _cumulative(
     title: str,
     unit: str,
     values: Sequence[float],
-    total: Mapping[str, float],
+    total: Estimate,
 ) -> Chart:
     """Return a chart of a cumulative figure; its band scales the interval of the final value."""
     x = axis.of(view.times_s)
-    share = {end: total[end] / total["value"] if total["value"] else 1.0 for end in total}
+    shares = [end / total.value if total.value else 1.0 for end in total[1:]]
     no_line = {"width": 0}
     band = {"fill": "tonexty", "fillcolor": BAND, "line": no_line, "name": "95 % interval"}
-    low, high = ([value * share[end] for value in values] for end in ("low_95", "high_95"))
-    total_text, low_text, high_text = (
-        formatted(total[end]) for end in ("value", "low_95", "high_95")
-    )
+    low, high = ([value * share for value in values] for share in shares)
+    total_text, low_text, high_text = map(formatted, total)
     total_with_interval = f"{total_text} {unit} ({low_text} to {high_text})"
     traces = [
         go.Scatter(x=x, y=low, line=no_line, showlegend=False, hovertemplate="%{y:.4g} low"),
@@ -193,10 +193,7 @@ def _intensity(view: RunView, axis: TimeAxis) -> Chart:
         hovertemplate="%{y:.4g} gCO2e/kWh",
     )
     sources = "; ".join(
-        dict.fromkeys(
-            f"{one['place']}, {one['source']} ({one['kind']})"
-            for one in view.receipt["intensities"]
-        )
+        dict.fromkeys(f"{one.place}, {one.source} ({one.kind})" for one in view.receipt.intensities)
     )
     low, high = formatted(min(values)), formatted(max(values))
     reach = f"{low} gCO2e/kWh (constant)" if low == high else f"{low} to {high} gCO2e/kWh (hourly)"

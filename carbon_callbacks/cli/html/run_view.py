@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from carbon_core import repricing
 from carbon_core.errors import OutputError
 from carbon_core.hours import utc
-from carbon_core.input_files import text_of
-from carbon_core.outputs import journal, receipt, timeline
+from carbon_core.outputs import journal, past_runs, timeline
+from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.outputs.timeline import Timeline, resampled
+from carbon_core.records import HourEnergy
 from carbon_core.repricing import Finished
-from carbon_core.units import GRAMS_PER_KG, kwh
+from carbon_core.units import kwh
 
 _MOST_STEPS = 600
 _SHORTEST_STEP_S = 0.25
@@ -36,7 +34,7 @@ class RunView:
         times_s: Edges of the time steps, from start to end.
     """
 
-    receipt: Mapping[str, Any]
+    receipt: Receipt
     finished: Finished
     timeline: Timeline
     times_s: tuple[float, ...]
@@ -44,7 +42,7 @@ class RunView:
     @property
     def pue(self) -> float:
         """Power usage effectiveness."""
-        return float(self.receipt["run"]["pue"])
+        return self.receipt.run.pue
 
     @property
     def step_s(self) -> float:
@@ -81,7 +79,7 @@ class RunView:
     @cached_property
     def intensities(self) -> list[tuple[float, float]]:
         """Start of each hour in seconds since the start of the run, and its gCO2e per kWh."""
-        began = utc(self.receipt["run"]["started_at"])
+        began = utc(self.receipt.run.started_at)
         return [
             (max(0.0, (utc(hour.start) - began).total_seconds()), self._per_kwh(hour))
             for hour in self.finished.hours
@@ -94,15 +92,11 @@ class RunView:
 
     def clock_at(self, t_s: float) -> datetime:
         """Return the date and time (UTC) of a time in the run."""
-        return utc(self.receipt["run"]["started_at"]) + timedelta(seconds=t_s)
+        return utc(self.receipt.run.started_at) + timedelta(seconds=t_s)
 
-    def _per_kwh(self, hour: Any) -> float:
+    def _per_kwh(self, hour: HourEnergy) -> float:
         facility_kwh = kwh(hour.joules) * self.pue
-        return (
-            hour.grams / facility_kwh
-            if facility_kwh
-            else float(self.receipt["intensity_g_per_kwh"])
-        )
+        return hour.grams / facility_kwh if facility_kwh else self.receipt.intensity_g_per_kwh
 
 
 def load(path: Path) -> RunView:
@@ -111,24 +105,14 @@ def load(path: Path) -> RunView:
     Raises:
         OutputError: The file is neither of them.
     """
-    if path.name.endswith(journal.SUFFIX):
-        report = journal.read(path)
-        return _view(receipt.data_of(report), repricing.finished(report), path)
-    finished = repricing.read_receipt(path)
-    beside = path.with_name(finished.run_id + journal.SUFFIX)
-    return _view(json.loads(text_of(path)), finished, beside)
-
-
-def _view(data: Mapping[str, Any], finished: Finished, journal_path: Path) -> RunView:
+    found = past_runs.read(path)
+    # The reader has checked that the id leads to no other directory.
+    beside = path.with_name(found.run.run_id + journal.SUFFIX)
     try:
-        seen = timeline.read(journal_path)
+        seen = timeline.read(path if path.name.endswith(journal.SUFFIX) else beside)
     except OutputError:
         seen = Timeline()
-    duration_s = max(seen.duration_s, float(data["duration_s"]), _SHORTEST_STEP_S)
+    duration_s = max(seen.duration_s, found.duration_s, _SHORTEST_STEP_S)
     steps = int(min(_MOST_STEPS, max(1, duration_s / _SHORTEST_STEP_S)))
-    return RunView(data, finished, seen, tuple(duration_s * i / steps for i in range(steps + 1)))
-
-
-def grams(estimate_kg: Mapping[str, float]) -> dict[str, float]:
-    """Convert an estimate in a receipt from kg to grams."""
-    return {name: value * GRAMS_PER_KG for name, value in estimate_kg.items()}
+    times_s = tuple(duration_s * i / steps for i in range(steps + 1))
+    return RunView(found, repricing.finished(found), seen, times_s)

@@ -26,11 +26,8 @@ def charts(history: History) -> list[Chart]:
         return []
     by_energy = sorted(history.projects, key=lambda name: -history.projects[name].energy_kwh.value)
     colours = {name: PALETTE[min(i, _MOST_PROJECTS)] for i, name in enumerate(by_energy)}
-    latest = (
-        [_side_by_side(history.runs[::-1], history.recent_of_total, colours)]
-        if history.runs
-        else []
-    )
+    known = [run for run in history.runs[::-1] if run.is_known]
+    latest = [_side_by_side(known, history.recent_of_total, colours)] if known else []
     return [*latest, _over_time(history, by_energy[:_MOST_PROJECTS], colours)]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from carbon_core.assemble.outputs import services_of
 from carbon_core.config.output_table import OutputArguments
-from carbon_core.errors import OutputError
+from carbon_core.input_files import InputFileError
 from carbon_core.messages import Messages
 from carbon_core.outputs import journal
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered
@@ -46,24 +46,39 @@ def resend(given: OutputArguments, messages: Messages) -> Iterator[Resent]:
         given: The output directory, and the settings with addresses and keys.
         messages: Receives what went wrong.
     """
-    clock = given.clock
     for path in sorted((given.directory / RUNS_DIRECTORY).glob(f"*{journal.SUFFIX}")):
         with journal.locked(path) as free:
             if not free:
                 continue
-            with contextlib.suppress(OutputError, OSError):
+            try:
                 report, before = journal.read(path), journal.deliveries(path)
-                for name, output in services_of(given, before):
-                    known = before.get(name, Delivered(name))
-                    if name not in report.run.told or _is_complete(report, known):
-                        continue
-                    confirm = functools.partial(journal.note_delivered, path)
-                    delivery = Delivery(
-                        name, output, clock=clock, warn=messages.warn, confirm=confirm, before=known
-                    )
-                    delivery.close(report)
-                    rest_kwh = report.amounts.energy_kwh - known.amounts.energy_kwh
-                    yield Resent(report.run.run_id, name, rest_kwh, not delivery.failed)
+            except InputFileError as error:
+                messages.warn(f"skipped {error}")
+                continue
+            except OSError as error:
+                messages.warn(f"skipped {InputFileError(path, error)}")
+                continue
+            yield from _resent(path, report, before, given, messages)
+
+
+def _resent(
+    path: Path,
+    report: Report,
+    before: dict[str, Delivered],
+    given: OutputArguments,
+    messages: Messages,
+) -> Iterator[Resent]:
+    for name, output in services_of(given, before):
+        known = before.get(name, Delivered(name))
+        if name not in report.run.told or _is_complete(report, known):
+            continue
+        confirm = functools.partial(journal.note_delivered, path)
+        delivery = Delivery(
+            name, output, clock=given.clock, warn=messages.warn, confirm=confirm, before=known
+        )
+        delivery.close(report)
+        rest_kwh = report.amounts.energy_kwh - known.amounts.energy_kwh
+        yield Resent(report.run.run_id, name, rest_kwh, not delivery.failed)
 
 
 def _is_complete(report: Report, delivered: Delivered) -> bool:

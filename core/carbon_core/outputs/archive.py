@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
 from carbon_core.errors import OutputError
-from carbon_core.input_files import text_of
-from carbon_core.outputs import receipt
+from carbon_core.outputs import past_runs, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.outputs.journal_locks import SUFFIX as JOURNAL_SUFFIX
 from carbon_core.records import Segment
 
 # Limits the time that the search for the last run takes in a directory of a thousand runs.
@@ -32,14 +31,11 @@ class Archive:
         """Return the last saved state of a run; None if there is none.
 
         Args:
-            run_id: The run; an id that `carbon_core.segments.is_safe_id` allows.
+            run_id: The run; an id that `carbon_core.limits.is_safe_id` allows.
         """
-        with contextlib.suppress(OutputError):
-            return receipt.segment(self._runs / f"{run_id}{receipt.SUFFIX}")
-        from carbon_core.outputs import journal  # slow to import; most runs do not need it
-
-        with contextlib.suppress(OutputError, OSError):
-            return journal.read(self._runs / f"{run_id}{journal.SUFFIX}").segment
+        for suffix in (receipt.SUFFIX, JOURNAL_SUFFIX):
+            with contextlib.suppress(OutputError):
+                return past_runs.read(self._runs / f"{run_id}{suffix}").segment
         return None
 
     def last(self, trial: str | None = None) -> tuple[Segment, ...]:
@@ -52,16 +48,14 @@ class Archive:
         """
         paths = sorted(self._runs.glob(f"*{receipt.SUFFIX}"), key=_time_of, reverse=True)
         for path in paths[:_MAX_READ]:
-            with contextlib.suppress(OutputError, OSError, ValueError, KeyError, TypeError):
-                data = json.loads(text_of(path))
-                run, phases = data["run"], data["phases"]
-                trained = any(phase["name"] == "train" for phase in phases)
-                matches = run["project_name"] == self._project_name and run.get("trial") == trial
-                if trained and matches:
-                    if trial is None and data["status"] == "completed":
+            with contextlib.suppress(OutputError):
+                found = past_runs.read(path)
+                trained = any(phase.name == "train" for phase in found.phases)
+                run = found.run
+                if trained and (run.project_name, run.trial) == (self._project_name, trial):
+                    if trial is None and found.status == "completed":
                         break
-                    earlier = [Segment(**one) for one in data.get("earlier_starts", ())]
-                    return *earlier, receipt.segment(path)
+                    return *found.earlier_starts, found.segment
         return ()
 
 

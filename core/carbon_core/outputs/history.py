@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from carbon_core import input_files
 from carbon_core.errors import OutputError
-from carbon_core.outputs import journal, past_rows, receipt
-from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.input_files import InputFileError
+from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.past_rows import Row
+from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.records import Estimate
 from carbon_core.uncertainty import Sigmas
 
@@ -31,6 +31,7 @@ class PastRun(NamedTuple):
         sigmas_ln: Uncertainty of the energy; None if the file does not have it.
         meters: Hardware and methods of measurement; runs with equal ones have the same systematic error.
         path: Its receipt or journal; None for a row of a CSV file.
+        is_known: Whether anything was measured; if not, energy and emissions are unknown, and not 0.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class PastRun(NamedTuple):
     sigmas_ln: Sigmas | None = None
     meters: tuple[str, ...] = ()
     path: Path | None = None
+    is_known: bool = True
 
 
 class Skipped(NamedTuple):
@@ -64,17 +66,16 @@ def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
         paths: Receipts, journals, CSV files, and directories that contain them.
     """
     seen: set[object] = set()
-    for path in paths:
-        for file in _files(path) if path.is_dir() else (path,):
-            rows_without_id: Counter[int] = Counter()
-            try:
-                for run in _runs(file):
-                    key = run.run_id or _key(run, rows_without_id)
-                    if key not in seen:
-                        seen.add(key)
-                        yield run
-            except OutputError as error:
-                yield Skipped(file, str(error))
+    for source in chain.from_iterable(map(_sources, paths)):
+        rows_without_id: Counter[int] = Counter()
+        for found in source:
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            key = found.run_id or _key(found, rows_without_id)
+            if key not in seen:
+                seen.add(key)
+                yield found
 
 
 def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
@@ -84,32 +85,38 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
     return content, rows[content]
 
 
-def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files of an output directory, the most detailed kind first."""
-    runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
-    yield from sorted(runs.glob(f"*{receipt.SUFFIX}"))
-    yield from sorted(runs.glob(f"*{journal.SUFFIX}"))
+def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
+    """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
+    if not path.is_dir():
+        yield _in_file(path)
+        return
+    yield _in_directory(path)
     # Backups are files of older versions, which had other columns.
-    for path in (*sorted(directory.glob("*.csv")), *sorted(directory.glob("*.csv*.bak"))):
-        if not past_rows.is_of_tasks(path):
-            yield path
+    for file in (*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))):
+        if not past_rows.is_of_tasks(file):
+            yield _in_file(file)
 
 
-def _runs(path: Path) -> Iterator[PastRun]:
+def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
+    for path, found in past_runs.in_directory(directory):
+        if isinstance(found, InputFileError):
+            yield Skipped(path, found.reason)
+        else:
+            yield _of_receipt(found, path)
+
+
+def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
     try:
-        input_files.require_regular(path)
         if path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name):
             yield from map(_of_row, past_rows.read(path))
-        elif path.name.endswith(journal.SUFFIX):
-            with_receipt = path.with_name(path.name.replace(journal.SUFFIX, receipt.SUFFIX))
-            if not with_receipt.exists():
-                yield _of_receipt(receipt.data_of(journal.read(path)), path)
         else:
-            yield _of_receipt(json.loads(input_files.text_of(path)), path)
+            yield _of_receipt(past_runs.read(path), path)
+    except InputFileError as error:
+        yield Skipped(path, error.reason)
     except OSError as error:
-        raise OutputError(f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OutputError("not a receipt, journal or CSV file of a run") from error
+        yield Skipped(path, InputFileError(path, error).reason)
+    except OutputError as error:
+        yield Skipped(path, str(error))
 
 
 def _of_row(row: Row) -> PastRun:
@@ -118,26 +125,19 @@ def _of_row(row: Row) -> PastRun:
     return PastRun(row.run_id, row.project_name, row.timestamp, "", row.duration_s, *estimates)
 
 
-def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
-    if data["schema_version"] > receipt.SCHEMA_VERSION:
-        raise OutputError(
-            f"its schema ({data['schema_version']}) is newer than this version of carbon-callbacks"
-        )
-    run, host = data["run"], data["host"]
-    methods = [f"{one['component']} {one['method']}" for one in data["devices"]]
+def _of_receipt(found: Receipt, path: Path) -> PastRun:
+    run, host = found.run, found.host
+    methods = sorted({f"{one.component} {one.method}" for one in found.devices})
     return PastRun(
-        run["run_id"],
-        run["project_name"],
-        run["started_at"],
-        data["status"],
-        data["duration_s"],
-        _estimate(data["energy_kwh"]),
-        _estimate(data["emissions_kg"]),
-        Sigmas(**data["energy_sigma_ln"]),
-        (str(host["cpu_model"]), *host["gpu_models"], *sorted(set(methods))),
+        run.run_id,
+        run.project_name,
+        run.started_at,
+        found.status,
+        found.duration_s,
+        found.energy_kwh.estimate,
+        found.emissions_kg.estimate,
+        found.energy_sigma_ln,
+        (str(host.cpu_model), *host.gpu_models, *methods),
         path,
+        found.is_known,
     )
-
-
-def _estimate(data: dict[str, float]) -> Estimate:
-    return Estimate(data["value"], data["low_95"], data["high_95"])

@@ -10,50 +10,38 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from carbon_core import units
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import FileLock, NoLocksError, OpenFile
-from carbon_core.methods import Method
+from carbon_core.input_files import open_regular
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, make_directory, sync
 from carbon_core.outputs.journal_locks import (
     OPEN,
     SUFFIX,
-    TOTALS,
     abandoned,
     is_stale,
-    lines_of,
     lock_of,
     locked,
     mark_recovered,
-    open_regular,
 )
+from carbon_core.outputs.journal_reading import SCHEMA_VERSION, deliveries, read
 from carbon_core.outputs.owner import this_process
-from carbon_core.records import (
-    Amounts,
-    Device,
-    Energy,
-    HostFacts,
-    HourEnergy,
-    Intensity,
-    IntensityShare,
-    Refusal,
-    Segment,
-    Snapshot,
-    Utilization,
-)
-from carbon_core.report import Phase, Report, RunFacts
-from carbon_core.segments import is_safe_id
+from carbon_core.report import Report
 
-__all__ = ["SUFFIX", "Journal", "abandoned", "is_stale", "locked", "mark_recovered", "read"]
-
-_RUN, _DELIVERED = (f'{{"type": "{name}"'.encode() for name in ("run", "delivered"))
-_HOURS = b'"hours": [["'
-_HOURS_LENGTH = len(_HOURS) + len("2026-01-01T00")
+__all__ = [
+    "SUFFIX",
+    "Journal",
+    "abandoned",
+    "deliveries",
+    "is_stale",
+    "locked",
+    "mark_recovered",
+    "read",
+]
 
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 _COPY_BYTES = 2**20
@@ -186,39 +174,6 @@ def note_delivered(path: Path, delivered: Delivered) -> None:
             os.close(descriptor)
 
 
-def deliveries(path: Path) -> dict[str, Delivered]:
-    """Return the delivery progress of each output, by its name."""
-    found: dict[str, Delivered] = {}
-    for line in lines_of(path):
-        if line.startswith(_DELIVERED):
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                record = json.loads(line)
-                amounts = Amounts(*(float(amount) for amount in record["amounts"]))
-                found[record["output"]] = Delivered(record["output"], amounts, record["remote_id"])
-    return found
-
-
-def read(path: Path) -> Report:
-    """Restore the last state of a run from its journal.
-
-    Raises:
-        OutputError: The file has no valid record of a run.
-    """
-    fixed: dict[str, Any] = {}
-    totals: dict[str, Any] = {}
-    hours: dict[str, HourEnergy] = {}
-    try:
-        for record in _records(path):
-            if record.get("type") == "run":
-                fixed = record
-            elif record.get("type") == "totals":
-                totals = record
-                hours |= {hour[0]: HourEnergy(*hour) for hour in record.get("hours", ())}
-        return _rebuilt(fixed, totals, tuple(hours[start] for start in sorted(hours)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{path} has no valid record of a run") from error
-
-
 def _copy(source: int, target: int) -> None:
     """Copy what was written to a file that was deleted; what cannot be copied is left out."""
     with contextlib.suppress(OSError, AttributeError):  # Windows has no `pread`
@@ -227,45 +182,9 @@ def _copy(source: int, target: int) -> None:
             at += os.write(target, data)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the records that no later record replaces, in their order."""
-    lines = _last_lines(lines_of(path))
-    try:
-        records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
-    except ValueError:
-        # A damaged line that appears complete replaced a valid one.
-        records = list(_parsed(lines_of(path)))
-    return (record for record in records if isinstance(record, dict))
-
-
-def _last_lines(file: Iterable[bytes]) -> list[bytes]:
-    """Return the last line of type ``run`` and, for each hour, the last one of type ``totals``.
-
-    A totals record repeats the hours that may still change. Of the records whose first hour is the
-    same, the last one includes all others; a week has about two hundred of them, so few lines are
-    parsed.
-    """
-    fixed = b""
-    totals: dict[bytes, bytes] = {}
-    for line in file:
-        if line.startswith(TOTALS) and line.rstrip().endswith(b"}"):
-            at = line.find(_HOURS)
-            first_hour = line[at : at + _HOURS_LENGTH] if at >= 0 else b""
-            totals.pop(first_hour, None)  # so that the order is that of the last lines
-            totals[first_hour] = line
-        elif line.startswith(_RUN) and line.rstrip().endswith(b"}"):
-            fixed = line
-    return [fixed or b"{}", *totals.values()]
-
-
-def _parsed(file: Iterable[bytes]) -> Iterator[Any]:
-    for line in file:
-        with contextlib.suppress(ValueError):
-            yield json.loads(line.decode("utf-8", "replace"))
-
-
 def _fixed(report: Report) -> dict[str, Any]:
     return {
+        "schema_version": SCHEMA_VERSION,
         "run": asdict(report.run),
         "devices": [asdict(device) for device in report.window.end.devices],
         "host": asdict(report.host),
@@ -290,40 +209,3 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "utilization": asdict(report.utilization),
         "moments": report.trace._asdict(),
     }
-
-
-def _rebuilt(
-    fixed: Mapping[str, Any], totals: Mapping[str, Any], hours: tuple[HourEnergy, ...]
-) -> Report:
-    devices = tuple(
-        Device(**{**device, "method": Method(**device["method"])}) for device in fixed["devices"]
-    )
-    energies = tuple(Energy(*energy) for energy in totals["energies"])
-    start = Snapshot(0, devices, (Energy(),) * len(devices))
-    end = Snapshot(units.nanoseconds(totals["duration_s"]), devices, energies)
-    run, host = fixed["run"], fixed["host"]
-    if not is_safe_id(run["run_id"]):
-        raise ValueError(run["run_id"])  # the names of the result files contain it
-    return Report(
-        run=RunFacts(
-            **{
-                **run,
-                "settings_not_used": tuple(run["settings_not_used"]),
-                "told": tuple(run.get("told", ())),
-            }
-        ),
-        status="interrupted" if totals["status"] == "running" else totals["status"],
-        ended_at=totals["ended_at"],
-        window=end - start,
-        intensities=tuple(
-            IntensityShare(Intensity(**share["intensity"]), share["joules"], share["grams"])
-            for share in totals["prices"]
-        ),
-        phases=tuple(Phase(**phase) for phase in totals["phases"]),
-        hours=hours,
-        others=tuple(Segment(*one) for one in fixed.get("others", ())),
-        earlier=tuple(Segment(*one) for one in fixed.get("earlier", ())),
-        host=HostFacts(**{**host, "gpu_models": tuple(host["gpu_models"])}),
-        refusals=tuple(Refusal(**refusal) for refusal in fixed["refusals"]),
-        utilization=Utilization(**totals["utilization"]),
-    )

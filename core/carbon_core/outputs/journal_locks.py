@@ -7,9 +7,7 @@ first record identifies the process that writes it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.clock import SystemClock
+from carbon_core.decoding import DecodingError, parsed
 from carbon_core.file_locks import FileLock, NoLocksError
+from carbon_core.input_files import open_bytes
 from carbon_core.outputs.owner import state_of
 
 SUFFIX = ".journal.jsonl"
@@ -35,8 +35,9 @@ _HEAD = 4  # an incomplete line may precede the first record
 _MAX_END = 2**20
 _LARGE = 2**24
 # A longer line is not a record; of a longer file, the first line and the end are read.
-_MAX_LINE = 2**24
+_MAX_LINE = 2**22
 _MAX_READ = 2**28
+_LONGEST_HEARTBEAT_S = 86_400.0
 # Real paths of the journals that this process writes.
 OPEN: set[str] = set()
 
@@ -146,13 +147,15 @@ def is_stale(path: Path, head: Mapping[str, Any] | None = None) -> bool:
         heartbeat_s = float((head or {})["run"]["settings"]["measure_power_secs"])
     except (LookupError, TypeError, ValueError):
         heartbeat_s = 0.0
-    limit_s = max(STALE_S, _STALE_HEARTBEATS * heartbeat_s)
+    # An endless one, or one that is no number, would keep the journal for good.
+    known_s = heartbeat_s if heartbeat_s <= _LONGEST_HEARTBEAT_S else 0.0
+    limit_s = max(STALE_S, _STALE_HEARTBEATS * known_s)
     return SystemClock().now().timestamp() - path.lstat().st_mtime > limit_s
 
 
 def _ends(path: Path) -> tuple[dict[str, Any], bytes]:
     """Return the first record of a journal and its last line of totals; empty without them."""
-    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+    with open_bytes(path) as file:
         head = next(filter(None, (_run_record(file.readline(_MAX_END)) for _ in range(_HEAD))), {})
         file.seek(-min(_MAX_END, os.fstat(file.fileno()).st_size), os.SEEK_END)
         lines = [line for line in file.read(_MAX_END).splitlines() if line.startswith(TOTALS)]
@@ -161,8 +164,8 @@ def _ends(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def _run_record(line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line) if line.startswith(_RUN) else {}
-    except (ValueError, RecursionError):
+        record = parsed(line) if line.startswith(_RUN) else {}
+    except DecodingError:
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -192,20 +195,10 @@ def lock_of(path: Path) -> Path:
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """Yield the lines of a journal, at most 256 MiB: the first line and the last ones."""
-    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+    with open_bytes(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > _MAX_READ:
             yield file.readline(_MAX_LINE)
             file.seek(size - _MAX_READ)
             file.readline(_MAX_LINE)  # the rest of a line
         yield from iter(lambda: file.readline(_MAX_LINE), b"")
-
-
-def open_regular(path: Path, flags: int, mode: int = 0) -> int:
-    """Open a regular file; raise an error at once for a FIFO or a device."""
-    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -6,15 +6,13 @@ that it received totals from. Runs that are linked by these ids are one training
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from carbon_core.errors import OutputError
-from carbon_core.input_files import require_regular, text_of
-from carbon_core.outputs import journal, receipt
-from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.input_files import InputFileError
+from carbon_core.outputs import past_runs
+from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.records import Segment
 from carbon_core.segments import merged
 
@@ -29,12 +27,14 @@ class Part(NamedTuple):
         status: How its run ended; `MISSING` if it has no file here and only other parts refer to it.
         rank: Its rank; None if its file is missing.
         project_name: Its project; an empty string if its file is missing.
+        is_known: Whether anything was measured; if not, its totals are unknown, and count as 0.
     """
 
     segment: Segment
     status: str
     rank: int | None
     project_name: str
+    is_known: bool = True
 
 
 class Merged(NamedTuple):
@@ -53,11 +53,6 @@ class Merged(NamedTuple):
         return sum(part.segment.emissions_kg for part in self.parts)
 
 
-class _File(NamedTuple):
-    part: Part
-    linked: tuple[Segment, ...]
-
-
 def merge(
     directory: Path, skip: Callable[[Path, str], None] = lambda path, reason: None
 ) -> list[Merged]:
@@ -67,49 +62,17 @@ def merge(
         directory: An output directory, or its ``carbon_runs``.
         skip: Receives the files that cannot be read, each with the reason.
     """
-    runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
-    files = {file.part.segment.run_id: file for file in _files(runs, skip)}
+    files: dict[str, Receipt] = {}
+    for path, found in past_runs.in_directory(directory):
+        if isinstance(found, InputFileError):
+            skip(path, found.reason)
+        else:
+            files[found.run.run_id] = found
     trainings = [_merged(ids, files) for ids in _groups(files)]
     return sorted(trainings, key=lambda training: training.parts[0].segment.started_at)
 
 
-def _files(runs: Path, skip: Callable[[Path, str], None]) -> Iterable[_File]:
-    receipts = set()
-    for path in sorted(runs.glob(f"*{receipt.SUFFIX}")):
-        try:
-            yield _of_receipt(path)
-            receipts.add(path.name.removesuffix(receipt.SUFFIX))
-        except OSError as error:
-            skip(path, f"cannot be read: {error.strerror or error}")
-        except (OutputError, ValueError, KeyError, TypeError, AttributeError):
-            skip(path, "not a receipt of a run")
-    for path in sorted(runs.glob(f"*{journal.SUFFIX}")):
-        if path.name.removesuffix(journal.SUFFIX) not in receipts:
-            try:
-                yield _of_journal(path)
-            except OSError as error:
-                skip(path, f"cannot be read: {error.strerror or error}")
-            except OutputError:
-                skip(path, "not a journal of a run")
-
-
-def _of_journal(path: Path) -> _File:
-    require_regular(path)
-    report = journal.read(path)
-    run = report.run
-    part = Part(report.segment, report.status, run.rank, run.project_name)
-    return _File(part, (*report.earlier, *report.others))
-
-
-def _of_receipt(path: Path) -> _File:
-    data = json.loads(text_of(path))
-    run = data["run"]
-    part = Part(receipt.segment(path), data["status"], run["rank"], run["project_name"])
-    linked = [*data.get("earlier_starts", ()), *data.get("other_ranks", ())]
-    return _File(part, tuple(Segment(**one) for one in linked))
-
-
-def _groups(files: dict[str, _File]) -> list[set[str]]:
+def _groups(files: dict[str, Receipt]) -> list[set[str]]:
     """Return the ids of the runs of each training."""
     groups: list[set[str]] = []
     for run_id, file in files.items():
@@ -120,13 +83,15 @@ def _groups(files: dict[str, _File]) -> list[set[str]]:
     return groups
 
 
-def _merged(ids: set[str], files: dict[str, _File]) -> Merged:
+def _merged(ids: set[str], files: dict[str, Receipt]) -> Merged:
     here = [files[run_id] for run_id in ids if run_id in files]
     linked = [segment for file in here for segment in file.linked]
-    latest = merged([*linked, *(file.part.segment for file in here)])
+    latest = merged([*linked, *(file.segment for file in here)])
     return Merged(tuple(_part(segment, files) for segment in latest))
 
 
-def _part(segment: Segment, files: dict[str, _File]) -> Part:
+def _part(segment: Segment, files: dict[str, Receipt]) -> Part:
     file = files.get(segment.run_id)
-    return file.part if file else Part(segment, MISSING, None, "")
+    if file is None:
+        return Part(segment, MISSING, None, "")
+    return Part(file.segment, file.status, file.run.rank, file.run.project_name, file.is_known)

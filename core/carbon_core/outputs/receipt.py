@@ -7,10 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from carbon_core.errors import OutputError
-from carbon_core.input_files import text_of
 from carbon_core.outputs.base import replace
-from carbon_core.records import Estimate, IntensityShare, Segment
+from carbon_core.records import Estimate, IntensityShare
 from carbon_core.report import NOT_METERED, Report
 from carbon_core.units import GRAMS_PER_KG, kwh
 
@@ -63,32 +61,6 @@ def receipt(report: Report) -> dict[str, Any]:
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
     }
-
-
-def segment(path: Path) -> Segment:
-    """Return the segment that a receipt describes.
-
-    Raises:
-        OutputError: The file is not a receipt.
-    """
-    try:
-        data = json.loads(text_of(path))
-        run = data["run"]
-        return Segment(
-            run["run_id"],
-            run["started_at"],
-            float(data["duration_s"]),
-            float(data["energy_kwh"]["value"]),
-            float(data["emissions_kg"]["value"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path} is not a receipt of a run: {error!r}") from error
-
-
-def data_of(report: Report) -> dict[str, Any]:
-    """Return a report as the data that its receipt file would contain: plain JSON types only."""
-    data: dict[str, Any] = json.loads(json.dumps(receipt(report), default=str))
-    return data
 
 
 def write(report: Report, path: Path) -> None:

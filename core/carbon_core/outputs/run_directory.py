@@ -15,6 +15,7 @@ from typing import TypeVar
 from carbon_core import units
 from carbon_core.clock import SystemClock
 from carbon_core.errors import OutputError
+from carbon_core.input_files import InputFileError
 from carbon_core.outputs import journal, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY, make_directory, safe_name
 from carbon_core.outputs.csv_file import CsvFile, followed, write_table
@@ -181,10 +182,12 @@ class RunDirectory:
     def _recover_run(self, path: Path) -> None:
         try:
             report = journal.read(path)
-        except OutputError:
+        except InputFileError as error:
             # Its content will not become valid; but a run that has just begun may still write it.
-            if journal.is_stale(path):
+            if not error.may_change and journal.is_stale(path):
                 journal.mark_recovered(path)
+                if path.stat().st_size:
+                    self._warn(f"a run is not recovered: {error}")
             raise
         if not self._save(report, update=True):
             journal.mark_recovered(path)

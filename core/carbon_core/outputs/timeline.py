@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from carbon_core.errors import OutputError
+from carbon_core.decoding import DecodingError, decoded, parsed
+from carbon_core.input_files import InputFileError
+from carbon_core.limits import Seconds
 from carbon_core.outputs.journal_locks import TOTALS, lines_of
-from carbon_core.records import Curve
+from carbon_core.records import NO_TRACE, Curve, Energy, TraceData
+
+# Of all curves; beyond, every second point is dropped.
+_MOST_POINTS = 2_000_000
+_MOST_SPANS = 100_000
+_MOST_CURVES = 1024
 
 
 class Span(NamedTuple):
@@ -41,34 +47,44 @@ class Timeline:
     missing: list[Span] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Record:
+    """The part of a journal's record that the timeline needs."""
+
+    duration_s: Seconds
+    energies: tuple[Energy, ...]
+    moments: TraceData = NO_TRACE
+
+
 def read(path: Path) -> Timeline:
-    """Read the timeline of a run from its journal; skip incomplete lines.
+    """Read the timeline of a run from its journal; skip invalid lines.
 
     Raises:
-        OutputError: The file cannot be read, or its records are not those of a run.
+        InputFileError: The file cannot be read, or has no valid record of a run.
     """
     timeline = Timeline()
     phase_starts: list[tuple[float, str]] = []
     missing_s = 0.0
+    points = 0
+    is_empty = True
     try:
-        for record in _totals(path):
-            before_s, timeline.duration_s = timeline.duration_s, float(record["duration_s"])
-            moments = record.get("moments", {})
-            for i, times_s, joules in moments.get("readings", ()):
-                _extend(timeline.curves, i, times_s, joules)
-            for i, (measured_j, extrapolated_j, _) in enumerate(record["energies"]):
-                joules = measured_j + extrapolated_j
-                if joules:  # 0 before the first reading, which adds the energy since the start
-                    _extend(timeline.curves, i, [timeline.duration_s], [joules])
-            phase_starts += [(float(t_s), str(name)) for t_s, name in moments.get("phases", ())]
-            timeline.windows += [Span(*window) for window in moments.get("windows", ())]
+        for record in _records(path):
+            is_empty = False
+            points += _add(timeline, record)
+            if points > _MOST_POINTS:
+                points = sum(map(_thin, timeline.curves))
+            if len(phase_starts) < _MOST_SPANS:
+                phase_starts += record.moments.phases
+            if len(timeline.windows) < _MOST_SPANS:
+                timeline.windows += [Span(*window) for window in record.moments.windows]
+            before_s, timeline.duration_s = timeline.duration_s, record.duration_s
             missing_before_s = missing_s
-            missing_s = max((energy[2] for energy in record["energies"]), default=0.0)
+            missing_s = max((energy.missing_s for energy in record.energies), default=0.0)
             _note_missing(timeline, before_s, missing_s - missing_before_s)
     except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise OutputError(f"{path} has no valid record of a run") from error
+        raise InputFileError(path, error) from error
+    if is_empty:
+        raise InputFileError(path, "has no valid record of a run")
     timeline.phases = _spans(phase_starts, timeline.duration_s)
     return timeline
 
@@ -91,24 +107,44 @@ def resampled(curve: Curve, times_s: Sequence[float]) -> list[float]:
     return found
 
 
-def _totals(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path) -> Iterator[_Record]:
     for line in lines_of(path):
         if line.startswith(TOTALS):
             try:
-                yield json.loads(line.decode("utf-8", "replace"))
-            except ValueError:
+                yield decoded(_Record, parsed(line))
+            except DecodingError:
                 continue
 
 
-def _extend(curves: list[Curve], i: int, times_s: Sequence[float], joules: Sequence[float]) -> None:
+def _add(timeline: Timeline, record: _Record) -> int:
+    """Add the readings of a record and its totals to the curves; return how many points they have."""
+    energies = record.energies[:_MOST_CURVES]
+    curves = timeline.curves
+    curves += [Curve(i, [0.0], [0.0]) for i in range(len(curves), len(energies))]
+    count = 0
+    for i, times_s, joules in record.moments.readings:
+        if i < len(curves):
+            count += len(times_s)
+            _extend(curves[i], times_s, joules)
+    for curve, energy in zip(curves, energies):
+        if energy.joules:  # 0 before the first reading, which adds the energy since the start
+            count += 1
+            _extend(curve, [record.duration_s], [energy.joules])
+    return count
+
+
+def _extend(curve: Curve, times_s: Sequence[float], joules: Sequence[float]) -> None:
     """Add points to a device's curve; neither its time nor its joules ever fall."""
-    while len(curves) <= i:
-        curves.append(Curve(len(curves), [0.0], [0.0]))
-    curve = curves[i]
     for t_s, j in zip(times_s, joules):
         if t_s > curve.t_s[-1]:
-            curve.t_s.append(float(t_s))
-            curve.joules.append(max(float(j), curve.joules[-1]))
+            curve.t_s.append(t_s)
+            curve.joules.append(max(j, curve.joules[-1]))
+
+
+def _thin(curve: Curve) -> int:
+    """Drop every second point of a curve, but not its ends; return how many remain."""
+    del curve.t_s[1:-1:2], curve.joules[1:-1:2]
+    return len(curve.t_s)
 
 
 def _note_missing(timeline: Timeline, before_s: float, more_s: float) -> None:

@@ -129,7 +129,8 @@ def test_each_record_is_one_line_of_json(path: Path, make_report: MakeReport) ->
     lines = written(path, report).split(b"\n")
     assert [json.loads(line)["type"] for line in lines[:-1]] == ["run", "totals"]
     assert lines[-1] == b""
-    assert read(path).run.project_name == 'a\nb\u2028c\0d"e\ud800'
+    # A surrogate can be written to no file.
+    assert read(path).run.project_name == 'a\nb\u2028c\0d"e?'
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")

@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_named_and_not_waited_for(runs, make_report):
     assert skipped == [
         ("b", "cannot be read: not a regular file"),
         ("d", "cannot be read: not a regular file"),
-        ("e", "not a receipt of a run"),
+        ("e", "is not a receipt of a run: must be an object, not a list"),
         ("c", "cannot be read: not a regular file"),
-        ("f", "not a journal of a run"),
+        ("f", "has no valid record of a run: there is none"),
     ]

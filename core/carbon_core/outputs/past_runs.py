@@ -1,0 +1,46 @@
+"""Reads runs from receipts, and from journals where no receipt can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from carbon_core.decoding import DecodingError
+from carbon_core.input_files import InputFileError
+from carbon_core.outputs import journal_reading, receipt, receipt_reading
+from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.outputs.journal_locks import SUFFIX as JOURNAL_SUFFIX
+from carbon_core.outputs.receipt_reading import Receipt
+
+
+def read(path: Path) -> Receipt:
+    """Read a run from a receipt or a journal.
+
+    Raises:
+        InputFileError: The file cannot be used; the error has the reason.
+    """
+    if path.suffix != ".jsonl":
+        return receipt_reading.read(path)
+    try:
+        return receipt_reading.of_report(journal_reading.read(path))
+    except DecodingError as error:
+        raise InputFileError(path, f"has no valid record of a run: {error}") from error
+
+
+def in_directory(directory: Path) -> Iterator[tuple[Path, Receipt | InputFileError]]:
+    """Yield each run of a directory once, and the files that cannot be used.
+
+    Args:
+        directory: An output directory, or its ``carbon_runs``.
+    """
+    runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
+    with_receipt: set[str] = set()
+    for suffix in (receipt.SUFFIX, JOURNAL_SUFFIX):
+        for path in sorted(runs.glob(f"*{suffix}")):
+            name = path.name.removesuffix(suffix)
+            if name not in with_receipt:
+                try:
+                    yield path, read(path)
+                    with_receipt.add(name)
+                except InputFileError as error:
+                    yield path, error

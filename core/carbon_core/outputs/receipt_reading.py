@@ -1,0 +1,198 @@
+"""Reads receipts of all versions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from carbon_core.decoding import DecodingError, decoded, parsed
+from carbon_core.input_files import InputFileError, bytes_of
+from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
+from carbon_core.outputs import receipt
+from carbon_core.records import (
+    Component,
+    Estimate,
+    HostFacts,
+    Intensity,
+    Marginal,
+    Refusal,
+    Segment,
+    Utilization,
+)
+from carbon_core.report import NOT_METERED, Phase, Report, RunFacts
+from carbon_core.uncertainty import Sigmas
+
+# exp(1.96 x 10), the limit of `limits.SigmaLn`.
+_WIDEST = math.exp(20.0)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; None where nothing was measured."""
+
+    value: NotNegative | None
+    low_95: NotNegative | None = None
+    high_95: NotNegative | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the figure is within its interval."""
+        value, low, high = self.estimate
+        if not low <= value <= high <= value * _WIDEST:
+            raise ValueError("must be an interval around its value")
+
+    @property
+    def estimate(self) -> Estimate:
+        """The figure with its interval; 0 where nothing was measured."""
+        value = self.value or 0.0
+        low, high = (value if end is None else end for end in (self.low_95, self.high_95))
+        return Estimate(value, low, high)
+
+
+@dataclass(frozen=True)
+class DeviceEnergy:
+    """The energy of a device, and how it was measured."""
+
+    id: str
+    name: str
+    component: Component
+    method: str
+    grade: str
+    measured_j: Amount
+    extrapolated_j: Amount
+    missing_s: Seconds
+    least_share: Share = 1.0
+    note: str = ""
+
+    @property
+    def joules(self) -> float:
+        """Best estimate in joules."""
+        return self.measured_j + self.extrapolated_j
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityPart(Intensity):
+    """A grid intensity with the energy that it applies to, times PUE, and its emissions."""
+
+    energy_kwh: Amount
+    emissions_kg: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseEnergy(Phase):
+    """A phase with its energy, times PUE."""
+
+    energy_kwh: Amount
+
+
+class Hour(NamedTuple):
+    """The energy of the hardware within an hour of the wall clock."""
+
+    start: Time
+    hardware_energy_kwh: Amount
+    emissions_kg: Amount
+
+
+class Training(NamedTuple):
+    """The totals of a training, over all runs and ranks."""
+
+    energy_kwh: Amount
+    emissions_kg: Amount
+
+
+_UNKNOWN_SIGMAS = Sigmas(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The content of a receipt, as `carbon_core.outputs.receipt.receipt` describes it."""
+
+    run: RunFacts
+    status: str
+    ended_at: Time
+    duration_s: Seconds
+    energy_kwh: Interval
+    emissions_kg: Interval
+    hardware_energy_kwh: Amount
+    energy_sigma_ln: Sigmas = _UNKNOWN_SIGMAS
+    net_energy_kwh: Amount | None = None
+    power_w: Amount = 0.0
+    is_known: bool = True
+    is_estimate: bool = False
+    share_by_grade: Mapping[str, Share] = field(default_factory=dict)
+    devices: tuple[DeviceEnergy, ...] = ()
+    not_metered: str = NOT_METERED
+    intensity_g_per_kwh: NotNegative = 0.0
+    intensities: tuple[IntensityPart, ...] = ()
+    earlier_starts: tuple[Segment, ...] = ()
+    other_ranks: tuple[Segment, ...] = ()
+    training: Training | None = None
+    marginal_intensity: Marginal | None = None
+    phases: tuple[PhaseEnergy, ...] = ()
+    hours: tuple[Hour, ...] = ()
+    host: HostFacts = field(default_factory=HostFacts)
+    refused_meters: tuple[Refusal, ...] = ()
+    utilization: Utilization = field(default_factory=Utilization)
+
+    def __post_init__(self) -> None:
+        """Check that only a run in which nothing was measured has no figures."""
+        if self.is_known and None in (self.energy_kwh.value, self.emissions_kg.value):
+            raise ValueError("energy_kwh and emissions_kg are unknown, but is_known is true")
+
+    @property
+    def segment(self) -> Segment:
+        """The run as a part of its training."""
+        return Segment(
+            self.run.run_id,
+            self.run.started_at,
+            self.duration_s,
+            self.energy_kwh.estimate.value,
+            self.emissions_kg.estimate.value,
+        )
+
+    @property
+    def linked(self) -> tuple[Segment, ...]:
+        """Segments of other runs of the training."""
+        return *self.earlier_starts, *self.other_ranks
+
+    @property
+    def place(self) -> str:
+        """The place with the grid intensity of most of the energy."""
+        if not self.intensities:
+            return "unknown place"
+        return max(self.intensities, key=lambda one: one.energy_kwh).place
+
+
+@dataclass(frozen=True)
+class _Version:
+    schema_version: Count = receipt.SCHEMA_VERSION
+
+
+def read(path: Path) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        InputFileError: The file cannot be read, is not a receipt, or is one of a newer schema.
+    """
+    try:
+        data = parsed(bytes_of(path))
+        version = decoded(_Version, data).schema_version
+        if version > receipt.SCHEMA_VERSION:
+            reason = f"its schema ({version}) is newer than this version of carbon-callbacks"
+            raise InputFileError(path, reason, may_change=True)
+        return decoded(Receipt, data)
+    except OSError as error:
+        raise InputFileError(path, error) from error
+    except DecodingError as error:
+        raise InputFileError(path, f"is not a receipt of a run: {error}") from error
+
+
+def of_report(report: Report) -> Receipt:
+    """Return the receipt of a run, such as one that was read from a journal.
+
+    Raises:
+        DecodingError: A total of the run is out of range.
+    """
+    return decoded(Receipt, receipt.receipt(report))
