@@ -87,12 +87,14 @@ def _decoder(hint: Any) -> _Decoder:
 
 
 def _number(limit: Limit | None) -> _Decoder:
-    meaning, allows = limit or FINITE
+    meaning, low, high, _ = limit or FINITE
 
     def number(value: Any) -> float:
+        if type(value) is float and low <= value <= high:
+            return value
         if not isinstance(value, (float, int)) or isinstance(value, bool):
             raise DecodingError(f"must be a number, not {_shown(value)}")
-        if not allows(value):
+        if not low <= value <= high:
             raise DecodingError(f"must be {meaning}, not {_shown(value)}")
         return float(value)
 
@@ -100,12 +102,12 @@ def _number(limit: Limit | None) -> _Decoder:
 
 
 def _integer(limit: Limit | None) -> _Decoder:
-    meaning, allows = limit or FINITE
+    meaning, low, high, _ = limit or FINITE
 
     def integer(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise DecodingError(f"must be a whole number, not {_shown(value)}")
-        if not allows(value):
+        if not low <= value <= high:
             raise DecodingError(f"must be {meaning}, not {_shown(value)}")
         return value
 
@@ -186,17 +188,17 @@ def _mapping(key_hint: Any, hint: Any) -> _Decoder:
 def _row(kind: Callable[..., Any], fields: list[tuple[str, _Decoder, bool]]) -> _Decoder:
     """Return the function that reads an array with a type for each position."""
     required = sum(is_required for _, _, is_required in fields)
+    names, decoders = [name for name, _, _ in fields], [decode for _, decode, _ in fields]
 
     def row(value: Any) -> Any:
         items = _items(value)
         if len(items) < required:
             raise DecodingError(f"has {len(items)} items instead of {required}")
-        found = []
-        for item, (name, decode, _) in zip(items, fields):
-            try:
-                found.append(decode(item))
-            except DecodingError as error:
-                raise error.within(name) from None
+        left = iter(names)
+        try:
+            found = [decode(item) for _, decode, item in zip(left, decoders, items)]
+        except DecodingError as error:
+            raise error.within(names[len(names) - length_hint(left) - 1]) from None
         return tuple(found) if kind is tuple else kind(*found)
 
     return row

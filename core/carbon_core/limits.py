@@ -5,10 +5,11 @@ A hint such as ``duration_s: Seconds`` is a plain float for a type checker.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 # Of a number without a limit of its own, in either direction. Products of two of them are finite.
 LARGEST = 1e15
@@ -28,11 +29,15 @@ class Limit(NamedTuple):
 
     Attributes:
         meaning: What the value must be, as text.
-        allows: Returns whether a value of the right type is allowed.
+        low: Least number.
+        high: Largest number.
+        allows: Returns whether a text is allowed.
     """
 
     meaning: str
-    allows: Callable[[Any], bool]
+    low: float = -math.inf
+    high: float = math.inf
+    allows: Callable[[str], bool] = bool
 
 
 def is_safe_id(run_id: str) -> bool:
@@ -57,22 +62,18 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _between(low: float, high: float) -> Callable[[float], bool]:
-    return lambda value: low <= value <= high
+FINITE = Limit(f"from -{LARGEST:g} to {LARGEST:g}", -LARGEST, LARGEST)
 
-
-FINITE = Limit(f"from -{LARGEST:g} to {LARGEST:g}", _between(-LARGEST, LARGEST))
-
-Count = Annotated[int, Limit("at least 0", _between(0, LARGEST))]
-NotNegative = Annotated[float, Limit(f"from 0 to {LARGEST:g}", _between(0.0, LARGEST))]
-Amount = Annotated[float, Limit(f"from 0 to {LARGEST:g}", _between(_LEAST_AMOUNT, LARGEST))]
-Seconds = Annotated[float, Limit("from 0 s to 100 years", _between(0.0, _LONGEST_S))]
+Count = Annotated[int, Limit("at least 0", 0, LARGEST)]
+NotNegative = Annotated[float, Limit(f"from 0 to {LARGEST:g}", 0.0, LARGEST)]
+Amount = Annotated[float, Limit(f"from 0 to {LARGEST:g}", _LEAST_AMOUNT, LARGEST)]
+Seconds = Annotated[float, Limit("from 0 s to 100 years", 0.0, _LONGEST_S)]
 # Older versions wrote sums of shares that rounding had left above 1.
-Share = Annotated[float, Limit("from 0 to 1", _between(0.0, 1.0 + 1e-9))]
-Factor = Annotated[float, Limit("at least 1", _between(1.0, LARGEST))]
+Share = Annotated[float, Limit("from 0 to 1", 0.0, 1.0 + 1e-9)]
+Factor = Annotated[float, Limit("at least 1", 1.0, LARGEST)]
 # exp(1.96 x 10) is a factor of 3e8.
-SigmaLn = Annotated[float, Limit("from 0 to 10", _between(0.0, 10.0))]
-# May be infinite.
-Positive = Annotated[float, Limit("above 0", lambda value: value > 0.0)]
-Time = Annotated[str, Limit("a time from 1970 to 2199 in ISO 8601", _is_time)]
-RunId = Annotated[str, Limit("an id of letters, digits and hyphens", is_safe_id)]
+SigmaLn = Annotated[float, Limit("from 0 to 10", 0.0, 10.0)]
+# The least float above 0, and the next ones; may be infinite.
+Positive = Annotated[float, Limit("above 0", 5e-324)]
+Time = Annotated[str, Limit("a time from 1970 to 2199 in ISO 8601", allows=_is_time)]
+RunId = Annotated[str, Limit("an id of letters, digits and hyphens", allows=is_safe_id)]

@@ -91,9 +91,12 @@ def read(path: Path) -> Report:
         InputFileError: The file cannot be read, or has no valid record of a run.
     """
     try:
+        lines = _last_lines(lines_of(path))
         try:
-            return _Reading(_last_lines(lines_of(path)), tolerant=False).report(path)
+            return _Reading(lines, tolerant=False).report(path)
         except DecodingError:
+            if not any(lines):
+                raise
             # A damaged line that appears complete replaced a valid one.
             return _Reading(lines_of(path), tolerant=True).report(path)
     except DecodingError as error:

@@ -45,6 +45,7 @@ def kept(directory: Path, *energies_kwh: float, project: str = "digits") -> Path
     runs = directory / "carbon_runs"
     runs.mkdir(parents=True, exist_ok=True)
     for i, kwh in enumerate(energies_kwh):
-        report = report_of(f"{project}-{i}", kwh=kwh, project_name=project)
-        receipt.write(report, runs / f"{project}-{i}{receipt.SUFFIX}")
+        run_id = f"{project}-{i}".replace("|", "-")
+        report = report_of(run_id, kwh=kwh, project_name=project)
+        receipt.write(report, runs / f"{run_id}{receipt.SUFFIX}")
     return directory
