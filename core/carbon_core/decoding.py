@@ -23,7 +23,7 @@ _LONGEST_SHOWN = 40
 
 
 class DecodingError(ValueError):
-    """Data are not of the wanted type.
+    """Data are of another type, or out of range.
 
     Attributes:
         place: Names and indexes that lead to the value, outermost last.
@@ -131,7 +131,7 @@ def _text(limit: Limit | None) -> _Decoder:
             raise DecodingError(f"is longer than {LONGEST_TEXT} characters")
         if limit is not None and not limit.allows(value):
             raise DecodingError(f"must be {limit.meaning}, not {_shown(value)}")
-        # Surrogates stand for bytes that are not text, and can be written to no file.
+        # A lone surrogate can be written to no file.
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
     return text
@@ -218,7 +218,7 @@ def _record(kind: Any) -> _Decoder:
     else:
         raise TypeError(f"no record can have a value of type {kind!r}")
     fields = [(name, _decoder(hint), name not in optional) for name, hint in hints.items()]
-    in_row = _row(kind, fields) if issubclass(kind, tuple) else None
+    in_row = _row(kind, fields) if hasattr(kind, "_field_defaults") else None
 
     def record(value: Any) -> Any:
         if in_row is not None and isinstance(value, (list, tuple)):

@@ -90,9 +90,9 @@ def bytes_of(path: Path, most: int = _MOST_BYTES) -> bytes:
     """
     with open_bytes(path) as file:
         # One that grows, or does not state its size, is not read to its end.
-        small = os.fstat(file.fileno()).st_size <= most
-        data = file.read(most + 1) if small else b""
-    if not small or len(data) > most:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1) if size <= most else b""
+    if size > most or len(data) > most:
         raise OSError(errno.EFBIG, "too large", str(path))
     return data
 

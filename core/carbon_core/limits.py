@@ -49,17 +49,21 @@ def time_of(text: str) -> datetime:
     """Parse a time in ISO 8601; it may have no zone.
 
     Raises:
-        ValueError: The text is not a valid time.
+        ValueError: The text is not a valid time, or so far away that it cannot be computed with.
     """
     # Python 3.10 accepts no `Z`, and only fractions of three or six digits.
-    return datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    if found.year not in _YEARS:
+        raise ValueError(f"not a year from {_YEARS.start} to {_YEARS.stop - 1}: {text[:40]!r}")
+    return found
 
 
 def _is_time(text: str) -> bool:
     try:
-        return time_of(text).year in _YEARS
+        time_of(text)
     except ValueError:
         return False
+    return True
 
 
 FINITE = Limit(f"from -{LARGEST:g} to {LARGEST:g}", -LARGEST, LARGEST)

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core import uncertainty, units
-from carbon_core.decoding import decoded
 from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour, utc
 from carbon_core.input_files import text_of
 from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
-from carbon_core.limits import Time
 from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.records import Estimate, HourEnergy, Intensity
 
@@ -72,7 +70,7 @@ def finished(found: Receipt) -> Finished:
         )
         for hour in found.hours
     )
-    total_j, total_g = units.joules(found.hardware_energy_kwh), units.grams(emissions.value)
+    total_j, total_g = units.joules(found.hardware_energy_kwh or 0.0), units.grams(emissions.value)
     return Finished(
         run.run_id,
         run.project_name,
@@ -153,7 +151,7 @@ def of_hours(values: Iterable[Intensity], source: str) -> IntensityOf:
 def _row(row: Mapping[str, Any], path: Path, line: int) -> Intensity:
     where = f"{path}, line {line}"
     try:
-        time = utc(decoded(Time, row[_TIME])).isoformat()
+        time = utc(str(row[_TIME])).isoformat()
         value = float(row[_VALUE])
     except (TypeError, ValueError) as error:
         raise IntensityError(f"{where}: {error}") from error

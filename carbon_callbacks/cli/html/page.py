@@ -22,7 +22,7 @@ from carbon_core.records import Estimate
 from carbon_core.units import GRAMS_PER_KG
 from carbon_core.version import VERSION
 
-# Longer tables are cut: nobody reads them, and the page gets slow.
+# Longer tables are cut: they would make the page slow.
 _MOST_ROWS = 1000
 
 

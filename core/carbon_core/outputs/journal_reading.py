@@ -200,7 +200,7 @@ def _last_lines(lines: Iterable[bytes]) -> list[bytes]:
         if line.startswith(TOTALS) and line.rstrip().endswith(b"}"):
             at = line.find(_HOURS)
             first_hour = line[at : at + _HOURS_LENGTH] if at >= 0 else b""
-            # Inserted anew, so that the order is that of the last lines.
+            # Removed and added, so that the order is that of the last lines.
             kept_bytes += len(line) - len(totals.pop(first_hour, b""))
             totals[first_hour] = line
             while kept_bytes > _MOST_KEPT_BYTES:

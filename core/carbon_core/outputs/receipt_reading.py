@@ -22,7 +22,7 @@ from carbon_core.records import (
     Segment,
     Utilization,
 )
-from carbon_core.report import NOT_METERED, Phase, Report, RunFacts
+from carbon_core.report import NOT_METERED, Report, RunFacts
 from carbon_core.uncertainty import Sigmas
 
 # exp(1.96 x 10), the limit of `limits.SigmaLn`.
@@ -76,15 +76,18 @@ class DeviceEnergy:
 class IntensityPart(Intensity):
     """A grid intensity with the energy that it applies to, times PUE, and its emissions."""
 
-    energy_kwh: Amount
-    emissions_kg: Amount
+    energy_kwh: Amount | None
+    emissions_kg: Amount | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class PhaseEnergy(Phase):
+@dataclass(frozen=True)
+class PhaseEnergy:
     """A phase with its energy, times PUE."""
 
-    energy_kwh: Amount
+    name: str
+    duration_s: Seconds
+    count: Count
+    energy_kwh: Amount | None
 
 
 class Hour(NamedTuple):
@@ -98,8 +101,8 @@ class Hour(NamedTuple):
 class Training(NamedTuple):
     """The totals of a training, over all runs and ranks."""
 
-    energy_kwh: Amount
-    emissions_kg: Amount
+    energy_kwh: Amount | None
+    emissions_kg: Amount | None
 
 
 _UNKNOWN_SIGMAS = Sigmas(0.0, 0.0)
@@ -107,7 +110,10 @@ _UNKNOWN_SIGMAS = Sigmas(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Receipt:
-    """The content of a receipt, as `carbon_core.outputs.receipt.receipt` describes it."""
+    """The content of a receipt, as `carbon_core.outputs.receipt.receipt` describes it.
+
+    Figures of a run in which nothing was measured are None.
+    """
 
     run: RunFacts
     status: str
@@ -115,10 +121,10 @@ class Receipt:
     duration_s: Seconds
     energy_kwh: Interval
     emissions_kg: Interval
-    hardware_energy_kwh: Amount
+    hardware_energy_kwh: Amount | None
     energy_sigma_ln: Sigmas = _UNKNOWN_SIGMAS
     net_energy_kwh: Amount | None = None
-    power_w: Amount = 0.0
+    power_w: Amount | None = None
     is_known: bool = True
     is_estimate: bool = False
     share_by_grade: Mapping[str, Share] = field(default_factory=dict)
@@ -162,7 +168,7 @@ class Receipt:
         """The place with the grid intensity of most of the energy."""
         if not self.intensities:
             return "unknown place"
-        return max(self.intensities, key=lambda one: one.energy_kwh).place
+        return max(self.intensities, key=lambda one: one.energy_kwh or 0.0).place
 
 
 @dataclass(frozen=True)

@@ -236,6 +236,18 @@ def test_a_receipt_without_intensities_is_drawn(command: Command, tmp_path: Path
     assert "run digits-1" in said
 
 
+def test_a_run_of_unknown_energy_is_shown_as_unknown(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    path = tmp_path / "carbon_runs" / f"digits-1{receipt.SUFFIX}"
+    data = json.loads(path.read_text())
+    data["run"]["started_at"] = "2026-02-01T10:00:00+00:00"
+    path.write_text(json.dumps({**data, "is_known": False}))
+    said = text_of(page_of(command, tmp_path))
+    assert "2 runs of 1 project; 1 has an unknown energy (not in the totals)" in said
+    assert "Energy unknown no meter gave a reading" in said
+    assert "2026-02-01 10:00:00 digits completed 2.0 h unknown unknown" in said
+
+
 @pytest.mark.slow
 def test_a_receipt_alone_is_the_run_that_is_drawn(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)

@@ -24,6 +24,44 @@ pytest.importorskip("rich", reason="the extra cli is not installed here")
 # --- report ---
 
 
+def unknown(directory: Path, run_id: str) -> None:
+    """Make a run one in which nothing was measured."""
+    path = directory / "carbon_runs" / f"{run_id}{receipt.SUFFIX}"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "is_known": False}))
+
+
+def test_a_run_of_unknown_energy_is_in_no_total(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    unknown(tmp_path, "digits-1")
+    found = json.loads(command("report", "--json").stdout)
+    assert found["total"]["energy_kwh"]["value"] == pytest.approx(1.5)
+    assert (found["total"]["runs"], found["total"]["runs_unknown"]) == (2, 1)
+    values = {run["run_id"]: run["energy_kwh"]["value"] for run in found["runs"]}
+    assert values["digits-1"] is None
+    text = " ".join(command("report").stdout.split())
+    assert "1 of 2 runs have an unknown energy" in text
+    done = command("compare", ".", ".")
+    assert "1 of 2 runs left out: energy unknown" in done.stderr
+    assert done.returncode == 0
+    done = command("reprice", f"carbon_runs/digits-1{receipt.SUFFIX}", "--country", "FRA")
+    assert (done.returncode, "energy is unknown" in done.stderr) == (2, True)
+
+
+def test_skipped_files_are_named_and_not_without_end(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    for i in range(30):
+        (tmp_path / "carbon_runs" / f"odd-{i:02}{receipt.SUFFIX}").write_text("[]")
+    for words in (
+        ("report",),
+        ("merge", "."),
+        ("compare", ".", "carbon_runs/digits-0.receipt.json"),
+    ):
+        done = command(*words)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("is not a receipt of a run: must be an object") == 20
+        assert "10 more files skipped" in done.stderr
+
+
 def test_runs_of_all_kinds_of_files_count_once(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)
     journal = Journal(journal_path(tmp_path, "killed"), report_of("killed", "running", kwh=4.0))

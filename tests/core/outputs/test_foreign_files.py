@@ -186,7 +186,8 @@ def test_a_journal_replaces_a_damaged_receipt(runs: Path) -> None:
 def test_every_part_of_a_receipt_is_read(runs: Path) -> None:
     names = set(Receipt.__dataclass_fields__)
     assert names <= set(data())
-    assert set(data()) - names == {"schema_version", "components", "missing_s", "shared", "water_l"}
+    not_used = {"schema_version", "components", "missing_s", "shared", "water_l"}
+    assert set(data()) - names <= {*not_used, "not_measured"}
 
 
 def test_a_receipt_of_an_older_version_is_read_and_of_a_newer_one_too(runs: Path) -> None:
@@ -205,6 +206,28 @@ def test_a_receipt_of_an_older_version_is_read_and_of_a_newer_one_too(runs: Path
         old["run"].pop(name)
     path.write_text(json.dumps({**old, "further": {"x": 1}}))
     assert past_runs.read(path).energy_kwh.estimate == report_of("odd").energy_kwh
+
+
+def test_a_run_of_unknown_energy_is_read_and_counts_for_nothing(runs: Path) -> None:
+    """Receipts have null there, or 0 as they had before."""
+    totals = {"energy_kwh": None, "emissions_kg": None}
+    interval = {"value": None, "low_95": None, "high_95": None}
+    unknown = {
+        **data(),
+        "is_known": False,
+        **dict.fromkeys(("hardware_energy_kwh", "power_w", "water_l")),
+        **dict.fromkeys(("energy_kwh", "emissions_kg"), interval),
+        "training": totals,
+        "hours": [],
+        "not_measured": ["cpu"],
+    }
+    unknown["intensities"] = [{**one, **totals} for one in unknown["intensities"]]
+    unknown["phases"] = [{**one, "joules": None, "energy_kwh": None} for one in unknown["phases"]]
+    (runs / f"odd{receipt.SUFFIX}").write_text(json.dumps(unknown))
+    found = [one for one in history.read([runs.parent]) if isinstance(one, history.PastRun)]
+    assert {one.run_id: one.is_known for one in found} == {"valid": True, "odd": False}
+    parts = [part for one in merging.merge(runs) for part in one.parts]
+    assert {part.segment.run_id: part.is_known for part in parts} == {"valid": True, "odd": False}
 
 
 # --- files that are no regular ones --------------------------------------------------------------
