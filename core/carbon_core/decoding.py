@@ -207,7 +207,7 @@ def _row(kind: Callable[..., Any], fields: list[tuple[str, _Decoder, bool]]) -> 
 def _record(kind: Any) -> _Decoder:
     """Return the function that reads a dataclass or a NamedTuple."""
     hints = get_type_hints(kind, include_extras=True)
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__dataclass_fields__"):
         optional = {
             one.name
             for one in dataclasses.fields(kind)
