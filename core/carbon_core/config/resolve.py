@@ -7,6 +7,7 @@ invalid value that a higher source overrides is not reported.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,20 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.config import sources
+from carbon_core.config.ini import shown_name
 from carbon_core.config.origin import Origin
 from carbon_core.config.schema import (
     ALIASES,
     IGNORED_KEYS,
     KEYS,
+    LONGEST_VALUE,
     SAVE_TO,
     UNSET,
     Settings,
     bare,
     default_of,
-    hidden,
+    shown_value,
 )
 from carbon_core.config.sources import ConfigSource, RawValue, is_blank
 from carbon_core.errors import ConfigError
+
+# Of one source; more are counted. Suggestions for thousands of names would take seconds.
+_MOST_UNKNOWN = 10
+_LONGEST_TYPO = 60
 
 
 @dataclass
@@ -183,13 +190,16 @@ def _value(name: str, found: RawValue) -> Any:
         return None  # CodeCarbon's other way to leave it out: emissions_endpoint=False
     if found.value == "" and default_of(name) is None and key.kind.name != "list":
         return None
-    try:
-        return key.kind.parse(found.value)
-    except (ValueError, TypeError, OverflowError):
-        pass  # raised below: the context of this error would contain the value, perhaps a secret
-    shown = repr(hidden(name, found.value))[:200]
+    is_ambient = found.origin.source != "argument"
+    too_long = is_ambient and isinstance(found.value, str) and len(found.value) > LONGEST_VALUE
+    with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
+        if not too_long:
+            return key.kind.parse(found.value)
+    # Raised here: the context of that error would contain the value, perhaps a secret.
+    limit = f" in at most {LONGEST_VALUE} characters" if too_long else ""
+    shown = shown_value(name, found.value)
     raise ConfigError(
-        f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
+        f"{name} must be {key.kind.allowed}{limit}, got {shown} ({found.origin})",
         key=name,
         origin=str(found.origin),
     )
@@ -198,18 +208,31 @@ def _value(name: str, found: RawValue) -> Any:
 def _raise_if_unknown(arguments: ConfigSource) -> None:
     for name in arguments.values:
         if name not in KEYS and name not in ALIASES:
-            raise ConfigError(f"there is no setting {name!r}{_suggestion(name)}", key=name)
+            raise ConfigError(
+                f"there is no setting {shown_name(name)}{_suggestion(name)}", key=name
+            )
 
 
 def _warnings_of_unknown(source: ConfigSource) -> list[str]:
-    return [
-        f"{found.origin}: there is no setting {name!r}, it is ignored{_suggestion(name)}"
-        for name, found in source.values.items()
+    names = [
+        name
+        for name in source.values
         if name not in KEYS and name not in ALIASES and name not in IGNORED_KEYS
     ]
+    texts = [
+        f"{source.values[name].origin}: there is no setting {shown_name(name)}, it is ignored"
+        f"{_suggestion(name)}"
+        for name in names[:_MOST_UNKNOWN]
+    ]
+    if more := len(names) - len(texts):
+        origin = source.values[names[_MOST_UNKNOWN]].origin
+        texts.append(f"from {origin} on: {more} more settings that do not exist")
+    return texts
 
 
 def _suggestion(name: str) -> str:
+    if len(name) > _LONGEST_TYPO:
+        return ""
     matches = difflib.get_close_matches(name, KEYS, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
