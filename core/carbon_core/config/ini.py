@@ -110,8 +110,8 @@ def is_mac(text: str) -> bool:
 
 def shown_name(name: str) -> str:
     """Return a name from a file as it may be printed: shortened, and escaped where it is no word."""
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    return repr(short)
+    shown = repr(name[: _LONGEST_NAME + 1])
+    return shown if len(shown) <= _LONGEST_NAME + len("''") else f"{shown[:_LONGEST_NAME]}…'"
 
 
 def _shown_key(key: str) -> str:

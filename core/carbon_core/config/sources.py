@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.config import ini
-from carbon_core.config.ini import MOST_PROBLEMS
+from carbon_core.config.ini import MOST_PROBLEMS, shown_name
 from carbon_core.config.origin import (
     ARGUMENT,
     ENVIRONMENT_TRUST,
@@ -111,7 +111,8 @@ def read_environment(environ: Mapping[str, str]) -> ConfigSource:
         if not is_known and len(source.values) >= _MOST_VARIABLES:
             more_unknown += 1
             continue
-        place = name if len(name) <= _LONGEST_PLACE else f"{name[:_LONGEST_PLACE]}…"
+        is_plain = name.isprintable() and len(name) <= _LONGEST_PLACE
+        place = name if is_plain else shown_name(name)
         if key in source.values:
             if len(source.problems) < MOST_PROBLEMS:
                 other = source.values[key].origin.place
