@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
-from carbon_core.config import edit, sources
+from carbon_core.config import edit, local_trust, sources
 from carbon_core.config.resolve import check, resolve
 from carbon_core.config.schema import KEYS, Settings, hidden
 from carbon_core.errors import ConfigError
@@ -41,9 +42,11 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
     else:
         table = Table("setting", "value", *(["origin"] if with_origin else []))
         for key, value in values.items():
-            table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
+            # Not as Rich's markup: a file may contain brackets.
+            cells = [key, str(value), *([settings.origin(key).history] if with_origin else [])]
+            table.add_row(*map(Text, cells))
         Console().print(table)
-    _warn(resolution.warnings)
+    _warn([*resolution.warnings, *local_trust.warnings(settings)])
 
 
 def get(key: str, *, with_secrets: bool) -> None:
@@ -65,7 +68,10 @@ def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     except ConfigError as error:
         _fail(str(error))
     print(f"{key} = {hidden(key, value)} in {path}")
-    effective = resolve({}).settings.origin(key)
+    settings = resolve({}).settings
+    if key in local_trust.withheld(settings):
+        _warn(local_trust.warnings(settings))
+    effective = settings.origin(key)
     if not str(effective).startswith(str(path)):
         _warn([f"{effective} overrides it"])
 
@@ -84,7 +90,7 @@ def check_all() -> None:
     ]
     for text in problems:
         print(text)
-    for text in without_effect(settings):
+    for text in [*without_effect(settings), *local_trust.warnings(settings, environ)]:
         print(f"note: {text}")
     if problems:
         print(f"mistakes found: {len(problems)}")

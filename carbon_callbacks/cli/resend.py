@@ -12,6 +12,7 @@ from carbon_core.assemble.build import messages_for
 from carbon_core.assemble.outputs import problems, resendable
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
+from carbon_core.config.local_trust import warnings
 from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
@@ -27,7 +28,7 @@ def run(directory: Path, *, as_json: bool) -> None:
     """
     settings, environ, clock = resolve({}).settings, process_environment(), SystemClock()
     messages = messages_for(settings)
-    for text in problems(settings, environ):
+    for text in [*warnings(settings, environ), *problems(settings, environ)]:
         messages.warn(text)
     if not resendable(settings, environ):
         messages.deliver()

@@ -16,7 +16,7 @@ from typing import Any
 
 from carbon_core.config import sources
 from carbon_core.config.ini import shown_name
-from carbon_core.config.origin import Origin
+from carbon_core.config.origin import DEFAULT, LOCAL_TRUST, Origin
 from carbon_core.config.schema import (
     ALIASES,
     IGNORED_KEYS,
@@ -35,6 +35,8 @@ from carbon_core.errors import ConfigError
 # Of one source; more are counted. Suggestions for thousands of names would take seconds.
 _MOST_UNKNOWN = 10
 _LONGEST_TYPO = 60
+# In the working directory's file it has no effect.
+TRUST_KEY = "trust_local_config"
 
 
 @dataclass
@@ -147,6 +149,13 @@ def _ambient(
 
 def _problems_of_sources(ambient: Sequence[ConfigSource]) -> list[str]:
     problems = [problem for source in ambient for problem in source.problems]
+    for source in ambient:
+        found = source.values.get(TRUST_KEY)
+        if found is not None and found.origin.trust == LOCAL_TRUST:
+            problems.append(
+                f"{found.origin}: a file cannot trust itself; set {TRUST_KEY} in ~/{sources.FILE_NAME}, "
+                f"as CODECARBON_{TRUST_KEY.upper()} or as an argument"
+            )
     return problems + [text for source in ambient for text in _warnings_of_unknown(source)]
 
 
@@ -163,21 +172,36 @@ def _effective_settings(cascade: Sequence[ConfigSource], warnings: list[str]) ->
                     raise
                 warnings.append(f"{error}; this value is not used")
                 continue
-            overrode = tuple(lower.origin for lower in candidates[i + 1 :])
-            origins[name] = replace(found.origin, overrode=overrode)
+            below = candidates[i + 1 :]
+            overrode = tuple(lower.origin for lower in below)
+            trust = _trust(name, values[name], found.origin, below)
+            origins[name] = replace(found.origin, overrode=overrode, trust=trust)
             break
     return Settings(**values, origins=origins)
+
+
+def _trust(name: str, value: Any, origin: Origin, below: Sequence[RawValue]) -> int:
+    """Return the trust in a value: that of the most trusted source that has the same value."""
+    if value == default_of(name):
+        return DEFAULT.trust
+    levels = [origin.trust]
+    for found in below:
+        with contextlib.suppress(ConfigError):
+            if found.origin.trust > origin.trust and _value(name, found) == value:
+                levels.append(found.origin.trust)
+    return max(levels)
 
 
 def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[RawValue]:
     """Return a key's values, highest source first, those under a deprecated name after all others."""
     names = [name, *(alias for alias, new in ALIASES.items() if new == name)]
-    return [
+    found = [
         source.values[alias]
         for alias in names
         for source in reversed(cascade)
         if alias in source.values
     ]
+    return [one for one in found if name != TRUST_KEY or one.origin.trust > LOCAL_TRUST]
 
 
 def _value(name: str, found: RawValue) -> Any:

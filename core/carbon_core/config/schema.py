@@ -282,6 +282,12 @@ class Settings:
     strict_config: bool = _key(
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."
     )
+    trust_local_config: bool = _key(
+        False,
+        kinds.boolean(),
+        "Whether `./.codecarbon.config` may switch on by itself what sends data over the network: "
+        "services, live intensity, look-ups of the place. Without effect in that file.",
+    )
     experiment_id: str | None = _key(
         None,
         kinds.identifier(),

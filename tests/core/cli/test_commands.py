@@ -121,6 +121,30 @@ def test_config_set_asks_for_a_secret_and_keeps_it_to_the_owner(command, tmp_pat
     assert "planted-secret" not in done.stdout + done.stderr
 
 
+def test_config_says_what_the_local_file_does_not_switch_on(command, tmp_path):
+    home = {"HOME": str(tmp_path / "home")}
+    done = command("config", "set", "emissions_endpoint", "https://service.example", **home)
+    assert done.returncode == 0
+    text = "does not switch on what sends data: emissions_endpoint not used; to trust this file"
+    for shown in (
+        done.stderr,
+        command("config", "show", **home).stderr,
+        command("config", "show", "--json", **home).stderr,
+        command("config", "check", **home).stdout,
+    ):
+        assert shown.count(text) == 1
+    trusted = {**home, "CODECARBON_TRUST_LOCAL_CONFIG": "yes"}
+    assert command("config", "show", **trusted).stderr == ""
+    assert command("config", "check", **trusted).stdout == "no mistakes found\n"
+
+
+def test_config_show_prints_brackets_as_they_are(command, tmp_path):
+    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\nproject_name = [/red] [b]x[/b]\n")
+    done = command("config", "show")
+    assert done.returncode == 0, done.stderr
+    assert "[/red] [b]x[/b]" in done.stdout
+
+
 def test_config_set_refuses_a_bad_value(command, tmp_path):
     done = command("config", "set", "tracking_mode", "bogus")
     assert done.returncode == 2

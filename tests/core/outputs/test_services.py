@@ -141,7 +141,8 @@ def resend(directory: Path, server: Server) -> int:
 
     from carbon_callbacks.cli.app import app
 
-    return CliRunner().invoke(app, ["resend", str(directory)]).exit_code
+    trusted = {"CODECARBON_TRUST_LOCAL_CONFIG": "true"}
+    return CliRunner().invoke(app, ["resend", str(directory)], env=trusted).exit_code
 
 
 def test_without_an_experiment_nothing_is_sent_and_the_argument_is_refused(place: Path) -> None:
