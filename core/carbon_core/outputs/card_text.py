@@ -169,14 +169,14 @@ def _check(card: _Card, after: str) -> None:
     old = metadata_of(card.block, KEY, above)
     if old is None:
         return
-    if old.count > 1:
+    if old.times > 1:
         raise OutputError(f"its metadata have {KEY} more than once")
     try:
         new = metadata_of(after, KEY, above)
     except OutputError:
         new = None
     # An alias of a part of the old entry would refer to nothing, or to something else.
-    if new is None or new.count != 1 or old.is_shared:
+    if new is None or new.times != 1 or old.is_shared:
         raise OutputError(f"its metadata leave no room for {KEY}")
     if new.others != old.others:
         raise OutputError(f"{KEY} cannot be written without changing other metadata")

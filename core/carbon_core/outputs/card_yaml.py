@@ -29,12 +29,12 @@ class Metadata(NamedTuple):
     """The top level of a block of metadata.
 
     Attributes:
-        count: How often it has the key.
+        times: How often it has the key.
         others: A hash of all that is not the value of the key.
         is_shared: Whether other metadata refer to a part of that value by an alias.
     """
 
-    count: int
+    times: int
     others: int
     is_shared: bool
 
