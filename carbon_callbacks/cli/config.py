@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
@@ -42,9 +41,7 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
     else:
         table = Table("setting", "value", *(["origin"] if with_origin else []))
         for key, value in values.items():
-            # Not as Rich's markup: a file may contain brackets.
-            cells = [key, str(value), *([settings.origin(key).history] if with_origin else [])]
-            table.add_row(*map(Text, cells))
+            table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
         Console().print(table)
     _warn([*resolution.warnings, *local_trust.warnings(settings)])
 

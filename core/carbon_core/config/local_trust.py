@@ -25,7 +25,7 @@ def sending_keys() -> set[str]:
     keys.update(filter(None, _LOOKUPS.values()))
     for spec in OUTPUTS.values():
         if spec.kind == "service":
-            keys.update(filter(None, (spec.switch, spec.selected_by, spec.address)))
+            keys.update(filter(None, (spec.switch, spec.selected_by, spec.address_key)))
     for source in _sources().values():
         keys.update((source.url_key, *source.needs))
     return keys
@@ -59,8 +59,8 @@ def withheld(settings: Settings, environ: Mapping[str, str] | None = None) -> li
             environ is not None and spec.problems(settings, environ)
         ):
             keys.update(_keys_of_output(spec, settings))
-            if spec.secret is not None and _is_refused(settings, spec.secret.key, spec.address):
-                keys.discard(spec.address)
+            if spec.secret is not None and _is_refused(settings, spec.secret.key, spec.address_key):
+                keys.discard(spec.address_key)
     for source in _sources().values():
         is_refused = _is_refused(settings, source.secret, source.url_key)
         is_able = all(getattr(settings, key) for key in source.needs) and not is_refused
@@ -108,7 +108,7 @@ def _keys_of_output(spec: OutputSpec, settings: Settings) -> list[str]:
         return []
     selecting = spec.selecting_keys(settings)
     keys = [] if any(_is_trusted(settings, key) for key in selecting) else selecting
-    return keys + _untrusted_address(settings, spec.address)
+    return keys + _untrusted_address(settings, spec.address_key)
 
 
 def _keys_of_source(source: Source[Any], settings: Settings) -> list[str]:

@@ -114,7 +114,7 @@ class OutputSpec:
         return self.method and self.name in settings.outputs()
 
     @property
-    def address(self) -> str:
+    def address_key(self) -> str:
         """The setting with its address; an empty string for none."""
         if self.secret is not None:
             return self.secret.address

@@ -138,13 +138,6 @@ def test_config_says_what_the_local_file_does_not_switch_on(command, tmp_path):
     assert command("config", "check", **trusted).stdout == "no mistakes found\n"
 
 
-def test_config_show_prints_brackets_as_they_are(command, tmp_path):
-    (tmp_path / ".codecarbon.config").write_text("[codecarbon]\nproject_name = [/red] [b]x[/b]\n")
-    done = command("config", "show")
-    assert done.returncode == 0, done.stderr
-    assert "[/red] [b]x[/b]" in done.stdout
-
-
 def test_config_set_refuses_a_bad_value(command, tmp_path):
     done = command("config", "set", "tracking_mode", "bogus")
     assert done.returncode == 2
