@@ -15,7 +15,7 @@ from rich.table import Table
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
 from carbon_core.config import edit, local_trust, sources
-from carbon_core.config.resolve import check, resolve
+from carbon_core.config.resolve import TRUST_KEY, check, resolve
 from carbon_core.config.schema import KEYS, Settings, hidden
 from carbon_core.errors import ConfigError
 from carbon_core.intensity.location import locate
@@ -58,6 +58,8 @@ def get(key: str, *, with_secrets: bool) -> None:
 def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     """Write one value into the user's or the working directory's file; prompt for it when not given."""
     path = _path(for_user=for_user)
+    if key == TRUST_KEY and not for_user:
+        _fail(f"{key} has no effect in the working directory's file: add --global")
     if value is None:
         value = str(typer.prompt(key, hide_input=_is_secret(key)))
     try:

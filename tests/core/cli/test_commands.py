@@ -133,6 +133,11 @@ def test_config_says_what_the_local_file_does_not_switch_on(command, tmp_path):
         command("config", "check", **home).stdout,
     ):
         assert shown.count(text) == 1
+    before = (tmp_path / ".codecarbon.config").read_text()
+    refused = command("config", "set", "trust_local_config", "true", **home)
+    assert refused.returncode == 2
+    assert "add --global" in refused.stderr
+    assert (tmp_path / ".codecarbon.config").read_text() == before
     trusted = {**home, "CODECARBON_TRUST_LOCAL_CONFIG": "yes"}
     assert command("config", "show", **trusted).stderr == ""
     assert command("config", "check", **trusted).stdout == "no mistakes found\n"

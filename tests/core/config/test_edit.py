@@ -294,3 +294,16 @@ def test_whatever_the_file_holds_the_last_value_set_is_read_back(
         values = read_file(file).values
         assert {key: values[key].value for key in expected} == expected
         assert os.listdir(directory) == ["config"]
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(BEFORE)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_setting(file, "pue", "1.5")
+    assert file.read_text() == BEFORE
+    assert os.listdir(file.parent) == [file.name]
