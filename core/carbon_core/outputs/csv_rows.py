@@ -83,7 +83,13 @@ def line_at(block: bytes, at: int) -> Span:
 
 def line_end(last_part: bytes) -> bytes:
     """Return the characters that end the last line of a file, so that the next row is separate."""
-    last = last_part.rpartition(b"\n")[2].decode("latin-1")
+    if last_part.endswith((b"\n", b"\r")):
+        return b"" if last_part.endswith(b"\n") else b"\n"
+    lines = _lines_of(last_part.decode("latin-1"))
+    last = ""
+    for line in lines:
+        for last in records(line, lines, _is_complete):
+            pass
     return (b'"\n' if ends_open(last) else b"\n") if last else b""
 
 
@@ -96,7 +102,7 @@ def torn_rows(block: bytes, *, begins_file: bool) -> list[Span]:
             complete one are skipped.
     """
     text = block.decode("latin-1")  # a character for each byte
-    lines: Iterator[str] = (match[0] for match in LINE.finditer(text))
+    lines = _lines_of(text)
     at = len(next(lines, ""))
     if not begins_file:
         for line in lines:
@@ -114,6 +120,10 @@ def torn_rows(block: bytes, *, begins_file: bool) -> list[Span]:
                 found.append(Span(at, end))
             at = end
     return found
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    return (match[0] for match in LINE.finditer(text))
 
 
 def _is_complete(text: str) -> bool:

@@ -236,7 +236,11 @@ def test_a_signal_that_is_ignored_is_ignored_by_the_command(
         "sys.stdin.read()\n"
     )
     process = start(
-        "--", sys.executable, "-c", program, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)
+        "--",
+        sys.executable,
+        "-c",
+        program,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "True\n"
