@@ -20,6 +20,7 @@ from carbon_callbacks.cli import (
     resend,
     run,
 )
+from carbon_callbacks.cli.terminal import write_data
 from carbon_core.data import text
 from carbon_core.intensity.source_table import SOURCES
 
@@ -108,7 +109,7 @@ def baseline_command(
 @app.command("sources", epilog=_example("sources | less"))
 def sources_command() -> None:
     """Print the sources, years and licences of the shipped tables."""
-    print(text("SOURCES.md"))
+    write_data(text("SOURCES.md"))
 
 
 @app.command("reprice", epilog=_example("reprice carbon_runs/RUN_ID.receipt.json --country POL"))

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from carbon_callbacks.cli.terminal import PlainConsole, say
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker, Report, Window
 from carbon_core.clock import SystemClock
@@ -50,7 +51,7 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
         seconds: Duration; None for until Ctrl-C or SIGTERM.
     """
     tracker = tracker_of(settings)
-    console = Console()
+    console = PlainConsole()
     with _stop_event() as stop, tracker:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -58,7 +59,7 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
                     live.update(_table(view), refresh=True)
         else:
             for view in _views(tracker, stop, every_s, seconds):
-                print(_line(view), flush=True)
+                say(_line(view))
 
 
 @contextlib.contextmanager

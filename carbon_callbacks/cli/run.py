@@ -17,7 +17,7 @@ from types import FrameType
 
 import typer
 
-from carbon_callbacks.cli.terminal import environment_of_child
+from carbon_callbacks.cli.terminal import environment_of_child, warn
 from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
@@ -58,14 +58,14 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
             list(command),
             env=environment_of_child(),
             preexec_fn=preexec,  # noqa: PLW1509
-            # Such as the pipe of `<(command)` in a shell; ours are closed in the command anyway.
+            # Such as the pipe of `<(command)` in a shell. Python closes its own files in the command.
             close_fds=False,
         )
     except FileNotFoundError as error:
-        print(f"{command[0]}: no such command", file=sys.stderr)
+        warn(f"{command[0]}: no such command")
         raise typer.Exit(NOT_FOUND) from error
     except OSError as error:
-        print(f"{command[0]}: {error.strerror or error}", file=sys.stderr)
+        warn(f"{command[0]}: {error.strerror or error}")
         raise typer.Exit(NOT_EXECUTABLE) from error
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
+from carbon_core.escaping import csv_cell
 from carbon_core.outputs.csv_records import (
     LINE,
     cells_of,
@@ -16,9 +18,6 @@ from carbon_core.outputs.csv_records import (
 )
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
-_MAX_CELL = 1000
-# A spreadsheet evaluates a cell that begins with one of these as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # Columns without a value where no meter gave a reading.
 _MEASURED = (
     "emissions",
@@ -48,8 +47,7 @@ def as_cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return repr(value)
-    clean = "".join(c if c.isprintable() else " " for c in value[:_MAX_CELL])
-    return "'" + clean if value.startswith(_FORMULA_STARTS) else clean
+    return csv_cell(value)
 
 
 def as_cells(data: EmissionsData) -> list[str]:
@@ -86,10 +84,8 @@ def line_end(last_part: bytes) -> bytes:
     if last_part.endswith((b"\n", b"\r")):
         return b"" if last_part.endswith(b"\n") else b"\n"
     lines = _lines_of(last_part.decode("latin-1"))
-    last = ""
-    for line in lines:
-        for last in records(line, lines, _is_complete):
-            pass
+    separate = chain.from_iterable(records(line, lines, _is_complete) for line in lines)
+    last = deque(separate, 1)[0] if last_part else ""
     return (b'"\n' if ends_open(last) else b"\n") if last else b""
 
 
