@@ -79,7 +79,11 @@ def _rendered(history: History) -> str:
 
 def _plain(value: Any) -> Any:
     """Return text of others without control characters and changes of direction."""
-    return one_line(value) if type(value) is str else value
+    return (
+        one_line(str(value))
+        if isinstance(value, str | Path) and not hasattr(value, "__html__")
+        else value
+    )
 
 
 def _hash_source(script: str) -> str:
