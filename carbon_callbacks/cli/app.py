@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from carbon_callbacks.cli import (
     baseline,
@@ -22,9 +25,36 @@ from carbon_callbacks.cli import (
 )
 from carbon_callbacks.cli.terminal import write_data
 from carbon_core.data import text
+from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
 
+
+class _Commands(TyperGroup):
+    """The commands; an argument in an error message is shown as text."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _plain_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _plain_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Make the messages of errors in the use of a command one line: arguments may be names of files."""
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "message", None)
+        if isinstance(message, str):
+            error.message = one_line(message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="carbon-callbacks",
     help="Energy use and carbon emissions of training runs.",
     no_args_is_help=True,

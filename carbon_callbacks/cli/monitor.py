@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from rich.console import Group
 from rich.live import Live
+from rich.styled import Styled
 from rich.table import Table
-from rich.text import Text
 
 from carbon_callbacks.cli.terminal import PlainConsole, say
 from carbon_callbacks.cli.tracking import tracker_of
@@ -152,4 +152,4 @@ def _table(view: View) -> Group:
         )
     emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
     interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
-    return Group(table, Text(_line(view)), Text(f"{interval}; press Ctrl-C to stop", style="dim"))
+    return Group(table, _line(view), Styled(f"{interval}; press Ctrl-C to stop", "dim"))

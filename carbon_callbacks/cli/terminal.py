@@ -1,6 +1,6 @@
 """Output of the commands: text of others as it is, sizes of terminals, and output that fails.
 
-Names and messages may come from anybody's files. Only this module prints, so that neither Rich's markup
+Names and messages may come from files of others. Only this module prints, so that neither Rich's markup
 nor escape sequences in them have an effect.
 """
 

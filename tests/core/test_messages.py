@@ -144,3 +144,13 @@ def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCapt
     assert "planted" not in line
     assert "it failed" in line
     assert "is it right?" in line
+
+
+def test_a_preamble_from_a_file_of_others_is_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unconfigure_logging(monkeypatch)
+    messages = Messages(preamble="\x1b[31m\nforged ")
+    messages.warn("a\u202eb\nc")
+    messages.deliver()
+    assert capsys.readouterr().err == "carbon-callbacks:  [31m forged a b c\n"

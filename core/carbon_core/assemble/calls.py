@@ -93,7 +93,7 @@ def _async_generator(wrapped: Callable[..., Any], context: _Context) -> Callable
 def _first_step(inner: AsyncGenerator[Any, Any]) -> Any:
     """Begin an async generator that only the generator around it closes.
 
-    An event loop closes at its end all generators that it knows, in any order and at the same time.
+    An event loop closes at its end all generators that were begun in it, at the same time.
     """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)

@@ -103,10 +103,16 @@ COMMANDS = [
     "run --set [/oops]=1 -- true",
     "run -- [/oops]",
     "baseline --seconds 1",
+    "compare [/oops]\x1b[31m\u202e\x9b emissions.csv",
+    "merge a\x1b[31m\u202e b",
+    "report --[/oops]\x1b[31m\u202e",
+    "[/oops]\x1b[31m\u202e",
+    "config [/oops]\x1b[31m\u202e",
+    "config get [/oops]\x1b[31m\u202e",
 ]
 
 
-@pytest.mark.parametrize("arguments", COMMANDS)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=ascii)
 def test_each_command_shows_names_as_they_are(
     arguments: str, command: Command, directory: Path
 ) -> None:
