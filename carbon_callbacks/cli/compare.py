@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+from carbon_callbacks.cli.terminal import say, warn, write_data
 from carbon_core.comparison import Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import formatted
@@ -46,15 +46,17 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
     try:
         found = compare(_runs(a), _runs(b), figure_of)
     except CarbonError as error:
-        print(error, file=sys.stderr)
+        warn(error)
         raise typer.Exit(2) from error
     worse = max_increase is not None and found.change * _PERCENT > max_increase
     if as_json:
-        print(json.dumps({"figure": figure.value, **found._asdict(), "too_much": worse}, indent=2))
+        write_data(
+            json.dumps({"figure": figure.value, **found._asdict(), "too_much": worse}, indent=2)
+        )
     else:
-        print(_as_text(found, figure.value, unit))
+        say(_as_text(found, figure.value, unit))
         if worse:
-            print(f"increase is above the limit of {max_increase:g} %")
+            say(f"increase is above the limit of {max_increase:g} %")
     if worse:
         raise typer.Exit(1)
 
@@ -62,7 +64,7 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
 def _runs(path: Path) -> list[PastRun]:
     found = list(read([path]))
     for skipped in (one for one in found if isinstance(one, Skipped)):
-        print(f"{skipped.path}: {skipped.reason}", file=sys.stderr)
+        warn(f"{skipped.path}: {skipped.reason}")
     runs = [one for one in found if isinstance(one, PastRun)]
     if not runs:
         raise CarbonError(f"no run found in {path}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_core.formatting import formatted
 from carbon_core.outputs.merging import MISSING, Merged, merge
 from carbon_core.units import GRAMS_PER_KG
@@ -23,12 +22,12 @@ def run(directory: Path, *, as_json: bool) -> None:
         directory: An output directory, or its ``carbon_runs``.
         as_json: Print JSON instead of tables.
     """
-    trainings = merge(directory, lambda path, reason: print(f"{path}: {reason}", file=sys.stderr))
+    trainings = merge(directory, lambda path, reason: warn(f"{path}: {reason}"))
     if not trainings:
-        print(f"no receipt or journal found in {directory}", file=sys.stderr)
+        warn(f"no receipt or journal found in {directory}")
         raise typer.Exit(2)
     if as_json:
-        print(json.dumps([_data(training) for training in trainings], indent=2))
+        write_data(json.dumps([_data(training) for training in trainings], indent=2))
         return
     for training in trainings:
         _print_table(training)
@@ -56,7 +55,7 @@ def _print_table(training: Merged) -> None:
     grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
     table.add_row("total", "", "", "", formatted(training.energy_kwh), grams)
-    Console().print(table)
+    PlainConsole().print(table)
     for part in training.parts:
         if part.status == MISSING:
-            print(f"run {part.segment.run_id}: no file found; counted with its last known total")
+            say(f"run {part.segment.run_id}: no file found; counted with its last known total")

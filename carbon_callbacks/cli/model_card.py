@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from carbon_callbacks.cli.terminal import say, warn
 from carbon_callbacks.model_card import write_entry
 from carbon_core.errors import OutputError
 from carbon_core.input_files import text_of
@@ -42,7 +42,7 @@ def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> No
         _fail(f"cannot write the emissions of {path} to {card}: {repr(error)[:_LONGEST_REASON]}")
     except (ArithmeticError, RecursionError):
         _fail(f"cannot write the emissions of {path} to {card}: it is not a receipt")
-    print(f"{card}: {json.dumps(entry)}")
+    say(f"{card}: {json.dumps(entry)}")
 
 
 def _latest(*directories: Path) -> Path | None:
@@ -66,5 +66,5 @@ def _read(path: Path) -> Any:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
+    warn(reason)
     raise typer.Exit(2)
