@@ -205,8 +205,8 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel and run the core's suite against it, in a clean environment, elsewhere."""
-    session.install("build", *GROUPS["test"])
+    """Build the wheel, run the core's suite against it elsewhere, and freeze a program that uses it."""
+    session.install("build", *GROUPS["freeze"], *GROUPS["test"])
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--wheel", "--outdir", str(dist))

@@ -87,6 +87,9 @@ is used, for at most a day; its age is reported from three hours. After that, th
 list apply. `carbon-callbacks reprice RECEIPT.json --source electricitymaps` queries the source
 again after the run.
 
+A token or `intensity_source` in `./.codecarbon.config` alone does not switch on live data, and
+`geolocation` there no request: see `trust_local_config` in [settings](settings.md).
+
 WattTime's **marginal** intensity (`watttime_username`, `watttime_password`, `watttime_region`) is
 the emissions of one additional kilowatt-hour. It is queried at the end and recorded in the receipt
 as `marginal_intensity`. It helps to choose when and where to run. It is not a footprint and is

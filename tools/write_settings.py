@@ -24,6 +24,12 @@ variable is one warning, unless `strict_config` is on. `None` as an argument mea
 does an empty value in a file or variable where the default is `None`; an empty list is an empty list.
 In signatures, and in configurations printed by LightningCLI, `UNSET` is an argument that is not given.
 
+`./.codecarbon.config` may be part of a cloned repository. By itself it switches on nothing that sends
+data: no service, no live intensity, no look-up of the place. One warning names its settings that are
+not used for this. To trust the file, set `trust_local_config` in `~/.codecarbon.config`, as
+`CODECARBON_TRUST_LOCAL_CONFIG` or as an argument; or set there what it switches on. Its other settings
+need no trust, and the file in the home directory is always trusted.
+
 | setting | type | default | |
 |---|---|---|---|
 """

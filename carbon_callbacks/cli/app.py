@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from carbon_callbacks.cli import (
     baseline,
@@ -20,10 +23,38 @@ from carbon_callbacks.cli import (
     resend,
     run,
 )
+from carbon_callbacks.cli.terminal import write_data
 from carbon_core.data import text
+from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
 
+
+class _Commands(TyperGroup):
+    """The commands; an argument in an error message is shown as text."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _plain_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _plain_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Make the messages of errors in the use of a command one line: arguments may be names of files."""
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "message", None)
+        if isinstance(message, str):
+            error.message = one_line(message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="carbon-callbacks",
     help="Energy use and carbon emissions of training runs.",
     no_args_is_help=True,
@@ -108,7 +139,7 @@ def baseline_command(
 @app.command("sources", epilog=_example("sources | less"))
 def sources_command() -> None:
     """Print the sources, years and licences of the shipped tables."""
-    print(text("SOURCES.md"))
+    write_data(text("SOURCES.md"))
 
 
 @app.command("reprice", epilog=_example("reprice carbon_runs/RUN_ID.receipt.json --country POL"))

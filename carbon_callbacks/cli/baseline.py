@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from carbon_callbacks.cli.terminal import PlainConsole, say, warn
 from carbon_core import EmissionsTracker
 from carbon_core.clock import SystemClock
 from carbon_core.config import sources
@@ -42,13 +41,13 @@ def run(*, seconds: float) -> None:
     except OSError as error:
         _fail(f"{path}: cannot be written ({error.strerror})")
     _print(idle_w)
-    print(f"saved to {path}; results now include net energy (above idle)")
+    say(f"saved to {path}; results now include net energy (above idle)")
 
 
 def _measure(seconds: float) -> dict[Device, float]:
     tracker = EmissionsTracker(save_to_file=False, tracking_mode="machine", log_level="WARNING")
     # The bar is shown in terminals only; the duration is the same without it.
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     never_set = threading.Event()
     with tracker:
         for _ in track(range(_STEPS), "keep the machine idle", console=console, transient=True):
@@ -68,9 +67,9 @@ def _print(idle_w: dict[Device, float]) -> None:
     table = Table("component", "device", "idle power", "grade", title="Idle power of this machine")
     for device, power_w in idle_w.items():
         table.add_row(device.component, device.name, f"{power_w:.1f} W", device.method.grade)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _fail(text: str) -> NoReturn:
-    print(f"carbon-callbacks: {text}", file=sys.stderr)
+    warn(f"carbon-callbacks: {text}")
     raise typer.Exit(1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
 from carbon_callbacks.cli.skipped import print_skipped
+from carbon_callbacks.cli.terminal import say, warn, write_data
 from carbon_core.comparison import Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import formatted
@@ -50,15 +50,17 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
             _runs(a, with_unknown=with_unknown), _runs(b, with_unknown=with_unknown), figure_of
         )
     except CarbonError as error:
-        print(error, file=sys.stderr)
+        warn(error)
         raise typer.Exit(2) from error
     worse = max_increase is not None and found.change * _PERCENT > max_increase
     if as_json:
-        print(json.dumps({"figure": figure.value, **found._asdict(), "too_much": worse}, indent=2))
+        write_data(
+            json.dumps({"figure": figure.value, **found._asdict(), "too_much": worse}, indent=2)
+        )
     else:
-        print(_as_text(found, figure.value, unit))
+        say(_as_text(found, figure.value, unit))
         if worse:
-            print(f"increase is above the limit of {max_increase:g} %")
+            say(f"increase is above the limit of {max_increase:g} %")
     if worse:
         raise typer.Exit(1)
 
@@ -72,7 +74,7 @@ def _runs(path: Path, *, with_unknown: bool) -> list[PastRun]:
     known = [run for run in runs if run.is_known or with_unknown]
     if len(known) < len(runs):
         left_out = len(runs) - len(known)
-        print(f"{path}: {left_out} of {len(runs)} runs left out: energy unknown", file=sys.stderr)
+        warn(f"{path}: {left_out} of {len(runs)} runs left out: energy unknown")
     return known
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
-from carbon_core.config import edit, sources
-from carbon_core.config.resolve import check, resolve
+from carbon_core.config import edit, local_trust, sources
+from carbon_core.config.resolve import TRUST_KEY, check, resolve
 from carbon_core.config.schema import KEYS, Settings, hidden
 from carbon_core.errors import ConfigError
 from carbon_core.intensity.location import locate
@@ -37,13 +36,13 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
             }
             for key, value in values.items()
         }
-        print(json.dumps(data if with_origin else values, indent=2))
+        write_data(json.dumps(data if with_origin else values, indent=2))
     else:
         table = Table("setting", "value", *(["origin"] if with_origin else []))
         for key, value in values.items():
             table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
-        Console().print(table)
-    _warn(resolution.warnings)
+        PlainConsole().print(table)
+    _warn([*resolution.warnings, *local_trust.warnings(settings)])
 
 
 def get(key: str, *, with_secrets: bool) -> None:
@@ -51,21 +50,26 @@ def get(key: str, *, with_secrets: bool) -> None:
     resolution = resolve({})
     if key not in KEYS:
         _fail(f"there is no setting {key!r}")
-    print(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
+    write_data(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
     _warn(text for text in resolution.warnings if key in text)
 
 
 def set_value(key: str, value: str | None, *, for_user: bool) -> None:
     """Write one value into the user's or the working directory's file; prompt for it when not given."""
     path = _path(for_user=for_user)
+    if key == TRUST_KEY and not for_user:
+        _fail(f"{key} has no effect in the working directory's file: add --global")
     if value is None:
         value = str(typer.prompt(key, hide_input=_is_secret(key)))
     try:
         edit.write_setting(path, key, value)
     except ConfigError as error:
         _fail(str(error))
-    print(f"{key} = {hidden(key, value)} in {path}")
-    effective = resolve({}).settings.origin(key)
+    say(f"{key} = {hidden(key, value)} in {path}")
+    settings = resolve({}).settings
+    if key in local_trust.withheld(settings):
+        _warn(local_trust.warnings(settings))
+    effective = settings.origin(key)
     if not str(effective).startswith(str(path)):
         _warn([f"{effective} overrides it"])
 
@@ -83,23 +87,23 @@ def check_all() -> None:
         *directory_problems(settings),
     ]
     for text in problems:
-        print(text)
-    for text in without_effect(settings):
-        print(f"note: {text}")
+        say(text)
+    for text in [*without_effect(settings), *local_trust.warnings(settings, environ)]:
+        say(f"note: {text}")
     if problems:
-        print(f"mistakes found: {len(problems)}")
+        say(f"mistakes found: {len(problems)}")
         raise typer.Exit(_WRONG)
-    print("no mistakes found")
+    say("no mistakes found")
 
 
 def init() -> None:
     """Prompt for country, token and project name, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
-    print("Press Enter to leave a setting unchanged.")
+    say("Press Enter to leave a setting unchanged.")
     _prompt(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
     _prompt(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
     _prompt(project, "project_name", "Project name")
-    print("Done. To show all settings: carbon-callbacks config show --origin")
+    say("Done. To show all settings: carbon-callbacks config show --origin")
 
 
 def _prompt(path: Path, key: str, question: str) -> None:
@@ -109,9 +113,9 @@ def _prompt(path: Path, key: str, question: str) -> None:
         try:
             edit.write_setting(path, key, text)
         except ConfigError as error:
-            print(f"  {error}; please try again")
+            say(f"  {error}; please try again")
             continue
-        print(f"  {key} = {hidden(key, text)} in {path}")
+        say(f"  {key} = {hidden(key, text)} in {path}")
         return
 
 
@@ -142,7 +146,7 @@ def _written(value: Any) -> str:
 
 def _warn(texts: Iterable[str]) -> None:
     for text in texts:
-        print(f"carbon-callbacks: {text}", file=sys.stderr)
+        warn(f"carbon-callbacks: {text}")
 
 
 def _fail(text: str) -> NoReturn:

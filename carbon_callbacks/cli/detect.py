@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import enum
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core.assemble.build import detect_all, messages_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve
@@ -46,16 +45,16 @@ def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/"))
     detection = detect_all(settings, environ, root, messages)
     try:
         if as_json:
-            print(json.dumps(_data(detection), indent=2))
+            write_data(json.dumps(_data(detection), indent=2))
         else:
-            _print_tables(detection, Console())
+            _print_tables(detection, PlainConsole())
     finally:
         for meter in detection.meters:
             meter.close()
         messages.deliver()
     if at_least is not None and (worse := _worse(detection, at_least)):
         for text in worse:
-            print(text, file=sys.stderr)
+            warn(text)
         raise typer.Exit(1)
 
 
@@ -92,7 +91,7 @@ def _data(detection: Detection) -> dict[str, Any]:
     }
 
 
-def _print_tables(detection: Detection, console: Console) -> None:
+def _print_tables(detection: Detection, console: PlainConsole) -> None:
     columns = "component", "device", "meter", "grade", "95 % interval"
     table = Table(*columns, title="Measured on this machine")
     for device in _devices(detection):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
+from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_core.formatting import formatted
 from carbon_core.outputs.merging import MISSING, Merged, Part, merge
 from carbon_core.units import GRAMS_PER_KG
@@ -28,10 +27,10 @@ def run(directory: Path, *, as_json: bool) -> None:
     trainings = merge(directory, lambda path, reason: skipped.append((path, reason)))
     print_skipped(skipped)
     if not trainings:
-        print(f"no receipt or journal found in {directory}", file=sys.stderr)
+        warn(f"no receipt or journal found in {directory}")
         raise typer.Exit(2)
     if as_json:
-        print(json.dumps([_data(training) for training in trainings], indent=2))
+        write_data(json.dumps([_data(training) for training in trainings], indent=2))
         return
     for training in trainings:
         _print_table(training)
@@ -67,10 +66,10 @@ def _print_table(training: Merged) -> None:
     grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
     table.add_row("total", "", "", "", formatted(training.energy_kwh), grams)
-    Console().print(table)
+    PlainConsole().print(table)
     unknown = sum(not part.is_known for part in training.parts)
     if note := unknown_note(unknown, len(training.parts)):
-        print(note)
+        say(note)
     for part in training.parts:
         if part.status == MISSING:
-            print(f"run {part.segment.run_id}: no file found; counted with its last known total")
+            say(f"run {part.segment.run_id}: no file found; counted with its last known total")

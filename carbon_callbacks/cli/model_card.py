@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from carbon_callbacks.cli.terminal import say, warn
 from carbon_callbacks.model_card import write_entry
 from carbon_core.errors import OutputError
 from carbon_core.input_files import text_of
 from carbon_core.outputs import receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.card_entry import entry_of_receipt
+
+_LONGEST_REASON = 300
 
 
 def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> None:
@@ -36,9 +38,11 @@ def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> No
         write_entry(card, entry)
     except OutputError as error:
         _fail(str(error))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _fail(f"cannot write the emissions of {path} to {card}: {error!r}")
-    print(f"{card}: {json.dumps(entry)}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        _fail(f"cannot write the emissions of {path} to {card}: {repr(error)[:_LONGEST_REASON]}")
+    except (ArithmeticError, RecursionError):
+        _fail(f"cannot write the emissions of {path} to {card}: it is not a receipt")
+    say(f"{card}: {json.dumps(entry)}")
 
 
 def _latest(*directories: Path) -> Path | None:
@@ -47,7 +51,14 @@ def _latest(*directories: Path) -> Path | None:
         for directory in directories
         for path in (directory / RUNS_DIRECTORY).glob(f"*{receipt.SUFFIX}")
     ]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return max(found, key=_modified_s, default=None)
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # a link to nothing
+        return 0.0
 
 
 def _read(path: Path) -> Any:
@@ -55,5 +66,5 @@ def _read(path: Path) -> Any:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
+    warn(reason)
     raise typer.Exit(2)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
-import threading
+import socket
 from collections.abc import Iterator, Sequence
-from types import FrameType
 from typing import NamedTuple
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
+from rich.styled import Styled
 from rich.table import Table
-from rich.text import Text
 
+from carbon_callbacks.cli.terminal import PlainConsole, say
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker, Report, Window
 from carbon_core.clock import SystemClock
@@ -50,35 +51,57 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
         seconds: Duration; None for until Ctrl-C or SIGTERM.
     """
     tracker = tracker_of(settings)
-    console = Console()
-    with _stop_event() as stop, tracker:
+    console = PlainConsole()
+    with _stop_signal() as stop, tracker:
         if console.is_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 for view in _views(tracker, stop, every_s, seconds):
                     live.update(_table(view), refresh=True)
         else:
             for view in _views(tracker, stop, every_s, seconds):
-                print(_line(view), flush=True)
+                say(_line(view))
+
+
+class _StopSignal:
+    """Waits for a terminating signal.
+
+    A `threading.Event` has a lock, which its `wait` may hold when the handler interrupts it and sets it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+
+    def set(self) -> None:
+        """End every wait; may be called by a signal handler."""
+        with contextlib.suppress(OSError):  # full: it was set often enough
+            self._writer.send(b"x")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a signal, and return whether there was one."""
+        return bool(select.select([self._reader], [], [], timeout_s)[0])
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._reader.close()
+        self._writer.close()
 
 
 @contextlib.contextmanager
-def _stop_event() -> Iterator[threading.Event]:
-    """Yield an event that is set when a terminating signal arrives."""
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in _ENDING}
+def _stop_signal() -> Iterator[_StopSignal]:
+    """Yield what is set when a terminating signal arrives."""
+    stop = _StopSignal()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in _ENDING}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.close()
 
 
 def _views(
-    tracker: EmissionsTracker, stop: threading.Event, every_s: float, seconds: float | None
+    tracker: EmissionsTracker, stop: _StopSignal, every_s: float, seconds: float | None
 ) -> Iterator[View]:
     refreshes = 0
     window = tracker.window()
@@ -155,7 +178,7 @@ def _table(view: View) -> Group:
             formatted(kwh(energy.joules) * pue),
         )
     if not view.report.is_known:
-        return Group(table, Text(_line(view)), Text("press Ctrl-C to stop", style="dim"))
+        return Group(table, _line(view), Styled("press Ctrl-C to stop", "dim"))
     emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
     interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
-    return Group(table, Text(_line(view)), Text(f"{interval}; press Ctrl-C to stop", style="dim"))
+    return Group(table, _line(view), Styled(f"{interval}; press Ctrl-C to stop", "dim"))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
+from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_callbacks.cli.totals import History, Total
 from carbon_core.errors import CarbonError
+from carbon_core.escaping import markdown_cell
 from carbon_core.formatting import formatted
+from carbon_core.outputs.csv_rows import as_cell, as_lines
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 from carbon_core.records import Estimate
@@ -46,7 +46,7 @@ def run(
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
     print_skipped(history.skipped)
     if not history.total.runs:
-        print(f"no run found in {', '.join(map(str, paths))}", file=sys.stderr)
+        warn(f"no run found in {', '.join(map(str, paths))}")
         raise typer.Exit(2)
     if html is not None:
         _html(history, html)
@@ -55,7 +55,7 @@ def run(
 
 
 def _table(history: History) -> None:
-    console = Console()
+    console = PlainConsole()
     runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.recent_of_total})")
     for cells in _run_rows(history):
         runs.add_row(*cells)
@@ -77,42 +77,43 @@ def _html(history: History, path: Path) -> None:
     except ImportError as error:
         if error.name not in {"plotly", "jinja2", "markupsafe"}:
             raise
-        print(
-            "the HTML report needs plotly and jinja2: pip install 'carbon-callbacks[report]'",
-            file=sys.stderr,
-        )
+        warn("the HTML report needs plotly and jinja2: pip install 'carbon-callbacks[report]'")
         raise typer.Exit(1) from error
     try:
         write(history, path)
     except CarbonError as error:
-        print(error, file=sys.stderr)
+        warn(error)
         raise typer.Exit(2) from error
-    print(f"{path}: {history.total.runs:,} run{'' if history.total.runs == 1 else 's'}")
+    say(f"{path}: {history.total.runs:,} run{'' if history.total.runs == 1 else 's'}")
 
 
 def _json(history: History) -> None:
     projects = {name: _total_data(total) for name, total in history.projects.items()}
     runs = [_run_data(run) for run in history.runs]
     total = _total_data(history.total)
-    print(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
+    write_data(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
 
 
 def _csv(history: History) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for run in history.runs:
-        figures = run.energy_kwh.value, run.emissions_kg.value
-        writer.writerow([*run[:5], *(figures if run.is_known else ("", ""))])
+    runs = (
+        [*run[:5], *(run.energy_kwh.value, run.emissions_kg.value)]
+        if run.is_known
+        else [*run[:5], "", ""]
+        for run in history.runs
+    )
+    table = as_lines([COLUMNS, *(map(as_cell, run) for run in runs)])
+    write_data(table.decode().removesuffix("\n"))
 
 
 def _markdown(history: History) -> None:
     for head, rows in ((_HEAD, _project_rows(history)), (_RUN_HEAD, _run_rows(history))):
-        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        say(f"| {' | '.join(head)} |")
+        say(f"|{'---|' * len(head)}")
         for cells in rows:
-            print(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-        print()
+            say(f"| {' | '.join(map(markdown_cell, cells))} |")
+        say()
     if note := _uncertainty_note(history.total):
-        print(f"{note}.")
+        say(f"{note}.")
 
 
 def _uncertainty_note(total: Total) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core import repricing
 from carbon_core.assemble.grid import place_of, source_of
 from carbon_core.clock import SystemClock
@@ -52,7 +51,7 @@ def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json:
     except CarbonError as error:
         _fail(str(error))
     if as_json:
-        print(json.dumps(_data(finished, repriced), indent=2))
+        write_data(json.dumps(_data(finished, repriced), indent=2))
     else:
         _print_table(finished, repriced)
 
@@ -124,7 +123,7 @@ def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
     )
     table.add_row(run.place, *_figures(run, run.emissions_kg))
     table.add_row(_names(repriced.intensities), *_figures(run, repriced.emissions_kg))
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
@@ -145,5 +144,5 @@ def _names(intensities: tuple[Intensity, ...]) -> str:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
+    warn(reason)
     raise typer.Exit(2)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import typer
 
+from carbon_callbacks.cli.terminal import say, warn, write_data
 from carbon_core.assemble.build import messages_for
 from carbon_core.assemble.outputs import problems, resendable
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
+from carbon_core.config.local_trust import warnings
 from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
@@ -27,22 +28,22 @@ def run(directory: Path, *, as_json: bool) -> None:
     """
     settings, environ, clock = resolve({}).settings, process_environment(), SystemClock()
     messages = messages_for(settings)
-    for text in problems(settings, environ):
+    for text in [*warnings(settings, environ), *problems(settings, environ)]:
         messages.warn(text)
     if not resendable(settings, environ):
         messages.deliver()
         text = "no upload service configured: set emissions_endpoint, or save_to_api"
-        print(text, file=sys.stderr)
+        warn(text)
         raise typer.Exit(2)
     done = list(resend(OutputArguments(settings, environ, directory, clock), messages))
     messages.deliver()
     if as_json:
-        print(json.dumps([one._asdict() for one in done], indent=2))
+        write_data(json.dumps([one._asdict() for one in done], indent=2))
     else:
         for one in done:
             outcome = "sent" if one.accepted else "not accepted"
-            print(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
+            say(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
         if not done:
-            print("everything was delivered already")
+            say("everything was delivered already")
     if not all(one.accepted for one in done):
         raise typer.Exit(1)

@@ -1,6 +1,7 @@
 """``carbon-callbacks run -- COMMAND``: measure a command, including the processes that it starts.
 
-The command inherits input, output and terminal. Signals are forwarded to it, its exit status is
+The command inherits input, output, terminal and other open files. Signals are forwarded to it, except
+those that are ignored, as after ``nohup``: they are ignored by the command, too. Its exit status is
 returned, and if this process is killed, the command is terminated.
 """
 
@@ -16,7 +17,7 @@ from types import FrameType
 
 import typer
 
-from carbon_callbacks.cli.terminal import environment_of_child
+from carbon_callbacks.cli.terminal import environment_of_child, warn
 from carbon_callbacks.cli.tracking import tracker_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
@@ -57,12 +58,14 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
             list(command),
             env=environment_of_child(),
             preexec_fn=preexec,  # noqa: PLW1509
+            # Such as the pipe of `<(command)` in a shell. Python closes its own files in the command.
+            close_fds=False,
         )
     except FileNotFoundError as error:
-        print(f"{command[0]}: no such command", file=sys.stderr)
+        warn(f"{command[0]}: no such command")
         raise typer.Exit(NOT_FOUND) from error
     except OSError as error:
-        print(f"{command[0]}: {error.strerror or error}", file=sys.stderr)
+        warn(f"{command[0]}: {error.strerror or error}")
         raise typer.Exit(NOT_EXECUTABLE) from error
 
 
@@ -94,7 +97,12 @@ def _forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]
         for number in pending:
             forward(number, None)
 
-    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    previous = {
+        number: signal.signal(number, forward)
+        for number in _FORWARDED
+        # With a handler here, the command would get the default action in place of this.
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield forward_to
     finally:
@@ -103,11 +111,20 @@ def _forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]
 
 
 def _has_the_terminal() -> bool:
-    """Return whether the terminal sends the keyboard's signals to the command, too."""
+    """Return whether the terminal sends the keyboard's signals to the command, too.
+
+    It is the controlling terminal that does; standard input may be a file.
+    """
     try:
-        return os.tcgetpgrp(0) == os.getpgrp()
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except (OSError, AttributeError):
         return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except (OSError, AttributeError):
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _status(code: int) -> str:

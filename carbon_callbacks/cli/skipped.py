@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from carbon_callbacks.cli.terminal import warn
 
 MOST_SHOWN = 20
 
@@ -12,9 +13,9 @@ MOST_SHOWN = 20
 def print_skipped(skipped: Sequence[tuple[Path, str]]) -> None:
     """Print the files that could not be used, each with the reason, to the error stream."""
     for path, reason in skipped[:MOST_SHOWN]:
-        print(f"{path}: {reason}", file=sys.stderr)
+        warn(f"{path}: {reason}")
     if len(skipped) > MOST_SHOWN:
-        print(f"{len(skipped) - MOST_SHOWN:,} more files skipped", file=sys.stderr)
+        warn(f"{len(skipped) - MOST_SHOWN:,} more files skipped")
 
 
 def unknown_note(unknown: int, total: int) -> str | None:

@@ -1,18 +1,57 @@
-"""The terminal's size in ``COLUMNS`` and ``LINES``, and standard output that cannot be written."""
+"""Output of the commands: text of others as it is, sizes of terminals, and output that fails.
+
+Names and messages may come from files of others. Only this module prints, so that neither Rich's markup
+nor escape sequences in them have an effect.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from typing import Any
+
+from rich.console import Console  # noqa: TID251 - only here
+from rich.text import Text
 
 from carbon_core.config.sources import process_environment
+from carbon_core.escaping import one_line
 
 # EX_IOERR of sysexits.h.
 IO_ERROR = 74
 _LEAST, _MOST = 20, 10_000
 
 _removed: dict[str, str] = {}
+
+
+class PlainConsole(Console):
+    """A console that shows strings as they are, also in the cells and titles of tables."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text without interpretation; styles and alignment are applied."""
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(one_line(text), **{**options, **plain})
+
+
+def say(line: object = "") -> None:
+    """Print a line to standard output, at once."""
+    text = str(line)
+    print(one_line(text, len(text)), flush=True)
+
+
+def warn(line: object) -> None:
+    """Print a line to standard error."""
+    text = str(line)
+    print(one_line(text, len(text)), file=sys.stderr)
+
+
+def write_data(text: str) -> None:
+    """Write data to standard output as they are; to a terminal, with each line as `say` prints it."""
+    if sys.stdout.isatty():
+        for line in text.split("\n"):
+            say(line)
+    else:
+        print(text, flush=True)
 
 
 def ignore_unusable_size() -> None:
@@ -32,7 +71,7 @@ def report_failed_output(error: OSError) -> int:
     """Print one line about an error that ended the command; return the exit status."""
     what = error.filename or "cannot write to standard output"
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"carbon-callbacks: {what}: {error.strerror or error}\n")
+        sys.stderr.write(one_line(f"carbon-callbacks: {what}: {error.strerror or error}") + "\n")
         sys.stderr.flush()
     return discard_output()
 

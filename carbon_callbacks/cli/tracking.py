@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 
+from carbon_callbacks.cli.terminal import warn
 from carbon_core import ConfigError, EmissionsTracker
 from carbon_core.config.resolve import resolve
 
@@ -23,7 +23,7 @@ def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
     """
     pairs = [text.partition("=") for text in settings]
     if wrong := [key for key, equals, _ in pairs if not equals]:
-        print(f"--set needs key=value, got {wrong[0]!r}", file=sys.stderr)
+        warn(f"--set needs key=value, got {wrong[0]!r}")
         raise typer.Exit(WRONG_USE)
     overrides: dict[str, Any] = {key: value for key, _, value in pairs}
     try:
@@ -35,5 +35,5 @@ def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
         }
         return EmissionsTracker(**overrides, **unset)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        warn(error)
         raise typer.Exit(WRONG_USE) from error

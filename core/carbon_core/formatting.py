@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from carbon_core import units
+from carbon_core.escaping import one_line
 
 if TYPE_CHECKING:
     from carbon_core.report import Report
@@ -50,7 +51,9 @@ def html_table(report: Report) -> str:
         "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
         "known by": f"{_quality(report)}; 95 % intervals",
     }
-    cells = "".join(f"<tr><th>{name}</th><td>{escape(row)}</td></tr>" for name, row in rows.items())
+    cells = "".join(
+        f"<tr><th>{name}</th><td>{escape(one_line(row))}</td></tr>" for name, row in rows.items()
+    )
     return f"<table>{cells}</table>"
 
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from carbon_core.addresses import masked_text
+from carbon_core.escaping import one_line
 from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
@@ -22,7 +23,6 @@ INFO = 20
 WARNING = 30
 ERROR = 40
 _MAX_PENDING = 64
-_MAX_LINE = 1000
 
 _Lines = Callable[[], Sequence[str]]
 
@@ -39,7 +39,7 @@ class Messages:
     """
 
     def __init__(self, level: int = INFO, preamble: str = "") -> None:
-        self.preamble = preamble
+        self.preamble = one_line(preamble)
         self._level = level
         self._seen: set[str] = set()
         self._pending: deque[tuple[int, _Lines]] = deque(maxlen=_MAX_PENDING)
@@ -56,7 +56,7 @@ class Messages:
         text = masked_text(text)
         if text not in self._seen and (level >= ERROR or len(self._seen) < _MAX_PENDING):
             self._seen.add(text)
-            self._pending.append((level, lines or (lambda: (self.preamble + printable(text),))))
+            self._pending.append((level, lines or (lambda: (self.preamble + one_line(text),))))
 
     def warn(self, text: str) -> None:
         """Keep a warning for later. Safe from any thread."""
@@ -105,12 +105,6 @@ def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:
             _show(level, line)
     finally:
         logging.raiseExceptions = raises
-
-
-def printable(text: str) -> str:
-    """Return text without control characters or escapes, at most 1,000 characters long."""
-    clean = "".join(c if c.isprintable() else " " for c in text[:_MAX_LINE])
-    return clean.encode("utf-8", "replace").decode()
 
 
 def _show(level: int, line: str) -> None:

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from carbon_core.messages import LOGGER_NAME, Messages, printable
+from carbon_core.escaping import one_line
+from carbon_core.messages import LOGGER_NAME, Messages
 
 LOGGER = logging.getLogger(LOGGER_NAME)
 
@@ -84,11 +85,11 @@ def test_an_error_is_shown_after_any_flood(caplog: pytest.LogCaptureFixture) -> 
 
 def test_control_characters_and_escapes_become_blanks() -> None:
     text = "a\nb\x1b[31mc\rd\0e\u202ef\ud800g"
-    assert printable(text) == "a b [31mc d e f g"
+    assert one_line(text) == "a b [31mc d e f g"
 
 
 def test_a_line_is_at_most_a_thousand_characters_long() -> None:
-    assert printable("x" * 1_000_000) == "x" * 1_000
+    assert one_line("x" * 1_000_000) == "x" * 1_000
 
 
 @pytest.mark.parametrize("stream", [None, "closed"])
@@ -143,3 +144,13 @@ def test_no_line_has_the_secrets_of_an_address(text: str, caplog: pytest.LogCapt
     assert "planted" not in line
     assert "it failed" in line
     assert "is it right?" in line
+
+
+def test_a_preamble_from_a_file_of_others_is_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unconfigure_logging(monkeypatch)
+    messages = Messages(preamble="\x1b[31m\nforged ")
+    messages.warn("a\u202eb\nc")
+    messages.deliver()
+    assert capsys.readouterr().err == "carbon-callbacks:  [31m forged a b c\n"

@@ -171,6 +171,14 @@ def test_figures_have_three_significant_digits(value: float, text: str) -> None:
     assert formatted(value) == text
 
 
+def test_a_table_in_a_notebook_has_no_control_characters() -> None:
+    named = report()
+    named = replace(named, run=replace(named.run, project_name="a\x1b[31m\u202eb\nc"))
+    table = named._repr_html_()
+    assert table.isprintable()
+    assert "a [31m b c, completed" in table
+
+
 def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     named = report()
     named = replace(named, run=replace(named.run, project_name="<b>&</b>"))

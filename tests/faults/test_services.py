@@ -53,7 +53,11 @@ def resend(directory: Path, url: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"HOME": str(directory / "home"), "PYTHONPATH": ":".join(sys.path)},
+        env={
+            "HOME": str(directory / "home"),
+            "PYTHONPATH": ":".join(sys.path),
+            "CODECARBON_TRUST_LOCAL_CONFIG": "true",
+        },
     )
 
 

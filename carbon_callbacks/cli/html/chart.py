@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from carbon_core.escaping import one_line
+
 # Distinguishable without colour vision, on light and dark backgrounds: after Okabe and Ito (2008), with
 # two more, because servers often have two processors and eight GPUs.
 PALETTE = (
@@ -114,4 +116,4 @@ def label(text: str) -> str:
 
     Quotation marks are not escaped, because Plotly does not decode their entities.
     """
-    return html.escape(text, quote=False)
+    return html.escape(one_line(text), quote=False)

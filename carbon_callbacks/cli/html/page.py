@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from carbon_callbacks.cli.html import elsewhere, run_charts, runs_charts
 from carbon_callbacks.cli.html.run_view import RunView, load
 from carbon_callbacks.cli.totals import History
 from carbon_core.errors import OutputError
+from carbon_core.escaping import one_line
 from carbon_core.formatting import formatted
 from carbon_core.input_files import require_regular
 from carbon_core.outputs.base import replace
@@ -36,28 +40,31 @@ def write(history: History, path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    text = _rendered(history)
+    content = _rendered(history)
     try:
         if path.exists():  # a device would be replaced by a file
             require_regular(path)
-        replace(path.resolve(), text.encode("utf-8", "replace"))
+        replace(path.resolve(), content)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _rendered(history: History) -> str:
+def _rendered(history: History) -> bytes:
     view = _newest(history)
     places = elsewhere.countries(view) if view is not None else []
     environment = Environment(
         loader=PackageLoader("carbon_callbacks.cli.html", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(interval=_interval, grams=_grams, duration=_duration)
+    script = (files("carbon_callbacks.cli.html") / "page.js").read_text(encoding="utf-8")
+    scripts = {"plotly": get_plotlyjs(), "script": script}
     largest_first = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
-    return environment.get_template("page.html.j2").render(
+    parts = environment.get_template("page.html.j2").generate(
         formatted=formatted,
         history=history,
         projects=largest_first,
@@ -68,9 +75,27 @@ def _rendered(history: History) -> str:
         places=places,
         what_if=_what_if(view, places) if view is not None else [],
         runs_charts=runs_charts.charts(history),
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the unmodified script of Plotly
+        **{name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - not of others
+        hashes=Markup(" ".join(map(_hash_source, scripts.values()))),  # noqa: S704
         version=VERSION,
     )
+    # As one text, a single unusual letter would make Plotly's part of it four times as large.
+    return b"".join(part.encode("utf-8", "replace") for part in parts)
+
+
+def _plain(value: Any) -> Any:
+    """Return text of others without control characters and changes of direction."""
+    return (
+        one_line(str(value))
+        if isinstance(value, str | Path) and not hasattr(value, "__html__")
+        else value
+    )
+
+
+def _hash_source(script: str) -> str:
+    """Return the source expression of a script in a Content Security Policy."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _newest(history: History) -> RunView | None:

@@ -24,6 +24,7 @@ from carbon_core.assemble.grid import (
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.code import code_facts
+from carbon_core.config import local_trust
 from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
@@ -75,7 +76,11 @@ def make_parts(
     # Made absolute now: the program may change its directory during the run.
     directory = _absolute(settings.output_dir)
     given = OutputArguments(settings, environ, directory, clock, warn=messages.warn)
-    for text in [*without_effect(settings), *setting_problems(settings, environ, located)]:
+    for text in [
+        *without_effect(settings),
+        *setting_problems(settings, environ, located),
+        *([] if offline else local_trust.warnings(settings, environ)),
+    ]:
         messages.warn(text)
     rank = rank_of(environ)
     parts = Parts(

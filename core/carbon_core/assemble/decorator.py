@@ -1,13 +1,12 @@
-"""``@track_emissions``: a tracker around each call of a function, plain or async."""
+"""``@track_emissions``: a tracker around each call of a function, coroutine or generator."""
 
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from carbon_core.assemble.calls import with_context
 from carbon_core.assemble.trackers import EmissionsTracker, OfflineEmissionsTracker
 from carbon_core.config.signature import function_with_settings
 
@@ -36,7 +35,7 @@ def track_emissions(
     offline: bool = False,
     **overrides: Unpack[SettingArguments],
 ) -> _Function | Callable[[_Function], _Function]:
-    """Measure each call of a function.
+    """Measure each call of a function; that of a generator from its first value to its end.
 
     Args:
         function: The function, when used without parentheses.
@@ -51,20 +50,6 @@ def track_emissions(
     template = kind(**overrides)
 
     def decorate(wrapped: _Function) -> _Function:
-        if inspect.iscoroutinefunction(wrapped):
-
-            @functools.wraps(wrapped)
-            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
-                with copy.copy(template):
-                    return await wrapped(*args, **kwargs)
-
-            return cast("_Function", tracked_async)
-
-        @functools.wraps(wrapped)
-        def tracked(*args: Any, **kwargs: Any) -> Any:
-            with copy.copy(template):
-                return wrapped(*args, **kwargs)
-
-        return cast("_Function", tracked)
+        return with_context(wrapped, lambda: copy.copy(template))
 
     return decorate(function) if function is not None else decorate

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from carbon_core.clock import Clock, SystemClock
+from carbon_core.config.local_trust import is_lookup_allowed, is_source_allowed
+from carbon_core.config.local_trust import warnings as local_warnings
 from carbon_core.config.origin import DEFAULT
 from carbon_core.config.schema import Settings
 from carbon_core.config.secret_values import Secret
@@ -98,7 +100,8 @@ def may_learn(settings: Settings) -> bool:
         settings.cloud_region,
         settings.force_carbon_intensity_g_co2e_kwh,
     )
-    return settings.geolocation in ("cloud", "ip") and all(value is None for value in given)
+    is_on = settings.geolocation in ("cloud", "ip") and is_lookup_allowed(settings)
+    return is_on and all(value is None for value in given)
 
 
 def learned(settings: Settings, place: Place, parts: Parts) -> Parts:
@@ -153,8 +156,8 @@ def live_source(settings: Settings, clock: Clock, place: Place) -> LiveIntensity
     source = _selected(settings)
     if settings.force_carbon_intensity_g_co2e_kwh is not None or source is None:
         return None
-    if _missing(source, settings) or _refusal(source, settings):
-        return None  # `source_problems` has reported it
+    if not _is_usable(source, settings):
+        return None  # `source_problems` or `local_trust.warnings` has reported it
     return BackoffSource(_made(source, settings, fetcher(clock), place), clock)
 
 
@@ -174,13 +177,15 @@ def source_of(settings: Settings, fetch: Fetch, place: Place) -> IntensitySource
         raise ConfigError(f"no intensity_source is set; known are {', '.join(SOURCES)}")
     if problems := _average_problems(settings):
         raise ConfigError(problems[0], key="intensity_source")
+    if not is_source_allowed(source, settings):
+        raise ConfigError(local_warnings(settings)[0], key="intensity_source")
     return _made(source, settings, fetch, place)
 
 
 def marginal_source(settings: Settings, clock: Clock, place: Place) -> MarginalSource | None:
     """Return the source of marginal intensity that the settings select, or None."""
     for source in MARGINAL_SOURCES.values():
-        if not _missing(source, settings) and not _refusal(source, settings):
+        if _is_usable(source, settings):
             return _made(source, settings, fetcher(clock), place)
     return None
 
@@ -216,6 +221,11 @@ def _marginal_problems(settings: Settings) -> list[str]:
         elif not missing and (refusal := _refusal(source, settings)):
             problems.append(f"no marginal intensity: {refusal}")
     return problems
+
+
+def _is_usable(source: Source[Made], settings: Settings) -> bool:
+    is_complete = not _missing(source, settings) and not _refusal(source, settings)
+    return is_complete and is_source_allowed(source, settings)
 
 
 def _missing(source: Source[Made], settings: Settings) -> list[str]:

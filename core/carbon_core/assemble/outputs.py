@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from carbon_core.config.local_trust import is_output_allowed
 from carbon_core.config.output_table import OUTPUTS, OutputArguments, OutputSpec, output_named
 from carbon_core.config.schema import Settings
 from carbon_core.errors import ConfigError
@@ -98,7 +99,7 @@ def resendable(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...
     return tuple(
         spec.name
         for spec in _selected(settings)
-        if spec.resendable and not spec.problems(settings, environ)
+        if spec.resendable and _is_usable(spec, settings, environ)
     )
 
 
@@ -109,12 +110,18 @@ def _selected(settings: Settings) -> list[OutputSpec]:
 
 
 def _usable(given: OutputArguments, kind: str) -> Iterator[OutputSpec]:
-    """Yield the selected outputs of a kind that can work; `problems` has reported the others."""
+    """Yield the selected outputs of a kind that can work and may.
+
+    The others were reported: by `problems`, or by `carbon_core.config.local_trust.warnings`.
+    """
     for spec in _selected(given.settings):
-        if spec.kind == kind and (
-            spec.tolerant or not spec.problems(given.settings, given.environ)
-        ):
+        if spec.kind == kind and _is_usable(spec, given.settings, given.environ):
             yield spec
+
+
+def _is_usable(spec: OutputSpec, settings: Settings, environ: Mapping[str, str]) -> bool:
+    is_able = spec.tolerant or not spec.problems(settings, environ)
+    return is_able and is_output_allowed(spec, settings)
 
 
 def _local(given: OutputArguments) -> Iterator[tuple[str, Output]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from carbon_core.assemble.calls import with_context
 from carbon_core.assemble.trackers import EmissionsTracker
 from carbon_core.tracker.tracker import Tracker, status_of
 
@@ -52,7 +51,7 @@ class TaskEmissionsTracker:
 def track_task_emissions(
     fn: _Function | None = None, tracker: Tracker | None = None, task_name: str = ""
 ) -> _Function | Callable[[_Function], _Function]:
-    """Measure each call of a function, plain or async, as a task.
+    """Measure each call of a function, coroutine or generator as a task.
 
     Args:
         fn: The function, when used without parentheses.
@@ -61,20 +60,6 @@ def track_task_emissions(
     """
 
     def decorate(wrapped: _Function) -> _Function:
-        if inspect.iscoroutinefunction(wrapped):
-
-            @functools.wraps(wrapped)
-            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
-                with TaskEmissionsTracker(task_name, tracker):
-                    return await wrapped(*args, **kwargs)
-
-            return cast("_Function", tracked_async)
-
-        @functools.wraps(wrapped)
-        def tracked(*args: Any, **kwargs: Any) -> Any:
-            with TaskEmissionsTracker(task_name, tracker):
-                return wrapped(*args, **kwargs)
-
-        return cast("_Function", tracked)
+        return with_context(wrapped, lambda: TaskEmissionsTracker(task_name, tracker))
 
     return decorate(fn) if fn is not None else decorate

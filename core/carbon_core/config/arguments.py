@@ -59,6 +59,7 @@ class SettingArguments(TypedDict, total=False):
     logger_preamble: str | None
     shutdown_timeout_s: float | None
     strict_config: bool | None
+    trust_local_config: bool | None
     experiment_id: str | None
     experiment_name: str | None
     output_handlers: Any

@@ -113,6 +113,20 @@ class OutputSpec:
             return True
         return self.method and self.name in settings.outputs()
 
+    @property
+    def address_key(self) -> str:
+        """The setting with its address; an empty string for none."""
+        if self.secret is not None:
+            return self.secret.address
+        return self.selected_by if self.kind == "service" else ""
+
+    def selecting_keys(self, settings: Settings) -> list[str]:
+        """Return the settings that select it; any of them would do."""
+        keys = [key for key in (self.selected_by, self.switch) if key and getattr(settings, key)]
+        if self.method and settings.output_methods and self.name in settings.output_methods:
+            keys.append("output_methods")
+        return keys
+
     def problems(self, settings: Settings, environ: Mapping[str, str]) -> list[str]:
         """Return what keeps it from working, one sentence each."""
         texts = [self._missing_library(), self.check.problem(settings) if self.check else ""]

@@ -7,6 +7,7 @@ invalid value that a higher source overrides is not reported.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,20 +15,28 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.config import sources
-from carbon_core.config.origin import Origin
+from carbon_core.config.ini import shown_name
+from carbon_core.config.origin import DEFAULT, LOCAL_TRUST, Origin
 from carbon_core.config.schema import (
     ALIASES,
     IGNORED_KEYS,
     KEYS,
+    LONGEST_VALUE,
     SAVE_TO,
     UNSET,
     Settings,
     bare,
     default_of,
-    hidden,
+    shown_value,
 )
 from carbon_core.config.sources import ConfigSource, RawValue, is_blank
 from carbon_core.errors import ConfigError
+
+# Of one source; more are counted. Suggestions for thousands of names would take seconds.
+_MOST_UNKNOWN = 10
+_LONGEST_TYPO = 60
+# In the working directory's file it has no effect.
+TRUST_KEY = "trust_local_config"
 
 
 @dataclass
@@ -140,6 +149,13 @@ def _ambient(
 
 def _problems_of_sources(ambient: Sequence[ConfigSource]) -> list[str]:
     problems = [problem for source in ambient for problem in source.problems]
+    for source in ambient:
+        found = source.values.get(TRUST_KEY)
+        if found is not None and found.origin.trust == LOCAL_TRUST:
+            problems.append(
+                f"{found.origin}: a file cannot trust itself; set {TRUST_KEY} in ~/{sources.FILE_NAME}, "
+                f"as CODECARBON_{TRUST_KEY.upper()} or as an argument"
+            )
     return problems + [text for source in ambient for text in _warnings_of_unknown(source)]
 
 
@@ -156,21 +172,36 @@ def _effective_settings(cascade: Sequence[ConfigSource], warnings: list[str]) ->
                     raise
                 warnings.append(f"{error}; this value is not used")
                 continue
-            overrode = tuple(lower.origin for lower in candidates[i + 1 :])
-            origins[name] = replace(found.origin, overrode=overrode)
+            below = candidates[i + 1 :]
+            overrode = tuple(lower.origin for lower in below)
+            trust = _trust(name, values[name], found.origin, below)
+            origins[name] = replace(found.origin, overrode=overrode, trust=trust)
             break
     return Settings(**values, origins=origins)
+
+
+def _trust(name: str, value: Any, origin: Origin, below: Sequence[RawValue]) -> int:
+    """Return the trust in a value: that of the most trusted source that has the same value."""
+    if value == default_of(name):
+        return DEFAULT.trust
+    levels = [origin.trust]
+    for found in below:
+        with contextlib.suppress(ConfigError):
+            if found.origin.trust > origin.trust and _value(name, found) == value:
+                levels.append(found.origin.trust)
+    return max(levels)
 
 
 def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[RawValue]:
     """Return a key's values, highest source first, those under a deprecated name after all others."""
     names = [name, *(alias for alias, new in ALIASES.items() if new == name)]
-    return [
+    found = [
         source.values[alias]
         for alias in names
         for source in reversed(cascade)
         if alias in source.values
     ]
+    return [one for one in found if name != TRUST_KEY or one.origin.trust > LOCAL_TRUST]
 
 
 def _value(name: str, found: RawValue) -> Any:
@@ -183,13 +214,16 @@ def _value(name: str, found: RawValue) -> Any:
         return None  # CodeCarbon's other way to leave it out: emissions_endpoint=False
     if found.value == "" and default_of(name) is None and key.kind.name != "list":
         return None
-    try:
-        return key.kind.parse(found.value)
-    except (ValueError, TypeError, OverflowError):
-        pass  # raised below: the context of this error would contain the value, perhaps a secret
-    shown = repr(hidden(name, found.value))[:200]
+    is_ambient = found.origin.source != "argument"
+    too_long = is_ambient and isinstance(found.value, str) and len(found.value) > LONGEST_VALUE
+    with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
+        if not too_long:
+            return key.kind.parse(found.value)
+    # Raised here: the context of that error would contain the value, perhaps a secret.
+    limit = f" in at most {LONGEST_VALUE} characters" if too_long else ""
+    shown = shown_value(name, found.value)
     raise ConfigError(
-        f"{name} must be {key.kind.allowed}, got {shown} ({found.origin})",
+        f"{name} must be {key.kind.allowed}{limit}, got {shown} ({found.origin})",
         key=name,
         origin=str(found.origin),
     )
@@ -198,18 +232,31 @@ def _value(name: str, found: RawValue) -> Any:
 def _raise_if_unknown(arguments: ConfigSource) -> None:
     for name in arguments.values:
         if name not in KEYS and name not in ALIASES:
-            raise ConfigError(f"there is no setting {name!r}{_suggestion(name)}", key=name)
+            raise ConfigError(
+                f"there is no setting {shown_name(name)}{_suggestion(name)}", key=name
+            )
 
 
 def _warnings_of_unknown(source: ConfigSource) -> list[str]:
-    return [
-        f"{found.origin}: there is no setting {name!r}, it is ignored{_suggestion(name)}"
-        for name, found in source.values.items()
+    names = [
+        name
+        for name in source.values
         if name not in KEYS and name not in ALIASES and name not in IGNORED_KEYS
     ]
+    texts = [
+        f"{source.values[name].origin}: there is no setting {shown_name(name)}, it is ignored"
+        f"{_suggestion(name)}"
+        for name in names[:_MOST_UNKNOWN]
+    ]
+    if more := len(names) - len(texts):
+        origin = source.values[names[_MOST_UNKNOWN]].origin
+        texts.append(f"from {origin} on: {more} more settings that do not exist")
+    return texts
 
 
 def _suggestion(name: str) -> str:
+    if len(name) > _LONGEST_TYPO:
+        return ""
     matches = difflib.get_close_matches(name, KEYS, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 

@@ -22,6 +22,11 @@ from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
 
 
+# Longest value in a file or variable. Longer ones are mistakes, and would cost time in every check.
+LONGEST_VALUE = 4096
+_LONGEST_SHOWN = 200
+
+
 @dataclass(frozen=True)
 class Key:
     """Row of one setting, beside its name, type and default.
@@ -277,6 +282,12 @@ class Settings:
     strict_config: bool = _key(
         False, kinds.boolean(), "Raise for mistakes in files and variables, too."
     )
+    trust_local_config: bool = _key(
+        False,
+        kinds.boolean(),
+        "Whether `./.codecarbon.config` may switch on by itself what sends data over the network: "
+        "services, live intensity, look-ups of the place. Without effect in that file.",
+    )
     experiment_id: str | None = _key(
         None,
         kinds.identifier(),
@@ -417,6 +428,19 @@ def hidden(name: str, value: Any) -> Any:
     if value and name in KEYS and KEYS[name].secret:
         return HIDDEN
     return _masked(name, value, HIDDEN)
+
+
+def shown_value(name: str, value: Any) -> str:
+    """Return a value as Python code for a message: shortened, and without secrets.
+
+    A long one is only counted: a cut could leave a password without the ``@`` by which it is found.
+    """
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        return f"a text of {len(value)} characters"
+    try:
+        return repr(hidden(name, value))[:_LONGEST_SHOWN]
+    except RecursionError:
+        return "a deeply nested value"
 
 
 def bare(name: str, value: Any) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from carbon_core.config import ini
+from carbon_core.config.ini import MOST_PROBLEMS, shown_name
 from carbon_core.config.origin import (
     ARGUMENT,
     ENVIRONMENT_TRUST,
@@ -25,10 +26,12 @@ from carbon_core.config.origin import (
 from carbon_core.config.schema import ALIASES, KEYS
 
 FILE_NAME = ".codecarbon.config"
-SECTION = "codecarbon"
 PREFIX = "codecarbon_"
-_MAX_BYTES = 1024 * 1024
-INLINE_COMMENT = re.compile(r"(?<!\s)\s+[#;].*")
+MAX_BYTES = 1024 * 1024
+# Unknown variables beyond these are only counted.
+_MOST_VARIABLES = 1000
+_LONGEST_PLACE = 100
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,29 @@ def from_arguments(overrides: Mapping[str, Any]) -> ConfigSource:
 def read_environment(environ: Mapping[str, str]) -> ConfigSource:
     """Read the variables ``CODECARBON_<KEY>``, in upper or lower case."""
     source = ConfigSource()
+    more_unknown = more_problems = 0
     for name, value in environ.items():
         if not name.lower().startswith(PREFIX):
             continue
         key = name.lower()[len(PREFIX) :]
+        is_known = key in KEYS or key in ALIASES
+        if not is_known and len(source.values) >= _MOST_VARIABLES:
+            more_unknown += 1
+            continue
+        is_plain = name.isprintable() and len(name) <= _LONGEST_PLACE
+        place = name if is_plain else shown_name(name)
         if key in source.values:
-            other = source.values[key].origin.place
-            source.problems.append(f"{other} and {name} are both set; {name} is used")
-        source.values[key] = RawValue(value.strip(), Origin("environment", name, ENVIRONMENT_TRUST))
+            if len(source.problems) < MOST_PROBLEMS:
+                other = source.values[key].origin.place
+                source.problems.append(f"{other} and {place} are both set; {place} is used")
+            else:
+                more_problems += 1
+        origin = Origin("environment", place, ENVIRONMENT_TRUST)
+        source.values[key] = RawValue(value.strip(), origin)
+    if more_problems:
+        source.problems.append(f"{more_problems} more variables are set twice")
+    if more_unknown:
+        source.problems.append(f"{more_unknown} more variables {PREFIX.upper()}… name no setting")
     return source
 
 
@@ -137,10 +155,13 @@ def parse(text: str, path: Path, trust: int = LOCAL_TRUST) -> ConfigSource:
         path: The file, named in origins and problems.
         trust: Rank of the file among the sources.
     """
-    parser = _Parser(path, trust)
-    for number, line in enumerate(text.splitlines(), start=1):
-        parser.feed(number, line)
-    return parser.source
+    parsed = ini.parse(text, str(path))
+    values = {
+        key: RawValue(entry.value, Origin("file", f"{path} line {entry.lines[0].number}", trust))
+        for key, entry in parsed.entries.items()
+        if entry.is_text
+    }
+    return ConfigSource(values, parsed.problems)
 
 
 def is_absent(path: Path) -> bool:
@@ -158,99 +179,45 @@ def _others_can_read(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
-class _Parser:
-    """Parses lines; stores the section and the key that a continuation line extends."""
-
-    def __init__(self, path: Path, trust: int) -> None:
-        self.source = ConfigSource()
-        self._path = path
-        self._trust = trust
-        self._has_reported_no_section = False
-        self._section: str | None = None
-        self._last_key: str | None = None
-
-    def feed(self, number: int, line: str) -> None:
-        content = INLINE_COMMENT.sub("", line).rstrip()
-        if not content.strip() or content.lstrip()[0] in "#;":
-            return
-        if content[0].isspace() and self._last_key:
-            self._extend(content.strip())
-        else:
-            self._line(number, content.strip())
-
-    def _line(self, number: int, content: str) -> None:
-        self._last_key = None
-        if content.startswith("["):
-            self._section = content[1:-1] if content.endswith("]") else None
-            if self._section is None:
-                self._problem(number, f"not a section; write [{SECTION}]")
-                self._has_reported_no_section = True
-            return
-        key, separator, value = split(content)
-        if self._section is None:
-            if not self._has_reported_no_section:
-                self._problem(number, f"settings before any section; write [{SECTION}] above them")
-            self._has_reported_no_section = True
-        elif self._section in (SECTION, "DEFAULT"):
-            if separator and key:
-                self._store(number, key.lower(), value)
-            else:
-                self._problem(number, "not a setting; write key = value")
-
-    def _store(self, number: int, key: str, value: str) -> None:
-        values = self.source.values
-        if key in values and self._section == SECTION:
-            self._problem(
-                number, f"{key} is set twice ({values[key].origin}); the last value is used"
-            )
-        if key not in values or self._section == SECTION:
-            values[key] = RawValue(
-                value, Origin("file", f"{self._path} line {number}", self._trust)
-            )
-            self._last_key = key
-
-    def _extend(self, content: str) -> None:
-        if self._last_key is not None:
-            found = self.source.values[self._last_key]
-            self.source.values[self._last_key] = RawValue(
-                f"{found.value}\n{content}".strip(), found.origin
-            )
-
-    def _problem(self, number: int, text: str) -> None:
-        self.source.problems.append(f"{self._path} line {number}: {text}")
-
-
-def split(content: str) -> tuple[str, str, str]:
-    """Split a line into key, separator and value; without a separator, the last two are empty."""
-    match = re.match(r"([^=:]*?)\s*([=:])\s*(.*)", content)
-    return match.groups() if match else (content, "", "")  # type: ignore[return-value]
-
-
 def text_of(path: Path) -> str:
-    """Return a regular file's text.
+    """Return a regular file's text; bytes that are not UTF-8 are surrogates (``surrogateescape``).
 
     Raises:
         OSError: The file cannot be opened or read.
-        ValueError: The file is not a small text file in UTF-8.
+        ValueError: The file is not a small text file.
+    """
+    return text_of_bytes(data_of(path))
+
+
+def data_of(path: Path) -> bytes:
+    """Return the bytes of a small regular file.
+
+    Raises:
+        OSError: The file cannot be opened or read.
+        ValueError: The file is something else or too large.
     """
     # O_NONBLOCK: opening a FIFO without a writer would block.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is not a regular file")
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         raise ValueError("it is larger than 1 MiB")
+    return data
+
+
+def text_of_bytes(data: bytes) -> str:
+    """Return the content of a file as text, without a byte order mark.
+
+    Raises:
+        ValueError: It is UTF-16, or no text.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("it is UTF-16; save it as UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} is not UTF-8; save it as UTF-8") from error
-    if "\0" in text:
+    if b"\0" in data:
         raise ValueError("it contains NUL characters")
-    return text
+    return data.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

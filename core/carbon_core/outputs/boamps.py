@@ -18,6 +18,7 @@ from carbon_core.report import Report
 _FORMAT_VERSION = "0.1"
 _FORMAT_URI = "https://github.com/Boavizta/BoAmps/tree/main/model"
 _PERCENT = 100.0
+_MOST_LEVELS = 50
 
 
 class BoampsFile:
@@ -65,13 +66,22 @@ def read_metadata(given: Any) -> Mapping[str, Any]:
     if isinstance(given, str):
         try:
             given = json.loads(text_of(Path(given)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             message = f"metadata: {given} is no JSON file: {error}"
             raise ConfigError(message, key="metadata") from error
     if not isinstance(given, Mapping):
         return {}
+    if _is_deep(given, _MOST_LEVELS):
+        message = f"metadata: more than {_MOST_LEVELS} levels of blocks within blocks"
+        raise ConfigError(message, key="metadata")
     inner = given.get("boamps", given)
     return inner if isinstance(inner, Mapping) else {}
+
+
+def _is_deep(data: Any, levels: int) -> bool:
+    """Return whether data have more levels: writing them would exceed Python's stack."""
+    inner = data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
+    return levels < 0 or any(_is_deep(one, levels - 1) for one in inner)
 
 
 def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The keys are those of https://huggingface.co/docs/hub/model-cards-co2. The Hub r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,5 @@ def _location(data: Mapping[str, Any]) -> str:
 
 
 def _hardware(host: Mapping[str, Any]) -> str:
-    gpus = list(host["gpu_models"])
-    counted = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    counted = [f"{count} x {name}" for name, count in Counter(host["gpu_models"]).items()]
     return ", ".join(counted or [host["cpu_model"] or ""])

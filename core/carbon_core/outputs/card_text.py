@@ -6,6 +6,7 @@ writing it again would lose comments, quotes and the order of keys, and turn ``l
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Mapping
@@ -14,8 +15,12 @@ from typing import Any, NamedTuple
 
 from carbon_core.errors import OutputError
 from carbon_core.outputs.base import replace
+from carbon_core.outputs.card_yaml import metadata_of
 
 KEY = "co2_eq_emissions"
+# The Hub's largest, with thousands of evaluations, have about 1 MiB.
+_MOST_BYTES = 16 * 2**20
+_LONGEST_ENTRY = 16_384
 _BOM = b"\xef\xbb\xbf"
 _BREAK = r"(?:\r\n|\r|\n)"
 _OPENING = re.compile(rf"\s*---[ \t]*({_BREAK})")
@@ -58,10 +63,12 @@ def write_card_entry(path: Path, entry: Mapping[str, Any]) -> None:
         OSError: The file cannot be read or written; it is as before.
         OutputError: Its metadata cannot be edited; it is as before.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # unlike `resolve`, it raises for no loop of links
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OutputError(f"{path} is not a regular file")
+    if status.st_size > _MOST_BYTES:
+        raise OutputError(f"{path}: it is larger than 16 MiB; the card was not changed")
     try:
         data = with_entry(path.read_bytes(), entry)
     except OutputError as error:
@@ -87,8 +94,8 @@ def with_entry(data: bytes, entry: Mapping[str, Any]) -> bytes:
     before, after = _around(card.block)
     lines = _lines(card, before, entry)
     block = before + lines + after
-    _check(card, block)
     _check_lines(lines, entry)
+    _check(card, block)
     if not card.head:
         block = f"---{card.newline}{block}---{card.newline}"
     return bom + (card.head + block + card.rest).encode("utf-8", "surrogateescape")
@@ -157,31 +164,21 @@ def _escaped(character: str) -> str:
 
 
 def _check(card: _Card, after: str) -> None:
-    """Raise unless the metadata are a mapping, and the same but for the entry.
-
-    Needs PyYAML, which every program has that reads model cards.
-    """
-    try:
-        import yaml
-    except ImportError:
+    """Raise unless the metadata are a mapping, and the same but for the entry."""
+    above = len(_LINE.findall(card.head))
+    old = metadata_of(card.block, KEY, above)
+    if old is None:
         return
+    if old.times > 1:
+        raise OutputError(f"its metadata have {KEY} more than once")
     try:
-        # This loader keeps every scalar as text, and makes no object of a tag.
-        old = yaml.load(card.block, Loader=yaml.BaseLoader) or {}  # noqa: S506
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise OutputError(f"its metadata are not YAML: {_reason(error, card)}") from error
-    if not isinstance(old, dict):
-        raise OutputError("its metadata are not YAML of the form key: value")
-    try:
-        new = yaml.load(after, Loader=yaml.BaseLoader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, TypeError):
-        raise OutputError(f"its metadata leave no room for {KEY}") from None
-    if KEY not in new:
+        new = metadata_of(after, KEY, above)
+    except OutputError:
+        new = None
+    # An alias of a part of the old entry would refer to nothing, or to something else.
+    if new is None or new.times != 1 or old.is_shared:
         raise OutputError(f"its metadata leave no room for {KEY}")
-    same = {**old, KEY: None} == {**new, KEY: None} and [k for k in old if k != KEY] == [
-        k for k in new if k != KEY
-    ]
-    if not same:
+    if new.others != old.others:
         raise OutputError(f"{KEY} cannot be written without changing other metadata")
 
 
@@ -191,16 +188,11 @@ def _check_lines(lines: str, entry: Mapping[str, Any]) -> None:
         import yaml
     except ImportError:
         return
+    if len(lines) > _LONGEST_ENTRY:
+        raise OutputError(f"{KEY} would have {len(lines)} characters")
     try:
         read = yaml.safe_load(lines)
     except (yaml.YAMLError, ValueError) as error:
         raise OutputError(f"{KEY} cannot be written: {type(error).__name__}") from error
     if read != {KEY: dict(entry)}:
         raise OutputError(f"{KEY} cannot be written as YAML")
-
-
-def _reason(error: Exception, card: _Card) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or type(error).__name__
-    above = len(_LINE.findall(card.head))
-    return f"{problem} (line {above + mark.line + 1})" if mark is not None else str(problem)

@@ -27,7 +27,17 @@ from carbon_core.outputs.base import (
     replace,
     sync,
 )
-from carbon_core.outputs.csv_rows import Span, as_cell, as_cells, as_lines, is_row_of, torn_rows
+from carbon_core.outputs.csv_records import LONGEST_ROW
+from carbon_core.outputs.csv_rows import (
+    Span,
+    as_cell,
+    as_cells,
+    as_lines,
+    is_row_of,
+    line_at,
+    line_end,
+    torn_rows,
+)
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
 INVALID_SUFFIX = ".invalid"
@@ -36,7 +46,6 @@ _BLOCK = 2**20
 # A file up to this size is checked and replaced whole; of a larger one, this part at its end is
 # checked for torn rows.
 _SMALL = 2**20
-_LONGEST_ROW = 2**18
 # The row of a run is searched for in this part at the end: a second of work.
 _SEARCHED = 2**30
 _MOST_LINKS = 16
@@ -227,13 +236,14 @@ def _row_of(descriptor: int, size: int, run_id: str) -> Span | None:
     while end > max(0, size - _SEARCHED):
         begin = max(0, end - _BLOCK)
         # More on both sides, so that a row at the edge is whole.
-        low = max(0, begin - _LONGEST_ROW)
-        block = _read(descriptor, Span(low, min(size, end + _LONGEST_ROW)))
+        low = max(0, begin - LONGEST_ROW)
+        block = _read(descriptor, Span(low, min(size, end + LONGEST_ROW)))
         at = len(block)
         while (at := block.rfind(needle, 0, at)) >= 0:
-            line = Span(block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at) + 1 or len(block))
+            line = line_at(block, at)
             if is_row_of(block[line.begin : line.end], run_id):
                 return Span(low + line.begin, low + line.end)
+            at = line.begin
         end = begin
     return None
 
@@ -290,5 +300,4 @@ def _write_whole(descriptor: int, data: bytes, size_before: int) -> None:
 
 def _line_end(descriptor: int, size: int) -> bytes:
     """Return the characters that end an incomplete last line, so that the next row is separate."""
-    last = _read(descriptor, Span(max(0, size - _LONGEST_ROW), size)).rpartition(b"\n")[2]
-    return (b'"\n' if last.count(b'"') % 2 else b"\n") if last else b""
+    return line_end(_read(descriptor, Span(max(0, size - LONGEST_ROW), size)))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
+from carbon_core.escaping import csv_cell
+from carbon_core.outputs.csv_records import (
+    LINE,
+    cells_of,
+    ends_open,
+    records,
+)
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
-_MAX_CELL = 1000
-# A spreadsheet evaluates a cell that begins with one of these as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # Columns without a value where no meter gave a reading.
 _MEASURED = (
     "emissions",
@@ -26,8 +31,7 @@ _MEASURED = (
     "energy_consumed",
     "water_consumed",
 )
-# The first cell of a row.
-_TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_LINE_ENDS = ("\n", "\r")
 
 
 class Span(NamedTuple):
@@ -43,8 +47,7 @@ def as_cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return repr(value)
-    clean = "".join(c if c.isprintable() else " " for c in value[:_MAX_CELL])
-    return "'" + clean if value.startswith(_FORMULA_STARTS) else clean
+    return csv_cell(value)
 
 
 def as_cells(data: EmissionsData) -> list[str]:
@@ -61,9 +64,29 @@ def as_lines(rows: Iterable[Iterable[str]]) -> bytes:
 
 
 def is_row_of(line: bytes, run_id: str) -> bool:
-    """Return whether a line is the row of a run."""
+    """Return whether a line is the complete row of a run."""
     column = COLUMNS.index("run_id")
-    return _cells(line)[column : column + 1] == [run_id]
+    text = line.decode("utf-8", "replace")
+    cells = (cells_of(text) or []) if _is_complete(text) else []
+    return cells[column : column + 1] == [run_id]
+
+
+def line_at(block: bytes, at: int) -> Span:
+    """Return the line that contains the byte at an offset."""
+    begin = block.rfind(b"\n", 0, at) + 1
+    begin = max(begin, block.rfind(b"\r", begin, at) + 1)
+    end = block.find(b"\n", at) + 1 or len(block)
+    return Span(begin, block.find(b"\r", at, end - 2) + 1 or end)
+
+
+def line_end(last_part: bytes) -> bytes:
+    """Return the characters that end the last line of a file, so that the next row is separate."""
+    if last_part.endswith((b"\n", b"\r")):
+        return b"" if last_part.endswith(b"\n") else b"\n"
+    lines = _lines_of(last_part.decode("latin-1"))
+    separate = chain.from_iterable(records(line, lines, _is_complete) for line in lines)
+    last = deque(separate, 1)[0] if last_part else ""
+    return (b'"\n' if ends_open(last) else b"\n") if last else b""
 
 
 def torn_rows(block: bytes, *, begins_file: bool) -> list[Span]:
@@ -74,70 +97,32 @@ def torn_rows(block: bytes, *, begins_file: bool) -> list[Span]:
         begins_file: Whether it begins with the file's header; otherwise the rows before the first
             complete one are skipped.
     """
-    found: list[Span] = []
-    at = block.find(b"\n") + 1 or len(block)
+    text = block.decode("latin-1")  # a character for each byte
+    lines = _lines_of(text)
+    at = len(next(lines, ""))
     if not begins_file:
-        at = next(
-            (line.begin for line in _lines(block, at) if _begins_row(block, line)), len(block)
-        )
-    while at < len(block):
-        first = next(_lines(block, at))
-        record = first if _is_complete(block[first.begin : first.end]) else _record(block, first)
-        text = block[record.begin : record.end]
-        if text.strip() and not _is_complete(text):
-            # Another row may have been appended to the torn one, without a line break between.
-            record = first._replace(end=_glued_row(block, first) or record.end)
-            found.append(record)
-        at = record.end
+        for line in lines:
+            if _is_complete(line):
+                lines = chain((line,), lines)
+                break
+            at += len(line)
+    found: list[Span] = []
+    for line in lines:
+        for record in records(line, lines, _is_complete):
+            end = at + len(record)
+            # A row without a line break, but with a row after it, may lack the end of its last cell.
+            is_whole = _is_complete(record) and (end == len(text) or record.endswith(_LINE_ENDS))
+            if record.strip() and not is_whole:
+                found.append(Span(at, end))
+            at = end
     return found
 
 
-def _record(block: bytes, first: Span) -> Span:
-    """Return a line with the lines that its quoted cells continue on, up to the next row at most."""
-    quotes = 0
-    end = first.end
-    for line in _lines(block, first.begin):
-        if line != first and _begins_row(block, line):
-            break
-        end = line.end
-        quotes += block.count(b'"', line.begin, line.end)
-        if quotes % 2 == 0:
-            break
-    else:
-        # The quotation mark is never closed: only its own line is torn.
-        return first
-    return first._replace(end=end)
+def _lines_of(text: str) -> Iterator[str]:
+    return (match[0] for match in LINE.finditer(text))
 
 
-def _glued_row(block: bytes, line: Span) -> int | None:
-    """Return where a complete row begins within a line, after its beginning."""
-    for match in _TIMESTAMP.finditer(block, line.begin + 1, line.end):
-        if _is_complete(block[match.start() : line.end]):
-            return match.start()
-    return None
-
-
-def _begins_row(block: bytes, line: Span) -> bool:
-    text = block[line.begin : line.end]
-    return _TIMESTAMP.match(text) is not None and _is_complete(text)
-
-
-def _is_complete(text: bytes) -> bool:
-    if b'"' not in text:
-        return text.count(b",") == len(COLUMNS) - 1
-    return text.count(b'"') % 2 == 0 and len(_cells(text)) == len(COLUMNS)
-
-
-def _cells(text: bytes) -> list[str]:
-    decoded = text.decode("utf-8", "replace").rstrip("\r\n").replace("\0", " ")
-    try:
-        return next(csv.reader(io.StringIO(decoded, newline="")), [])
-    except csv.Error:  # a cell of another program, too long for Python's reader
-        return []
-
-
-def _lines(block: bytes, at: int) -> Iterator[Span]:
-    while at < len(block):
-        end = block.find(b"\n", at) + 1 or len(block)
-        yield Span(at, end)
-        at = end
+def _is_complete(text: str) -> bool:
+    if '"' not in text:
+        return text.count(",") == len(COLUMNS) - 1
+    return len(cells_of(text) or ()) == len(COLUMNS)

@@ -13,20 +13,22 @@ import contextlib
 import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from carbon_core.errors import OutputError
-from carbon_core.input_files import require_regular
+from carbon_core.input_files import open_text
+from carbon_core.outputs.csv_records import TIMESTAMP, cells_of, records
 
 _REQUIRED = ("duration", "energy_consumed", "emissions")
 _COLUMNS = ("run_id", "project_name", "timestamp", *_REQUIRED)
 _TASK = "task_name"
 # CodeCarbon writes "None" with its API output; pandas writes "nan" for an empty cell.
 _NO_ID = frozenset({"", "None", "nan", "NaN"})
-_LONGEST_HEADER = 100_000
+# A longer line is read in parts.
+_LONGEST_LINE = 2**20
 
 
 class Row(NamedTuple):
@@ -52,9 +54,8 @@ class Row(NamedTuple):
 def is_of_tasks(path: Path) -> bool:
     """Return whether a CSV file has tasks; False if it cannot be read."""
     try:
-        require_regular(path)
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            return _TASK in _header(file)
+        with open_text(path, "replace") as file:
+            return _TASK in _header(iter((file.readline(_LONGEST_LINE),)))
     except (OSError, OutputError):
         return False
 
@@ -66,28 +67,22 @@ def read(path: Path) -> Iterator[Row]:
     written the file. Only their rows are kept in memory.
 
     Raises:
-        OutputError: It is no CSV file of runs, or has an invalid row; the rows before it are yielded.
+        OutputError: It is no CSV file of runs.
         OSError: The file cannot be read.
     """
     scattered = _scattered(path)
     last_rows: dict[str, Row] = {}
     latest: Row | None = None
-    fault: OutputError | None = None
-    try:
-        for row in _rows(path):
-            if row.run_id and hash(row.run_id) in scattered:
-                last_rows[row.run_id] = row
-                continue
-            if latest is not None and (latest.run_id != row.run_id or not row.run_id):
-                yield latest
-            latest = row
-    except OutputError as error:  # the rows before it are valid
-        fault = error
+    for row in _rows(path):
+        if scattered and row.run_id and hash(row.run_id) in scattered:
+            last_rows[row.run_id] = row
+            continue
+        if latest is not None and (latest.run_id != row.run_id or not row.run_id):
+            yield latest
+        latest = row
     if latest is not None:
         yield latest
     yield from last_rows.values()
-    if fault is not None:
-        raise fault
 
 
 def _scattered(path: Path) -> set[int]:
@@ -98,34 +93,28 @@ def _scattered(path: Path) -> set[int]:
     seen: set[int] = set()
     scattered: set[int] = set()
     before = ""
-    with _opened(path) as (file, header):
-        if "run_id" not in header:
+    with _opened(path) as (lines, columns):
+        column = columns.indexes[0]
+        if column < 0:
             return scattered
-        column = header.index("run_id")
-        try:
-            for cells in _cells(file, column + 1):
-                if len(cells) > column and cells[column] != before:
-                    before = cells[column]
-                    key = hash(before)
-                    (scattered if key in seen else seen).add(key)
-        except OutputError:  # reported by the second pass
-            pass
+        # The number of cells is not checked: that would take a third of the time.
+        for cells in _cells(lines, columns, column + 1, checked=False):
+            if len(cells) > column and cells[column] != before:
+                before = cells[column]
+                key = hash(before)
+                (scattered if key in seen else seen).add(key)
     return scattered
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    with _opened(path) as (file, header):
-        missing = [name for name in _COLUMNS if name not in header]
-        if not set(missing).isdisjoint(_REQUIRED):
-            raise OutputError(f"not an emissions.csv: it has no column {missing[0]}")
-        indexes = [header.index(name) if name in header else -1 for name in _COLUMNS]
-        cells_of, needed = _getter(indexes), max(indexes) + 1
+    with _opened(path) as (lines, columns):
+        select = columns.select
         # The last cell of an incomplete row may be cut, and still be a number.
-        least = min(needed + 1, len(header))
-        for cells in _cells(file, needed):
+        least = min(columns.needed + 1, columns.count)
+        for cells in _cells(lines, columns, columns.needed):
             if len(cells) < least:
                 continue
-            run_id, project, time, *figures = cells_of(cells)
+            run_id, project, time, *figures = select(cells)
             try:
                 duration_s, kwh, kg = map(float, figures)
             except ValueError:
@@ -134,22 +123,58 @@ def _rows(path: Path) -> Iterator[Row]:
                 yield Row("" if run_id in _NO_ID else run_id, project, time, duration_s, kwh, kg)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[TextIO, list[str]]]:
-    """Open a CSV file that has no tasks; yield it and its header."""
-    require_regular(path)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = _header(file)
+class _Columns:
+    """The columns of a file.
+
+    Args:
+        header: Their names.
+
+    Raises:
+        OutputError: A required column is absent, or the rows are tasks.
+
+    Attributes:
+        count: Their number.
+        indexes: The index of each column that is read, or -1.
+        needed: Number of cells of a row up to the last column that is read.
+        select: Selects these columns of a row; an empty cell for each absent one.
+        begins_with_time: Whether the first column is the time, as in CodeCarbon's files.
+    """
+
+    def __init__(self, header: list[str]) -> None:
         if _TASK in header:
             raise OutputError("a file of tasks, which are parts of runs")
-        yield file, header
+        missing = [name for name in _COLUMNS if name not in header]
+        if not set(missing).isdisjoint(_REQUIRED):
+            raise OutputError(f"not an emissions.csv: it has no column {missing[0]}")
+        self.count = len(header)
+        self.indexes = [header.index(name) if name in header else -1 for name in _COLUMNS]
+        self.needed = max(self.indexes) + 1
+        self.select = _getter(self.indexes)
+        self.begins_with_time = header[0] == "timestamp"
+
+    def is_complete(self, text: str) -> bool:
+        """Return whether a text is a row with all columns, and with a time or valid figures."""
+        cells = cells_of(text)
+        if cells is None or len(cells) != self.count:
+            return False
+        if self.begins_with_time and TIMESTAMP.match(text):
+            return True
+        try:
+            return math.isfinite(sum(map(float, self.select(cells)[3:])))
+        except ValueError:
+            return False
 
 
-def _header(file: TextIO) -> list[str]:
-    try:
-        return next(csv.reader([file.readline(_LONGEST_HEADER)]), [])
-    except csv.Error as error:
-        raise OutputError("not a CSV file") from error
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Iterator[str], _Columns]]:
+    """Open a CSV file of runs; yield its lines after the header, and its columns."""
+    with open_text(path, "replace") as file:
+        lines = iter(partial(file.readline, _LONGEST_LINE), "")
+        yield lines, _Columns(_header(lines))
+
+
+def _header(lines: Iterator[str]) -> list[str]:
+    return cells_of(next(lines, "")) or []
 
 
 def _getter(indexes: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
@@ -159,17 +184,42 @@ def _getter(indexes: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
     return lambda cells: [cells[i] if i >= 0 else "" for i in indexes]
 
 
-def _cells(file: Iterator[str], needed: int) -> Iterator[list[str]]:
+def _cells(
+    lines: Iterator[str], columns: _Columns, needed: int, *, checked: bool = True
+) -> Iterator[list[str]]:
     """Yield the cells of each row, at least the first `needed` ones.
 
     A line without a quotation mark is split at its commas, which takes a quarter of the time of
     `csv.reader`; that matters for a file of a million rows.
+
+    Args:
+        lines: The lines of a file after its header.
+        columns: Its columns.
+        needed: Number of cells.
+        checked: Whether to search lines with missing or more cells for a row after a torn one.
     """
-    for line in file:
+    commas, has_last = columns.count - 1, needed >= columns.count
+    for line in lines:
         if '"' in line:
-            try:
-                yield next(csv.reader(chain((line,), file)))
-            except csv.Error as error:
-                raise OutputError(f"read up to an invalid row: {error}") from error
-        else:
-            yield line.rstrip("\r\n").split(",", needed)
+            cells = _quoted_cells(line)
+            if len(cells) == columns.count:
+                yield cells
+                continue
+        elif not checked or line.count(",") == commas:
+            cells = line.split(",", needed)
+            if has_last:
+                cells[-1] = cells[-1].rstrip("\r\n")
+            yield cells
+            continue
+        for row in records(line, lines, columns.is_complete, columns.begins_with_time):
+            cells_of_row = cells_of(row)
+            if cells_of_row is not None:  # else a torn row
+                yield cells_of_row
+
+
+def _quoted_cells(line: str) -> list[str]:
+    """Return the cells of a line that is a row; an empty list if it is none."""
+    try:
+        return next(csv.reader((line,), strict=True), [])
+    except csv.Error:  # such as an open quotation mark, or a cell longer than its limit
+        return []

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from carbon_core.errors import OutputError
+from carbon_core.escaping import one_line
 from carbon_core.fetch import Send, with_scheme
 from carbon_core.outputs.base import replace
 from carbon_core.outputs.emissions_data import emissions_data
@@ -125,7 +126,7 @@ def text_of(report: Report) -> bytes:
     library = _library()
     registry = library.CollectorRegistry()
     data = emissions_data(report).values
-    labels = {name: str(data[name] if data[name] is not None else "") for name in _LABELS}
+    labels = {name: one_line(str(data[name] if data[name] is not None else "")) for name in _LABELS}
     for name, meaning in _GAUGES.items():
         gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
         gauge.labels(**labels).set(data[name])

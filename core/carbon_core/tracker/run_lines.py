@@ -16,8 +16,9 @@ import threading
 from collections.abc import Sequence
 
 from carbon_core import units
+from carbon_core.escaping import one_line
 from carbon_core.formatting import formatted
-from carbon_core.messages import Messages, printable, show_at_exit
+from carbon_core.messages import Messages, show_at_exit
 from carbon_core.report import Report
 
 _SHORT_S = 10.0
@@ -63,7 +64,7 @@ class RunLines:
             preamble: Put before its lines; runs with different ones are not folded together.
             t_ns: Monotonic time of its end.
         """
-        line = preamble + printable(report.summary())
+        line = preamble + one_line(report.summary())
         with self._lock:
             short = report.duration_s < _SHORT_S
             is_due = t_ns - self._shown_ns >= _EVERY_NS
@@ -146,7 +147,7 @@ def announce(messages: Messages, kind: str, text: str) -> None:
         kind: What the line is about.
         text: The line without its preamble.
     """
-    line = messages.preamble + printable(text)
+    line = messages.preamble + one_line(text)
     messages.info(text, lambda: of_process().unless_repeated(kind, line))
 
 

@@ -121,6 +121,28 @@ def test_config_set_asks_for_a_secret_and_keeps_it_to_the_owner(command, tmp_pat
     assert "planted-secret" not in done.stdout + done.stderr
 
 
+def test_config_says_what_the_local_file_does_not_switch_on(command, tmp_path):
+    home = {"HOME": str(tmp_path / "home")}
+    done = command("config", "set", "emissions_endpoint", "https://service.example", **home)
+    assert done.returncode == 0
+    text = "does not switch on what sends data: emissions_endpoint not used; to trust this file"
+    for shown in (
+        done.stderr,
+        command("config", "show", **home).stderr,
+        command("config", "show", "--json", **home).stderr,
+        command("config", "check", **home).stdout,
+    ):
+        assert shown.count(text) == 1
+    before = (tmp_path / ".codecarbon.config").read_text()
+    refused = command("config", "set", "trust_local_config", "true", **home)
+    assert refused.returncode == 2
+    assert "add --global" in refused.stderr
+    assert (tmp_path / ".codecarbon.config").read_text() == before
+    trusted = {**home, "CODECARBON_TRUST_LOCAL_CONFIG": "yes"}
+    assert command("config", "show", **trusted).stderr == ""
+    assert command("config", "check", **trusted).stdout == "no mistakes found\n"
+
+
 def test_config_set_refuses_a_bad_value(command, tmp_path):
     done = command("config", "set", "tracking_mode", "bogus")
     assert done.returncode == 2

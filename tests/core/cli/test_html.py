@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import os
@@ -267,6 +269,23 @@ def test_rows_alone_make_a_page_too(command: Command, tmp_path: Path) -> None:
     assert "Recent runs (3)" in figures(page)
 
 
+def test_the_policy_names_the_scripts_of_the_page(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    page = page_of(command, tmp_path)
+    policy = re.search(r'Content-Security-Policy"\s+content="([^"]*)"', page)[1]
+    directives = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
+    assert directives == {
+        "default-src": "'none'",
+        "script-src": " ".join(f"'sha256-{one}'" for one in hashes),
+        "style-src": "'unsafe-inline'",
+        "img-src": "data: blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
 def test_names_are_shown_letter_by_letter(command: Command, tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><b>&amp;"
     for i in range(2):
@@ -429,3 +448,27 @@ def test_the_page_itself_forbids_what_would_leave_it(
     page.close()
     assert "sent" not in blocked
     assert policy == "connect-src"
+
+
+@pytest.mark.slow
+def test_a_browser_runs_no_other_script_and_the_page_leads_nowhere(
+    browser: Any, command: Command, tmp_path: Path
+) -> None:
+    """Were a name ever not escaped, the browser would still not do what it says."""
+    kept(tmp_path, 1.0, project="injected-here")
+    evil = (
+        "<script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
+        "<base href='http://127.0.0.1:9/'><form action='http://127.0.0.1:9/'></form>"
+    )
+    path = tmp_path / "out.html"
+    path.write_text(page_of(command, tmp_path).replace("injected-here", evil), encoding="utf-8")
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-drawn]")
+    page.evaluate("document.forms[0].submit()")
+    found = page.evaluate("[window.evil, document.baseURI]")
+    page.close()
+    assert found == [None, path.as_uri()]
+    assert [url for url in asked if not url.startswith("file:")] == []

@@ -93,3 +93,25 @@ def test_through_a_pipe_it_writes_plain_lines_for_a_while(start: Start, tmp_path
     pattern += r"energy budget 0 % used \(.* of 1000 kWh\), about [\d,]+ h left"
     assert all(re.fullmatch(pattern, line) for line in lines), lines
     assert receipt(tmp_path)["duration_s"] > 0.7
+
+
+def test_a_signal_within_a_wait_ends_it() -> None:
+    """The handler runs on the waiting thread: it may take no lock that this thread holds."""
+    from carbon_callbacks.cli.monitor import _stop_signal
+
+    calls = 0
+
+    def interrupt(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < 20:  # at the first lines of what `wait` calls
+            signal.raise_signal(signal.SIGTERM)
+        return interrupt
+
+    with _stop_signal() as stop:
+        sys.settrace(interrupt)
+        try:
+            assert stop.wait(TIMEOUT_S)
+        finally:
+            sys.settrace(None)
+    assert calls > 0

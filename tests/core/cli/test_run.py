@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,3 +192,95 @@ def test_a_run_without_a_command_says_what_is_missing(start: Start) -> None:
     _, error = done.communicate(timeout=TIMEOUT_S)
     assert done.returncode == 2
     assert "COMMAND" in error
+
+
+def test_the_command_inherits_open_files(start: Start) -> None:
+    """As in `carbon-callbacks run -- cat <(echo words)`."""
+    reader, writer = os.pipe()
+    os.write(writer, b"words\n")
+    os.close(writer)
+    done = start("--", "cat", f"/dev/fd/{reader}", pass_fds=[reader])
+    os.close(reader)
+    out, error = done.communicate(timeout=TIMEOUT_S)
+    assert (out, done.returncode) == ("words\n", 0), error
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_a_process_substitution_is_read(start: Start, tmp_path: Path) -> None:
+    runner = tmp_path / "runner"
+    runner.write_text(
+        f"#!{sys.executable}\nfrom carbon_callbacks.cli import main\nraise SystemExit(main())\n"
+    )
+    runner.chmod(0o755)
+    script = "./runner run -- cat <(echo x); echo $?"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.stdout == "x\n0\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_is_ignored_is_ignored_by_the_command(
+    number: int, start: Start, tmp_path: Path
+) -> None:
+    """As after `nohup`, or with `&` in a script."""
+    program = (
+        "import os, signal, sys\n"
+        f"ignored = signal.getsignal({int(number)}) == signal.SIG_IGN\n"
+        "print(ignored, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = start(
+        "--",
+        sys.executable,
+        "-c",
+        program,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    process.send_signal(number)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0
+    assert receipt(tmp_path)["status"] == "completed"
+
+
+def test_a_key_reaches_the_command_once_when_its_input_is_a_file(
+    start: Start, tmp_path: Path
+) -> None:
+    """The terminal sends Ctrl-C to both processes: a forwarded one would be a second."""
+    import fcntl
+    import pty
+    import termios
+
+    keyboard, terminal = pty.openpty()
+    program = (
+        "import os, signal, sys, time\n"
+        "def count(*_): os.write(1, b'interrupted\\n')\n"
+        "signal.signal(signal.SIGINT, count)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(60)\n"
+    )
+    process = start(
+        "--",
+        sys.executable,
+        "-c",
+        program,
+        pass_fds=[terminal],
+        preexec_fn=lambda: fcntl.ioctl(terminal, termios.TIOCSCTTY, 0),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.write(keyboard, b"\x03")
+    assert process.stdout.readline() == "interrupted\n"
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=TIMEOUT_S)
+    os.close(keyboard)
+    os.close(terminal)
+    assert (out, process.returncode) == ("", 0), error

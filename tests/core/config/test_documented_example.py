@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from carbon_core import EmissionsTracker
+from carbon_core.assemble.outputs import services_of
+from carbon_core.clock import SystemClock
+from carbon_core.config import local_trust
+from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.resolve import Resolution, resolve
 
 HOME = """\
@@ -76,6 +80,12 @@ def test_yields_the_documented_values_and_types(example: Resolution) -> None:
 def test_a_bad_value_that_is_overridden_is_nothing_at_all(example: Resolution) -> None:
     assert example.warnings == []
     assert example.deprecations == []
+
+
+def test_what_the_home_file_and_arguments_switch_on_is_on(example: Resolution) -> None:
+    assert local_trust.warnings(example.settings) == []
+    given = OutputArguments(example.settings, {}, Path(), SystemClock())
+    assert {name for name, _ in services_of(given)} == {"emissions_endpoint", "api"}
 
 
 def test_every_value_has_its_origin(example: Resolution, places: tuple[Path, Path]) -> None:

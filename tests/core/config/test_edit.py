@@ -158,6 +158,115 @@ def test_a_directory_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> N
         write_setting(tmp_path / "away" / "file", "pue", "1.5")
 
 
+OTHERS = "\x0b \x0c \x1c \x85 \u2028 \u2029 \xa0".encode() + b"\xe9\xff"
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_every_other_byte_stays(file: Path, line_end: bytes, mark: bytes) -> None:
+    before = mark + line_end.join(
+        [b"# " + OTHERS, b"[codecarbon]", b"region = " + OTHERS, b"PUE=1" + b"\t; " + OTHERS, b"# "]
+    )
+    file.write_bytes(before)
+    write_setting(file, "pue", "2")
+    assert file.read_bytes() == before.replace(b"PUE=1", b"pue = 2")
+    assert read_file(file).values["pue"].value == "2"
+    write_setting(file, "wue", "3")
+    expected = before.replace(b"PUE=1", b"pue = 2") + line_end + b"wue = 3" + line_end
+    assert file.read_bytes() == expected
+
+
+def test_mixed_line_ends_stay_and_a_new_line_has_that_of_the_line_above(file: Path) -> None:
+    before = b"# a\n[codecarbon]\r\nregion = x\npue = 1\r\n\r\n[other]\nx = 1"
+    file.write_bytes(before)
+    write_setting(file, "region", "y")
+    write_setting(file, "wue", "3")
+    expected = before.replace(b"= x\n", b"= y\n").replace(b"1\r\n\r\n", b"1\r\nwue = 3\r\n\r\n")
+    assert file.read_bytes() == expected
+
+
+def test_a_line_without_a_value_keeps_what_follows(file: Path) -> None:
+    before = "[codecarbon]\nregion\n  pue = 2\n  wue = 1\n\n# mine\n"
+    file.write_text(before, encoding="utf-8")
+    write_setting(file, "region", "Ohio")
+    assert file.read_text() == before + "  region = Ohio\n"
+    values = {key: found.value for key, found in read_file(file).values.items()}
+    assert values == {"pue": "2", "wue": "1", "region": "Ohio"}
+
+
+def test_comments_and_blank_lines_within_a_value_stay(file: Path) -> None:
+    file.write_text("[codecarbon]\nregion = a ; 1\n  b\n# 2\n\n  c # 3\nwue = 1\n")
+    write_setting(file, "region", "Ohio")
+    assert file.read_text() == "[codecarbon]\nregion = Ohio ; 1\n# 2\n\n # 3\nwue = 1\n"
+
+
+def test_an_indented_section_stays_indented(file: Path) -> None:
+    before = "  [codecarbon]\n  pue = 1\n  [other]\n  x = 1\n"
+    file.write_text(before, encoding="utf-8")
+    write_setting(file, "pue", "2")
+    write_setting(file, "wue", "1")
+    assert file.read_text() == before.replace("pue = 1\n", "pue = 2\n  wue = 1\n")
+
+
+def test_a_setting_of_the_default_section_stays(file: Path) -> None:
+    file.write_text("[DEFAULT]\npue = 1\n")
+    write_setting(file, "pue", "2")
+    assert file.read_text() == "[DEFAULT]\npue = 1\n\n[codecarbon]\npue = 2\n"
+    assert read_file(file).values["pue"].value == "2"
+
+
+def test_a_last_line_without_a_line_break_stays_without(file: Path) -> None:
+    file.write_text("[codecarbon]\npue = 1")
+    write_setting(file, "pue", "2")
+    assert file.read_text() == "[codecarbon]\npue = 2"
+
+
+def test_a_value_that_is_not_utf8_is_replaced(file: Path) -> None:
+    file.write_bytes(b"[codecarbon]\nregion = Qu\xe9bec\n# Qu\xe9bec\n")
+    write_setting(file, "region", "Québec")
+    assert file.read_bytes() == "[codecarbon]\nregion = Québec\n".encode() + b"# Qu\xe9bec\n"
+
+
+VALUES_WITH_CARE = [
+    "", " ", "a ", "\ta", "#a", "a #b", "a#b", ";", "a\nb", "a\n\nb", "a\r", "a\rb", "a\x85", "a\x85b",
+    "\x0c", "a\u2028b", "[x]", "= a", "a = b", "a\n[other]", "\0", "\ud800", "\ufeff", "\xa0a", '"a"',
+    "%(x)s", "a" * 5000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES_WITH_CARE)
+@pytest.mark.parametrize("before", [BEFORE, "", "[codecarbon]\nproject_name = \n  more\n"])
+def test_a_value_is_read_back_equal_or_refused(file: Path, before: str, value: str) -> None:
+    file.write_text(before, encoding="utf-8")
+    try:
+        write_setting(file, "project_name", value)
+    except ConfigError as error:
+        assert "project_name" in str(error)
+        assert file.read_text(encoding="utf-8") == before
+    else:
+        source = read_file(file)
+        assert source.values["project_name"].value == value
+        assert source.problems == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives away")
+def test_owner_and_mode_stay(file: Path) -> None:
+    file.write_text("[codecarbon]\n")
+    os.chown(file, 4321, 1234)
+    file.chmod(0o640)
+    write_setting(file, "pue", "1.5")
+    after = file.stat()
+    assert (after.st_uid, after.st_gid, mode(file)) == (4321, 1234, 0o640)
+
+
+def test_a_file_is_not_made_larger_than_can_be_read(file: Path) -> None:
+    before = b"[codecarbon]\n" + b"#" * (2**20 - 20)
+    file.write_bytes(before)
+    with pytest.raises(ConfigError, match="1 MiB"):
+        write_setting(file, "pue", "1.5")
+    assert file.read_bytes() == before
+
+
 KEYS = st.sampled_from(["project_name", "region", "experiment_name", "logger_preamble"])
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1)
 LINES = st.lists(
@@ -185,3 +294,16 @@ def test_whatever_the_file_holds_the_last_value_set_is_read_back(
         values = read_file(file).values
         assert {key: values[key].value for key in expected} == expected
         assert os.listdir(directory) == ["config"]
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(BEFORE)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_setting(file, "pue", "1.5")
+    assert file.read_text() == BEFORE
+    assert os.listdir(file.parent) == [file.name]

@@ -15,6 +15,8 @@ from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.resolve import resolve
 from carbon_core.config.schema import KEYS, default_of
+from carbon_core.errors import ConfigError
+from carbon_core.outputs.boamps import read_metadata
 
 REFUSED = (ValueError, TypeError, OverflowError)
 
@@ -200,3 +202,23 @@ def test_a_level_has_any_name_of_logging_or_a_number(name: str | int) -> None:
 def test_every_default_is_one_of_its_own_kind(name: str) -> None:
     default = default_of(name)
     assert default is None or KEYS[name].kind.parse(default) == default
+
+
+def nested(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(levels):
+        inner = {"a": [inner]}
+    return inner
+
+
+def test_deeply_nested_metadata_are_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="metadata must be"):
+        resolve({"metadata": nested(100_000)}, environ={}, home=tmp_path, directory=tmp_path)
+    with pytest.raises(ConfigError, match="more than 50 levels"):
+        read_metadata(nested(100))
+    assert read_metadata(nested(10)) == nested(10)
+    for brackets in ("[" * 100_000, '{"a":' * 400 + "1" + "}" * 400):
+        path = tmp_path / "metadata.json"
+        path.write_text(brackets, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"is no JSON file|more than 50 levels"):
+            read_metadata(str(path))

@@ -429,7 +429,8 @@ def test_a_token_from_the_home_file_does_not_go_where_the_working_directory_says
 def test_a_token_goes_where_its_own_source_or_a_higher_one_says(live) -> None:
     assert live({}, home_text=TOKEN_LINE)
     assert live({}, home_text=f"{TOKEN_LINE}\n{ELSEWHERE_LINE}")
-    assert live({}, local_text=f"{TOKEN_LINE}\n{ELSEWHERE_LINE}")
+    trusted = {"trust_local_config": True}
+    assert live(trusted, local_text=f"{TOKEN_LINE}\n{ELSEWHERE_LINE}")
     assert live({"electricitymaps_url": "https://elsewhere.example"}, home_text=TOKEN_LINE)
 
 

@@ -165,10 +165,9 @@ def test_a_malformed_line_is_told_and_the_others_count(local: Path, line: str) -
         ("[codecarbon]\npue = 2\n".encode("utf-16"), "UTF-16"),
         ("[codecarbon]\npue = 2\n".encode("utf-16-be"), "NUL"),
         (b"[codecarbon]\npue = 2\0\n", "NUL"),
-        ("[codecarbon]\npue = 2\nregion = Québec\n".encode("latin-1"), "line 3"),
         (b"[codecarbon]\npue = 2\n" + b"#" * 2**20, "1 MiB"),
     ],
-    ids=["utf-16", "utf-16-be without mark", "nul", "latin-1", "huge"],
+    ids=["utf-16", "utf-16-be without mark", "nul", "huge"],
 )
 def test_a_file_that_is_no_small_utf8_text_is_one_warning(
     local: Path, content: bytes, reason: str
@@ -179,6 +178,109 @@ def test_a_file_that_is_no_small_utf8_text_is_one_warning(
     assert len(outcome.warnings) == 1
     assert str(local) in outcome.warnings[0]
     assert reason in outcome.warnings[0]
+
+
+def test_a_setting_that_is_not_utf8_is_one_warning_and_the_others_count(local: Path) -> None:
+    text = "# Québec\n[codecarbon]\npue = 2\nregion = Québec\n[Québec]\nnom = Québec\n"
+    local.write_bytes(text.encode("latin-1"))
+    outcome = resolved(local)
+    assert outcome.settings.explicit() == {"pue": 2}
+    assert len(outcome.warnings) == 1
+    assert f"{local} line 4: it is not UTF-8" in outcome.warnings[0]
+
+
+NO_LINE_ENDS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"]
+
+
+@pytest.mark.parametrize("character", NO_LINE_ENDS)
+def test_only_a_line_feed_ends_a_line(local: Path, character: str) -> None:
+    text = (
+        f"[codecarbon]\nproject_name = a{character}pue = 9\n# x{character}wue = 9\nregion = Ohio\n"
+    )
+    local.write_bytes(text.encode())
+    assert values(local) == {"project_name": f"a{character}pue = 9", "region": "Ohio"}
+    assert read_file(local).values["region"].origin.place == f"{local} line 4"
+
+
+def test_indented_settings_are_settings_and_deeper_lines_continue_them(local: Path) -> None:
+    text = "  [codecarbon]\n  pue = 2\n  gpu_ids = 0,\n    1\n  [other]\n  wue = 9\n"
+    local.write_text(text, encoding="utf-8")
+    assert values(local) == {"pue": "2", "gpu_ids": "0,\n1"}
+
+
+def test_a_setting_over_the_default_section_is_not_set_twice(local: Path) -> None:
+    local.write_text("[DEFAULT]\npue = 2\n[codecarbon]\npue = 3\n", encoding="utf-8")
+    outcome = resolved(local)
+    assert (outcome.settings.pue, outcome.warnings) == (3, [])
+
+
+# --- huge and hostile files and variables ---------------------------------------------------------
+
+MIB = 2**20 - 200
+
+
+def filled(unit: str) -> str:
+    return (unit * (MIB // len(unit)))[:MIB] + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        (f"region{filled(' ')}", 1),
+        (f"region = a\n{filled(' b' + chr(10))}", 2),
+        (filled("\n"), 0),
+        (filled("# x\n"), 0),
+        (filled("a\n"), 22),
+        (filled("region = a\n"), 23),
+        (filled("[\n"), 22),
+        ("".join(f"tracking_mod{i} = 1\n" for i in range(4000)), 11),
+        ("".join(f"k{i} = 1\n" for i in range(80_000)), 12),
+        (f"{filled('k')[:-1]} = 1\n", 1),
+        (f"intensity_year = {filled('9')}", 1),
+        (f"gpu_ids = {filled('1,')}", 1),
+        (f"output_dir = {filled('a/')}", 1),
+        (f"emissions_endpoint = {filled('://')}", 1),
+        (f"metadata = {filled('[')}", 1),
+        (f"region = a{filled(' #')}", 0),
+    ],
+    ids=[
+        "blanks", "continuation", "no content", "comments", "no settings", "set twice", "sections",
+        "typos", "unknown", "long name", "digits", "list", "path", "address", "brackets", "comment",
+    ],
+)  # fmt: skip
+def test_a_file_of_any_content_is_a_few_short_warnings(local: Path, text: str, most: int) -> None:
+    local.write_text(f"[codecarbon]\npue = 2\n{text}", encoding="utf-8")
+    outcome = resolved(local)
+    assert outcome.settings.pue == 2
+    assert len(outcome.warnings) <= most
+    assert all(len(warning) < 300 + len(str(local)) * 2 for warning in outcome.warnings)
+
+
+def test_what_is_not_listed_is_counted(local: Path) -> None:
+    lines = [f"k{i} = 1\n" for i in range(30)] + ["nothing\n"] * 30
+    local.write_text(f"[codecarbon]\n{''.join(lines)}", encoding="utf-8")
+    warnings = resolved(local).warnings
+    assert f"{local}: 10 more problems" in warnings
+    assert f"from {local} line 12 on: 20 more settings that do not exist" in warnings
+
+
+def test_many_and_long_variables_are_a_few_short_warnings(local: Path) -> None:
+    environ = {f"{way}_{i}": "x" for i in range(5000) for way in ("CODECARBON", "codecarbon")}
+    environ |= {f"CODECARBON_{'k' * 100_000}": "x", "CODECARBON_PUE": "9" * 100_000}
+    environ["CODECARBON_WUE"] = "3"
+    outcome = resolved(local, environ)
+    assert outcome.settings.explicit() == {"wue": 3}
+    assert len(outcome.warnings) < 40
+    assert all(len(warning) < 300 for warning in outcome.warnings)
+    assert any("more variables" in warning for warning in outcome.warnings)
+
+
+def test_a_long_value_is_not_shown_in_part_either(local: Path) -> None:
+    password = "hunter2" + "x" * 300
+    environ = {"CODECARBON_PUE": f"http://me:{password}@host"}
+    (warning,) = resolved(local, environ).warnings
+    assert "hunter2" not in warning
+    assert "a text of" in warning
 
 
 def test_a_directory_is_one_warning(local: Path) -> None:

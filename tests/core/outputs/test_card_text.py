@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,78 @@ def test_without_a_parser_the_lines_are_edited_all_the_same(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     assert card_text.with_entry(card(REST + "co2_eq_emissions: 1\n"), ENTRY) == card(REST + LINES)
+
+
+# --- metadata that someone else wrote -------------------------------------------------------------
+
+LEVELS = "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n"
+    for below, name in pairwise("abcdefghijkl")
+)
+ODD = {
+    "aliases within aliases": f"a: &a [x, x]\n{LEVELS}",
+    "in a text over lines": 'a: "b\n\n  co2_eq_emissions: 5\n  c"\n',
+    "within another mapping": "model-index:\n  co2_eq_emissions:\n    emissions: 5\n",
+    "as a value": "a: co2_eq_emissions\n",
+    "as an item": "a:\n- co2_eq_emissions: 5\n- co2_eq_emissions: 6\n",
+    "incomplete model index": "model-index:\n- name: x\n- {}\n-\n",
+    "evaluations of two models": "model-index:\n- {name: x, results: []}\n- {name: y}\neval_results: [1]\n",  # noqa: E501
+    "duplicate keys of others": "a: 1\na: 2\n",
+    "a tag that would run code": "a: !!python/object/apply:os.system ['false']\n",
+    "aliases and merge keys": "a: &m {co2_eq_emissions: 3}\n<<: *m\nb: *m\n",
+    "a complex key": "? [a, b]\n: c\n",
+    "many keys": "".join(f"key{i}: no\n" for i in range(2000)),
+    "a long list": "tags:\n" + "- a\n" * 5000,
+}
+
+
+@pytest.mark.parametrize("metadata", ODD.values(), ids=ODD)
+def test_odd_metadata_stay_as_they_are(metadata: str) -> None:
+    assert with_entry(card(metadata), ENTRY) == card(metadata + LINES)
+    old = "co2_eq_emissions: {emissions: 3}\n"
+    assert with_entry(card(old + metadata), ENTRY) == card(LINES + metadata)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ("a: " + "[" * 100_000 + "\n", "not YAML|levels"),
+        ("a: " + "[" * 400 + "]" * 400 + "\n", "levels"),
+        ("? " * 50_000 + "\n", "levels"),
+        ("- " * 50_000 + "\n", "form key: value"),
+        ("a: *b\n", "undefined alias b"),
+        ("a: &x 1\nco2_eq_emissions: &x 2\nb: *x\n", "leave no room"),
+        ("a: b\n...\n", "leave no room"),
+        ("a: b\n... \n--- \nc: d\n", "have no end|leave no room|more than one|not YAML"),
+        ("a: b\u2028co2_eq_emissions: 5\n", "leave no room"),
+        ("a: b\n\tc: d\n", "not YAML"),
+        ("a: \0\n", "not YAML"),
+        ('"co2_eq\\x5femissions": 1\nco2_eq_emissions: 2\n', "more than once"),
+    ],
+)
+def test_hostile_metadata_are_one_short_error(tmp_path: Path, metadata: str, reason: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_bytes(card(metadata))
+    with pytest.raises(OutputError, match=reason) as caught:
+        write_card_entry(path, ENTRY)
+    assert len(str(caught.value)) < 400 + len(str(path))
+    assert path.read_bytes() == card(metadata)
+
+
+def test_metadata_that_are_not_utf8_are_an_error() -> None:
+    with pytest.raises(OutputError, match="not UTF-8"):
+        with_entry(card("a: b\n").replace(b"b", b"\xe9"), ENTRY)
+
+
+def test_a_huge_card_a_huge_entry_and_a_loop_of_links_are_errors(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.touch()
+    os.truncate(path, 2**30)
+    with pytest.raises(OutputError, match="larger than 16 MiB"):
+        write_card_entry(path, ENTRY)
+    with pytest.raises(OutputError, match="would have"):
+        with_entry(card(REST), {"source": "x" * 10**6})
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match=r"loop|symbolic"):
+        write_card_entry(loop, ENTRY)

@@ -24,7 +24,7 @@ from carbon_core.outputs.boamps import boamps_report
 from carbon_core.outputs.codecarbon_api import CodeCarbonApi
 from carbon_core.outputs.emissions_data import COLUMNS
 from carbon_core.outputs.endpoint import Endpoint
-from carbon_core.outputs.prometheus import Pushgateway, TextFile
+from carbon_core.outputs.prometheus import Pushgateway, TextFile, text_of
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -141,7 +141,8 @@ def resend(directory: Path, server: Server) -> int:
 
     from carbon_callbacks.cli.app import app
 
-    return CliRunner().invoke(app, ["resend", str(directory)]).exit_code
+    trusted = {"CODECARBON_TRUST_LOCAL_CONFIG": "true"}
+    return CliRunner().invoke(app, ["resend", str(directory)], env=trusted).exit_code
 
 
 def test_without_an_experiment_nothing_is_sent_and_the_argument_is_refused(place: Path) -> None:
@@ -312,6 +313,13 @@ def test_the_pushgateway_is_told_who_asks(server: Server, make_report: MakeRepor
     assert (method, path) == ("PUT", "/metrics/job/digits_base")
     assert headers["Authorization"] == "Basic abc"
     assert metrics_of(body.decode())["codecarbon_gpu_energy"][0] == pytest.approx(4.2)
+
+
+def test_a_label_is_one_line_of_text(make_report: MakeReport) -> None:
+    """A variable that is not UTF-8 has surrogates, which no text format can hold."""
+    text = text_of(make_report(project_name='a"\\b\n\udcff\x1b[31m\u202ec}')).decode()
+    labels = metrics_of(text)["codecarbon_energy_total"][1]
+    assert labels["project_name"] == 'a"\\b   [31m c}'
 
 
 def test_each_rank_has_a_group_of_its_own(server: Server, make_report: MakeReport) -> None:

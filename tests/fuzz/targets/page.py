@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 from pathlib import Path
 
 from carbon_callbacks.cli.html import write
@@ -32,3 +33,8 @@ def run(data: bytes, directory: Path) -> None:
         found.skipped.append(one) if isinstance(one, history.Skipped) else found.add(one)
     write(found, directory / "page.html")
     assert "valid project" in (directory / "page.html").read_text("utf-8")
+
+
+# What Plotly and the template load at first use is not of an input.
+with tempfile.TemporaryDirectory() as _first:
+    run(SEEDS[0], Path(_first))

@@ -1,0 +1,55 @@
+"""``carbon-callbacks model-card`` with receipts and cards that someone else left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from core.cli.conftest import kept
+
+from carbon_callbacks.cli import model_card
+
+CARD = "---\nlanguage: no\n---\n# Title\n"
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        "[" * 100_000,
+        '{"intensities": [], "run": {}, "training": {"emissions_kg": 1e999}}',
+        '{"intensities": [[1]], "run": [], "training": 1}',
+        '{"intensities": [], "run": {"package_version": 1}, "training": {"emissions_kg": 1%s}, "host": {}}'  # noqa: E501
+        % ("0" * 400),
+        '{"intensities": [], "run": {"package_version": 1}, "training": {"emissions_kg": 1}, "host": []}',  # noqa: E501
+        '{"intensities": [], "run": {"package_version": 1}, "training": {"emissions_kg": NaN},'
+        ' "host": {"gpu_models": [], "cpu_model": ""}}',
+        '{"intensities": [], "run": {"package_version": 1}, "training": {"emissions_kg": 1},'
+        ' "host": {"gpu_models": [{}], "cpu_model": ""}}',
+    ],
+)
+def test_what_is_no_receipt_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], receipt: str
+) -> None:
+    card, path = tmp_path / "README.md", tmp_path / "receipt.json"
+    card.write_text(CARD, encoding="utf-8")
+    path.write_text(receipt, encoding="utf-8")
+    with pytest.raises(typer.Exit) as ended:
+        model_card.run(tmp_path, receipt_path=path, training_type="")
+    assert ended.value.exit_code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert len(error) < 1000 + len(str(tmp_path))
+    assert card.read_text(encoding="utf-8") == CARD
+
+
+def test_a_link_to_nothing_among_the_receipts_is_passed_over(tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    (tmp_path / "carbon_runs" / "x.receipt.json").symlink_to("nowhere")
+    (tmp_path / "README.md").write_text(CARD, encoding="utf-8")
+    model_card.run(tmp_path, receipt_path=None, training_type="")
+    assert "co2_eq_emissions" in (tmp_path / "README.md").read_text(encoding="utf-8")
