@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from carbon_core.hardware.host import Host
+from carbon_core.plausible import number
 from carbon_core.records import Utilization
 
 
@@ -17,8 +18,10 @@ class _Mean:
         self._count = 0
 
     def add(self, value: float) -> None:
-        self._sum += value
-        self._count += 1
+        known = number(value)
+        if known is not None:
+            self._sum += known
+            self._count += 1
 
     @property
     def value(self) -> float | None:

@@ -23,6 +23,7 @@ from carbon_core.hardware.rapl_meter import (
     why,
 )
 from carbon_core.hardware.rapl_zones import (
+    MAX_UJ,
     MICROJOULES_PER_JOULE,
     Zone,
     choose_zones,
@@ -30,11 +31,10 @@ from carbon_core.hardware.rapl_zones import (
     is_taken,
 )
 from carbon_core.records import Device
+from carbon_core.system_files import open_regular
 
 # A counter of 32 bits and 15 µJ wraps after 65 kJ: two minutes at 500 W. Half a minute is always safe.
 _LONGEST_PERIOD_S = 30.0
-# Upper plausibility bound: broken drivers show values such as 2**63.
-_MAX_UJ = 2**60
 _SHOWN_BYTES = 24
 _REMEDY = (
     "make it readable: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj` until the next "
@@ -120,7 +120,7 @@ def _is_same(root: Path, zone: Zone, descriptor: int) -> bool:
 
 
 def _descriptor(zone: Path) -> int:
-    return os.open(zone / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
+    return open_regular(zone / "energy_uj")
 
 
 def _device(zone: Zone, cpu_model: str) -> Device:
@@ -137,7 +137,7 @@ def _read_joules(descriptor: int) -> float:
         energy_uj = int(shown)
     except ValueError:
         raise ValueError(f"it shows {ascii(shown)[2:-1] or 'nothing'}") from None
-    if not 0 <= energy_uj < _MAX_UJ:
+    if not 0 <= energy_uj < MAX_UJ:
         raise ValueError(f"it shows {energy_uj}, which is implausible")
     return energy_uj / MICROJOULES_PER_JOULE
 
