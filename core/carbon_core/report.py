@@ -173,8 +173,16 @@ class Report:
 
     @property
     def is_known(self) -> bool:
-        """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
+        """Whether any device gave a reading; if not, the energy is unknown.
+
+        The figures of such a report are 0 and mean nothing: no output contains them.
+        """
         return self.counted_elsewhere or uncertainty.is_known(self.window)
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """Names of the devices that were found and gave no reading; the totals are without them."""
+        return tuple(device.name for device in uncertainty.unread(self.window))
 
     @property
     def joules_by_method(self) -> dict[Method, float]:
@@ -197,6 +205,8 @@ class Report:
 
         A device below its baseline counts as zero.
         """
+        if not self.is_known:
+            return None
         idle_w = self.host.idle_w
         energies = self.window.by_device.items()
         if not any(device.id in idle_w for device, _ in energies):
@@ -237,14 +247,15 @@ class Report:
 
         Only components of which anything is known have a figure: an unknown energy is not 0.
         """
-        if not self.components:
+        if not self.components or not self.is_known:
             return {}
+        measured = [name for name in self.components if self.measures(name)]
         return {
             "energy_kwh": self._kwh,
             "emissions_kg": self._kg,
             "power_w": self.power_w,
             "carbon_intensity_g_per_kwh": self.intensity_g_per_kwh,
-            **{f"{name}_energy_kwh": self.component_kwh(name) for name in self.components},
+            **{f"{name}_energy_kwh": self.component_kwh(name) for name in measured},
         }
 
     @property
@@ -318,6 +329,10 @@ class Report:
         """The components of which anything is known."""
         known = {device.component for device in self.window.end.devices}
         return tuple(component for component in COMPONENTS if component in known)
+
+    def measures(self, component: Component) -> bool:
+        """Return whether a component's energy is known: it has no device, or one gave a reading."""
+        return self.is_known and uncertainty.measures(self.window, component)
 
     def component_kwh(self, component: Component) -> float:
         """Return a component's energy in kWh, times PUE."""

@@ -97,7 +97,7 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
     measure = {
         "measurementMethod": "carbon-callbacks",
         "version": run.package_version,
-        "powerConsumption": report.energy_kwh.value,
+        "powerConsumption": report.energy_kwh.value if report.is_known else None,
         "measurementDuration": report.duration_s,
         "measurementDateTime": ended,
         "averageUtilizationCpu": _fraction(load.cpu_percent),

@@ -70,7 +70,7 @@ class CodeCarbonApi:
         return None
 
     def _emissions(self, report: Report, delta: Amounts, duration_s: int) -> Amounts:
-        if duration_s < 1:
+        if duration_s < 1 or not report.is_known:
             return NOTHING
         sent = Amounts(float(duration_s), *(max(0.0, amount) for amount in delta[1:]))
         data = delta_data(emissions_data(report), sent)

@@ -139,5 +139,5 @@ def _of_receipt(data: dict[str, Any], path: Path) -> PastRun:
     )
 
 
-def _estimate(data: dict[str, float]) -> Estimate:
-    return Estimate(data["value"], data["low_95"], data["high_95"])
+def _estimate(data: dict[str, float | None]) -> Estimate:
+    return Estimate(data["value"] or 0.0, data["low_95"] or 0.0, data["high_95"] or 0.0)

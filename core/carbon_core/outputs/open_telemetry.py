@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from carbon_core import uncertainty
 from carbon_core.errors import OutputError
 from carbon_core.records import Amounts, Component
 from carbon_core.report import Report
@@ -101,7 +102,10 @@ class OpenTelemetry:
 
 
 def _energies(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
+    unread = uncertainty.unread(report.window)
     for device, energy in report.window.by_device.items():
+        if device in unread:
+            continue
         about = {"hw.id": device.id, "hw.type": _TYPES[device.component], "hw.name": device.name}
         yield energy.joules, {**about, "carbon.method": device.method.name}
 
@@ -113,4 +117,5 @@ def _powers(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
 
 
 def _emissions(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
-    yield report.emissions_kg.value * GRAMS_PER_KG, {"carbon.place": report.place}
+    if report.is_known:
+        yield report.emissions_kg.value * GRAMS_PER_KG, {"carbon.place": report.place}

@@ -128,10 +128,12 @@ def text_of(report: Report) -> bytes:
     data = emissions_data(report).values
     labels = {name: one_line(str(data[name] if data[name] is not None else "")) for name in _LABELS}
     for name, meaning in _GAUGES.items():
-        gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
-        gauge.labels(**labels).set(data[name])
-    energy = library.Counter("codecarbon_energy", "Energy in kWh.", _LABELS, registry=registry)
-    energy.labels(**labels).inc(data["energy_consumed"])
+        if data[name] is not None:
+            gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
+            gauge.labels(**labels).set(data[name])
+    if data["energy_consumed"] is not None:
+        energy = library.Counter("codecarbon_energy", "Energy in kWh.", _LABELS, registry=registry)
+        energy.labels(**labels).inc(data["energy_consumed"])
     text: bytes = library.generate_latest(registry)
     return text
 

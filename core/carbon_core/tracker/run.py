@@ -164,8 +164,13 @@ class Run:
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
             utilization=self._meters.utilization(),
-            counted_elsewhere=self._meters.counted_elsewhere,
+            counted_elsewhere=self.counted_elsewhere,
         )
+
+    @property
+    def counted_elsewhere(self) -> bool:
+        """Whether other processes count every device."""
+        return self._meters.counted_elsewhere
 
     @property
     def over_budget(self) -> bool:

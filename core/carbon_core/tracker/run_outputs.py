@@ -120,9 +120,12 @@ class RunOutputs:
         if self._lost:
             return
         self._lost = True
+        figures = "energy unknown"
+        if report.is_known:
+            kwh, kilograms = report.energy_kwh.value, report.emissions_kg.value
+            figures = f"{kwh:.6g} kWh, {kilograms:.6g} kg CO2e"
         self._messages.error(
-            f"result not written ({reason}): {report.energy_kwh.value:.6g} kWh, "
-            f"{report.emissions_kg.value:.6g} kg CO2e in {report.duration_s:.1f} s, "
+            f"result not written ({reason}): {figures} in {report.duration_s:.1f} s, "
             f"run {report.run.run_id}"
         )
 

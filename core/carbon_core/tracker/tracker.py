@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 import uuid
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core import units
+from carbon_core import uncertainty, units
 from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
@@ -338,17 +339,31 @@ class OpenWindow:
 
     @property
     def energy_kwh(self) -> float:
-        """Energy of the hardware in kWh."""
-        return units.kwh(self.result.joules)
+        """Energy of the hardware in kWh.
+
+        NaN where it is unknown: in a window that ended before the first reading of its run, and where
+        no meter gives one.
+        """
+        window = self.result
+        return units.kwh(window.joules) if self._is_known(window) else math.nan
 
     @property
     def emissions_kg(self) -> float:
-        """Emissions in kg CO2e, with the grid intensity known so far."""
-        return self._run.grams(self.result) / units.GRAMS_PER_KG if self._run else 0.0
+        """Emissions in kg CO2e, with the grid intensity known so far; NaN as for `energy_kwh`."""
+        window = self.result
+        if self._run is None or not self._is_known(window):
+            return math.nan
+        return self._run.grams(window) / units.GRAMS_PER_KG
 
     def component_kwh(self, component: Component) -> float:
-        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh."""
-        return units.kwh(self.result.component_j(component))
+        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh; NaN as above."""
+        window = self.result
+        is_known = self._is_known(window) and uncertainty.measures(window, component)
+        return units.kwh(window.component_j(component)) if is_known else math.nan
+
+    def _is_known(self, window: Window) -> bool:
+        is_counted_elsewhere = self._run is not None and self._run.counted_elsewhere
+        return is_counted_elsewhere or uncertainty.is_known(window)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy keeps what the window held; the run's threads stay here.
