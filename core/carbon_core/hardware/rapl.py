@@ -15,6 +15,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.rapl_meter import (
     Counter,
+    ModelsW,
     RaplMeter,
     close_all,
     core_device,
@@ -50,7 +51,7 @@ def open_rapl(
     *,
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
-    model_w: Callable[[], float | None] = lambda: None,
+    models_w: ModelsW | None = None,
     pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
 ) -> RaplMeter:
     """Return a meter of the packages and their DRAM.
@@ -62,7 +63,7 @@ def open_rapl(
         cpu_model: Name of the processor, which determines the method and its uncertainty.
         dram: Whether to count the memory as well.
         on_problem: Callback that receives a message when a counter fails later.
-        model_w: Returns the power of all packages by a model; for counters that never move.
+        models_w: Models of the power of all packages, and of all memory; for counters that never move.
         pause: Waits for some seconds, between two reads that compare the counters of dies.
 
     Raises:
@@ -81,7 +82,7 @@ def open_rapl(
             close_all(counters)
             raise _refused(zone, error) from error
     period_s = min(period_s, _LONGEST_PERIOD_S)
-    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped, model_w)
+    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped, models_w)
 
 
 def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:

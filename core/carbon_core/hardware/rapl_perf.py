@@ -18,6 +18,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.rapl_meter import (
     Counter,
+    ModelsW,
     RaplMeter,
     close_all,
     dram_device,
@@ -101,7 +102,7 @@ def open_rapl_perf(
     *,
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
-    model_w: Callable[[], float | None] = lambda: None,
+    models_w: ModelsW | None = None,
     perf_open: PerfOpen = perf_event_open,
 ) -> RaplMeter:
     """Return a meter of the energy events of the packages and their DRAM.
@@ -112,7 +113,7 @@ def open_rapl_perf(
         period_s: Requested time between reads in seconds.
         cpu_model: Name of the processor, which determines the method and its uncertainty.
         dram: Whether to count the memory as well.
-        model_w: Returns the power of all packages by a model; for counters that never move.
+        models_w: Models of the power of all packages, and of all memory; for counters that never move.
         on_problem: Callback that receives a message when a counter fails later.
         perf_open: Opens an event with some attributes on a processor.
 
@@ -132,7 +133,7 @@ def open_rapl_perf(
             raise _refused(root, energy, error) from error
         if memory is not None and dram:
             counters += _open_dram(memory, name, cpu, perf_open)
-    return RaplMeter(counters, clock, period_s, on_problem, model_w=model_w)
+    return RaplMeter(counters, clock, period_s, on_problem, models_w=models_w)
 
 
 def _open(event: Event, device: Device, cpu: int, perf_open: PerfOpen) -> Counter:
