@@ -110,8 +110,8 @@ class Provenance:
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
         missing_s: Longest time, over all devices, that was extrapolated instead of measured.
-        is_known: Whether any device gave a reading; if not, energy and emissions are unknown, and the 0 here
-            means nothing.
+        is_known: Whether any device gave a reading; if not, energy and emissions are unknown, and their
+            0 here means nothing.
         shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
             the intervals exclude what may be others'.
         not_metered: Hardware that no figure includes, as text.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
 # Since the detection began, which takes longer.
-_CODE_LIMIT_S = 0.2
+_CODE_LIMIT_S = 1.0
 _LEVELS = {
     "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
     "CRITICAL": 50,

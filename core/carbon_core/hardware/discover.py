@@ -33,7 +33,7 @@ __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
 # A machine without GPUs, or with a driver that is loaded, responds within that.
 _QUICK_S = 0.02
 # A home directory on a server that does not respond must not delay the measurement.
-_IDLE_LIMIT_S = 0.2
+_IDLE_LIMIT_S = 1.0
 
 _MAYBE_TWICE = (
     "the node's first rank was not found: if it runs, in a container for example, its GPUs are counted "
@@ -356,8 +356,8 @@ def _close_all(result: FoundGpus) -> None:
 def _identity(host: Host) -> CpuIdentity:
     cpus = host.logical_cpus()
     cpuinfo, vendor = host.text("proc/cpuinfo", LARGE), host.text("sys/class/dmi/id/sys_vendor")
-    unknown = identify("", logical_cpus=cpus)
-    return attempt(lambda: identify(cpuinfo, sys_vendor=vendor, logical_cpus=cpus), unknown)
+    found = attempt(lambda: identify(cpuinfo, sys_vendor=vendor, logical_cpus=cpus), None)
+    return found or identify("", logical_cpus=cpus)
 
 
 def _is_replaced(found: _Found, spec: MeterSpec) -> bool:
