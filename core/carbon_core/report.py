@@ -250,7 +250,7 @@ class Report:
         """
         if not self.components or not self.is_known:
             return {}
-        measured = [name for name in self.components if self.measures(name)]
+        measured: list[Component] = [name for name in self.components if self.measures(name)]
         return {
             "energy_kwh": self._kwh,
             "emissions_kg": self._kg,

@@ -158,7 +158,11 @@ class RaplMeter:
                 self._check(counter)
         # From the first reading on, so that the model's mean begins there.
         unmoved = {one.device.component for one in self._counters if not one.still.has_moved}
-        modelled_w = {name: model() for name, model in self._models_w.items() if name in unmoved}
+        modelled_w: dict[Component, float | None] = {
+            component: model()
+            for component, model in self._models_w.items()
+            if component in unmoved
+        }
         return [self._reading(counter, modelled_w) for counter in self._counters]
 
     def close(self) -> None:
