@@ -58,6 +58,7 @@ class Delivery:
         self._backoff = Backoff(clock)
         self._opened = self.failed = False
         self._waiting: Report | None = None
+        self._scheduled = False
         self._ended = False
 
     def submit_update(
@@ -69,9 +70,12 @@ class Delivery:
             report: The totals so far.
             submit: Runs a job on another thread.
         """
-        idle, self._waiting = self._waiting is None, report
-        if idle:
-            submit(self.update)
+        # In this order, and `update` in the reverse one: whichever thread is first, no totals are left.
+        self._waiting = report
+        if not self._scheduled:
+            self._scheduled = True
+            if submit(self.update) is False:
+                self._scheduled = False
 
     def submit_flush(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
@@ -95,6 +99,7 @@ class Delivery:
 
     def update(self) -> None:
         """Deliver the waiting totals, unless the output is backed off after a failure."""
+        self._scheduled = False
         report, self._waiting = self._waiting, None
         if report is not None and not self._ended and self._backoff.may_request():
             self._deliver(report, self._output.update)

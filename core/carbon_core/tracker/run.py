@@ -10,8 +10,9 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from carbon_core import units
 from carbon_core.hardware.base import Meter
@@ -50,6 +51,7 @@ class Run:
     Attributes:
         others: Segments that other ranks of the same training have measured.
         pid: The process that it belongs to.
+        finalizer: Closes it when its tracker is collected.
 
     Args:
         parts: Its clock, meters, sources and outputs.
@@ -59,6 +61,7 @@ class Run:
         self.messages = parts.messages
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
+        self.finalizer: weakref.finalize[Any, Any] | None = None
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._meters = RunMeters(parts)
@@ -126,7 +129,9 @@ class Run:
 
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading arrives."""
-        return mark.snapshot or self._sampler.carried_to(mark.t_ns)
+        # One that came after the end is not resolved any more.
+        end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
+        return mark.snapshot or self._sampler.carried_to(end_ns)
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
         """Add a closed window to the trace."""
@@ -159,7 +164,7 @@ class Run:
             earlier=self._predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=tuple(self._tasks.values()),
+            tasks=tuple(self._tasks.copy().values()),  # other threads may end tasks meanwhile
             marginal=self._emissions.marginal,
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
@@ -308,5 +313,5 @@ def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
 def _phases(sampler: Sampler) -> tuple[Phase, ...]:
     return tuple(
         Phase(total.name, total.duration_s, total.joules, total.count)
-        for total in list(sampler.phases.values())
+        for total in sampler.phases.values()
     )
