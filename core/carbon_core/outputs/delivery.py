@@ -20,7 +20,6 @@ from carbon_core.records import Amounts
 from carbon_core.report import Report
 from carbon_core.threads import program_signals
 
-
 _OWN_PACKAGE = "carbon_core."
 
 
