@@ -67,7 +67,7 @@ def hold(name: str) -> HeldName | None:
 
 def is_taken(name: str) -> bool:
     """Return whether a living process of this user holds a name."""
-    if not ARE_SUPPORTED or sys.platform != "linux":  # mypy knows the constant of one platform
+    if not ARE_SUPPORTED or sys.platform != "linux":  # mypy checks each platform
         return False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -75,7 +75,7 @@ def is_taken(name: str) -> bool:
             probe.connect(f"\0{name}")
             owner = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     except OSError:
-        # Nobody has it, or its queue is full: another user's socket, whose name this user cannot get.
+        # It is free, or its queue is full: another user's socket, whose name this user cannot get.
         return False
     pid, user, _ = _CREDENTIALS.unpack(owner)
     if user != os.getuid():

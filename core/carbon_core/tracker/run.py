@@ -51,6 +51,7 @@ class Run:
     Attributes:
         others: Segments that other ranks of the same training have measured.
         pid: The process that it belongs to.
+        predecessors: Earlier segments of the training that it continues.
         finalizer: Closes it when its tracker is collected.
 
     Args:
@@ -91,7 +92,7 @@ class Run:
         self._outputs = RunOutputs(
             self._workers, self.messages, self._state, self._sampler.trace, parts.min_duration_s
         )
-        self._predecessors = Predecessors(parts.archive, self._outputs.submit)
+        self.predecessors = Predecessors(parts.archive, self._outputs.submit)
 
     # --- called by the user's thread ------------------------------------------------------------
 
@@ -137,14 +138,6 @@ class Run:
         """Add a closed window to the trace."""
         self._sampler.trace.note_window(name, begin.t_ns, end.t_ns)
 
-    def continue_from(self, segments: Sequence[Segment]) -> None:
-        """Set the segments of a checkpoint that this run continues."""
-        self._predecessors.add(segments)
-
-    def continue_last(self, trial: str | None) -> None:
-        """Continue the latest training in the output directory, of a trial or of none."""
-        self._predecessors.add_last(trial)
-
     def grams(self, window: Window) -> float:
         """Return the grams of CO2e of a window's energy, with the grid intensity known so far."""
         return self._emissions.grams(window)
@@ -161,7 +154,7 @@ class Run:
             phases=_phases(self._sampler),
             hours=self._emissions.hours.hours(end.joules, self._emissions.curve.grams),
             others=self.others,
-            earlier=self._predecessors.segments(
+            earlier=self.predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
             tasks=tuple(self._tasks.copy().values()),  # other threads may end tasks meanwhile
@@ -250,7 +243,7 @@ class Run:
             self._emissions.request_location()
         self._outputs.open(self.report(), self._greet)
         # Opening has recovered the journals of killed runs.
-        self._outputs.submit(self._predecessors.find_rest)
+        self._outputs.submit(self.predecessors.find_rest)
 
     def _greet(self) -> None:
         text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
@@ -281,7 +274,7 @@ class Run:
             self._emissions.note_hour(self._end.joules)
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
-            if self._predecessors.requested and not on_own_thread():
+            if self.predecessors.requested and not on_own_thread():
                 files.settle(deadline.step_s)
             report = self.report(self._end, status)
             if self._outputs.open(report, self._greet):

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core import units
 from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
-from carbon_core.records import Component, Segment, Snapshot, Window
+from carbon_core.records import Segment, Snapshot
 from carbon_core.report import Report
-from carbon_core.sampler import Mark
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
+from carbon_core.tracker.open_window import OpenWindow
 from carbon_core.tracker.parts import Parts
-from carbon_core.tracker.run import PATIENCE_S, Run
+from carbon_core.tracker.run import Run
 from carbon_core.tracker.run_slot import RunSlot
 
 if TYPE_CHECKING:
@@ -225,7 +224,7 @@ class Tracker(CodeCarbonViews):
         """
         run = self._slot.current
         if run is not None and segments:
-            run.continue_from(segments)
+            run.predecessors.add(segments)
 
     @harmless
     def continue_last(self, trial: str | None = None) -> None:
@@ -237,7 +236,7 @@ class Tracker(CodeCarbonViews):
         """
         run = self._slot.current
         if run is not None:
-            run.continue_last(trial)
+            run.predecessors.add_last(trial)
 
     def note_others(self, segments: Sequence[Segment]) -> None:
         """Set the segments of the other ranks of the training, for the budget and the receipt."""
@@ -300,85 +299,6 @@ class Tracker(CodeCarbonViews):
             "_tasks": {},
         }
         return {**self.__dict__, **fresh}
-
-
-class OpenWindow:
-    """A window that was opened by `Tracker.window`.
-
-    Attributes:
-        name: As given; a window with a name appears in the HTML report.
-        run: The run that it belongs to, or None.
-    """
-
-    def __init__(self, name: str, run: Run | None) -> None:
-        self.name = name
-        self.run = run
-        self._start = run.instant() if run else None
-        self._end: Mark | None = None
-        self._kept: Window | None = None
-
-    def close(self) -> Window:
-        """End the window now; wait a moment (at most 50 ms) for its reading."""
-        if self.run is not None and self.run.final is None and self._end is None:
-            self._end = self.run.instant()
-            if self.name and self._start is not None:
-                self.run.note_window(self.name, self._start, self._end)
-            self._end.wait(PATIENCE_S)
-        return self.result
-
-    @property
-    def result(self) -> Window:
-        """The window up to its end, the end of its run, or now."""
-        if self.run is None or self._start is None:
-            return self._kept or Snapshot(0) - Snapshot(0)
-        if self._end is not None:
-            end = self.run.at(self._end)
-        else:
-            final = self.run.final
-            end = final.window.end if final else self.run.snapshot()
-        return end - self.run.at(self._start)
-
-    def report(self, until: Snapshot | None = None) -> Report | None:
-        """Return the window's totals as a report; None if nothing was measured.
-
-        Args:
-            until: End of a window that is still open; by default, now.
-        """
-        if self.run is None:
-            return None
-        if until is not None and self._end is None and self._start is not None:
-            return self.run.part_report(until - self.run.at(self._start))
-        return self.run.part_report(self.result)
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.result.duration_s
-
-    @property
-    def energy_kwh(self) -> float:
-        """Energy of the hardware in kWh."""
-        return units.kwh(self.result.joules)
-
-    @property
-    def emissions_kg(self) -> float:
-        """Emissions in kg CO2e, with the grid intensity known so far."""
-        return self.run.grams(self.result) / units.GRAMS_PER_KG if self.run else 0.0
-
-    def component_kwh(self, component: Component) -> float:
-        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh."""
-        return units.kwh(self.result.component_j(component))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy keeps what the window held; the run's threads stay here.
-        kept = self.result
-        return {"name": self.name, "run": None, "_start": None, "_end": None, "_kept": kept}
-
-    def __enter__(self) -> OpenWindow:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _known_kg(report: Report) -> float | None:
