@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from carbon_core import units
+from carbon_core.lazy_property import lazy_property
 from carbon_core.methods import Method
 
 Component = Literal["cpu", "gpu", "ram"]
@@ -123,7 +123,7 @@ class Window:
         """Length in seconds."""
         return units.seconds(self.end.t_ns - self.start.t_ns)
 
-    @cached_property
+    @lazy_property
     def joules(self) -> float:
         """Joules of all devices within the window."""
         return self.end.joules - self.start.joules
@@ -133,7 +133,7 @@ class Window:
         """Mean power in watts: energy by duration, so that the three always agree."""
         return self.joules / self.duration_s if self.duration_s > 0 else 0.0
 
-    @cached_property
+    @lazy_property
     def by_device(self) -> Mapping[Device, Energy]:
         """Each device's energy within the window."""
         pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
@@ -142,7 +142,7 @@ class Window:
             for device, (end, start) in zip(self.end.devices, pairs)
         }
 
-    @cached_property
+    @lazy_property
     def by_component(self) -> Mapping[Component, float]:
         """Joules of each component that has a device."""
         joules: dict[Component, float] = {}
