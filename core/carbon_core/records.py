@@ -150,6 +150,20 @@ class Window:
             joules[device.component] = joules.get(device.component, 0.0) + energy.joules
         return joules
 
+    def above_idle_j(self, idle_w: Mapping[str, float]) -> float | None:
+        """Return the joules above an idle draw; None where it is known for no device.
+
+        Args:
+            idle_w: Idle draw in watts by `Device.id`. A device below its own counts as zero.
+        """
+        energies = self.by_device.items()
+        if not any(device.id in idle_w for device, _ in energies):
+            return None
+        return sum(
+            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
+            for device, energy in energies
+        )
+
     def component_j(self, component: Component) -> float:
         """Return the joules of one component (``cpu``, ``gpu`` or ``ram``)."""
         return self.by_component.get(component, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from carbon_core.records import (
     NO_TRACE,
     Amounts,
     Component,
+    Device,
     Estimate,
     HostFacts,
     HourEnergy,
@@ -206,17 +207,8 @@ class Report:
 
         A device below its baseline counts as zero.
         """
-        if not self.is_known:
-            return None
-        idle_w = self.host.idle_w
-        energies = self.window.by_device.items()
-        if not any(device.id in idle_w for device, _ in energies):
-            return None
-        net_j = sum(
-            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
-            for device, energy in energies
-        )
-        return units.kwh(net_j) * self.run.pue
+        net_j = self.window.above_idle_j(self.host.idle_w) if self.is_known else None
+        return None if net_j is None else units.kwh(net_j) * self.run.pue
 
     @property
     def provenance(self) -> Provenance:
@@ -358,16 +350,7 @@ class Report:
     @property
     def shared(self) -> tuple[str, ...]:
         """Notes on devices that others use, too, or that are counted as a whole."""
-        devices = self.window.end.devices
-        others = self.utilization.gpu_least_share
-        notes = [f"{device.name}: {device.note}" for device in devices if device.note]
-        notes += [
-            f"{device.name}: processes of others ran on it; at least {others[device.id]:.0%} of its "
-            "work was this run's"
-            for device in devices
-            if device.id in others
-        ]
-        return tuple(notes)
+        return _sharing_notes(self.window.end.devices, self.utilization.gpu_least_share)
 
     @property
     def foreign_share(self) -> float:
@@ -416,3 +399,14 @@ def of_window(whole: Report, window: Window, grams: float) -> Report:
         earlier=(),
         tasks=(),
     )
+
+
+def _sharing_notes(devices: Sequence[Device], least_shares: Mapping[str, float]) -> tuple[str, ...]:
+    notes = [f"{device.name}: {device.note}" for device in devices if device.note]
+    notes += [
+        f"{device.name}: processes of others ran on it; at least {least_shares[device.id]:.0%} of its "
+        "work was this run's"
+        for device in devices
+        if device.id in least_shares
+    ]
+    return tuple(notes)
