@@ -39,8 +39,8 @@ _REST_WITHIN = re.compile(r"(://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)")
 # Libraries also write "with url: /path?query".
 _PATH_WITHIN = re.compile(r"(\burl: ?)([/?#][^\s'\"<>]*)")
 _PUNCTUATION = ".,:;)]}"  # of the sentence, not of the address
-_USER_WHOLE = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|).*@", re.DOTALL | re.IGNORECASE)
-_WHOLE = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
+_USER_WHOLE = re.compile(r"^((?:https?:)?//|).*@", re.DOTALL | re.IGNORECASE)
+_WHOLE = re.compile(r"^((?:https?:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
 
 
 class Address(NamedTuple):

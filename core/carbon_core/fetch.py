@@ -121,7 +121,8 @@ def session(
         clock: Source of time.
         timeout_s: Total time of a request in seconds.
         headers: All that is sent beside those that describe the body.
-        failed: Receives what went wrong with a request.
+        failed: Receives what went wrong with a request, and an empty string after a success: the library
+            may take a redirect for one.
     """
     import requests
 
@@ -135,8 +136,8 @@ def session(
         except _RequestError as error:
             failed(str(error))
             raise requests.ConnectionError(str(error)) from None
-        if got.status not in _SUCCESSES:
-            failed(f"{redacted(prepared.url or '')}: HTTP status {got.status}")
+        wrong = f"{redacted(address.url)}: HTTP status {got.status}"
+        failed("" if got.status in _SUCCESSES else wrong)
         return got
 
     return LimitedSession(headers, send)

@@ -100,7 +100,8 @@ class OpenTelemetry:
         self._report = report
         self._problem = ""
         data = self._reader.get_metrics_data()
-        if data is None or self._exporter.export(data) is not MetricExportResult.SUCCESS:
+        accepted = data is not None and self._exporter.export(data) is MetricExportResult.SUCCESS
+        if self._problem or not accepted:
             raise OutputError(self._problem or "the collector did not accept the metrics")
         return None
 
