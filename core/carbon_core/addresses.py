@@ -35,9 +35,10 @@ _PLAIN_SEGMENT = re.compile(
 )
 # The address within a text that follows `://`, with all that may be a password: up to the line's last @.
 _USER_WITHIN = re.compile(r"(?<=://)[^\n]*@")
-_REST_WITHIN = re.compile(r"(://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)")
+_REST_WITHIN = re.compile(r"([a-z]*://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)", re.IGNORECASE)
 # Libraries also write "with url: /path?query".
 _PATH_WITHIN = re.compile(r"(\burl: ?)([/?#][^\s'\"<>]*)")
+_HAS_WEBHOOKS = re.compile(r"(https?|url):", re.IGNORECASE)
 _PUNCTUATION = ".,:;)]}"  # of the sentence, not of the address
 _USER_WHOLE = re.compile(r"^((?:https?:)?//|).*@", re.DOTALL | re.IGNORECASE)
 _WHOLE = re.compile(r"^((?:https?:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
@@ -240,7 +241,9 @@ def masked_text(text: str, mask: str = HIDDEN) -> str:
         address = found[2].rstrip(_PUNCTUATION)
         path, marks, _ = _split(address)
         query = f"?{mask}" if marks and mask else ""
-        return found[1] + _shown_path(path) + query + found[2][len(address) :]
+        # A path of another scheme, such as that of a bucket, is no webhook.
+        path = _shown_path(path) if _HAS_WEBHOOKS.match(found[1]) else path
+        return found[1] + path + query + found[2][len(address) :]
 
     masked = _USER_WITHIN.sub(f"{mask}@" if mask else "", text)
     return _PATH_WITHIN.sub(rest, _REST_WITHIN.sub(rest, masked))

@@ -3,7 +3,7 @@
 A timeout of the libraries bounds each read, so that a server that sends a byte now and then is never
 too late. Here every operation on the socket gets what is left of the request's time: the TLS
 handshake, a proxy's answer, the headers and their continuations, and the body. No thread watches them.
-Looking up a host name cannot be ended: a thread does it, and is left behind where the system's resolver hangs.
+Looking up a host name cannot be ended: a thread does it, and is left behind where the resolver hangs.
 
 `requests` prepares the request, finds proxies and certificates, and connects; its `Session` is not used
 to send, for it reads ``.netrc``, keeps cookies and reads the whole body of a redirect.

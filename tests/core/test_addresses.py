@@ -119,7 +119,7 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize("text", AMBIGUOUS, ids=ascii)
 def test_an_address_that_could_be_read_in_two_ways_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="it|host") as caught:
+    with pytest.raises(ValueError, match=r"it|host") as caught:
         parsed(text)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
     assert not may_carry_secrets(text)

@@ -450,14 +450,15 @@ def bare(name: str, value: Any) -> Any:
     """
     if KEYS[name].secret:
         return None
-    return value if KEYS[name].kind.name == "object" else _masked(name, value, "")
+    is_plain = isinstance(value, (str, Mapping))
+    return _masked(name, value, "") if is_plain else value
 
 
 def _masked(name: str, value: Any, mask: str = HIDDEN) -> Any:
     is_address = name in KEYS and KEYS[name].kind.name == "url" and isinstance(value, str)
     if is_address:
         return value if value == getattr(Settings, name) else masked_address(value, mask)
-    return value if isinstance(value, (list, tuple)) else masked_value(value)
+    return value if isinstance(value, (list, tuple)) else masked_value(value, mask)
 
 
 def default_of(name: str) -> Any:

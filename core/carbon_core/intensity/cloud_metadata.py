@@ -18,7 +18,7 @@ from carbon_core.fetch import Ask, decoded
 from carbon_core.threads import in_parallel
 
 BASE = "http://169.254.169.254"
-_REGION = re.compile(r"[a-z]+[a-z0-9-]{2,40}")
+_REGION = re.compile(r"[a-z][a-z0-9-]{2,40}")
 _ZONE_LETTER = re.compile(r"-[a-z]$")
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
 
