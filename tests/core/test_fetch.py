@@ -281,3 +281,29 @@ def test_the_wait_that_a_server_asks_for(
     with pytest.raises(IntensityError) as caught:
         fetcher(SystemClock())(f"{server.url}/api", {}, {})
     assert caught.value.retry_after_s == seconds
+
+
+def test_no_record_and_no_context_of_an_error_has_the_address_or_the_token(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = server.url.replace("//", f"//me:{PASSWORD}@") + f"/{PASSWORD}?key={PASSWORD}"
+    server.answer = plainly(401, PASSWORD.encode(), Location=f"/{PASSWORD}")
+    with caplog.at_level("DEBUG"), pytest.raises(IntensityError) as caught:
+        ask(url, auth_token=PASSWORD)
+    texts = [caplog.text]
+    error: BaseException | None = caught.value
+    while error is not None:
+        texts += [repr(error), str(vars(error))]
+        error = error.__cause__ or error.__context__
+    assert PASSWORD not in "".join(texts)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("token", [f"{PASSWORD}\n", f"{PASSWORD}-\u0416"], ids=ascii)
+def test_an_error_of_the_library_is_no_context(server: Server, token: str) -> None:
+    for url in (server.url, "http://127.0.0.1:1"):
+        with pytest.raises(IntensityError) as caught:
+            fetcher(SystemClock())(f"{url}/{PASSWORD}", {"key": PASSWORD}, {"auth": token})
+        context = caught.value.__context__
+        assert context is None or context.__context__ is None
+        assert PASSWORD not in repr(context)

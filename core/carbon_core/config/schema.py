@@ -458,7 +458,7 @@ def _masked(name: str, value: Any, mask: str = HIDDEN) -> Any:
     is_address = name in KEYS and KEYS[name].kind.name == "url" and isinstance(value, str)
     if is_address:
         return value if value == getattr(Settings, name) else masked_address(value, mask)
-    return value if isinstance(value, (list, tuple)) else masked_value(value, mask)
+    return masked_value(value, mask)
 
 
 def default_of(name: str) -> Any:
