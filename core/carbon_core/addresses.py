@@ -22,7 +22,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # A system's resolver reads such a name as an IPv4 address, in any of several notations.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LONGEST_HOST, _LAST_PORT = 253, 65_535
-# What a key is called within a mapping, for which no setting knows what it is.
+# What a key is called within a mapping, whose values no table describes.
 _SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token(?!iz|s)|credential|authori[sz]ation|cookie|signature"
     r"|(api|access|private|account|signing|write)[-_. ]?key",

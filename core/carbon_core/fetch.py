@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ def session(
         limits = Limits(clock, min(timeout_s, left_s if isinstance(left_s, float) else timeout_s))
         try:
             address = _address(prepared.url or "")
-            got = _attempt(prepared, address, limits, wanted=(), **certificates)
+            got = _attempt(prepared, address, limits, expected=(), **certificates)
         except _RequestError as error:
             failed(str(error))
             raise requests.ConnectionError(str(error)) from None
@@ -167,6 +168,8 @@ def decoded(body: bytes | str) -> Any:
 def _within(value: Any) -> list[Any]:
     if isinstance(value, str):
         value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is beyond those of floating point")
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     return value if isinstance(value, list) else []
@@ -214,15 +217,15 @@ def _response_body(
         problem = type(error).__name__
     if prepared is None:
         raise _RequestError(f"{place}: {problem}")
-    wanted = _SUCCESSES if body is not None else (200,)
-    got = _attempt(prepared, address, limits, wanted=wanted, past_proxies=past_proxies)
-    if got.status not in wanted:
+    expected = _SUCCESSES if body is not None else (200,)
+    got = _attempt(prepared, address, limits, expected=expected, past_proxies=past_proxies)
+    if got.status not in expected:
         wait_s = _retry_after_s(got.headers.get("Retry-After", ""), clock)
         raise _RequestError(f"{place}: HTTP status {got.status}", wait_s)
     if body is None and (not got.complete or len(got.body) > MAX_BODY_BYTES):
         late = limits.over and len(got.body) <= MAX_BODY_BYTES
         raise _RequestError(f"{place}: {'no response in time' if late else _unusable(got)}")
-    return got.body[:MAX_BODY_BYTES]  # of what was sent, the status is the answer
+    return got.body[:MAX_BODY_BYTES]  # the status alone matters for what was sent
 
 
 def _unusable(got: Exchange) -> str:
@@ -234,7 +237,7 @@ def _attempt(
     address: Address,
     limits: Limits,
     *,
-    wanted: Container[int],
+    expected: Container[int],
     past_proxies: bool = False,
     verify: bool | str | None = None,
     certificate: Any = None,
@@ -258,7 +261,7 @@ def _attempt(
         got = exchange(
             prepared,
             limits,
-            wanted=wanted,
+            expected=expected,
             past_proxies=past_proxies,
             verify=verify,
             certificate=certificate,

@@ -2,7 +2,7 @@
 
 A timeout of the libraries bounds each read, so that a server that sends a byte now and then is never
 too late. Here every operation on the socket gets what is left of the request's time: the TLS
-handshake, a proxy's answer, the headers and their continuations, and the body. No thread watches them.
+handshake, a proxy's response, the headers and their continuations, and the body. No thread watches them.
 Looking up a host name cannot be ended: a thread does it, and is left behind where the resolver hangs.
 
 `requests` prepares the request, finds proxies and certificates, and connects; its `Session` is not used
@@ -102,7 +102,7 @@ class Exchange(NamedTuple):
     Attributes:
         status: The HTTP status.
         headers: Its headers, by names of any case.
-        body: Its body, decoded; empty where it was not wanted.
+        body: Its body, decoded; empty where it was not expected.
         complete: Whether the body is whole: in time, not too large, decodable.
     """
 
@@ -116,7 +116,7 @@ def exchange(
     prepared: requests.PreparedRequest,
     limits: Limits,
     *,
-    wanted: Container[int],
+    expected: Container[int],
     past_proxies: bool = False,
     verify: bool | str | None = None,
     certificate: Any = None,
@@ -126,7 +126,7 @@ def exchange(
     Args:
         prepared: The request. This machine is never requested through a proxy.
         limits: Time and size; shared by the requests that belong to one.
-        wanted: The statuses whose body is read.
+        expected: The statuses whose body is read.
         past_proxies: Whether to use no proxy.
         verify: File or directory of certificate authorities; None for the usual ones.
         certificate: File of a client certificate, or a pair of files.
@@ -152,7 +152,7 @@ def exchange(
         )
         with contextlib.closing(response):
             status, headers = response.status_code, response.headers
-            if status not in wanted:
+            if status not in expected:
                 return Exchange(status, headers, b"", complete=True)
             body, complete = _body(response.raw, limits)
     return Exchange(status, headers, *_decoded(body, complete, headers.get("Content-Encoding", "")))
@@ -162,7 +162,7 @@ def _body(raw: Any, limits: Limits) -> tuple[bytes, bool]:
     """Return the body as it was sent, as far as it came, and whether that is all."""
     body = bytearray()
     try:
-        # Byte by byte: what has come of a body whose end is late is not lost.
+        # Byte by byte: a body whose end is late is read as far as it was sent.
         for chunk in raw.stream(1, decode_content=False):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
@@ -288,7 +288,7 @@ class _TimedTlsSocket(_Timed, ssl.SSLSocket):
 
 def _timed_context(limits: Limits) -> ssl.SSLContext:
     context: ssl.SSLContext = create_urllib3_context()
-    # The documented way to another class of sockets; a wrapped socket of ours would be left behind.
+    # The documented way to another class of sockets; a socket that is wrapped is left behind.
     context.sslsocket_class = type("TimedTlsSocket", (_TimedTlsSocket,), {"limits": limits})
     return context
 

@@ -239,6 +239,7 @@ def test_a_coding_that_was_not_requested_or_is_broken_is_refused(coding: bytes) 
         b'{"a":' * 900 + b"1" + b"}" * 900,
         b"NaN",
         b'{"a": Infinity}',
+        b'{"a": 1e400}',
         b'{"a": "\\ud800"}',
         b'{"\\udc00": 1}',
         b"1" * 5000,

@@ -2,7 +2,7 @@
 
 A secret is sent only over HTTPS or within this machine, and only to an address from a source that is
 trusted at least as much as the secret's. `refusals` is derived from the tables of outputs and sources;
-`carbon_core.fetch` refuses once more what would go in clear text.
+`carbon_core.fetch` refuses again what would go in clear text.
 """
 
 from __future__ import annotations
