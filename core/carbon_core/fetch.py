@@ -30,6 +30,7 @@ _PROXY_AUTHENTICATION_REQUIRED = 407
 _SUCCESSES = range(200, 300)
 _LONGEST_WAIT_S = 86_400.0
 _DEEPEST = 32
+_SHORTEST_SECRET = 6
 # Headers that are no secret. All others are: names of tokens differ between services.
 _PLAIN_HEADERS = frozenset(
     {
@@ -139,7 +140,9 @@ def session(
             raise requests.ConnectionError(str(error)) from None
         wrong = f"{redacted(address.url)}: HTTP status {got.status}"
         failed("" if got.status in _SUCCESSES else wrong)
-        return got
+        # The library reads this header with fewer precautions, and no other.
+        wait_s = _retry_after_s(got.headers.get("Retry-After", ""), clock)
+        return got._replace(headers={} if wait_s is None else {"Retry-After": f"{wait_s:.0f}"})
 
     return LimitedSession(headers, send)
 
@@ -225,7 +228,37 @@ def _response_body(
     if body is None and (not got.complete or len(got.body) > MAX_BODY_BYTES):
         late = limits.over and len(got.body) <= MAX_BODY_BYTES
         raise _RequestError(f"{place}: {'no response in time' if late else _unusable(got)}")
+    if _repeats(got.body, _sent_secrets(address, all_headers)):
+        if body is not None:
+            return b""  # accepted nevertheless
+        raise _RequestError(f"{place}: the response repeats a secret that was sent")
     return got.body[:MAX_BODY_BYTES]  # the status alone matters for what was sent
+
+
+def _sent_secrets(address: Address, headers: Mapping[str, str]) -> list[str]:
+    """Return the secrets of a request that are long enough to be told from other text."""
+    secrets = [address.password, address.query]
+    for name, value in headers.items():
+        if name.lower() in _PLAIN_HEADERS:
+            continue
+        secrets.append(value)
+        scheme, _, credentials = value.partition(" ")
+        secrets.append(credentials)
+        if scheme == "Basic":
+            with contextlib.suppress(ValueError):
+                pair = base64.b64decode(credentials).decode()
+                secrets.append(pair.partition(":")[2])
+    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+
+
+def _repeats(body: bytes, secrets: list[str]) -> bool:
+    """Return whether a response has one of some texts, which would get into messages and files."""
+    if not secrets:
+        return False
+    text = body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):  # JSON may write any character as a number
+        text += json.dumps(decoded(body), ensure_ascii=False)
+    return any(secret in text for secret in secrets)
 
 
 def _unusable(got: Exchange) -> str:

@@ -358,3 +358,35 @@ def test_an_address_from_a_pickle_that_lacks_its_path_is_not_used() -> None:
     loaded = pickle.loads(pickle.dumps(settings))
     (problem,) = outputs.problems(loaded, {})
     assert problem.startswith("emissions_endpoint is not known")
+
+
+@pytest.mark.parametrize(
+    "echo", [b'"sesame-open"', b'"\\u0073esame-open"', b'"x sesame-open y"', b'{"sesame-open": 1}']
+)
+def test_a_response_that_repeats_a_secret_is_refused(
+    server: Server, make_report: MakeReport, echo: bytes
+) -> None:
+    body = b'{"id": ' + echo + b', "zone": ' + echo + b"}"
+    server.answer = (200, {}, body)
+    clock = SystemClock()
+    pair = base64.b64encode(b"me:sesame-open").decode()
+    for headers in ({"auth-token": "sesame-open"}, {"Authorization": f"Basic {pair}"}):
+        with pytest.raises(IntensityError, match="repeats a secret") as caught:
+            fetcher(clock)(server.url, {}, headers)
+        assert "sesame" not in str(caught.value)
+    with pytest.raises(IntensityError, match="repeats a secret"):
+        fetcher(clock)(server.url.replace("//", "//me:sesame%2Dopen@"), {}, {})
+    api = CodeCarbonApi(server.url, "sesame-open", "x", sender(clock))
+    with pytest.raises(OutputError, match="no id of a run"):
+        api.open(make_report())
+
+
+@pytest.mark.parametrize(
+    "header", ["9" * 400, "Fri, 99999999999999999999999 Jan 2100 00:00:00 GMT", "nan", "-1"]
+)
+def test_the_exporter_survives_any_delay(
+    server: Server, make_report: MakeReport, header: str
+) -> None:
+    server.answer = (503, {"Retry-After": header}, b"")
+    with pytest.raises(OutputError, match="HTTP status 503"):
+        exported(otel(f"{server.url}/v1/metrics"), make_report())
