@@ -8,7 +8,6 @@ could read in two ways is refused.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -68,6 +67,8 @@ class Address(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Whether it is an address of this machine, by its number or as ``localhost``."""
+        import ipaddress  # slow to import, needed for requests only
+
         if self.host == "localhost":
             return True
         try:
@@ -140,16 +141,19 @@ def _with_authority(scheme: str, authority: str, path: str, query: str) -> Addre
 
 def _checked_host(host: str) -> str:
     if host.startswith("["):
-        return _number(host[1:-1], ipaddress.IPv6Address)
+        return _number(host[1:-1], 6)
     labels = host.removesuffix(".").split(".")
     if len(host) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError("its host is no name of letters, digits and hyphens (IDNA: xn--...)")
     if _NUMBER.fullmatch(labels[-1]):
-        return _number(host, ipaddress.IPv4Address)  # four decimal numbers without leading zeros
+        return _number(host, 4)  # four decimal numbers without leading zeros
     return host
 
 
-def _number(host: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> str:
+def _number(host: str, version: int) -> str:
+    import ipaddress
+
+    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
     with contextlib.suppress(ValueError):  # its message would contain the host
         if "%" not in host:
             return str(kind(host))
