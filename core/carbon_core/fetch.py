@@ -20,7 +20,8 @@ from carbon_core.errors import IntensityError, OutputError
 if TYPE_CHECKING:
     from requests import PreparedRequest, Session
 
-    from carbon_core.http_exchange import Exchange, Limits
+    from carbon_core.http_exchange import Exchange
+    from carbon_core.timed_connections import Limits
 
 Ask = Callable[[str, str, Mapping[str, str]], str]
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
@@ -128,7 +129,8 @@ def session(
     """
     import requests
 
-    from carbon_core.http_exchange import LimitedSession, Limits
+    from carbon_core.http_exchange import LimitedSession
+    from carbon_core.timed_connections import Limits
 
     def send(prepared: PreparedRequest, left_s: float | None, **certificates: Any) -> Exchange:
         limits = Limits(clock, min(timeout_s, left_s if isinstance(left_s, float) else timeout_s))
@@ -196,7 +198,8 @@ def _response_body(
     """Send a request and return the body of the response; raise `_RequestError` if it fails."""
     import requests  # imported where used: slower to import than the rest of the package
 
-    from carbon_core.http_exchange import MAX_BODY_BYTES, Limits
+    from carbon_core.http_exchange import MAX_BODY_BYTES
+    from carbon_core.timed_connections import Limits
 
     limits = Limits(clock, timeout_s)
     address = _address(url)
@@ -236,7 +239,7 @@ def _response_body(
 
 
 def _sent_secrets(address: Address, headers: Mapping[str, str]) -> list[str]:
-    """Return the secrets of a request that are long enough to be told from other text."""
+    """Return the secrets of a request that are long enough to be no part of other text."""
     secrets = [address.password, address.query]
     for name, value in headers.items():
         if name.lower() in _PLAIN_HEADERS:
