@@ -109,4 +109,9 @@ def utc(text: str) -> datetime:
     """
     # Python 3.10 accepts no `Z`, and only fractions of three or six digits.
     moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    try:
+        moment.astimezone(timezone.utc)
+    except OverflowError:  # of the first or last hours of the calendar, in a zone beside it
+        raise ValueError("the time is outside the calendar of UTC") from None
+    return moment
