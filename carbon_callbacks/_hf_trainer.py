@@ -105,7 +105,7 @@ class TrainerHooks(CallbackBase):
         """
         with self._training.guard():
             report = self._training.report_of_training()
-            if report is not None and report.components and Path(path).exists():
+            if report is not None and report.is_known and Path(path).exists():
                 write_entry(Path(path), card_entry(report, training_type))
 
     def __getstate__(self) -> dict[str, Any]:

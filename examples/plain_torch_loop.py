@@ -25,7 +25,6 @@ def train(output_dir=".", epochs=15):
     with EmissionsTracker(project_name="plain-loop", output_dir=output_dir) as tracker:
         with tracker.window("data") as data:
             x_train, y_train, x_val, y_val = map(torch.from_numpy, digits.load())
-        print(f"data: {data.energy_kwh:.2e} kWh")
         for epoch in range(epochs):
             with tracker.window("epoch") as window:
                 for images, labels in batches(x_train, y_train):
@@ -35,6 +34,7 @@ def train(output_dir=".", epochs=15):
                     optimizer.step()
             if epoch % 5 == 0:
                 print(f"epoch {epoch}: loss {loss.item():.3f}, {window.energy_kwh:.2e} kWh")
+        print(f"data: {data.energy_kwh:.2e} kWh")
         accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
     return accuracy, tracker.final_report
 

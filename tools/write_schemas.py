@@ -124,7 +124,8 @@ PHASE: dict[str, Schema] = {
     "count": COUNT,
 }
 REFUSALS = several(record(meter=TEXT, component=COMPONENT, reason=TEXT, remedy=TEXT))
-ESTIMATE = record(value=NUMBER, low_95=NUMBER, high_95=NUMBER)
+ESTIMATE = record(value=NUMBER_OR_NULL, low_95=NUMBER_OR_NULL, high_95=NUMBER_OR_NULL)
+TOTALS: dict[str, Schema] = {"energy_kwh": NUMBER_OR_NULL, "emissions_kg": NUMBER_OR_NULL}
 SEGMENTS = several(
     record(
         run_id=TEXT,
@@ -175,35 +176,41 @@ def receipt() -> Schema:
                 duration_s=NOT_NEGATIVE,
                 energy_kwh=ESTIMATE,
                 energy_sigma_ln=record(systematic=NOT_NEGATIVE, random=NOT_NEGATIVE),
-                hardware_energy_kwh=NUMBER,
+                hardware_energy_kwh=NUMBER_OR_NULL,
                 net_energy_kwh=NUMBER_OR_NULL,
                 emissions_kg=ESTIMATE,
-                power_w=NUMBER,
-                water_l=NUMBER,
+                power_w=NUMBER_OR_NULL,
+                water_l=NUMBER_OR_NULL,
                 is_estimate={"type": "boolean"},
                 share_by_grade=by_name(SHARE, GRADE),
                 components=by_name(
-                    record(energy_kwh=NUMBER, power_w=NUMBER, methods=several(TEXT)), COMPONENT
+                    record(
+                        energy_kwh=NUMBER_OR_NULL, power_w=NUMBER_OR_NULL, methods=several(TEXT)
+                    ),
+                    COMPONENT,
                 ),
                 devices=several(DEVICE),
                 missing_s=NOT_NEGATIVE,
                 shared=several(TEXT),
                 not_metered=TEXT,
                 intensity_g_per_kwh=NUMBER,
-                intensities=several(record(**INTENSITY, energy_kwh=NUMBER, emissions_kg=NUMBER)),
+                intensities=several(record(**INTENSITY, **TOTALS)),
                 earlier_starts=SEGMENTS,
                 other_ranks=SEGMENTS,
-                training=record(energy_kwh=NUMBER, emissions_kg=NUMBER),
+                training=record(**TOTALS),
                 marginal_intensity={
                     "oneOf": [{"type": "null"}, record(g_per_kwh=NUMBER, place=TEXT, source=TEXT)]
                 },
-                phases=several(record(**PHASE, energy_kwh=NUMBER)),
+                phases=several(
+                    record(**{**PHASE, "joules": NUMBER_OR_NULL}, energy_kwh=NUMBER_OR_NULL)
+                ),
                 hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
                 host=HOST,
                 refused_meters=REFUSALS,
                 utilization=UTILIZATION,
             ),
             is_known={"type": "boolean"},
+            not_measured=several(TEXT),
         ),
     }
 

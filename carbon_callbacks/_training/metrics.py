@@ -177,7 +177,7 @@ def monitored_names() -> list[str]:
 
 def of_report(report: Report | None) -> Figures:
     """Return the metrics of one rank, or of one of its windows; {} where nothing is measured."""
-    if report is None or not report.components:
+    if report is None or not report.is_known or not report.components:
         return {}
     rank = Measured(report, report.metrics)
     figures: Figures = {}
@@ -215,7 +215,7 @@ def of_window(figures: Figures, prefix: str) -> Figures:
 
 def of_phases(report: Report | None) -> Figures:
     """Return the energy of each phase."""
-    if report is None or not report.components:
+    if report is None or not report.is_known or not report.components:
         return {}
     factor = report.run.pue
     return {f"{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}

@@ -75,6 +75,7 @@ class RankSync:
         self.totals()
         if closed:
             self._warn_of_gpus_counted_twice()
+            self._warn_of_unknown_ranks()
         if closed and exchange.missing:
             names = ", ".join(map(str, exchange.missing))
             self._tracker.warn(
@@ -109,6 +110,15 @@ class RankSync:
             names = ", ".join(gpu.partition(":")[2] for gpu in twice)
             self._tracker.warn(
                 f"several ranks count the same GPU: {names}; the totals are too high"
+            )
+
+    def _warn_of_unknown_ranks(self) -> None:
+        """Warn where the totals of all ranks are without some: no meter of theirs gave a reading."""
+        ranks = [self._own(), *self._state.others]
+        unknown = sum(one.is_unknown for one in ranks)
+        if unknown:
+            self._tracker.warn(
+                f"no meter of {unknown} of {len(ranks)} ranks gave a reading: totals are without them"
             )
 
     def _own(self, max_age_s: float = 0.0) -> RankTotals:

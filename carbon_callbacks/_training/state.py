@@ -90,6 +90,7 @@ class TrainingState:
             report.earlier if report is not None else (),
             self.windows,
             unique_gpus(report),
+            report is not None and not report.is_known,
         )
 
     def combine(self, own: RankTotals, others: Iterable[RankTotals]) -> RankTotals:

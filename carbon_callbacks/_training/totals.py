@@ -53,6 +53,7 @@ class RankTotals(NamedTuple):
         earlier: The segments that it continues.
         windows: Metrics of its latest evaluations, by prefix.
         gpus: Ids of the GPUs that it counts, as far as they are unique in the world.
+        is_unknown: Whether it should measure hardware and no meter has given a reading.
     """
 
     totals: Figures
@@ -64,6 +65,7 @@ class RankTotals(NamedTuple):
     earlier: tuple[Segment, ...] = ()
     windows: Mapping[str, Figures] = {}
     gpus: tuple[str, ...] = ()
+    is_unknown: bool = False
 
     def plain(self) -> dict[str, Any]:
         """Return the totals as JSON types."""

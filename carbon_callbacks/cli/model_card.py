@@ -35,6 +35,8 @@ def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> No
         _fail(f"{card} not found: create the model card first (Trainer.create_model_card)")
     try:
         entry = entry_of_receipt(_read(path), training_type)
+        if not entry:
+            _fail(f"nothing was measured in the run of {path}: {card} was not changed")
         write_entry(card, entry)
     except OutputError as error:
         _fail(str(error))

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
     from carbon_core.threads import LazyThread
+    from carbon_core.tracker.open_window import OpenWindow
     from carbon_core.tracker.parts import Parts
-    from carbon_core.tracker.tracker import OpenWindow, Tracker, status_of
+    from carbon_core.tracker.tracker import Tracker, status_of
     from carbon_core.uncertainty import t_975
     from carbon_core.units import grams, joules, kwh
 
@@ -55,7 +56,7 @@ _HOMES = {
     "LazyThread": "threads",
     "MeterError": "errors",
     "OfflineEmissionsTracker": "assemble",
-    "OpenWindow": "tracker.tracker",
+    "OpenWindow": "tracker.open_window",
     "OutputError": "errors",
     "OutputMethod": "config.schema",
     "Parts": "tracker.parts",

@@ -9,11 +9,14 @@ import re
 import sys
 from pathlib import Path
 
+from carbon_core.plausible import one_line
+from carbon_core.system_files import LARGE, SMALL, text_in
+
 _FRAMEWORKS = (
     "torch", "lightning", "pytorch_lightning", "transformers", "trl", "keras", "jax", "tensorflow",
 )  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_LARGEST_BYTES = 4 * 1024 * 1024
+_REFERENCE = re.compile(r"refs/[^\0]+")
 
 
 def code_facts(directory: Path) -> dict[str, str]:
@@ -23,7 +26,9 @@ def code_facts(directory: Path) -> dict[str, str]:
         directory: The working directory.
     """
     versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in _FRAMEWORKS}
-    facts = {f"{name}_version": str(version) for name, version in versions.items() if version}
+    facts = {
+        f"{name}_version": one_line(str(version)) for name, version in versions.items() if version
+    }
     commit = git_commit(directory)
     return {**facts, "git_commit": commit} if commit else facts
 
@@ -34,15 +39,17 @@ def git_commit(directory: Path) -> str | None:
         git = _git_directory(directory.absolute())
         if git is None:
             return None
-        head = _text(git / "HEAD")
+        head = text_in(git / "HEAD", SMALL)
         if not head.startswith("ref: "):
             return _commit(head)
         name = head.removeprefix("ref: ")
-        common_path = git / "commondir"  # of a second working tree
-        roots = [git, git / _text(common_path)] if common_path.exists() else [git]
+        if not _REFERENCE.fullmatch(name) or ".." in name:
+            return None
+        common = text_in(git / "commondir")  # of a second working tree
+        roots = [git, git / common] if common else [git]
         for root in roots:
             if (root / name).is_file():
-                return _commit(_text(root / name))
+                return _commit(text_in(root / name))
         return _packed(roots[-1] / "packed-refs", name)
     except (OSError, ValueError):
         return None
@@ -54,21 +61,16 @@ def _git_directory(directory: Path) -> Path | None:
         if git.is_dir():
             return git
         if git.is_file():  # a second working tree, or a submodule
-            return parent / _text(git).removeprefix("gitdir: ")
+            return parent / text_in(git).removeprefix("gitdir: ")
     return None
 
 
 def _packed(path: Path, name: str) -> str | None:
-    for line in _text(path).splitlines():
+    for line in text_in(path, LARGE, cut=True).splitlines():
         commit, _, ref = line.partition(" ")
         if ref == name:
             return _commit(commit)
     return None
-
-
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_LARGEST_BYTES).decode("utf-8", "replace").strip()
 
 
 def _commit(text: str) -> str | None:

@@ -1,33 +1,49 @@
 """The only HTTP client of the package: fetches and sends small documents with a total timeout.
 
-No other module of the core imports `requests`. When to send a request, and how to validate the response,
-is decided by the callers.
+All requests go through `_attempt`, which is the last to decide whether a secret may be sent to an
+address. When to send a request, and how to validate the response, is decided by the callers.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+import math
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any
 
+from carbon_core.addresses import Address, parsed, redacted
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError, OutputError
-from carbon_core.threads import without_log_records
-from carbon_core.units import seconds
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Session
+
+    from carbon_core.http_exchange import Exchange
+    from carbon_core.timed_connections import Limits
 
 Ask = Callable[[str, str, Mapping[str, str]], str]
 Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 Send = Callable[[str, str, bytes, Mapping[str, str]], bytes]
 TOTAL_TIMEOUT_S = 5.0
-_MAX_BYTES = 64 * 1024
 _PROXY_AUTHENTICATION_REQUIRED = 407
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _SUCCESSES = range(200, 300)
-_LIBRARY_LOGGERS = tuple(
-    f"urllib3.{module}" for module in ("connection", "connectionpool", "poolmanager", "util.retry")
-)
 _LONGEST_WAIT_S = 86_400.0
+_DEEPEST = 32
+_SHORTEST_SECRET = 6
+# Headers that are no secret. All others are: names of tokens differ between services.
+_PLAIN_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+    }
+    | {"user-agent"}
+)
 
 
 class _RequestError(Exception):
@@ -47,7 +63,8 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 
     The function raises `IntensityError` unless it gets a valid response of status 200 that is small
     and in time. It follows no redirect (a token must not be sent to another host) and reads no
-    ``.netrc``. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``.
+    ``.netrc``. Proxies are those of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``; this machine is
+    requested without one. A user and password in the address are sent as HTTP Basic authentication.
     """
 
     def fetch(url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> Any:
@@ -55,10 +72,9 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
             body = _response_body("GET", url, clock, timeout_s, params=params, headers=headers)
         except _RequestError as error:
             raise IntensityError(str(error), error.retry_after_s) from None
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise IntensityError(f"{redacted(url)}: the response is not JSON") from error
+        with contextlib.suppress(ValueError):  # it would hold the response, which may echo a token
+            return decoded(body)
+        raise IntensityError(f"{redacted(url)}: the response is not JSON")
 
     return fetch
 
@@ -66,7 +82,8 @@ def fetcher(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Fetch:
 def link_local(clock: Clock, timeout_s: float) -> Ask:
     """Return a function ``request(method, url, headers)`` that returns a response's text.
 
-    It uses no proxy, which would respond for another machine. Otherwise it is as strict as `fetcher`.
+    It uses no proxy, which would respond for another machine, and sends the headers to any address: a
+    cloud's metadata service is on this machine. Otherwise it is as strict as `fetcher`.
     """
 
     def request(method: str, url: str, headers: Mapping[str, str]) -> str:
@@ -95,6 +112,78 @@ def sender(clock: Clock, timeout_s: float = TOTAL_TIMEOUT_S) -> Send:
     return send
 
 
+def session(
+    clock: Clock,
+    timeout_s: float,
+    headers: Mapping[str, str],
+    failed: Callable[[str], object],
+) -> Session:
+    """Return a session of `requests` for a library that sends by itself; as strict as `sender`.
+
+    Args:
+        clock: Source of time.
+        timeout_s: Total time of a request in seconds.
+        headers: All that is sent beside those that describe the body.
+        failed: Receives what went wrong with a request, and an empty string after a success: the library
+            may take a redirect for one.
+    """
+    import requests
+
+    from carbon_core.http_exchange import LimitedSession
+    from carbon_core.timed_connections import Limits
+
+    def send(prepared: PreparedRequest, left_s: float | None, **certificates: Any) -> Exchange:
+        limits = Limits(clock, min(timeout_s, left_s if isinstance(left_s, float) else timeout_s))
+        try:
+            address = _address(prepared.url or "")
+            got = _attempt(prepared, address, limits, expected=(), **certificates)
+        except _RequestError as error:
+            failed(str(error))
+            raise requests.ConnectionError(str(error)) from None
+        wrong = f"{redacted(address.url)}: HTTP status {got.status}"
+        failed("" if got.status in _SUCCESSES else wrong)
+        # The library reads this header with fewer precautions, and no other.
+        wait_s = _retry_after_s(got.headers.get("Retry-After", ""), clock)
+        return got._replace(headers={} if wait_s is None else {"Retry-After": f"{wait_s:.0f}"})
+
+    return LimitedSession(headers, send)
+
+
+def decoded(body: bytes | str) -> Any:
+    """Return the value of a JSON document that a stranger wrote.
+
+    Numbers are finite, text is valid, and nothing is nested deeper than any service needs: what reads
+    the value may call itself, print it and write it to files.
+
+    Raises:
+        ValueError: It is not such a document.
+    """
+    try:
+        value = json.loads(body, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _within(outer)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _within(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is beyond those of floating point")
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _response_body(
     method: str,
     url: str,
@@ -109,71 +198,158 @@ def _response_body(
     """Send a request and return the body of the response; raise `_RequestError` if it fails."""
     import requests  # imported where used: slower to import than the rest of the package
 
-    without_log_records(*_LIBRARY_LOGGERS)
+    from carbon_core.http_exchange import MAX_BODY_BYTES
+    from carbon_core.timed_connections import Limits
 
-    deadline_ns = clock.monotonic_ns() + round(timeout_s * 1e9)
+    limits = Limits(clock, timeout_s)
+    address = _address(url)
+    place = redacted(url)
+    all_headers = {
+        "User-Agent": requests.utils.default_user_agent(),
+        "Accept": "*/*",
+        "Accept-Encoding": "gzip, deflate",
+        "Connection": "close",
+        **authorization(url),
+        **headers,
+    }
+    asked = requests.Request(
+        method, address.url, params=dict(params or {}), headers=all_headers, data=body
+    )
+    prepared, problem = None, ""
     try:
-        with requests.Session() as session:
-            session.trust_env = not past_proxies
-            with session.request(
-                method,
-                url,
-                params=dict(params or {}),
-                headers=dict(headers),
-                data=body,
-                auth=_no_netrc,
-                timeout=timeout_s,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return _read(response, clock, deadline_ns, sent=body is not None)
+        prepared = asked.prepare()
     except (requests.RequestException, ValueError) as error:
-        # The library's message may contain the token, the proxy's password or the query: only the
-        # kind of the error is reported. A ValueError is an invalid address or token.
-        raise _RequestError(f"{redacted(url)}: {_kind(error, url)}") from None
+        # An address or a token that cannot be sent; the message would contain it.
+        problem = type(error).__name__
+    if prepared is None:
+        raise _RequestError(f"{place}: {problem}")
+    expected = _SUCCESSES if body is not None else (200,)
+    got = _attempt(prepared, address, limits, expected=expected, past_proxies=past_proxies)
+    if got.status not in expected:
+        wait_s = _retry_after_s(got.headers.get("Retry-After", ""), clock)
+        raise _RequestError(f"{place}: HTTP status {got.status}", wait_s)
+    if body is None and (not got.complete or len(got.body) > MAX_BODY_BYTES):
+        late = limits.over and len(got.body) <= MAX_BODY_BYTES
+        raise _RequestError(f"{place}: {'no response in time' if late else _unusable(got)}")
+    if _repeats(got.body, _sent_secrets(address, all_headers)):
+        if body is not None:
+            return b""  # accepted nevertheless
+        raise _RequestError(f"{place}: the response repeats a secret that was sent")
+    return got.body[:MAX_BODY_BYTES]  # the status alone matters for what was sent
 
 
-def may_carry_secrets(url: str) -> bool:
-    """Return whether a secret may be sent to an address: encrypted, or on this machine."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme == "https" or parts.hostname in _LOOPBACK
-    except ValueError:
+def _sent_secrets(address: Address, headers: Mapping[str, str]) -> list[str]:
+    """Return the secrets of a request that are long enough to be no part of other text."""
+    secrets = [address.password, address.query]
+    for name, value in headers.items():
+        if name.lower() in _PLAIN_HEADERS:
+            continue
+        secrets.append(value)
+        scheme, _, credentials = value.partition(" ")
+        secrets.append(credentials)
+        if scheme == "Basic":
+            with contextlib.suppress(ValueError):
+                pair = base64.b64decode(credentials).decode()
+                secrets.append(pair.partition(":")[2])
+    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+
+
+def _repeats(body: bytes, secrets: list[str]) -> bool:
+    """Return whether a response has one of some texts, which would get into messages and files."""
+    if not secrets:
         return False
+    text = body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):  # JSON may write any character as a number
+        text += json.dumps(decoded(body), ensure_ascii=False)
+    return any(secret in text for secret in secrets)
 
 
-def with_scheme(url: str, scheme: str = "http") -> str:
-    """Return an address with its scheme, or with the given one where it has none."""
-    return url if "://" in url else f"{scheme}://{url}"
+def _unusable(got: Exchange) -> str:
+    return "response too large" if got.body else "the response has an unknown or broken encoding"
 
 
-def redacted(url: str) -> str:
-    """Return a URL without user, password, query and fragment."""
+def _attempt(
+    prepared: PreparedRequest,
+    address: Address,
+    limits: Limits,
+    *,
+    expected: Container[int],
+    past_proxies: bool = False,
+    verify: bool | str | None = None,
+    certificate: Any = None,
+) -> Exchange:
+    """Make an exchange, unless it would send a secret where none may go.
+
+    Raises:
+        _RequestError: It failed; no secret is in the message.
+    """
+    from carbon_core.http_exchange import exchange
+
+    url = prepared.url or ""
+    place = redacted(address.url)
+    secrets = [name for name in prepared.headers if name.lower() not in _PLAIN_HEADERS]
+    if secrets and not (address.may_carry_secrets or past_proxies):
+        raise _RequestError(f"{place} must be https: a secret is sent to it")
+    if _address(url).origin != address.origin:
+        raise _RequestError(f"{place}: the address can be read in two ways")
+    got, problem = None, ""
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(an invalid address)"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        got = exchange(
+            prepared,
+            limits,
+            expected=expected,
+            past_proxies=past_proxies,
+            verify=verify,
+            certificate=certificate,
+        )
+    except Exception as error:  # noqa: BLE001 - of the libraries, which read what a stranger sends
+        # Their messages may contain the token, the proxy's password or the query: only the kind of
+        # the error is reported, and it is no context of the exception.
+        problem = _kind(error, url, limits)
+    if got is None:
+        raise _RequestError(f"{place}: {problem}")
+    if got.status == _PROXY_AUTHENTICATION_REQUIRED:
+        raise _RequestError(f"{place}: {_proxy_refused(url)}")
+    return got
 
 
-def _no_netrc(request: Any) -> Any:
-    return request
+def without_user(url: str) -> str:
+    """Return an address as it is requested."""
+    return _address(url).url
 
 
-def _kind(error: Exception, url: str) -> str:
+def _address(url: str) -> Address:
+    try:
+        return parsed(url)
+    except ValueError as error:
+        raise _RequestError(f"{redacted(url)}: {error}") from None
+
+
+def authorization(url: str) -> dict[str, str]:
+    """Return the header with the user and password of an address; none without them."""
+    address = _address(url)
+    if address.user is None:
+        return {}
+    pair = f"{address.user}:{address.password}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+def _kind(error: Exception, url: str, limits: Limits) -> str:
     name = type(error).__name__
     if name == "ProxyError":
         # The status of a refused tunnel is only in the message; some proxies send 401, not 407.
         refused = any(f" {status} " in str(error) for status in (401, 407))
         missing = f"no connection to the proxy; check {_proxy_variable(url)}"
         return _proxy_refused(url) if refused else missing
+    if limits.exceeded:
+        return "response too large"
     names = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "no response in time",
-        "ConnectionError": "no connection",
+        "ConnectionError": "no response in time" if limits.over else "no connection",
         "SSLError": "the server's certificate cannot be verified",
     }
-    return names.get(name, name)
+    return names.get(name, "no response in time" if limits.over else name)
 
 
 def _proxy_refused(url: str) -> str:
@@ -181,38 +357,23 @@ def _proxy_refused(url: str) -> str:
 
 
 def _proxy_variable(url: str) -> str:
-    return f"{urlsplit(url).scheme.upper()}_PROXY"
+    return f"{url.partition('://')[0].upper()}_PROXY"
 
 
 def _retry_after_s(text: str, clock: Clock) -> float | None:
     """Return the delay of a header ``Retry-After``: seconds, or a date (RFC 9110, 10.2.3)."""
-    if text.strip().isdecimal():
-        wait_s = float(text)
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        # More digits than a float has are a number above any limit.
+        wait_s = float(text[-16:]) if not text[:-16].strip("0") else _LONGEST_WAIT_S
     else:
+        from datetime import timezone
         from email.utils import parsedate_to_datetime  # slow to import, rarely needed
 
         try:
-            wait_s = (parsedate_to_datetime(text) - clock.now()).total_seconds()
-        except (TypeError, ValueError):
+            date = parsedate_to_datetime(text)
+            date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+            wait_s = (date - clock.now()).total_seconds()
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             return None
     return min(max(0.0, wait_s), _LONGEST_WAIT_S)
-
-
-def _read(response: Any, clock: Clock, deadline_ns: int, *, sent: bool) -> bytes:
-    place = redacted(response.url)
-    if response.status_code == _PROXY_AUTHENTICATION_REQUIRED:
-        raise _RequestError(f"{place}: {_proxy_refused(response.url)}")
-    if response.status_code not in (_SUCCESSES if sent else (200,)):
-        wait_s = _retry_after_s(response.headers.get("Retry-After", ""), clock)
-        raise _RequestError(f"{place}: HTTP status {response.status_code}", wait_s)
-    body: bytes = b""
-    # Byte by byte: reading a larger chunk from a slow server would block past the deadline.
-    for chunk in response.iter_content(1):
-        body += chunk
-        late_ns = clock.monotonic_ns() - deadline_ns
-        if late_ns > 0 or len(body) > _MAX_BYTES:
-            if sent:
-                return body  # the status is a success; the rest of the response does not matter
-            excess = f"{seconds(late_ns):.0f} s too late" if late_ns > 0 else "response too large"
-            raise _RequestError(f"{place}: {excess}")
-    return body

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -208,7 +209,8 @@ def exclusive(path: Path, marker: Path, timeout: float) -> Iterator[bool]:
     """Hold a lock, or a marker file where there are no locks; yield whether there are.
 
     The holder of a lock respects a marker. The converse is impossible: a process takes a marker where it
-    cannot open or lock the file. So all processes should be able to open the file, or none.
+    cannot open or lock the file. Where another user may write to the directory and cannot open the file,
+    the holder therefore has a marker as well.
 
     Args:
         path: The file to lock.
@@ -229,10 +231,43 @@ def exclusive(path: Path, marker: Path, timeout: float) -> Iterator[bool]:
             yield False
         return
     try:
-        _await_marker(marker, timeout)
-        yield True
+        with contextlib.ExitStack() as stack:
+            _keep_others_away(stack, path, marker, timeout)
+            yield True
     finally:
         lock.release()
+
+
+def _keep_others_away(
+    stack: contextlib.ExitStack, path: Path, marker: Path, timeout_s: float
+) -> None:
+    """Wait for the marker of another process; create one where some cannot open the locked file."""
+    if _some_cannot_open(path, marker.parent):
+        try:
+            stack.enter_context(_marked(marker, timeout_s))
+        except Timeout:
+            raise
+        except OSError:
+            pass  # a directory that this user cannot write to; the file may be
+        else:
+            return
+    _await_marker(marker, timeout_s)
+
+
+def _some_cannot_open(path: Path, directory: Path) -> bool:
+    """Return whether the group or others may write to a directory, and cannot open a lock's file."""
+    try:
+        lock, shared = path.lstat().st_mode, directory.stat().st_mode
+        above = path.parent.stat().st_mode
+    except OSError:
+        return False
+    return any(
+        shared & write and not (lock & read and above & search)
+        for write, read, search in (
+            (stat.S_IWGRP, stat.S_IRGRP, stat.S_IXGRP),
+            (stat.S_IWOTH, stat.S_IROTH, stat.S_IXOTH),
+        )
+    )
 
 
 def _await_marker(marker: Path, timeout_s: float) -> None:

@@ -14,8 +14,6 @@ import threading
 from types import ModuleType
 from typing import Any
 
-_OWN_PACKAGES = ("carbon_core", "carbon_callbacks")
-
 
 @functools.cache
 def watch(prefix: str) -> None:
@@ -53,7 +51,6 @@ class _OwnThreads:
         # Nothing may be raised here: the interpreter would print it.
         with contextlib.suppress(Exception):
             _forget_imports(self._idents)
-            _renew_property_locks()
 
 
 def _forget_imports(idents: set[int | None]) -> None:
@@ -72,16 +69,3 @@ def _forget_imports(idents: set[int | None]) -> None:
 
 def _is_incomplete(module: ModuleType | None) -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
-
-
-def _renew_property_locks() -> None:
-    """Replace the lock that each `cached_property` has before Python 3.12."""
-    modules = [m for name, m in list(sys.modules.items()) if name.startswith(_OWN_PACKAGES)]
-    for kind in {one for module in modules for one in vars(module).values() if _is_own(one)}:
-        for member in vars(kind).values():
-            if isinstance(member, functools.cached_property) and "lock" in vars(member):
-                vars(member)["lock"] = threading.RLock()
-
-
-def _is_own(one: object) -> bool:
-    return isinstance(one, type) and one.__module__.startswith(_OWN_PACKAGES)

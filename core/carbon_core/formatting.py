@@ -27,12 +27,13 @@ def summary(report: Report) -> str:
     if not report.is_known:
         return f"{report.status} after {report.duration_s:.1f} s: {_UNKNOWN}{_training(report)}"
     energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
+    unread = f"; not measured: {', '.join(report.not_measured)}" if report.not_measured else ""
     net = f" ({formatted(report.net_kwh)} above idle)" if report.net_kwh is not None else ""
     return (
         f"{report.status} after {report.duration_s:.1f} s: "
         f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
         f"(95 %: {formatted(emissions.low)} to {formatted(emissions.high)}; {_quality(report)}; "
-        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){_training(report)}"
+        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){unread}{_training(report)}"
     )
 
 
@@ -40,9 +41,18 @@ def html_table(report: Report) -> str:
     """Return a run as a small HTML table."""
     from html import escape  # with what it imports, a millisecond that only notebooks pay
 
+    run = f"{report.run.project_name}, {report.status} after {report.duration_s:.1f} s"
+    rows = {"run": run, **(_figures(report) if report.is_known else {"energy": _UNKNOWN})}
+    cells = "".join(
+        f"<tr><th>{name}</th><td>{escape(one_line(row))}</td></tr>" for name, row in rows.items()
+    )
+    return f"<table>{cells}</table>"
+
+
+def _figures(report: Report) -> dict[str, str]:
     energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
-    rows = {
-        "run": f"{report.run.project_name}, {report.status} after {report.duration_s:.1f} s",
+    unread = {"not measured": ", ".join(report.not_measured)} if report.not_measured else {}
+    return {
         "energy": f"{formatted(energy.value)} kWh "
         f"({formatted(energy.low)} to {formatted(energy.high)})",
         "emissions": f"{formatted(emissions.value)} gCO2e "
@@ -50,17 +60,12 @@ def html_table(report: Report) -> str:
         "power": f"{formatted(report.power_w)} W on average",
         "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
         "known by": f"{_quality(report)}; 95 % intervals",
+        **unread,
     }
-    cells = "".join(
-        f"<tr><th>{name}</th><td>{escape(one_line(row))}</td></tr>" for name, row in rows.items()
-    )
-    return f"<table>{cells}</table>"
 
 
 def _quality(report: Report) -> str:
     """Return how a report's energy became known, as text."""
-    if not report.is_known:
-        return _UNKNOWN
     kind = "estimate" if report.is_estimate else "measured"
     shared = "; shared devices" if report.foreign_share else ""
     grades = ", ".join(f"{share:.0%} {grade}" for grade, share in report.shares_by_grade.items())
@@ -72,5 +77,8 @@ def _training(report: Report) -> str:
     if not report.earlier and not report.others:
         return ""
     kwh, grams = report.training_kwh, report.training_kg * units.GRAMS_PER_KG
-    parts = f"; all {len(report.segments)} parts of the training together"
+    if not kwh:
+        return ""
+    lacking = "" if report.is_known else ", without this one,"
+    parts = f"; all {len(report.segments)} parts of the training{lacking} together"
     return f"{parts}: {formatted(kwh)} kWh, {formatted(grams)} gCO2e"

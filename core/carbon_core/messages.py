@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from carbon_core.addresses import masked_text
 from carbon_core.escaping import one_line
@@ -76,8 +76,7 @@ class Messages:
 
     def deliver(self) -> None:
         """Show what was kept. Only from the user's thread."""
-        while self._pending:
-            level, lines = self._pending.popleft()
+        for level, lines in self._taken():
             if level >= self._level:
                 for line in lines():
                     _show(level, line)
@@ -86,10 +85,22 @@ class Messages:
         """Show the kept errors if the interpreter is ending: no call of the tracker follows."""
         if threading.main_thread().is_alive():
             return
-        kept = [(level, lines) for level, lines in self._pending if level >= ERROR]
+        kept = list(self._taken())
+        self._pending.extendleft(
+            reversed(kept)
+        )  # an exit function of the program may still deliver
         for level, lines in kept:
-            if level >= self._level:
+            if level >= max(self._level, ERROR):
                 show_at_exit(lines(), level)
+
+    def _taken(self) -> Iterator[tuple[int, _Lines]]:
+        """Remove and yield what was kept; other threads may do so at the same time."""
+        while True:
+            try:
+                one = self._pending.popleft()
+            except IndexError:
+                return
+            yield one
 
 
 def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
 from carbon_core import units
+from carbon_core.lazy_property import lazy_property
 from carbon_core.limits import (
     Amount,
     Count,
@@ -134,7 +134,7 @@ class Window:
         """Length in seconds."""
         return units.seconds(self.end.t_ns - self.start.t_ns)
 
-    @cached_property
+    @lazy_property
     def joules(self) -> float:
         """Joules of all devices within the window."""
         return self.end.joules - self.start.joules
@@ -144,7 +144,7 @@ class Window:
         """Mean power in watts: energy by duration, so that the three always agree."""
         return self.joules / self.duration_s if self.duration_s > 0 else 0.0
 
-    @cached_property
+    @lazy_property
     def by_device(self) -> Mapping[Device, Energy]:
         """Each device's energy within the window."""
         pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
@@ -153,13 +153,27 @@ class Window:
             for device, (end, start) in zip(self.end.devices, pairs)
         }
 
-    @cached_property
+    @lazy_property
     def by_component(self) -> Mapping[Component, float]:
         """Joules of each component that has a device."""
         joules: dict[Component, float] = {}
         for device, energy in self.by_device.items():
             joules[device.component] = joules.get(device.component, 0.0) + energy.joules
         return joules
+
+    def above_idle_j(self, idle_w: Mapping[str, float]) -> float | None:
+        """Return the joules above an idle draw; None where it is known for no device.
+
+        Args:
+            idle_w: Idle draw in watts by `Device.id`. A device below its own counts as zero.
+        """
+        energies = self.by_device.items()
+        if not any(device.id in idle_w for device, _ in energies):
+            return None
+        return sum(
+            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
+            for device, energy in energies
+        )
 
     def component_j(self, component: Component) -> float:
         """Return the joules of one component (``cpu``, ``gpu`` or ``ram``)."""

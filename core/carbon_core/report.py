@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from carbon_core import uncertainty, units
@@ -15,6 +15,7 @@ from carbon_core.records import (
     NO_TRACE,
     Amounts,
     Component,
+    Device,
     Estimate,
     HostFacts,
     HourEnergy,
@@ -110,7 +111,8 @@ class Provenance:
         share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
         is_estimate: Whether more than a fifth of the joules come from models.
         missing_s: Longest time, over all devices, that was extrapolated instead of measured.
-        is_known: Whether any device gave a reading; if not, the energy is unknown, and not 0.
+        is_known: Whether any device gave a reading; if not, energy and emissions are unknown, and their
+            0 here means nothing.
         shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
             the intervals exclude what may be others'.
         not_metered: Hardware that no figure includes, as text.
@@ -173,8 +175,16 @@ class Report:
 
     @property
     def is_known(self) -> bool:
-        """Whether any device gave a reading; if not, the energy is unknown, and not 0."""
+        """Whether any device gave a reading; if not, the energy is unknown.
+
+        The figures of such a report are 0 and mean nothing: no output contains them.
+        """
         return self.counted_elsewhere or uncertainty.is_known(self.window)
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """Names of the devices that were found and gave no reading; the totals are without them."""
+        return tuple(device.name for device in uncertainty.unread(self.window))
 
     @property
     def joules_by_method(self) -> dict[Method, float]:
@@ -197,15 +207,8 @@ class Report:
 
         A device below its baseline counts as zero.
         """
-        idle_w = self.host.idle_w
-        energies = self.window.by_device.items()
-        if not any(device.id in idle_w for device, _ in energies):
-            return None
-        net_j = sum(
-            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
-            for device, energy in energies
-        )
-        return units.kwh(net_j) * self.run.pue
+        net_j = self.window.above_idle_j(self.host.idle_w) if self.is_known else None
+        return None if net_j is None else units.kwh(net_j) * self.run.pue
 
     @property
     def provenance(self) -> Provenance:
@@ -237,14 +240,15 @@ class Report:
 
         Only components of which anything is known have a figure: an unknown energy is not 0.
         """
-        if not self.components:
+        if not self.components or not self.is_known:
             return {}
+        measured: list[Component] = [name for name in self.components if self.measures(name)]
         return {
             "energy_kwh": self._kwh,
             "emissions_kg": self._kg,
             "power_w": self.power_w,
             "carbon_intensity_g_per_kwh": self.intensity_g_per_kwh,
-            **{f"{name}_energy_kwh": self.component_kwh(name) for name in self.components},
+            **{f"{name}_energy_kwh": self.component_kwh(name) for name in measured},
         }
 
     @property
@@ -319,6 +323,10 @@ class Report:
         known = {device.component for device in self.window.end.devices}
         return tuple(component for component in COMPONENTS if component in known)
 
+    def measures(self, component: Component) -> bool:
+        """Return whether a component's energy is known: it has no device, or one gave a reading."""
+        return self.is_known and uncertainty.measures(self.window, component)
+
     def component_kwh(self, component: Component) -> float:
         """Return a component's energy in kWh, times PUE."""
         return units.kwh(self.window.component_j(component)) * self.run.pue
@@ -342,16 +350,7 @@ class Report:
     @property
     def shared(self) -> tuple[str, ...]:
         """Notes on devices that others use, too, or that are counted as a whole."""
-        devices = self.window.end.devices
-        others = self.utilization.gpu_least_share
-        notes = [f"{device.name}: {device.note}" for device in devices if device.note]
-        notes += [
-            f"{device.name}: processes of others ran on it; at least {others[device.id]:.0%} of its "
-            "work was this run's"
-            for device in devices
-            if device.id in others
-        ]
-        return tuple(notes)
+        return _sharing_notes(self.window.end.devices, self.utilization.gpu_least_share)
 
     @property
     def foreign_share(self) -> float:
@@ -400,3 +399,14 @@ def of_window(whole: Report, window: Window, grams: float) -> Report:
         earlier=(),
         tasks=(),
     )
+
+
+def _sharing_notes(devices: Sequence[Device], least_shares: Mapping[str, float]) -> tuple[str, ...]:
+    notes = [f"{device.name}: {device.note}" for device in devices if device.note]
+    notes += [
+        f"{device.name}: processes of others ran on it; at least {least_shares[device.id]:.0%} of its "
+        "work was this run's"
+        for device in devices
+        if device.id in least_shares
+    ]
+    return tuple(notes)

@@ -38,6 +38,8 @@ class LazyThread:
         # Re-entrant: a signal handler may run on the thread that is starting this one.
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
+        # Of several, where a signal handler has started it as well, the one that runs the function.
+        self._runner: threading.Thread | None = None
         self._claim = threading.Lock()
         self._begun = Latch()
         self._ended = False
@@ -52,7 +54,13 @@ class LazyThread:
     @property
     def alive(self) -> bool:
         """Whether the thread is running."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._runner or self._thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on this thread."""
+        return threading.current_thread() in (self._runner, self._thread)
 
     def start(self) -> bool:
         """Start the thread unless it exists; return False if the system refused, to be retried."""
@@ -88,7 +96,7 @@ class LazyThread:
         Args:
             timeout_s: Longest time to wait in seconds; None for no limit.
         """
-        thread = self._thread
+        thread = self._runner or self._thread
         if thread is None or thread is threading.current_thread():
             return False
         outer = sys.exc_info()[1]
@@ -100,10 +108,27 @@ class LazyThread:
                 raise
         return self._ended
 
+    def run_instead(self) -> bool:
+        """Run the function on the calling thread, unless the thread runs; return whether it did.
+
+        For the end of what has not begun: the thread was not needed, was refused by the system, or is
+        being started by the code that a signal handler has interrupted.
+        """
+        if self.alive or not self._claim.acquire(blocking=False):
+            return False
+        self._begun.set()
+        try:
+            self._run()
+        finally:
+            self._ended = True
+        return True
+
     def _run_to_end(self) -> None:
         # A start that was interrupted may be repeated while its thread begins.
         if not self._claim.acquire(blocking=False):
+            self._begun.wait(_LONGEST_WAIT_S)
             return
+        self._runner = threading.current_thread()
         self._begun.set()
         _own.program_mask = self._program_mask
         try:
@@ -134,7 +159,8 @@ class Latch:
         """Set it: no thread waits any longer."""
         if not self._is_set:
             self._is_set = True
-            self._closed.release()
+            with contextlib.suppress(RuntimeError):  # another thread has set it at the same time
+                self._closed.release()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it is set, at most so many seconds; return whether it is."""

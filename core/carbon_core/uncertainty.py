@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from carbon_core.limits import SigmaLn
 from carbon_core.methods import EXTRAPOLATED, Method
-from carbon_core.records import Estimate, IntensityShare, Window
+from carbon_core.records import Component, Device, Estimate, IntensityShare, Window
 
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
@@ -37,10 +37,24 @@ def joules_by_method(window: Window) -> dict[Method, float]:
 
 def is_known(window: Window) -> bool:
     """Return whether any device gave a reading; if not, the energy is unknown, and not 0."""
+    return len(unread(window)) < len(window.by_device)
+
+
+def unread(window: Window) -> tuple[Device, ...]:
+    """Return the devices that gave no reading in a window."""
     longest_s = _ALL_MISSING * window.duration_s
-    return window.duration_s <= 0 or any(
-        energy.joules > 0.0 or energy.missing_s <= longest_s for energy in window.by_device.values()
+    return tuple(
+        device
+        for device, energy in window.by_device.items()
+        if energy.joules <= 0.0 and (energy.missing_s > longest_s or window.duration_s <= 0)
     )
+
+
+def measures(window: Window, component: Component) -> bool:
+    """Return whether a component has no device, or one that gave a reading in a window."""
+    silent = unread(window)
+    devices = [one for one in window.end.devices if one.component == component]
+    return not devices or any(one not in silent for one in devices)
 
 
 class Sigmas(NamedTuple):

@@ -37,9 +37,15 @@ class Worker:
         # SimpleQueue, for its `put` may be interrupted by a signal's handler that puts as well.
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = LazyThread(self._run, name)
+        self._closed = False
 
     def submit(self, job: Callable[[], object]) -> bool:
-        """Queue a job; return whether there was room. Starts the thread when needed."""
+        """Queue a job; return whether there was room. Starts the thread when needed.
+
+        After the end, a job is dropped: a run that was closed meanwhile has nothing to add.
+        """
+        if self._closed:
+            return True
         if self._jobs.qsize() >= _QUEUE_SIZE:
             return False
         self._jobs.put(job)
@@ -53,12 +59,11 @@ class Worker:
 
     def close(self, timeout_s: float) -> bool:
         """Finish all queued jobs and end the thread; return whether that took at most `timeout_s`."""
+        self._closed = True
         self._jobs.put(None)
-        if self._thread.exists:
-            return self._thread.join(timeout_s)
-        # The thread was never started: not needed, or refused by the system.
-        self._run()
-        return True
+        if self._thread.is_current:
+            return True  # the garbage collector has closed the run here: the jobs follow
+        return self._thread.run_instead() or self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
@@ -71,8 +76,10 @@ class Worker:
     def _next(self) -> Callable[[], object] | None:
         while True:
             try:
-                return self._jobs.get(timeout=self._watch_s)
+                return self._jobs.get(not self._closed, self._watch_s)
             except queue.Empty:
+                if self._closed:
+                    return None  # another thread has started this one during the end
                 self._watch()
 
 

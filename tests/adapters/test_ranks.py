@@ -28,6 +28,10 @@ RANK = int(os.environ["RANK"])
 if OPTIONS.get("own_gpu"):
     os.environ["CUDA_VISIBLE_DEVICES"] = str(RANK)
 import torch
+if OPTIONS.get("patient"):
+    # On a busy machine, 50 ms are not enough: a rank then logs its own figures, as it should.
+    from carbon_callbacks._training import rank_exchange
+    rank_exchange._LOG_TIMEOUT_S = 60.0
 
 BEGUN = []
 
@@ -211,7 +215,7 @@ def by_rank(found):
 
 
 def test_each_rank_counts_the_gpu_that_only_it_can_see(framework, gpus):
-    ranks = Ranks(framework, gpus, own_gpu=True)
+    ranks = Ranks(framework, gpus, own_gpu=True, patient=True)
     codes, lines = ranks.end()
     assert codes == [0, 0], ranks.errors
     first, second = by_rank(receipts())
@@ -237,7 +241,7 @@ def assert_all_ranks_log_the_same(lines):
 
 
 def test_the_first_rank_counts_all_that_it_can_see(framework, gpus):
-    ranks = Ranks(framework, gpus)
+    ranks = Ranks(framework, gpus, patient=True)
     codes, lines = ranks.end()
     assert codes == [0, 0], ranks.errors
     (receipt,) = receipts()
@@ -248,7 +252,7 @@ def test_the_first_rank_counts_all_that_it_can_see(framework, gpus):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 def test_ranks_with_private_temporary_directories_count_each_gpu_once(framework, gpus):
-    ranks = Ranks(framework, gpus, private=True)
+    ranks = Ranks(framework, gpus, private=True, patient=True)
     codes, lines = ranks.end()
     assert codes == [0, 0], ranks.errors
     (receipt,) = receipts()
@@ -258,7 +262,7 @@ def test_ranks_with_private_temporary_directories_count_each_gpu_once(framework,
 
 
 def test_two_hosts_add_up(framework, gpus):
-    ranks = Ranks(framework, gpus, hosts=2)
+    ranks = Ranks(framework, gpus, hosts=2, patient=True)
     codes, lines = ranks.end()
     assert codes == [0, 0], ranks.errors
     found = by_rank(receipts())

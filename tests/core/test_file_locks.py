@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import carbon_core
 from carbon_core import file_locks
 from carbon_core.file_locks import FileLock, NoLocksError, OpenFile, Timeout, exclusive
 
@@ -223,3 +226,72 @@ def test_the_holder_of_a_lock_respects_a_marker(tmp_path: Path) -> None:
     marker.unlink()
     with file_locks.exclusive(tmp_path / "lock", marker, 0.0) as has_lock:
         assert has_lock
+
+
+@pytest.mark.parametrize(
+    ("directory_mode", "lock_mode"),
+    [(0o777, 0o600), (0o1777, 0o640), (0o775, 0o600), (0o770, 0o604)],
+)
+def test_a_marker_keeps_those_away_who_cannot_open_the_lock(
+    tmp_path: Path, directory_mode: int, lock_mode: int
+) -> None:
+    lock, marker = tmp_path / "lock", tmp_path / ".locked"
+    lock.touch()
+    lock.chmod(lock_mode)
+    tmp_path.chmod(directory_mode)
+    with file_locks.exclusive(lock, marker, 0.0) as has_lock:
+        assert has_lock
+        with pytest.raises(Timeout), file_locks._marked(marker, 0.0):  # as another user would
+            pass
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("directory_mode", "lock_mode"),
+    [(0o700, 0o600), (0o755, 0o600), (0o777, 0o666), (0o775, 0o664)],
+)
+def test_where_all_who_may_come_can_open_the_lock_there_is_no_marker(
+    tmp_path: Path, directory_mode: int, lock_mode: int
+) -> None:
+    lock, marker = tmp_path / "lock", tmp_path / ".locked"
+    lock.touch()
+    lock.chmod(lock_mode)
+    tmp_path.chmod(directory_mode)
+    with file_locks.exclusive(lock, marker, 0.0):
+        assert not marker.exists()
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from carbon_core.file_locks import exclusive
+os.setgid(65534)
+os.setuid(65534)
+count = Path(sys.argv[1]) / "count"
+for _ in range(100):
+    with exclusive(Path(sys.argv[1]) / "lock", Path(sys.argv[1]) / ".locked", 20.0):
+        count.write_text(str(int(count.read_text()) + 1))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may act as another user")
+def test_two_users_with_a_strict_umask_lose_no_write() -> None:
+    # Another user cannot enter pytest's directory.
+    with tempfile.TemporaryDirectory() as name:
+        shared = Path(name)
+        lock, marker, count = shared / "lock", shared / ".locked", shared / "count"
+        shared.chmod(0o777)
+        lock.touch()
+        lock.chmod(0o600)
+        count.write_text("0")
+        count.chmod(0o666)
+        environ = {**os.environ, "PYTHONPATH": str(Path(carbon_core.__file__).parents[1])}
+        other = subprocess.Popen([sys.executable, "-c", WRITER, name], env=environ)
+        own = 0
+        while other.poll() is None:
+            with file_locks.exclusive(lock, marker, 20.0):
+                count.write_text(str(int(count.read_text()) + 1))
+                own += 1
+        assert other.returncode == 0
+        assert int(count.read_text()) == 100 + own

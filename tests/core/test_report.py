@@ -120,14 +120,16 @@ def test_a_later_part_of_a_run_counts_only_what_it_missed_itself() -> None:
     assert part.missing_s == pytest.approx(0.5)
 
 
-def test_a_run_of_no_time_and_no_energy_has_finite_figures() -> None:
+def test_a_run_of_no_time_is_of_unknown_energy() -> None:
     nothing = replace(report(), window=Snapshot(0) - Snapshot(0), intensities=())
     assert nothing.energy_kwh == (0.0, 0.0, 0.0)
     assert nothing.emissions_kg == (0.0, 0.0, 0.0)
     assert (nothing.power_w, nothing.component_w("gpu"), nothing.water_l) == (0.0, 0.0, 0.0)
     assert (nothing.intensity_g_per_kwh, nothing.missing_s) == (0.0, 0.0)
     assert (nothing.place, nothing.components) == ("unknown place", ())
-    assert "grades: none" in nothing.summary()
+    assert not nothing.is_known
+    assert "energy unknown" in nothing.summary()
+    assert "kWh" not in nothing.summary()
 
 
 def test_a_run_of_no_energy_still_names_its_intensity() -> None:

@@ -1,7 +1,11 @@
-"""A real proxy between the job and a loopback server: used, bypassed, and refused."""
+"""A real proxy between the job and a loopback server: used, bypassed, and refused.
+
+The server is addressed by 0.0.0.0, which is not known to be this machine: that would not be proxied.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -31,7 +35,7 @@ MaxClients 10
 LIVE = """
 t = tracker(
     force_carbon_intensity_g_co2e_kwh=None, country_iso_code="FRA", api_call_interval=1,
-    electricitymaps_api_token="sesame", electricitymaps_url={url!r}, shutdown_timeout_s=5,
+    intensity_source="gb_carbon_intensity", intensity_url={url!r}, shutdown_timeout_s=5,
 )
 with t:
     time.sleep(0.6)
@@ -83,6 +87,9 @@ def proxy(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
+    made.url = made.url.replace("127.0.0.1", "0.0.0.0")
+    body = {"data": [{"intensity": {"actual": FRANCE_G}}]}
+    made.answer = (200, {}, json.dumps(body).encode())
     yield made
     made.close()
 
@@ -94,7 +101,7 @@ def test_the_request_goes_through_the_proxy(
     ended = run(LIVE.format(url=server.url), **{variable: f"http://user:{PASSWORD}@{proxy}"})
     assert ended.status == 0, ended.err
     assert float(ended.out) == pytest.approx(FRANCE_G / 1000)
-    assert server.asked[0] == ("/carbon-intensity/latest?zone=FR", "sesame")
+    assert server.asked[0] == ("/intensity", None)
     assert all(via and "proxy" in via for via in server.via)
     assert PASSWORD not in ended.err
 
@@ -103,10 +110,33 @@ def test_no_proxy_goes_past_it(run: Run, proxy: str, server: Server) -> None:
     ended = run(
         LIVE.format(url=server.url),
         HTTP_PROXY=f"http://user:{PASSWORD}@{proxy}",
-        NO_PROXY="localhost,127.0.0.1",
+        NO_PROXY="localhost,0.0.0.0",
     )
     assert float(ended.out) == pytest.approx(FRANCE_G / 1000), ended.err
     assert set(server.via) == {None}
+
+
+TOKEN = """
+t = tracker(
+    force_carbon_intensity_g_co2e_kwh=None, country_iso_code="FRA", api_call_interval=1,
+    electricitymaps_api_token="sesame", electricitymaps_url={url!r}, shutdown_timeout_s=5,
+)
+with t:
+    time.sleep(0.6)
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3", "LOCALHOST"])
+def test_a_token_for_this_machine_passes_no_proxy(run: Run, server: Server, host: str) -> None:
+    proxy = Server()
+    try:
+        url = server.url.replace("0.0.0.0", host)
+        run(TOKEN.format(url=url), HTTP_PROXY=proxy.url, ALL_PROXY=proxy.url, http_proxy=proxy.url)
+        assert proxy.asked == []
+        if host != "127.1.2.3":  # where the server does not listen
+            assert server.asked[0] == ("/carbon-intensity/latest?zone=FR", "sesame")
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -32,16 +32,20 @@ from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.interruptions import suppressed
 from carbon_core.messages import Messages
+from carbon_core.optional_facts import OptionalFact
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.rank_environment import Rank, is_launched, job_of, node_of, rank_of
 from carbon_core.report import RunFacts
+from carbon_core.system_files import LARGE
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
 
 if TYPE_CHECKING:
     from carbon_core.hardware.claims import Claims
 
+# Since the detection began, which takes longer.
+_CODE_LIMIT_S = 1.0
 _LEVELS = {
     "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
     "CRITICAL": 50,
@@ -123,7 +127,6 @@ def detect(
 ) -> Detection:
     """Find the meters that the settings select; loads psutil and pynvml."""
     from carbon_core.hardware.discover import DetectionOptions, discover
-    from carbon_core.hardware.driver_calls import attempt
     from carbon_core.hardware.host import Host
     from carbon_core.hardware.idle import idle_file
     from carbon_core.hardware.meters import gpu_variables
@@ -142,10 +145,11 @@ def detect(
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
     )
+    # The revision of the program may be unknown; measuring does not need it.
+    code = OptionalFact(lambda: code_facts(Path()), "carbon-code")
     detection = discover(Host(root), clock, options, messages.warn)
     host = detection.host
-    # The revision of the program may be unknown; measuring does not need it.
-    facts = attempt(lambda: code_facts(Path()), {})
+    facts = code.result(_CODE_LIMIT_S, {})
     return replace(detection, host=replace(host, facts={**host.facts, **facts}))
 
 
@@ -179,7 +183,7 @@ def detected_hardware(
     return {
         "ram_total_size": host.ram_total_gb,
         "cpu_count": host.cpu_count,
-        "cpu_physical_count": sockets_of(Host(root).text("proc/cpuinfo")),
+        "cpu_physical_count": sockets_of(Host(root).text("proc/cpuinfo", LARGE)),
         "cpu_model": host.cpu_model,
         "gpu_count": len(host.gpu_models),
         "gpu_model": counted(host.gpu_models),

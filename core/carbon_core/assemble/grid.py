@@ -13,7 +13,7 @@ from carbon_core.config.local_trust import is_lookup_allowed, is_source_allowed
 from carbon_core.config.local_trust import warnings as local_warnings
 from carbon_core.config.origin import DEFAULT
 from carbon_core.config.schema import Settings
-from carbon_core.config.secret_values import Secret
+from carbon_core.config.secret_values import Secret, address_problem
 from carbon_core.errors import ConfigError, IntensityError
 from carbon_core.fetch import Fetch, fetcher, link_local
 from carbon_core.intensity import cloud_metadata, ip_place
@@ -234,7 +234,7 @@ def _missing(source: Source[Made], settings: Settings) -> list[str]:
 
 def _refusal(source: Source[Made], settings: Settings) -> str:
     if source.secret is None:
-        return ""
+        return address_problem(getattr(settings, source.url_key) or "", source.url_key)
     secret = Secret(source.secret, source.url_key, scheme="https")
     return secret.refusal(settings, {})  # sources read no variable of their own
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from carbon_core.addresses import parsed
+
 # Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
 _ADDRESS = re.compile(
     r"(https?://)?([^\s/@?#]+@)?([^\s/:@?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?]\S*)?",
@@ -212,6 +214,7 @@ def url() -> Kind:
         address = _parse_text(value).strip()
         if not _ADDRESS.fullmatch(address):
             raise ValueError(value)
+        parsed(address)
         return address
 
     return Kind("url", "str", "an HTTP address such as https://host/path or localhost:7777", parse)

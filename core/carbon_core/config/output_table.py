@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from carbon_core.addresses import joined, with_scheme
 from carbon_core.clock import Clock
-from carbon_core.config.secret_values import Secret
+from carbon_core.config.secret_values import Secret, address_problem
 from carbon_core.errors import ConfigError
 from carbon_core.fetch import Send, sender
 
@@ -82,7 +83,9 @@ class OutputSpec:
         method: Whether it is a choice of `output_methods`.
         switch: The setting ``save_to_…`` that selects it where `output_methods` is unset.
         selected_by: A setting that selects it by being set.
+        address: The setting with the address of a service.
         secret: The secret that is sent with the results; only to an address that may receive it.
+        headers: The same for headers that only variables hold.
         needs_secret: Whether it cannot work without.
         check: A requirement on its settings.
         library: The module that it needs beyond the package's dependencies.
@@ -99,7 +102,9 @@ class OutputSpec:
     method: bool = False
     switch: str = ""
     selected_by: str = ""
+    address: str = ""
     secret: Secret | None = None
+    headers: Secret | None = None
     needs_secret: bool = False
     check: Check | None = None
     library: str = ""
@@ -131,11 +136,17 @@ class OutputSpec:
         """Return what keeps it from working, one sentence each."""
         texts = [self._missing_library(), self.check.problem(settings) if self.check else ""]
         if self.secret is not None:
-            texts += [
-                self._missing_secret(self.secret, settings, environ),
-                self.secret.refusal(settings, environ),
-            ]
-        return [text for text in texts if text]
+            texts.append(self._missing_secret(self.secret, settings, environ))
+        return [text for text in [*texts, self.refusal(settings, environ)] if text]
+
+    def refusal(self, settings: Settings, environ: Mapping[str, str]) -> str:
+        """Return why nothing may be sent to its address; an empty string if it may get all."""
+        for secret in (self.secret, self.headers):
+            if secret is not None and (refusal := secret.refusal(settings, environ)):
+                return refusal
+        if not self.address:
+            return ""
+        return address_problem(getattr(settings, self.address) or "", self.address)
 
     def _missing_library(self) -> str:
         if not self.library or _is_installed(self.library):
@@ -254,17 +265,19 @@ def _text_file(given: OutputArguments) -> Output:
 
 
 def _otel(given: OutputArguments) -> Output:
-    from carbon_core.outputs.open_telemetry import OpenTelemetry
+    from carbon_core.outputs.open_telemetry import OpenTelemetry, endpoint_of, headers_of
 
-    return OpenTelemetry(given.settings.otlp_endpoint)
+    url = given.settings.otlp_endpoint or endpoint_of(given.environ)
+    headers = headers_of(_OTLP.value(given.settings, given.environ) or "")
+    return OpenTelemetry(url, headers, clock=given.clock)
 
 
 def _logfire(given: OutputArguments) -> Output:
     from carbon_core.outputs.open_telemetry import OpenTelemetry
 
-    url = f"{given.settings.logfire_url.rstrip('/')}/v1/metrics"
+    url = joined(with_scheme(given.settings.logfire_url), "v1", "metrics")
     token = _LOGFIRE.value(given.settings, given.environ) or ""
-    return OpenTelemetry(url, {"Authorization": token})
+    return OpenTelemetry(url, {"Authorization": token}, clock=given.clock)
 
 
 def _logger(given: OutputArguments) -> Output:
@@ -306,6 +319,15 @@ def _metadata_problem(settings: Settings) -> str:
 
 _PROMETHEUS = Secret("prometheus_password", "prometheus_url", "PROMETHEUS_PASSWORD")
 _LOGFIRE = Secret("logfire_token", "logfire_url", "LOGFIRE_TOKEN")
+_API = Secret("api_key", "api_endpoint")
+# Headers may be anything; those of OpenTelemetry's variables usually are a key.
+_OTLP = Secret(
+    "",
+    "otlp_endpoint",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    more_variables=("OTEL_EXPORTER_OTLP_HEADERS",),
+    address_variables=("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+)
 _PROMETHEUS_LIBRARY, _OTEL_LIBRARY = "prometheus_client", "opentelemetry.exporter.otlp.proto.http"
 
 _ROWS = (
@@ -325,6 +347,7 @@ _ROWS = (
         _endpoint,
         "service",
         selected_by="emissions_endpoint",
+        address="emissions_endpoint",
         resendable=True,
     ),
     OutputSpec(
@@ -334,7 +357,8 @@ _ROWS = (
         "service",
         method=True,
         switch="save_to_api",
-        secret=Secret("api_key", "api_endpoint"),
+        address="api_endpoint",
+        secret=_API,
         check=Check(_experiment_problem, "experiment_id", ("save_to_api", "output_methods")),
         resendable=True,
     ),
@@ -345,6 +369,7 @@ _ROWS = (
         "service",
         method=True,
         switch="save_to_prometheus",
+        address="prometheus_url",
         secret=_PROMETHEUS,
         library=_PROMETHEUS_LIBRARY,
         extra="prometheus",
@@ -356,6 +381,8 @@ _ROWS = (
         "service",
         method=True,
         selected_by="otlp_endpoint",
+        address="otlp_endpoint",
+        headers=_OTLP,
         library=_OTEL_LIBRARY,
         extra="otel",
     ),
@@ -366,6 +393,7 @@ _ROWS = (
         "service",
         method=True,
         switch="save_to_logfire",
+        address="logfire_url",
         secret=_LOGFIRE,
         needs_secret=True,
         library=_OTEL_LIBRARY,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
-from carbon_core.addresses import HIDDEN, masked_address, masked_text
+from carbon_core.addresses import HIDDEN, masked_address, masked_value
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
@@ -427,7 +427,7 @@ def hidden(name: str, value: Any) -> Any:
     """Return a value as it may be shown: no secret, and no password or query within an address."""
     if value and name in KEYS and KEYS[name].secret:
         return HIDDEN
-    return _masked(name, value, HIDDEN)
+    return _masked(name, value)
 
 
 def shown_value(name: str, value: Any) -> str:
@@ -444,15 +444,21 @@ def shown_value(name: str, value: Any) -> str:
 
 
 def bare(name: str, value: Any) -> Any:
-    """Return a value as it may be stored: without secret, password and query."""
-    return None if KEYS[name].secret else _masked(name, value, "")
+    """Return a value as it may be stored: without secrets, those of addresses and within mappings.
+
+    An address whose path is missing holds `HIDDEN`: nothing is sent to another one.
+    """
+    if KEYS[name].secret:
+        return None
+    is_plain = isinstance(value, (str, Mapping))
+    return _masked(name, value, "") if is_plain else value
 
 
-def _masked(name: str, value: Any, mask: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    is_address = name in KEYS and KEYS[name].kind.name == "url"
-    return masked_address(value, mask) if is_address else masked_text(value, mask)
+def _masked(name: str, value: Any, mask: str = HIDDEN) -> Any:
+    is_address = name in KEYS and KEYS[name].kind.name == "url" and isinstance(value, str)
+    if is_address:
+        return value if value == getattr(Settings, name) else masked_address(value, mask)
+    return masked_value(value, mask)
 
 
 def default_of(name: str) -> Any:

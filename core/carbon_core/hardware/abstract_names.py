@@ -16,9 +16,10 @@ import sys
 import threading
 import weakref
 
+ARE_SUPPORTED = sys.platform == "linux"
 _CREDENTIALS = struct.Struct("3i")
-_CONNECT_TIMEOUT_S = 0.2
-_WAITING = 64
+# Those who check a name are never accepted, but wait in its queue: room for all ranks of a node.
+_WAITING = 4096
 # Between the calls that give a socket its name and that let others connect.
 _GAP_S = 0.02
 _TRIES = 3
@@ -51,7 +52,7 @@ def hold(name: str) -> HeldName | None:
     Raises:
         NameTaken: Another process, or another part of this one, holds it.
     """
-    if sys.platform != "linux":
+    if not ARE_SUPPORTED:
         return None
     for attempt in range(_TRIES):
         held = _bind(name)
@@ -66,16 +67,15 @@ def hold(name: str) -> HeldName | None:
 
 def is_taken(name: str) -> bool:
     """Return whether a living process of this user holds a name."""
-    if sys.platform != "linux":
+    if not ARE_SUPPORTED or sys.platform != "linux":  # mypy checks each platform
         return False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(_CONNECT_TIMEOUT_S)
+            probe.setblocking(False)
             probe.connect(f"\0{name}")
             owner = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    except (BlockingIOError, TimeoutError):
-        return True  # its queue is full
     except OSError:
+        # It is free, or its queue is full: another user's socket, whose name this user cannot get.
         return False
     pid, user, _ = _CREDENTIALS.unpack(owner)
     if user != os.getuid():

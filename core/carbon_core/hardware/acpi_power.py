@@ -19,7 +19,7 @@ from carbon_core.records import Component
 
 DRIVER = "power_meter"
 _LABEL = re.compile(
-    r"(module|grace|total|cpu|sysio|soc|dram)(?: rail)?(?: input)? power(?: in uw)? socket (\d+)"
+    r"(module|grace|total|cpu|sysio|soc|dram)(?: rail)?(?: input)? power(?: in uw)? socket (\d{1,6})"
 )
 _WHOLE = ("grace", "total")
 _RAILS: dict[str, Component] = {"cpu": "cpu", "sysio": "cpu", "soc": "cpu", "dram": "ram"}

@@ -6,11 +6,14 @@ Needs no administrator and the extra ``apple``. Tested with a fake of the packag
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import attempt
 from carbon_core.methods import APPLE
+from carbon_core.plausible import number
 from carbon_core.records import Component, Device, Reading
 
 _MILLI_PER_UNIT = 1000.0
@@ -58,7 +61,7 @@ class AppleMeter:
             totals = None
         t_ns = (before_ns + self._clock.monotonic_ns()) // 2
         return [
-            Reading(device_id, t_ns, _joules(getattr(totals, field, None)))
+            Reading(device_id, t_ns, _joules(attempt(partial(getattr, totals, field), None)))
             for field, device_id, _, _ in self._parts
         ]
 
@@ -92,5 +95,6 @@ def open_apple(clock: Clock, period_s: float) -> AppleMeter:
         raise MeterError(f"the chip's energy cannot be read: {error}") from error
 
 
-def _joules(millijoules: int | None) -> float | None:
-    return None if millijoules is None else millijoules / _MILLI_PER_UNIT
+def _joules(millijoules: Any) -> float | None:
+    known = number(millijoules)
+    return None if known is None else known / _MILLI_PER_UNIT

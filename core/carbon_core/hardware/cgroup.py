@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.job_memory import WITH_CACHE, Memory, of_stat
+from carbon_core.plausible import number, whole_number
+from carbon_core.system_files import LARGE, exists
 from carbon_core.units import BYTES_PER_GIB
 
 _MOUNT = "sys/fs/cgroup"
@@ -25,6 +28,9 @@ _CONTAINER = re.compile(
     r"docker|kubepods|containerd|crio|libpod|podman|lxc|machine\.slice|^/(?:ecs|garden)/"
 )
 _NOT_OF_THE_ROOT = ("cpu.max", "cgroup.events", "cgroup.type")
+# Linux has some fifteen controllers.
+_MOST_HIERARCHIES = 64
+_MOST_MOUNTS = 64
 _MARKS_OF_CONTAINERS = (".dockerenv", "run/.containerenv")
 
 
@@ -52,8 +58,8 @@ class Cgroup:
         known = of_stat(host.text(f"{directory}/memory.stat"))
         if known is not None:
             return known
-        text = host.text(self.memory_file)
-        return Memory(int(text) / BYTES_PER_GIB, WITH_CACHE) if text.isdecimal() else None
+        used = whole_number(host.text(self.memory_file))
+        return None if used is None else Memory(used / BYTES_PER_GIB, WITH_CACHE)
 
     def memory_gb(self, host: Host) -> float | None:
         """Return the memory in use in GiB."""
@@ -110,8 +116,9 @@ class _Group(NamedTuple):
 
 def _groups(host: Host) -> Iterator[_Group]:
     """Yield the groups of the container or job, one for each hierarchy and place of its mounts."""
-    lines = [line.split(":", 2) for line in host.text("proc/self/cgroup").splitlines()]
-    mounts = list(_mounts(host.text("proc/self/mountinfo")))
+    shown = host.text("proc/self/cgroup").splitlines()[:_MOST_HIERARCHIES]
+    lines = [line.split(":", 2) for line in shown]
+    mounts = list(islice(_mounts(host.text("proc/self/mountinfo", LARGE)), _MOST_MOUNTS))
     for _, names, path in (line for line in lines if len(line) == 3):
         controllers = frozenset(filter(None, names.split(",")))
         of_hierarchy = [mount for mount in mounts if mount.controllers >= controllers]
@@ -192,15 +199,17 @@ def _is_inside(host: Host, mount: _Mount) -> bool:
     if not mount.controllers:
         return any(host.text(f"{mount.place}/{name}") for name in _NOT_OF_THE_ROOT)
     root = host.root / mount.place
-    if (root / "release_agent").exists():
+    if exists(root / "release_agent"):
         return False
-    is_container = any((host.root / mark).exists() for mark in _MARKS_OF_CONTAINERS)
-    return is_container or (root / "notify_on_release").exists()
+    is_container = any(exists(host.root / mark) for mark in _MARKS_OF_CONTAINERS)
+    return is_container or exists(root / "notify_on_release")
 
 
 def _cpu_s(text: str) -> float | None:
     """Return the seconds in a text of ``cpu.stat`` (version 2) or ``cpuacct.usage`` (version 1)."""
     if text.isdecimal():  # version 1: nanoseconds
-        return int(text) / 1e9
+        used_ns = number(text)
+        return None if used_ns is None else used_ns / 1e9
     found = re.search(r"^usage_usec ([0-9]+)$", text, re.MULTILINE)
-    return int(found[1]) / 1e6 if found else None
+    used_us = number(found[1]) if found else None
+    return None if used_us is None else used_us / 1e6

@@ -5,6 +5,8 @@ for example where a batch system shows each task its own GPU. A claim is a lock 
 machine's temporary directory and, on Linux, the name of a socket, which ranks with private temporary
 directories share: the kernel releases both when their process dies, and nodes do not share them.
 
+Where the directory belongs to another user, or others may write there, the names alone are used.
+
 A rank that meets the first one in neither place, such as one in a container with a network and a
 temporary directory of its own, counts its GPUs, too: they are marked, and may be none of its own.
 """
@@ -21,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.file_locks import FileLock, Timeout
-from carbon_core.hardware.abstract_names import HeldName, NameTaken, hold, is_taken
+from carbon_core.hardware.abstract_names import ARE_SUPPORTED, HeldName, NameTaken, hold, is_taken
 from carbon_core.hardware.base import Meter, WrappedMeter
 from carbon_core.records import Device, Reading
 
@@ -40,14 +42,15 @@ class Claims:
         doubtful: Whether the first rank was not found, so that it may count the same devices.
 
     Args:
-        directory: Directory of the lock files; created, readable by this user only.
+        directory: Directory of the lock files; created, readable by this user only. One that others may
+            write to is not used, where there are names of sockets.
         job: Identifies the job among others on this machine.
         first: As above; None where it is unknown: then the rank that locks first is the first.
         wait_s: How long to wait for the first rank, in seconds.
         node: Number of the node within the job, where the launcher sets it.
 
     Raises:
-        OSError: The directory cannot be used.
+        OSError: The directory cannot be used, and the system has no names of sockets.
     """
 
     def __init__(
@@ -59,15 +62,20 @@ class Claims:
         wait_s: float = _FIRST_RANK_WAIT_S,
         node: str = "",
     ) -> None:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        found = directory.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PermissionError(f"{directory} is not a directory of this user")
-        self._directory, self._job, self._node, self._wait_s = directory, job, node, wait_s
-        self._locks: dict[str, FileLock] = {}
+        self._job, self._node, self._wait_s = job, node, wait_s
+        self._directory: Path | None = directory
+        try:
+            _make_private(directory)
+        except OSError:
+            if not ARE_SUPPORTED:
+                raise
+            self._directory = None
+        self._locks: dict[str, FileLock | None] = {}
         self._names: dict[str, HeldName] = {}
         self.doubtful = False
-        self.first = self._lock(_FIRST, 0.0) if first is None else first
+        self.first = bool(first)
+        if first is None:
+            self.first = self._lock(_FIRST, 0.0)
 
     @property
     def held(self) -> frozenset[str]:
@@ -87,10 +95,13 @@ class Claims:
 
     def release(self) -> None:
         """Release all claims."""
-        while self._locks:
-            self._locks.popitem()[1].release()
-        while self._names:
-            self._names.popitem()[1].free()
+        locks, self._locks = self._locks, {}
+        names, self._names = self._names, {}
+        for lock in locks.values():
+            if lock is not None:
+                lock.release()
+        for held in names.values():
+            held.free()
 
     def _met_first(self) -> bool:
         """Wait for the claims of the first rank; return whether it has made any."""
@@ -103,6 +114,8 @@ class Claims:
     def _is_locked(self, name: str) -> bool:
         """Return whether another process has locked the file of a name."""
         lock = self._file(name, 0.0)
+        if lock is None:
+            return False
         with contextlib.suppress(Timeout, OSError):
             lock.acquire()
             lock.release()
@@ -114,26 +127,46 @@ class Claims:
             return True
         lock = self._file(name, wait_s)
         try:
-            lock.acquire()
+            if lock is not None:
+                lock.acquire()
         except (Timeout, OSError):
             return False
         try:
             held = hold(self._address(name))
         except NameTaken:
-            lock.release()
+            if lock is not None:
+                lock.release()
             return False
+        if lock is None and held is None and not self.first:
+            return False  # other users have both the directory and the name
         self._locks[name] = lock
         if held is not None:
             self._names[name] = held
         return True
 
-    def _file(self, name: str, wait_s: float) -> FileLock:
+    def _file(self, name: str, wait_s: float) -> FileLock | None:
+        if self._directory is None:
+            return None
         digest = _digest(self._job, name)
         return FileLock(self._directory / f"{digest}.lock", timeout=wait_s)
 
     def _address(self, name: str) -> str:
         # With the node: tests of several nodes on one machine give each a temporary directory.
         return f"carbon-callbacks/{os.getuid()}/{_digest(self._job, self._node, name)}"
+
+
+def _make_private(directory: Path) -> None:
+    """Create a directory that only this user can write to.
+
+    Raises:
+        OSError: It cannot be created, or what is there is of another kind.
+    """
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(f"{directory} is not a directory of this user")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{directory} can be written by other users")
 
 
 def _digest(*parts: str) -> str:

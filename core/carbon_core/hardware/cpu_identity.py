@@ -15,6 +15,7 @@ from typing import Literal
 
 from carbon_core.data import rows
 from carbon_core.hardware.cpu_names import other_name
+from carbon_core.plausible import one_line, whole_number
 
 Vendor = Literal["intel", "amd", "arm", ""]
 Match = Literal["exact", "arm part", "family", "per thread"]
@@ -35,6 +36,9 @@ _SERVER = re.compile(r"xeon|epyc|opteron|altra")
 _CLIENT = re.compile(
     r"intel (?:core|pentium|celeron|atom|n\d|[ui]\d)|ryzen|athlon|sempron|phenom|amd (?:fx|a\d)|apple"
 )
+_LONG_FIELDS = ("flags", "features")
+# s390x has a field for each processor.
+_MOST_FIELDS = 10_000
 _MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
 _CORES = r"\b(?:\d+|dual|triple|quad|six|eight|twelve|sixteen)[- ]cores?\b"
 _EDITS = tuple(
@@ -136,7 +140,8 @@ def _read(cpuinfo: str) -> _CpuInfo:
     fields: dict[str, str] = {}
     parts, sockets, implementer = set(), set(), ""
     for key, value in _pairs(cpuinfo):
-        fields.setdefault(key, value)
+        if key not in fields and len(fields) < _MOST_FIELDS:
+            fields[key] = value if key in _LONG_FIELDS else one_line(value)
         if key == "physical id":
             sockets.add(value)
         elif key == "cpu implementer":
@@ -276,9 +281,9 @@ def _has_id(row: dict[str, str], fields: dict[str, str]) -> bool:
     names = {"vendor_id": "vendor_id", "family": "cpu family", "model": "model"}
     if any(row[column] != fields.get(name) for column, name in names.items()):
         return False
-    stepping = fields.get("stepping", "")
+    stepping = whole_number(fields.get("stepping")) or 0
     low, high = int(row["stepping_min"]), int(row["stepping_max"])
-    return low <= (int(stepping) if stepping.isdigit() else 0) <= high
+    return low <= stepping <= high
 
 
 def _per_thread(logical_cpus: int) -> _Found:

@@ -11,9 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from carbon_core.plausible import number
+from carbon_core.system_files import bytes_in, matches, text_in
+
 _MEMORY_DEVICE = 17
 _END_OF_TABLE = 127
 _MAX_MODULES = 1024
+_MAX_MODULE_GIB = 16_384.0
+_MAX_TABLE_BYTES = 2**20
 _KIB_FLAG = 0x8000
 _UNKNOWN = 0xFFFF
 _SEE_EXTENDED = 0x7FFF
@@ -45,16 +50,13 @@ def read_dimms(root: Path) -> Dimms | None:
 
 
 def _dimms_of(sizes_gb: list[float], source: str) -> Dimms | None:
-    if not 0 < len(sizes_gb) <= _MAX_MODULES:
+    if not 0 < len(sizes_gb) <= _MAX_MODULES or max(sizes_gb) > _MAX_MODULE_GIB:
         return None
     return Dimms(len(sizes_gb), sum(sizes_gb), source)
 
 
 def _smbios_gb(root: Path) -> list[float]:
-    try:
-        table = (root / "sys/firmware/dmi/tables/DMI").read_bytes()
-    except OSError:
-        return []
+    table = bytes_in(root / "sys/firmware/dmi/tables/DMI", _MAX_TABLE_BYTES) or b""
     sizes_gb = [_size_gb(part) for kind, part in _structures(table) if kind == _MEMORY_DEVICE]
     return [size_gb for size_gb in sizes_gb if size_gb]
 
@@ -87,12 +89,5 @@ def _size_gb(part: bytes) -> float:
 
 def _edac_gb(root: Path) -> list[float]:
     controllers = root / "sys/devices/system/edac/mc"
-    sizes_mib = [_number(path) for path in sorted(controllers.glob("mc*/dimm*/size"))]
-    return [mib / _MIB_PER_GIB for mib in sizes_mib if mib > 0]
-
-
-def _number(path: Path) -> float:
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return 0.0
+    sizes_mib = [number(text_in(path)) for path in matches(controllers, "mc*/dimm*/size")]
+    return [mib / _MIB_PER_GIB for mib in sizes_mib if mib]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
@@ -24,12 +24,16 @@ from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, Ope
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
+from carbon_core.optional_facts import OptionalFact
 from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
+from carbon_core.system_files import LARGE
 
 __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
 
 # A machine without GPUs, or with a driver that is loaded, responds within that.
 _QUICK_S = 0.02
+# A home directory on a server that does not respond must not delay the measurement.
+_IDLE_LIMIT_S = 1.0
 
 _MAYBE_TWICE = (
     "the node's first rank was not found: if it runs, in a container for example, its GPUs are counted "
@@ -310,7 +314,7 @@ class _Detector:
             return meters
 
     def _facts(self) -> HostFacts:
-        host, idle_file = self._context.host, self._options.idle_file
+        host = self._context.host
         cpu = self._context.cpu()
         devices = [device for _, meter in self._found for device in meter.devices]
         return HostFacts(
@@ -321,10 +325,17 @@ class _Detector:
             facts={
                 "cpu_tdp_w": f"{cpu.tdp_w:g}",
                 "cpu_tdp_match": cpu.match,
-                **zone_facts(host.root),
+                **attempt(lambda: zone_facts(host.root), {}),
             },
-            idle_w=read_idle(idle_file) if idle_file and not self._options.only_job else {},
+            idle_w=self._idle_w(),
         )
+
+    def _idle_w(self) -> Mapping[str, float]:
+        """Return the idle power of the machine; empty where it is unknown or not applicable."""
+        path = self._options.idle_file
+        if path is None or self._options.only_job:
+            return {}
+        return OptionalFact(lambda: read_idle(path), "carbon-idle").result(_IDLE_LIMIT_S, {})
 
 
 class _Late:
@@ -343,11 +354,10 @@ def _close_all(result: FoundGpus) -> None:
 
 
 def _identity(host: Host) -> CpuIdentity:
-    return identify(
-        host.text("proc/cpuinfo"),
-        sys_vendor=host.text("sys/class/dmi/id/sys_vendor"),
-        logical_cpus=host.logical_cpus(),
-    )
+    cpus = host.logical_cpus()
+    cpuinfo, vendor = host.text("proc/cpuinfo", LARGE), host.text("sys/class/dmi/id/sys_vendor")
+    found = attempt(lambda: identify(cpuinfo, sys_vendor=vendor, logical_cpus=cpus), None)
+    return found or identify("", logical_cpus=cpus)
 
 
 def _is_replaced(found: _Found, spec: MeterSpec) -> bool:

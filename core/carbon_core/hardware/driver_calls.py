@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from carbon_core.plausible import one_line
+
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
@@ -35,7 +37,7 @@ def attempt_text(call: Callable[[], str | bytes], otherwise: str) -> str:
     except Exception:  # noqa: BLE001 - as above
         return otherwise
     found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return found.strip("\x00 ") or otherwise
+    return one_line(found) or otherwise
 
 
 def reason_of(error: object) -> str:

@@ -18,6 +18,8 @@ import psutil
 from carbon_core import units
 from carbon_core.clock import SystemClock
 from carbon_core.hardware.job_memory import Memory, machine_gb, of_rollup, together
+from carbon_core.plausible import number, whole_number
+from carbon_core.system_files import MEDIUM, text_in
 from carbon_core.units import BYTES_PER_GIB
 
 # PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
@@ -25,6 +27,12 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 # The kernel walks a process's page tables for its memory: some 10 ms for each 4 GiB. Of the calls, which
 # are a second apart, so many reuse the last result that it takes 1 % of the time.
 _CALLS_PER_S_OF_COST = 100
+_MOST_CPUS = 2**20
+_FAILURES = (
+    psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError,
+    ArithmeticError,
+)  # fmt: skip
+_MOST_GIB = 2.0**24
 
 
 @dataclass(frozen=True)
@@ -54,28 +62,28 @@ class Host:
 
     def cpu_times(self) -> CpuTimes | None:
         """Return the cumulative busy and total time of the processors."""
-        times = _query(psutil.cpu_times)
-        if times is None:
-            return None
-        idle_s = times.idle + getattr(times, "iowait", 0.0)
-        # Linux counts guest time within user time as well.
-        twice_s = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-        total_s = sum(times) - twice_s
-        return CpuTimes(total_s - idle_s, total_s)
+        times = _query(lambda: _totals_of(psutil.cpu_times()))
+        known = times and all(number(seconds) is not None for seconds in times)
+        return CpuTimes(*times) if known else None
 
     def logical_cpus(self) -> int:
         """Return the number of logical processors, at least 1."""
-        return _query(psutil.cpu_count) or 1
+        reported = whole_number(_query(psutil.cpu_count), 1, _MOST_CPUS)
+        return reported or whole_number(os.cpu_count(), 1, _MOST_CPUS) or 1
 
     def ram_total_gb(self) -> float | None:
         """Return the size of memory in GiB."""
         memory = _query(psutil.virtual_memory)
-        return float(memory.total) / BYTES_PER_GIB if memory else None
+        return _gib(getattr(memory, "total", None)) or None
 
     def ram_used(self) -> tuple[float, float] | None:
         """Return the memory in use, in percent and in GiB."""
         memory = _query(psutil.virtual_memory)
-        return (float(memory.percent), float(memory.used) / BYTES_PER_GIB) if memory else None
+        percent, used_gb = (
+            number(getattr(memory, "percent", None), 0.0, 100.0),
+            _gib(getattr(memory, "used", None)),
+        )
+        return None if percent is None or used_gb is None else (percent, used_gb)
 
     def memory_gb(self, kinds: tuple[str, ...]) -> float | None:
         """Return the memory of some kinds in GiB: those of /proc/meminfo, else all memory in use.
@@ -98,20 +106,36 @@ class Host:
         except OSError:
             return False
 
-    def text(self, path: str) -> str:
-        """Return a small system file's text, or an empty string when it cannot be read."""
-        try:
-            return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
-        except OSError:
-            return ""
+    def text(self, path: str, most_bytes: int = MEDIUM) -> str:
+        """Return a system file's text, or an empty string when it cannot be read.
+
+        Args:
+            path: The file, relative to the root.
+            most_bytes: Longest text to read; of a longer one, the beginning is returned.
+        """
+        return text_in(self.root / path, most_bytes, cut=True)
 
 
 def _query(call: Callable[[], Any]) -> Any:
     """Return the result of a psutil call, or None where a container or a sandbox hides it."""
     try:
         return call()
-    except (psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError):
+    except _FAILURES:
         return None
+
+
+def _totals_of(times: Any) -> tuple[float, float]:
+    """Return the busy and the total time of psutil's processor times."""
+    idle_s = times.idle + getattr(times, "iowait", 0.0)
+    # Linux counts guest time within user time as well.
+    twice_s = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    total_s = sum(times) - twice_s
+    return total_s - idle_s, total_s
+
+
+def _gib(size: Any) -> float | None:
+    """Return a number of bytes in GiB, or None where it is implausible."""
+    return number(_query(lambda: float(size) / BYTES_PER_GIB), 0.0, _MOST_GIB)
 
 
 class ProcessTree:
@@ -180,18 +204,17 @@ def _cpu_s_of(process: psutil.Process) -> float | None:
     times = _query(process.cpu_times)
     if times is None:
         return None  # it has just ended
-    ended_s = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
-    return float(times.user + times.system + ended_s)
+    fields = ("user", "system", "children_user", "children_system")
+    return number(_query(lambda: sum(getattr(times, field, 0.0) for field in fields)))
 
 
 def _memory_of(process: psutil.Process) -> Memory | None:
     """Return a process's memory: its part of what it shares, else all that it has in memory."""
-    try:
-        shared = of_rollup(Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii", "replace"))
-    except OSError:  # another system, or a process of another user
-        shared = None
+    # Empty on another system, and for a process of another user.
+    shared = of_rollup(text_in(Path(f"/proc/{process.pid}/smaps_rollup")))
     if shared is not None:
         return shared
     memory = _query(process.memory_info)
     # One that has ended, and that its parent has not waited for yet, has none.
-    return Memory(float(memory.rss) / BYTES_PER_GIB) if memory and memory.rss else None
+    used_gb = _gib(getattr(memory, "rss", None))
+    return Memory(used_gb) if used_gb else None

@@ -16,13 +16,16 @@ from carbon_core.hardware import acpi_power
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import HWMON_ENERGY, HWMON_POWER, HWMON_SOCKET, Method
+from carbon_core.plausible import number, one_line
 from carbon_core.records import Component, Device, Reading, Refusal
+from carbon_core.system_files import bytes_in, exists, matches, text_in
 
 _HWMON = "sys/class/hwmon"
 _MICRO_PER_UNIT = 1e6
 _MILLI_PER_UNIT = 1e3
 _POLL_PERIOD_S = 0.1
 _MAX_W = 5000.0
+_MAX_RAW = 2.0**63
 # Reading a counter wakes its board, which then adds to it.
 _STILL_S = 1.0
 # A rail of processor and GPU together is counted once, as the processor.
@@ -63,7 +66,11 @@ class Sensor:
     @property
     def board(self) -> str:
         """Name of the hardware it belongs to, which stays the same after a reboot."""
-        return (self.place / "device").resolve().name
+        device = self.place / "device"
+        try:
+            return one_line(device.resolve().name.encode("utf-8", "replace").decode())
+        except (OSError, RuntimeError):  # a loop of links
+            return self.place.name
 
     @property
     def title(self) -> str:
@@ -84,10 +91,10 @@ class Sensor:
         """Return what the files show, or None when they cannot be read or show no valid number."""
         product = 1.0
         for file, per_unit in self.files:
-            try:
-                shown = int((self.place / file).read_text()) / per_unit
-            except (OSError, ValueError):
+            shown = number(bytes_in(self.place / file), -_MAX_RAW, _MAX_RAW)
+            if shown is None:
                 return None
+            shown /= per_unit
             # A current slightly below 0 is the offset of an amplifier without a load.
             product *= max(0.0, shown) if len(self.files) > 1 else shown
         return product if product >= 0.0 else None
@@ -121,7 +128,7 @@ class HwmonMeter:
 
 def has_sensors(host: Host) -> bool:
     """Return whether the kernel shows any hwmon device."""
-    return any((host.root / _HWMON).glob("hwmon*"))
+    return bool(matches(host.root / _HWMON, "hwmon*"))
 
 
 def open_hwmon(
@@ -176,14 +183,14 @@ def open_hwmon(
 
 
 def _sensors(hwmon: Path) -> Iterator[Sensor]:
-    for place in sorted(hwmon.glob("hwmon*")):
-        driver = _text(place / "name")
-        for file in sorted(place.glob("energy*_input")):
-            label = _text(place / file.name.replace("_input", "_label"))
+    for place in matches(hwmon, "hwmon*"):
+        driver = _label(place / "name")
+        for file in matches(place, "energy*_input"):
+            label = _label(place / file.name.replace("_input", "_label"))
             yield Sensor(place, driver, label, "counter", ((file.name, _MICRO_PER_UNIT),))
         powers = _powers(place)
         for channel, name in sorted(powers.items()):
-            label = _text(place / f"{channel}_label") or _text(place / f"{channel}_oem_info")
+            label = _label(place / f"{channel}_label") or _label(place / f"{channel}_oem_info")
             yield Sensor(place, driver, label, "power", ((name, _MICRO_PER_UNIT),))
         if driver in _RAIL_DRIVERS and not powers:
             yield from _rails(place, driver)
@@ -198,17 +205,17 @@ def _powers(place: Path) -> dict[str, str]:
     for folder in ("device/", ""):
         # Where a driver has both, the average is better than an instantaneous value.
         for kind in ("input", "average"):
-            for file in place.glob(f"{folder}power*_{kind}"):
+            for file in matches(place, f"{folder}power*_{kind}"):
                 found[folder + file.name.partition("_")[0]] = folder + file.name
     return found
 
 
 def _rails(place: Path, driver: str) -> Iterator[Sensor]:
     """Yield the channels of a driver that has voltages and currents, but no power."""
-    for current in sorted(place.glob("curr*_input")):
+    for current in matches(place, "curr*_input"):
         volt = current.name.replace("curr", "in")
-        if (place / volt).exists():
-            label = _text(place / volt.replace("_input", "_label"))
+        if exists(place / volt):
+            label = _label(place / volt.replace("_input", "_label"))
             files = ((volt, _MILLI_PER_UNIT), (current.name, _MILLI_PER_UNIT))
             yield Sensor(place, driver, label, "power", files)
 
@@ -241,7 +248,7 @@ def _gpu(sensor: Sensor) -> tuple[Component | None, str]:
     if not sensor.files[0][0].startswith(("power1", "energy1")):
         return None, ""  # a part of the board
     # The kernel's amdgpu_pm.c hides the limit of a GPU that is part of the processor's package.
-    if sensor.driver == "amdgpu" and not (sensor.place / "power1_cap").exists():
+    if sensor.driver == "amdgpu" and not exists(sensor.place / "power1_cap"):
         return None, "an integrated GPU, whose sensor may measure the whole processor"
     return "gpu", ""
 
@@ -270,13 +277,10 @@ def _hidden_gpus(
 ) -> set[Path]:
     """Return the AMD GPUs that the settings or ROCm's variables hide."""
     boards = [sensor for sensor in sensors if sensor.driver == "amdgpu"]
-    names = [f"GPU-{_text(one.place / 'device/unique_id') or one.board}" for one in boards]
+    names = [f"GPU-{_label(one.place / 'device/unique_id') or one.board}" for one in boards]
     shown = set(select_amd(names, gpu_ids, environ).indices)
     return {one.place for i, one in enumerate(boards) if i not in shown}
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+def _label(path: Path) -> str:
+    return one_line(text_in(path))

@@ -6,13 +6,16 @@ With it, results show the energy above idle in addition to the total.
 from __future__ import annotations
 
 import json
-import math
 import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from carbon_core.plausible import number
+from carbon_core.system_files import text_in
+
 _MAX_BYTES = 64 * 1024
+_MAX_W = 100_000.0
 
 
 def idle_file(home: Path) -> Path:
@@ -36,15 +39,13 @@ def as_json(idle_w: Mapping[str, float], seconds: float, measured_at: str) -> st
 def read_idle(path: Path) -> dict[str, float]:
     """Return the idle power in watts by `Device.id`; empty where none was measured."""
     try:
-        with path.open("rb") as file:
-            data = json.loads(file.read(_MAX_BYTES))
-        items = data["idle_w"].items()
+        items = json.loads(text_in(path, _MAX_BYTES))["idle_w"].items()
         return {str(key): float(watts) for key, watts in items if _is_power(watts)}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # Missing, incomplete or another format: there is no baseline, and nothing else depends on it.
         return {}
 
 
 def _is_power(value: object) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
+    return is_number and number(value, 0.0, _MAX_W) is not None

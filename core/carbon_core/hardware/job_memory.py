@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from carbon_core.plausible import whole_number
 from carbon_core.units import BYTES_PER_GIB
 
 _BYTES_PER_KIB = 1024
@@ -68,7 +69,8 @@ def machine_gb(meminfo: str, kinds: tuple[str, ...]) -> float | None:
     signed = [(-1 if kind.startswith("-") else 1, kind.lstrip("-")) for kind in kinds]
     if not kinds or any(name not in fields for _, name in signed):
         return None
-    return sum(sign * fields[name] for sign, name in signed) * _BYTES_PER_KIB / BYTES_PER_GIB
+    total_gb = sum(sign * fields[name] for sign, name in signed) * _BYTES_PER_KIB / BYTES_PER_GIB
+    return total_gb if total_gb >= 0 else None
 
 
 def together(parts: Iterable[Memory]) -> Memory | None:
@@ -93,4 +95,5 @@ def _kib_fields(text: str) -> dict[str, int]:
 
 
 def _fields(lines: Iterable[list[str]]) -> dict[str, int]:
-    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
+    named = {line[0]: whole_number(line[1]) for line in lines if len(line) > 1}
+    return {name: value for name, value in named.items() if value is not None}

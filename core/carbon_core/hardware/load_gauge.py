@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from carbon_core.hardware.host import Host
+from carbon_core.plausible import number
 from carbon_core.records import Utilization
 
 
@@ -13,16 +14,19 @@ class _Mean:
     """A running mean."""
 
     def __init__(self) -> None:
-        self._sum = 0.0
-        self._count = 0
+        # Assigned at once, for other threads read it.
+        self._totals = (0.0, 0)
 
     def add(self, value: float) -> None:
-        self._sum += value
-        self._count += 1
+        known = number(value)
+        if known is not None:
+            total, count = self._totals
+            self._totals = (total + known, count + 1)
 
     @property
     def value(self) -> float | None:
-        return self._sum / self._count if self._count else None
+        total, count = self._totals
+        return total / count if count else None
 
 
 class Sharing(Protocol):
@@ -91,8 +95,8 @@ class LoadGauge:
 
     def means(self) -> Utilization:
         """Return the means so far."""
-        known = self._first and self._last
-        cpu_percent = 100.0 * known.load_since(self._first) if known and self._first else None
+        first, last = self._first, self._last
+        cpu_percent = 100.0 * last.load_since(first) if first and last else None
         shares: dict[str, float] = {}
         for sharing in self._sharings:
             shares |= sharing.least_shares()

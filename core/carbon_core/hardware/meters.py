@@ -13,7 +13,7 @@ from carbon_core.hardware.dimms import read_dimms
 from carbon_core.hardware.hwmon import has_sensors, open_hwmon
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext, Opened
 from carbon_core.hardware.nvml.search import count_nvidia_boards, load_nvml, open_nvml
-from carbon_core.hardware.ram import RamMeter
+from carbon_core.hardware.ram import RamMeter, modelled_ram
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.hardware.rapl_meter import RaplMeter
 from carbon_core.hardware.rapl_perf import open_rapl_perf
@@ -36,7 +36,10 @@ def _rapl(open_meter: Callable[..., RaplMeter]) -> Callable[[OpenContext], Opene
             context.cpu().model_name or "",
             dram="ram" in context.missing,
             on_problem=context.on_problem,
-            model_w=modelled_power(context.host, context.cpu),
+            models_w={
+                "cpu": modelled_power(context.host, context.cpu),
+                "ram": modelled_ram(context.host),
+            },
         )
         return Opened([meter], meter.dropped)
 

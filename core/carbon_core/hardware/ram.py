@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.dimms import Dimms
+from carbon_core.hardware.dimms import Dimms, read_dimms
+from carbon_core.hardware.host import Host
 from carbon_core.methods import FORCED_POWER, RAM_MODEL
 from carbon_core.records import Device, Reading
 
@@ -83,3 +86,19 @@ class RamMeter:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+
+def modelled_ram(host: Host) -> Callable[[], float | None]:
+    """Return a function that gives the modelled power of all memory in watts.
+
+    Args:
+        host: Source of the size of the memory.
+    """
+
+    @functools.cache
+    def power_w() -> float | None:
+        dimms = read_dimms(host.root)
+        size_gb = dimms.size_gb if dimms else host.ram_total_gb()
+        return None if size_gb is None else ram_power_w(size_gb, dimms.count if dimms else None)
+
+    return power_w

@@ -15,6 +15,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.rapl_meter import (
     Counter,
+    ModelsW,
     RaplMeter,
     close_all,
     core_device,
@@ -23,6 +24,7 @@ from carbon_core.hardware.rapl_meter import (
     why,
 )
 from carbon_core.hardware.rapl_zones import (
+    MAX_UJ,
     MICROJOULES_PER_JOULE,
     Zone,
     choose_zones,
@@ -30,11 +32,10 @@ from carbon_core.hardware.rapl_zones import (
     is_taken,
 )
 from carbon_core.records import Device
+from carbon_core.system_files import open_regular
 
 # A counter of 32 bits and 15 µJ wraps after 65 kJ: two minutes at 500 W. Half a minute is always safe.
 _LONGEST_PERIOD_S = 30.0
-# Upper plausibility bound: broken drivers show values such as 2**63.
-_MAX_UJ = 2**60
 _SHOWN_BYTES = 24
 _REMEDY = (
     "make it readable: `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj` until the next "
@@ -50,7 +51,7 @@ def open_rapl(
     *,
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
-    model_w: Callable[[], float | None] = lambda: None,
+    models_w: ModelsW | None = None,
     pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
 ) -> RaplMeter:
     """Return a meter of the packages and their DRAM.
@@ -62,7 +63,7 @@ def open_rapl(
         cpu_model: Name of the processor, which determines the method and its uncertainty.
         dram: Whether to count the memory as well.
         on_problem: Callback that receives a message when a counter fails later.
-        model_w: Returns the power of all packages by a model; for counters that never move.
+        models_w: Models of the power of all packages, and of all memory; for counters that never move.
         pause: Waits for some seconds, between two reads that compare the counters of dies.
 
     Raises:
@@ -81,7 +82,7 @@ def open_rapl(
             close_all(counters)
             raise _refused(zone, error) from error
     period_s = min(period_s, _LONGEST_PERIOD_S)
-    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped, model_w)
+    return RaplMeter(counters, clock, period_s, on_problem, choice.dropped, models_w)
 
 
 def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:
@@ -120,7 +121,7 @@ def _is_same(root: Path, zone: Zone, descriptor: int) -> bool:
 
 
 def _descriptor(zone: Path) -> int:
-    return os.open(zone / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
+    return open_regular(zone / "energy_uj")
 
 
 def _device(zone: Zone, cpu_model: str) -> Device:
@@ -137,7 +138,7 @@ def _read_joules(descriptor: int) -> float:
         energy_uj = int(shown)
     except ValueError:
         raise ValueError(f"it shows {ascii(shown)[2:-1] or 'nothing'}") from None
-    if not 0 <= energy_uj < _MAX_UJ:
+    if not 0 <= energy_uj < MAX_UJ:
         raise ValueError(f"it shows {energy_uj}, which is implausible")
     return energy_uj / MICROJOULES_PER_JOULE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter as Counts
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from carbon_core import units
@@ -21,6 +22,8 @@ from carbon_core.methods import (
     Method,
 )
 from carbon_core.records import Component, Device, Reading, Refusal
+
+ModelsW = Mapping[Component, Callable[[], "float | None"]]
 
 _MAX_PACKAGE_W = 1500.0
 _MAX_DRAM_W = 500.0
@@ -112,8 +115,8 @@ class RaplMeter:
         period_s: Longest time between two reads in seconds.
         on_problem: Callback that receives one message for each counter that can no longer be read.
         dropped: Counters that were found and are not used, each with the reason.
-        model_w: Returns the power of all packages by a model since its last call; for packages whose
-            counters never move.
+        models_w: Functions that return the power of all packages, and of all memory, since their last
+            call; for counters that never move.
     """
 
     # It warns about failed reads itself, with the reason.
@@ -126,7 +129,7 @@ class RaplMeter:
         period_s: float,
         on_problem: Callable[[str], None],
         dropped: Sequence[Refusal] = (),
-        model_w: Callable[[], float | None] = lambda: None,
+        models_w: ModelsW | None = None,
     ) -> None:
         self.devices = tuple(counter.device for counter in counters)
         self._period_s = period_s
@@ -136,8 +139,8 @@ class RaplMeter:
         self._on_problem = on_problem
         self._failed: set[str] = set()
         self._lost: set[str] = set()
-        self._model_w = model_w
-        self._packages = sum(device.component == "cpu" for device in self.devices)
+        self._models_w = models_w or {}
+        self._counts = Counts(device.component for device in self.devices)
         self._checked_ns = clock.monotonic_ns()
 
     @property
@@ -154,8 +157,12 @@ class RaplMeter:
             for counter in self._counters:
                 self._check(counter)
         # From the first reading on, so that the model's mean begins there.
-        never_moved = any(not counter.still.has_moved for counter in self._counters)
-        modelled_w = self._model_w() if never_moved else None
+        unmoved = {one.device.component for one in self._counters if not one.still.has_moved}
+        modelled_w: dict[Component, float | None] = {
+            component: model()
+            for component, model in self._models_w.items()
+            if component in unmoved
+        }
         return [self._reading(counter, modelled_w) for counter in self._counters]
 
     def close(self) -> None:
@@ -169,15 +176,16 @@ class RaplMeter:
         else:
             self._lost.discard(counter.place)
 
-    def _reading(self, counter: Counter, modelled_w: float | None) -> Reading:
+    def _reading(self, counter: Counter, modelled_w: Mapping[Component, float | None]) -> Reading:
         t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
         power_w = None
         if value is not None:
             counter.note(t_ns, value)
         is_still = value is not None and counter.still.stands_still(value, t_ns)
-        is_package = counter.device.component == "cpu"
-        if is_still and is_package and not counter.still.has_moved and modelled_w is not None:
-            power_w = modelled_w / self._packages
+        if is_still and not counter.still.has_moved:
+            component = counter.device.component
+            all_w = modelled_w.get(component)
+            power_w = None if all_w is None else all_w / self._counts[component]
         return Reading(counter.device.id, t_ns, value, power_w=power_w)
 
     def _joules(self, counter: Counter) -> float | None:

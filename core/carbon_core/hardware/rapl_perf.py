@@ -18,13 +18,16 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.rapl_meter import (
     Counter,
+    ModelsW,
     RaplMeter,
     close_all,
     dram_device,
     package_device,
     why,
 )
+from carbon_core.plausible import number, whole_number
 from carbon_core.records import Device
+from carbon_core.system_files import text_in
 
 PerfOpen = Callable[[bytes, int], int]
 
@@ -99,7 +102,7 @@ def open_rapl_perf(
     *,
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
-    model_w: Callable[[], float | None] = lambda: None,
+    models_w: ModelsW | None = None,
     perf_open: PerfOpen = perf_event_open,
 ) -> RaplMeter:
     """Return a meter of the energy events of the packages and their DRAM.
@@ -110,7 +113,7 @@ def open_rapl_perf(
         period_s: Requested time between reads in seconds.
         cpu_model: Name of the processor, which determines the method and its uncertainty.
         dram: Whether to count the memory as well.
-        model_w: Returns the power of all packages by a model; for counters that never move.
+        models_w: Models of the power of all packages, and of all memory; for counters that never move.
         on_problem: Callback that receives a message when a counter fails later.
         perf_open: Opens an event with some attributes on a processor.
 
@@ -130,7 +133,7 @@ def open_rapl_perf(
             raise _refused(root, energy, error) from error
         if memory is not None and dram:
             counters += _open_dram(memory, name, cpu, perf_open)
-    return RaplMeter(counters, clock, period_s, on_problem, model_w=model_w)
+    return RaplMeter(counters, clock, period_s, on_problem, models_w=models_w)
 
 
 def _open(event: Event, device: Device, cpu: int, perf_open: PerfOpen) -> Counter:
@@ -153,9 +156,9 @@ def _open_dram(event: Event, package: str, cpu: int, perf_open: PerfOpen) -> Ite
 def _packages(root: Path) -> dict[str, int]:
     """Return each package with the processor that its events are read on."""
     found: dict[str, int] = {}
-    for cpu in _cpus(_text(root / _POWER / "cpumask")):
+    for cpu in dict.fromkeys(_cpus(text_in(root / _POWER / "cpumask"))):
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-        name = f"package-{_text(topology / 'physical_package_id') or len(found)}"
+        name = f"package-{text_in(topology / 'physical_package_id') or len(found)}"
         if name in found:
             # Counts start at zero when opened: whether all dies show one counter, or each its own,
             # is unknown, and their sum could double the energy.
@@ -171,33 +174,27 @@ def _cpus(mask: str) -> Iterator[int]:
     """Yield the processors of a list such as ``0,18-19``; none when it is invalid."""
     for part in mask.split(","):
         first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
-            yield from range(int(first), min(int(last or first) + 1, _MAX_CPUS))
+        begin, end = whole_number(first), whole_number(last or first)
+        if begin is not None and end is not None:
+            yield from range(begin, min(end + 1, _MAX_CPUS))
 
 
 def _event(root: Path, name: str) -> Event | None:
     """Return an event as the kernel describes it, or None when there is none."""
     power = root / _POWER
-    _, _, code = _text(power / "events" / name).partition("event=")
+    _, _, code = text_in(power / "events" / name).partition("event=")
     try:
-        kind, config = int(_text(power / "type")), int(code, 0)
-        joules_per_count = float(_text(power / "events" / f"{name}.scale"))
+        kind, config = int(text_in(power / "type")), int(code, 0)
+        joules_per_count = number(text_in(power / "events" / f"{name}.scale"), 0.0, 1.0)
         attributes = _ATTRIBUTES.pack(kind, _ATTRIBUTES.size, config, *[0] * 7)
     except (ValueError, struct.error):
         return None
-    return Event(name, attributes, joules_per_count) if 0.0 < joules_per_count < 1.0 else None
+    return Event(name, attributes, joules_per_count) if joules_per_count else None
 
 
 def _refused(root: Path, event: Event, error: OSError | ValueError) -> MeterError:
     reason = f"cannot open the perf event power/{event.name}: {why(error)}"
     if not isinstance(error, PermissionError):
         return MeterError(reason)
-    level = _text(root / "proc/sys/kernel/perf_event_paranoid") or "unknown"
+    level = text_in(root / "proc/sys/kernel/perf_event_paranoid") or "unknown"
     return MeterError(f"{reason} (kernel.perf_event_paranoid is {level})", remedy=_REMEDY)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""

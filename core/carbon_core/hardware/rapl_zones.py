@@ -13,14 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from carbon_core.errors import MeterError
+from carbon_core.plausible import number, whole_number
 from carbon_core.records import Refusal
+from carbon_core.system_files import matches, text_in
 
 MICROJOULES_PER_JOULE = 1e6
+# Upper plausibility bound: broken drivers show values such as 2**63.
+MAX_UJ = 2**60
 POWERCAP = "sys/class/powercap"
 # Counters are updated about every millisecond: two dies may differ by two steps at 500 W.
 _SLACK_J = 1.0
 _ROUNDS = 4
 _PAUSE_S = 0.01
+# Counters of 32 bits wrap after 65 kJ or more.
+_LEAST_RANGE_J = 1e3
+_MOST_RANGE_J = 1e13
 _HIDDEN = (
     "start the container with `--security-opt systempaths=unconfined` and make "
     "/sys/devices/virtual/powercap readable in it"
@@ -50,19 +57,12 @@ class Zone:
 
     def is_readable(self) -> bool:
         """Return whether the counter can be read now."""
-        try:
-            return self.joules() >= 0.0
-        except (OSError, ValueError):
-            return False
+        return self.joules() is not None
 
-    def joules(self) -> float:
-        """Read the counter.
-
-        Raises:
-            OSError: It cannot be read.
-            ValueError: Its value is not a number.
-        """
-        return int((self.path / "energy_uj").read_bytes()) / MICROJOULES_PER_JOULE
+    def joules(self) -> float | None:
+        """Read the counter; None where that fails."""
+        shown_uj = whole_number(text_in(self.path / "energy_uj"), 0, MAX_UJ)
+        return None if shown_uj is None else shown_uj / MICROJOULES_PER_JOULE
 
 
 @dataclass
@@ -126,8 +126,9 @@ def find_zone(root: Path, zone: Zone) -> Zone:
         FileNotFoundError: No zone of the same kind has that name any more.
     """
     parent = zone.path.parent / zone.path.name.rpartition(":")[0]
-    if _text(zone.path / "name") == zone.name and (
-        not zone.parent or zone.parent in (_text(parent / "name"), _text(zone.path.parent / "name"))
+    if text_in(zone.path / "name") == zone.name and (
+        not zone.parent
+        or zone.parent in (text_in(parent / "name"), text_in(zone.path.parent / "name"))
     ):
         return zone
     kind = zone.path.name.partition(":")[0]
@@ -140,14 +141,14 @@ def find_zone(root: Path, zone: Zone) -> Zone:
 
 def is_taken(zone: Zone) -> bool:
     """Return whether another zone has the place of this one by now."""
-    return _text(zone.path / "name") not in ("", zone.name)
+    return text_in(zone.path / "name") not in ("", zone.name)
 
 
 def _zones(powercap: Path) -> Iterator[Zone]:
     """Yield every zone with a name; nested ones may also appear at the top of the tree."""
-    paths = {path.name: path for path in powercap.glob("*rapl*:*/*rapl*:*:*")}
-    paths |= {path.name: path for path in powercap.glob("*rapl*:*")}
-    names = {directory: _text(path / "name") for directory, path in paths.items()}
+    paths = {path.name: path for path in matches(powercap, "*rapl*:*/*rapl*:*:*")}
+    paths |= {path.name: path for path in matches(powercap, "*rapl*:*")}
+    names = {directory: text_in(path / "name") for directory, path in paths.items()}
     for directory in sorted(paths, key=_order):
         if names[directory]:
             parent = names.get(directory.rpartition(":")[0], "")
@@ -157,7 +158,8 @@ def _zones(powercap: Path) -> Iterator[Zone]:
 
 def _order(directory: str) -> tuple[bool, list[int], str]:
     # A package of `intel-rapl` precedes its twin of `intel-rapl-mmio`.
-    numbers = [int(part) for part in directory.split(":")[1:] if part.isdecimal()]
+    parts = [whole_number(part) for part in directory.split(":")[1:]]
+    numbers = [part for part in parts if part is not None]
     return "mmio" in directory, numbers, directory
 
 
@@ -225,9 +227,8 @@ def _agree(first: Zone, other: Zone) -> bool:
     For a shared counter this is true however long the thread is delayed between the reads. Two
     counters at zero do not agree.
     """
-    try:
-        before_j, value_j, after_j = first.joules(), other.joules(), first.joules()
-    except (OSError, ValueError):
+    before_j, value_j, after_j = first.joules(), other.joules(), first.joules()
+    if before_j is None or value_j is None or after_j is None:
         return False
     wrap_j = first.range_j or float("inf")
     span_j = (after_j - before_j) % wrap_j
@@ -243,7 +244,7 @@ def _nothing(powercap: Path, zones: Sequence[Zone]) -> MeterError:
             "only a psys zone under /sys/class/powercap: it is not counted, because what it measures "
             "differs between boards"
         )
-    if not zones and any(powercap.glob("*rapl*:*")):
+    if not zones and matches(powercap, "*rapl*:*"):
         return MeterError("the zones under /sys/class/powercap are hidden", remedy=_HIDDEN)
     return MeterError(
         "no RAPL package zone under /sys/class/powercap (a virtual machine, another "
@@ -252,12 +253,8 @@ def _nothing(powercap: Path, zones: Sequence[Zone]) -> MeterError:
 
 
 def _range_j(path: Path) -> float | None:
-    text = _text(path / "max_energy_range_uj")
-    return (int(text) / MICROJOULES_PER_JOULE or None) if text.isdecimal() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
+    shown_uj = number(
+        text_in(path / "max_energy_range_uj"), 0.0, _MOST_RANGE_J * MICROJOULES_PER_JOULE
+    )
+    range_j = (shown_uj or 0.0) / MICROJOULES_PER_JOULE
+    return range_j if range_j >= _LEAST_RANGE_J else None

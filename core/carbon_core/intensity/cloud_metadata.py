@@ -9,17 +9,16 @@ Engine, metadata server v1.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import Ask
+from carbon_core.fetch import Ask, decoded
 from carbon_core.threads import in_parallel
 
 BASE = "http://169.254.169.254"
-_REGION = re.compile(r"[a-z]+[a-z0-9-]{2,40}")
+_REGION = re.compile(r"[a-z][a-z0-9-]{2,40}")
 _ZONE_LETTER = re.compile(r"-[a-z]$")
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
 
@@ -58,14 +57,14 @@ def cloud_place(ask: Ask) -> CloudPlace | None:
 def _aws(ask: Ask) -> str:
     token = ask("PUT", f"{BASE}/latest/api/token", {f"{_TOKEN_HEADER}-ttl-seconds": "60"})
     told = ask("GET", f"{BASE}/latest/dynamic/instance-identity/document", {_TOKEN_HEADER: token})
-    return str(json.loads(told)["region"])
+    return str(decoded(told)["region"])
 
 
 def _azure(ask: Ask) -> str:
     told = ask(
         "GET", f"{BASE}/metadata/instance/compute?api-version=2021-02-01", {"Metadata": "true"}
     )
-    return str(json.loads(told)["location"])
+    return str(decoded(told)["location"])
 
 
 def _gcp(ask: Ask) -> str:

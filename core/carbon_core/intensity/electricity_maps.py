@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from carbon_core.addresses import joined
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import (
@@ -72,7 +73,8 @@ class ElectricityMaps:
             raise IntensityError(
                 f"{self.name} needs a location: set country_iso_code or electricitymaps_zone"
             )
-        address = f"{secure(self._url, 'electricitymaps_url')}/carbon-intensity/{what}"
+        base = secure(self._url, "electricitymaps_url")
+        address = joined(base, "carbon-intensity", what)
         try:
             return self._fetch(address, self._where, {"auth-token": self._token})
         except IntensityError as error:

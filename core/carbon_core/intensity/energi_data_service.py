@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from carbon_core.addresses import joined
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import SIGMA_MEASURED, checked_g_per_kwh, in_steps, listed
@@ -38,7 +39,7 @@ class EnergiDataService:
 
     def __init__(self, fetch: Fetch, url: str, area: str | None) -> None:
         self._fetch = fetch
-        self._url = url.rstrip("/")
+        self._url = url
         self._area = (area or "").strip().upper().removeprefix("DK-")
 
     def latest(self) -> Intensity:
@@ -69,7 +70,7 @@ class EnergiDataService:
                 f"{self.name} has two areas: set region to DK1 (west) or DK2 (east)"
             )
         query = {**params, "filter": json.dumps({"PriceArea": [self._area]})}
-        response = self._fetch(f"{self._url}/dataset/CO2Emis", query, {})
+        response = self._fetch(joined(self._url, "dataset", "CO2Emis"), query, {})
         return [self._intensity(record) for record in listed(response, "records", self.name)]
 
     def _intensity(self, record: Mapping[str, Any]) -> Intensity:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from carbon_core.addresses import joined
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import (
@@ -22,6 +23,7 @@ from carbon_core.intensity.live import (
 from carbon_core.records import Intensity
 
 _REGION_IDS = {"england": "15", "scotland": "16", "wales": "17"}
+_REGIONS = frozenset(map(str, range(1, 18)))
 _TIME = "%Y-%m-%dT%H:%MZ"
 # The service gives 14 days at once; a week stays well below the largest response that is read.
 _SPAN = timedelta(days=7)
@@ -44,16 +46,16 @@ class GbCarbonIntensity:
 
     def __init__(self, fetch: Fetch, url: str, region: str | None) -> None:
         self._fetch = fetch
-        self._url = url.rstrip("/")
+        self._url = url
         name = (region or "").strip()
         number = _REGION_IDS.get(name.lower(), name)
-        self._region_id = number if number.isdecimal() and 1 <= int(number) <= 17 else None
+        self._region_id = number if number in _REGIONS else None
         self._place = f"Great Britain, {name}" if self._region_id else "Great Britain"
 
     def latest(self) -> Intensity:
         """Return the value of this half hour, as `IntensitySource.latest`."""
-        region = f"regional/regionid/{self._region_id}"
-        response = self._fetch(f"{self._url}/{region if self._region_id else 'intensity'}", {}, {})
+        regional = ("regional", "regionid", self._region_id) if self._region_id else None
+        response = self._fetch(joined(self._url, *(regional or ("intensity",))), {}, {})
         values = self._values(response)
         if not values:
             raise IntensityError(f"{self.name}: no value in the response")
@@ -63,10 +65,10 @@ class GbCarbonIntensity:
         """Return the half-hourly values of a span, as `IntensitySource.between`."""
         values: list[Intensity] = []
         for since, until in in_steps(start, end, _SPAN):
-            span = f"intensity/{since.strftime(_TIME)}/{until.strftime(_TIME)}"
+            span: tuple[str, ...] = ("intensity", since.strftime(_TIME), until.strftime(_TIME))
             if self._region_id:
-                span = f"regional/{span}/regionid/{self._region_id}"
-            response = self._fetch(f"{self._url}/{span}", {}, {})
+                span = ("regional", *span, "regionid", self._region_id)
+            response = self._fetch(joined(self._url, *span), {}, {})
             values += self._values(response)
         return values
 

@@ -6,11 +6,15 @@ provider are not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from carbon_core.addresses import redacted
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import Fetch, redacted
+from carbon_core.fetch import Fetch
+
+_COUNTRY = re.compile("[A-Za-z]{2}")
 
 
 class IpPlace(NamedTuple):
@@ -32,7 +36,7 @@ def ip_place(fetch: Fetch, url: str) -> IpPlace:
     """
     told = fetch(url, {}, {})
     country = told.get("country_code") if isinstance(told, Mapping) else None
-    if not isinstance(country, str) or len(country) != 2 or not country.isalpha():
+    if not isinstance(country, str) or not _COUNTRY.fullmatch(country):
         raise IntensityError(f"{redacted(url)}: no country in the response")
     region = told.get("region")
     return IpPlace(country.upper(), region[:80] if isinstance(region, str) else "")

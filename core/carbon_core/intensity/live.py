@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from carbon_core.addresses import may_carry_secrets, with_scheme
 from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import may_carry_secrets, with_scheme
 from carbon_core.hours import iso_hour, utc
 from carbon_core.records import Intensity, Marginal
 
@@ -156,12 +156,12 @@ def checked_g_per_kwh(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise IntensityError(f"{what} is {value!r:.100}")
     if not 0 <= value <= MAX_G_PER_KWH:
-        raise IntensityError(f"{what} is out of range: {value}")
+        raise IntensityError(f"{what} is out of range: {value!r:.40}")
     return float(value)
 
 
 def secure(url: str, key: str) -> str:
-    """Return the address of a service that gets a secret, with its scheme and no slash at the end.
+    """Return the address of a service that gets a secret, with its scheme.
 
     Args:
         url: Address, with or without scheme.
@@ -173,7 +173,7 @@ def secure(url: str, key: str) -> str:
     address = with_scheme(url, "https")
     if not may_carry_secrets(address):
         raise IntensityError(f"{key} must be https: a secret is sent to it")
-    return address.rstrip("/")
+    return address
 
 
 def listed(response: Any, key: str, name: str) -> list[Mapping[str, Any]]:

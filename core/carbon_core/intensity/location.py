@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 from carbon_core.intensity import cloud, tables, time_zone, zones
 from carbon_core.intensity.cloud import CloudRegion
+from carbon_core.lazy_property import lazy_property
 from carbon_core.records import Intensity
 
 Scope = Literal["lifecycle", "direct"]
@@ -47,21 +47,21 @@ class Place:
     time_zone: str | None = None
     coordinates: tuple[float, float] | None = None
 
-    @cached_property
+    @lazy_property
     def cloud(self) -> cloud.CloudRegion | None:
         """The cloud region, where the tables have it."""
         if not self.cloud_provider or not self.cloud_region:
             return None
         return cloud.cloud_region(self.cloud_provider, self.cloud_region)
 
-    @cached_property
+    @lazy_property
     def guessed_country(self) -> str | None:
         """Two-letter code of the country that the time zone suggests where nothing else is set."""
         if self.iso3 is not None or self.country is not None or self.time_zone is None:
             return None
         return time_zone.country_of(self.time_zone)
 
-    @cached_property
+    @lazy_property
     def iso3(self) -> str | None:
         """Three-letter code of the country, by the cloud region where none is set, or None."""
         country = self.country
@@ -110,7 +110,7 @@ class Place:
             return self.cloud.provider, self.cloud.name
         return self.cloud_provider or "", self.cloud_region or ""
 
-    @cached_property
+    @lazy_property
     def live_zone(self) -> str | None:
         """The zone to request from a live source: as set, of the state, of the cloud, or the country.
 

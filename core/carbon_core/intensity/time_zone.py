@@ -6,11 +6,14 @@ belong to none.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from carbon_core.data import rows
+from carbon_core.system_files import text_in
 
 _FOLDER = "zoneinfo/"
+_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 
 
 def machine_time_zone(root: Path, variable: str | None) -> str | None:
@@ -34,19 +37,21 @@ def country_of(time_zone: str) -> str | None:
 
 
 def _from_text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip() or None
-    except OSError:
-        return None
+    return _valid(text_in(path))
 
 
 def _from_link(path: Path) -> str | None:
     try:
         return _name(str(path.readlink()))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def _name(path: str) -> str | None:
     """Return the zone's name within the path of its file."""
-    return path.rpartition(_FOLDER)[2].removeprefix("posix/").removeprefix("right/") or None
+    return _valid(path.rpartition(_FOLDER)[2].removeprefix("posix/").removeprefix("right/"))
+
+
+def _valid(name: str) -> str | None:
+    """Return a name that a zone may have, else None."""
+    return name if _NAME.fullmatch(name) else None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from carbon_core.addresses import joined
 from carbon_core.errors import IntensityError
 from carbon_core.fetch import Fetch
 from carbon_core.intensity.live import in_steps, listed, secure
@@ -56,7 +57,7 @@ class WattTime:
         """
         address = secure(self._url, "watttime_url")
         basic = base64.b64encode(self._account.encode()).decode()
-        session = self._fetch(f"{address}/login", {}, {"Authorization": f"Basic {basic}"})
+        session = self._fetch(joined(address, "login"), {}, {"Authorization": f"Basic {basic}"})
         token = session.get("token") if isinstance(session, Mapping) else None
         if not isinstance(token, str):
             raise IntensityError(f"{self.name}: no token in the response to the login")
@@ -65,7 +66,7 @@ class WattTime:
             span = {"start": since.strftime(_TIME), "end": until.strftime(_TIME)}
             query = {"region": self._region, "signal_type": "co2_moer", **span}
             headers = {"Authorization": f"Bearer {token}"}
-            values += self._values(self._fetch(f"{address}/v3/historical", query, headers))
+            values += self._values(self._fetch(joined(address, "v3", "historical"), query, headers))
         if not values:
             raise IntensityError(f"{self.name}: no value for {self._region} in the span of the run")
         return Marginal(sum(values) / len(values), self._region, self.name)
@@ -80,7 +81,8 @@ class WattTime:
         values: list[float] = []
         for item in items:
             value = item.get("value")
-            if not isinstance(value, (int, float)) or not abs(value) < _MOST:
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is None or not is_number or not abs(value) < _MOST:
                 raise IntensityError(f"{self.name}: a value of {self._region} is {value!r:.40}")
             values.append(value * _G_PER_KWH_OF_UNIT)
         return values

@@ -126,12 +126,13 @@ class Account:
 
     def at(self, t_ns: int) -> Energy:
         """Return the cumulative energy at an instant: interpolated, or extrapolated after the last."""
-        end_ns = self._history.end_ns
+        # Of one moment, whatever the sampler's thread books meanwhile.
+        end_ns, measured_j, extrapolated_j, missing_s = self._history.end
         if t_ns < end_ns:
             return self._history.at(t_ns)
         gap_s = (t_ns - end_ns) / NANOSECONDS_PER_SECOND
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
-        return Energy(self._measured_j, self._extrapolated_j + ahead_j, self._missing_s + gap_s)
+        return Energy(measured_j, extrapolated_j + ahead_j, missing_s + gap_s)
 
     def _note(self, step: Step) -> None:
         """Count the failed readings in a row; a first value is none."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 
 from carbon_core.records import Energy
 
 # Marks are resolved after the next reading of every device, so a few points of history suffice.
 _LENGTH = 4
+
+_Point = tuple[int, float, float, float]
 
 
 class History:
@@ -21,21 +22,25 @@ class History:
     __slots__ = ("_points",)
 
     def __init__(self, opened_ns: int) -> None:
-        # Flat tuples (t_ns, *energy): this is written at every reading of every device.
-        self._points = deque([(opened_ns, 0.0, 0.0, 0.0)], _LENGTH)
+        # Flat tuples (t_ns, *energy): this is written at every reading of every device. Assigned at
+        # once, for other threads read it.
+        self._points: tuple[_Point, ...] = ((opened_ns, 0.0, 0.0, 0.0),)
 
     @property
-    def end_ns(self) -> int:
-        """Time of the last point."""
-        return self._points[-1][0]
+    def end(self) -> _Point:
+        """The last point: its time in nanoseconds, joules measured and extrapolated, missing seconds."""
+        return self._points[-1]
 
     def add(self, t_ns: int, measured_j: float, extrapolated_j: float, missing_s: float) -> None:
         """Add the totals at a reading."""
-        self._points.append((t_ns, measured_j, extrapolated_j, missing_s))
+        point = (t_ns, measured_j, extrapolated_j, missing_s)
+        self._points = (*self._points[1 - _LENGTH :], point)
 
     def at(self, t_ns: int) -> Energy:
         """Return the totals at an instant up to the last point, interpolated."""
-        points = tuple(self._points)
+        points = self._points
+        if t_ns >= points[-1][0]:
+            return Energy(*points[-1][1:])
         if t_ns <= points[0][0]:
             return Energy(*points[0][1:])
         upper = bisect_left(points, t_ns, key=lambda point: point[0])
@@ -50,5 +55,4 @@ class History:
             power_w: Power in watts.
             span_s: Missing seconds that have it; the first ones of the run.
         """
-        filled = [(t, m, e + power_w * min(s, span_s), s) for t, m, e, s in self._points]
-        self._points = deque(filled, _LENGTH)
+        self._points = tuple((t, m, e + power_w * min(s, span_s), s) for t, m, e, s in self._points)

@@ -18,13 +18,15 @@ class Ledger:
     def __init__(self, opened_ns: int) -> None:
         self._opened_ns = opened_ns
         self._accounts: dict[str, Account] = {}
-        self._devices: tuple[Device, ...] = ()
+        # The devices and their accounts in one assignment: other threads take snapshots.
+        self._open: tuple[tuple[Device, ...], tuple[Account, ...]] = ((), ())
 
     def add_devices(self, devices: Sequence[Device]) -> None:
         """Open an account for each device, counting from the beginning of the run."""
         for device in devices:
             self._accounts[device.id] = Account(device, self._opened_ns)
-        self._devices = tuple(account.device for account in self._accounts.values())
+        accounts = tuple(self._accounts.values())
+        self._open = tuple(account.device for account in accounts), accounts
 
     def update(self, readings: Iterable[Reading]) -> None:
         """Book the readings of one tick."""
@@ -49,5 +51,5 @@ class Ledger:
 
     def snapshot(self, t_ns: int) -> Snapshot:
         """Return the totals at an instant within or after the last few readings."""
-        energies = tuple(account.at(t_ns) for account in self._accounts.values())
-        return Snapshot(t_ns, self._devices, energies)
+        devices, accounts = self._open
+        return Snapshot(t_ns, devices, tuple([account.at(t_ns) for account in accounts]))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from carbon_core.addresses import masked_value
 from carbon_core.errors import ConfigError, OutputError
 from carbon_core.input_files import text_of
 from carbon_core.outputs.base import make_directory, replace
@@ -62,6 +63,8 @@ def read_metadata(given: Any) -> Mapping[str, Any]:
 
     Raises:
         ConfigError: The file cannot be read, or is no JSON.
+
+    Secrets are masked: the report is meant for others.
     """
     if isinstance(given, str):
         try:
@@ -75,7 +78,8 @@ def read_metadata(given: Any) -> Mapping[str, Any]:
         message = f"metadata: more than {_MOST_LEVELS} levels of blocks within blocks"
         raise ConfigError(message, key="metadata")
     inner = given.get("boamps", given)
-    return inner if isinstance(inner, Mapping) else {}
+    shown: Mapping[str, Any] = masked_value(inner) if isinstance(inner, Mapping) else {}
+    return shown
 
 
 def _is_deep(data: Any, levels: int) -> bool:
@@ -97,7 +101,7 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
     measure = {
         "measurementMethod": "carbon-callbacks",
         "version": run.package_version,
-        "powerConsumption": report.energy_kwh.value,
+        "powerConsumption": report.energy_kwh.value if report.is_known else None,
         "measurementDuration": report.duration_s,
         "measurementDateTime": ended,
         "averageUtilizationCpu": _fraction(load.cpu_percent),

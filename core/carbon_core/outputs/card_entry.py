@@ -19,7 +19,7 @@ _DECIMALS = 4
 
 
 def card_entry(report: Report, training_type: str = "") -> dict[str, Any]:
-    """Return the entry for a run and the runs that it continues.
+    """Return the entry for a run and the runs that it continues; empty where its energy is unknown.
 
     Args:
         report: The run.
@@ -29,7 +29,7 @@ def card_entry(report: Report, training_type: str = "") -> dict[str, Any]:
 
 
 def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[str, Any]:
-    """Return the entry for the run of a receipt.
+    """Return the entry for the run of a receipt; empty where its energy is unknown.
 
     Args:
         data: The receipt.
@@ -38,10 +38,13 @@ def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[s
     Raises:
         KeyError: The data are not a receipt.
     """
+    emissions_kg = data["training"]["emissions_kg"]
+    if emissions_kg is None:
+        return {}
     sources = dict.fromkeys(one["source"] for one in data["intensities"])
     version = data["run"]["package_version"]
     entry = {
-        "emissions": round(data["training"]["emissions_kg"] * GRAMS_PER_KG, _DECIMALS),
+        "emissions": round(emissions_kg * GRAMS_PER_KG, _DECIMALS),
         "source": "; ".join([f"carbon-callbacks {version}", *sources]),
         "training_type": training_type,
         "geographical_location": _location(data),

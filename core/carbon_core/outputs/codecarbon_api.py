@@ -7,17 +7,20 @@ increment of less than a second, or one that is negative after a revised intensi
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from datetime import datetime
 from typing import Any
 
+from carbon_core.addresses import joined, redacted, with_scheme
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send, redacted, with_scheme
+from carbon_core.fetch import Send, decoded
 from carbon_core.outputs.emissions_data import delta_data, emissions_data
 from carbon_core.outputs.endpoint import NOTHING, post_json
 from carbon_core.records import Amounts
 from carbon_core.report import Report
+
+_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 class CodeCarbonApi:
@@ -44,7 +47,7 @@ class CodeCarbonApi:
         remote_id: str | None = None,
     ) -> None:
         self.remote_id = remote_id
-        self._url = with_scheme(url).rstrip("/")
+        self._url = with_scheme(url)
         self._headers = {"x-api-token": key} if key else {}
         self._experiment_id = experiment_id
         self._send = send
@@ -52,13 +55,20 @@ class CodeCarbonApi:
     def open(self, report: Report) -> None:
         """Create the run, once."""
         if self.remote_id is None:
-            response = self._post("runs", self._run(report))
-            try:
-                self.remote_id = str(json.loads(response)["id"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise OutputError(
-                    f"{redacted(self._url)}/runs: the response holds no id of a run"
-                ) from error
+            self.remote_id = self._id_in(self._post("runs", self._run(report)))
+
+    def _id_in(self, response: bytes) -> str:
+        """Return the id of the run in a response: it goes into the journal and into requests."""
+        try:
+            found = decoded(response)
+        except ValueError:
+            found = None
+        identifier = found.get("id") if isinstance(found, dict) else None
+        is_number = isinstance(identifier, int) and not isinstance(identifier, bool)
+        text = str(identifier) if is_number else identifier
+        if not isinstance(text, str) or not _ID.fullmatch(text):
+            raise OutputError(f"{redacted(self._url)}: the response holds no id of a run")
+        return text
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Send what has come since, in whole seconds."""
@@ -70,7 +80,7 @@ class CodeCarbonApi:
         return None
 
     def _emissions(self, report: Report, delta: Amounts, duration_s: int) -> Amounts:
-        if duration_s < 1:
+        if duration_s < 1 or not report.is_known:
             return NOTHING
         sent = Amounts(float(duration_s), *(max(0.0, amount) for amount in delta[1:]))
         data = delta_data(emissions_data(report), sent)
@@ -118,4 +128,4 @@ class CodeCarbonApi:
         }
 
     def _post(self, what: str, data: dict[str, Any]) -> bytes:
-        return post_json(self._send, f"{self._url}/{what}", data, self._headers)
+        return post_json(self._send, joined(self._url, what), data, self._headers)

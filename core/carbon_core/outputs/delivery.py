@@ -7,6 +7,7 @@ submit_flush() does the same with the output's method for flushes, if it has one
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from carbon_core.outputs.base import Delivered, Output
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 from carbon_core.threads import program_signals
+
+_OWN_PACKAGE = "carbon_core."
 
 
 class Delivery:
@@ -56,8 +59,14 @@ class Delivery:
         self._confirm = confirm
         self._accepted = before.amounts if before else Amounts()
         self._backoff = Backoff(clock)
+        # Only code of the program starts processes, which inherit the mask. While it is lifted, a signal
+        # that is pending for the process may be delivered here.
+        is_own = type(output).__module__.startswith(_OWN_PACKAGE)
+        calls_program = getattr(output, "calls_program", not is_own)
+        self._signals = program_signals if calls_program else contextlib.nullcontext
         self._opened = self.failed = False
         self._waiting: Report | None = None
+        self._scheduled = False
         self._ended = False
 
     def submit_update(
@@ -69,9 +78,12 @@ class Delivery:
             report: The totals so far.
             submit: Runs a job on another thread.
         """
-        idle, self._waiting = self._waiting is None, report
-        if idle:
-            submit(self.update)
+        # In this order, and `update` in the reverse one: whichever thread is first, no totals are left.
+        self._waiting = report
+        if not self._scheduled:
+            self._scheduled = True
+            if submit(self.update) is False:
+                self._scheduled = False
 
     def submit_flush(
         self, report: Report, submit: Callable[[Callable[[], object]], object]
@@ -95,6 +107,7 @@ class Delivery:
 
     def update(self) -> None:
         """Deliver the waiting totals, unless the output is backed off after a failure."""
+        self._scheduled = False
         report, self._waiting = self._waiting, None
         if report is not None and not self._ended and self._backoff.may_request():
             self._deliver(report, self._output.update)
@@ -126,12 +139,12 @@ class Delivery:
     def _deliver(self, report: Report, send: Callable[[Report, Amounts], Amounts | None]) -> None:
         try:
             if not self._opened:
-                with program_signals():
+                with self._signals():
                     self._output.open(report)
                 self._opened = True
                 self._confirm_progress()
             delta = report.amounts.minus(self._accepted)
-            with program_signals():
+            with self._signals():
                 accepted = send(report, delta)
         except Exception as error:  # noqa: BLE001 - may be the user's code; no output stops another
             self._backoff.failed(getattr(error, "retry_after_s", None))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from carbon_core.records import Amounts
+from carbon_core.records import COMPONENTS, Amounts
 from carbon_core.report import Provenance, Report
 from carbon_core.units import joules
 
@@ -51,16 +51,16 @@ class EmissionsData(_Described):
     run_id: str
     experiment_id: str | None
     duration: float
-    emissions: float
-    emissions_rate: float
-    cpu_power: float
-    gpu_power: float
-    ram_power: float
-    cpu_energy: float
-    gpu_energy: float
-    ram_energy: float
-    energy_consumed: float
-    water_consumed: float
+    emissions: float | None
+    emissions_rate: float | None
+    cpu_power: float | None
+    gpu_power: float | None
+    ram_power: float | None
+    cpu_energy: float | None
+    gpu_energy: float | None
+    ram_energy: float | None
+    energy_consumed: float | None
+    water_consumed: float | None
     country_name: str | None
     country_iso_code: str | None
     region: str | None
@@ -103,9 +103,10 @@ class EmissionsData(_Described):
             previous_emission: The earlier result.
         """
         for name in _SUMMED:
-            difference = getattr(self, name) - getattr(previous_emission, name)
+            own, earlier = getattr(self, name), getattr(previous_emission, name)
+            difference = None if own is None else own - (earlier or 0.0)
             object.__setattr__(self, name, difference)
-        rate = self.emissions / self.duration if self.duration > 0 else 0.0
+        rate = None if self.emissions is None else _rate(self.emissions, self.duration)
         object.__setattr__(self, "emissions_rate", rate)
 
     def __getstate__(self) -> tuple[dict[str, Any], tuple[str, Provenance | None]]:
@@ -120,6 +121,10 @@ COLUMNS = tuple(f.name for f in fields(EmissionsData))
 _SUMMED = (
     "duration", "emissions", "cpu_energy", "gpu_energy", "ram_energy", "energy_consumed",
     "water_consumed",
+)  # fmt: skip
+_MEASURED = (
+    "emissions", "emissions_rate", "cpu_power", "gpu_power", "ram_power", "cpu_energy", "gpu_energy",
+    "ram_energy", "energy_consumed", "water_consumed",
 )  # fmt: skip
 _NOT_OF_TASKS = frozenset({"experiment_id", "pue", "wue"})
 
@@ -137,7 +142,7 @@ def emissions_data(report: Report) -> EmissionsData:
         experiment_id=run.experiment_id,
         duration=report.duration_s,
         emissions=kilograms,
-        emissions_rate=kilograms / report.duration_s if report.duration_s > 0 else 0.0,
+        emissions_rate=_rate(kilograms, report.duration_s),
         cpu_power=report.component_w("cpu"),
         gpu_power=report.component_w("gpu"),
         ram_power=report.component_w("ram"),
@@ -171,7 +176,19 @@ def emissions_data(report: Report) -> EmissionsData:
         pue=run.pue,
         wue=run.wue,
     )
-    return _with_description(data, report.place, report.provenance)
+    return _with_description(replace(data, **_unknown(report)), report.place, report.provenance)
+
+
+def _unknown(report: Report) -> dict[str, Any]:
+    """Return None for each figure that is unknown: of all components, or of those without a reading."""
+    if not report.is_known:
+        return dict.fromkeys(_MEASURED)
+    unread = [name for name in COMPONENTS if not report.measures(name)]
+    return dict.fromkeys(f"{name}_{kind}" for name in unread for kind in ("power", "energy"))
+
+
+def _rate(kilograms: float, duration_s: float) -> float:
+    return kilograms / duration_s if duration_s > 0 else 0.0
 
 
 def _with_description(
@@ -208,7 +225,7 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
         total,
         duration=duration_s,
         emissions=delta.emissions_kg,
-        emissions_rate=delta.emissions_kg / duration_s if duration_s > 0 else 0.0,
+        emissions_rate=_rate(delta.emissions_kg, duration_s),
         cpu_power=mean_w(delta.cpu_energy_kwh),
         gpu_power=mean_w(delta.gpu_energy_kwh),
         ram_power=mean_w(delta.ram_energy_kwh),
@@ -218,7 +235,8 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
         energy_consumed=delta.energy_kwh,
         water_consumed=delta.water_l,
     )
-    return _with_description(part, total.intensity_place, total.provenance)
+    unknown: dict[str, Any] = {name: None for name in _MEASURED if getattr(total, name) is None}
+    return _with_description(replace(part, **unknown), total.intensity_place, total.provenance)
 
 
 @dataclass(frozen=True)

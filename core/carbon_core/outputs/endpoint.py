@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from carbon_core.fetch import Send, with_scheme
+from carbon_core.addresses import with_scheme
+from carbon_core.fetch import Send
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.records import Amounts
 from carbon_core.report import Report

@@ -19,6 +19,8 @@ class CodeCarbonHandler:
         experiment_name: Passed to ``task_out``.
     """
 
+    calls_program = True
+
     def __init__(self, handler: Any, experiment_name: str) -> None:
         self._handler = handler
         self._experiment_name = experiment_name
@@ -65,6 +67,8 @@ class LoggerOutput:
         logger: The logger.
         level: The level of its records.
     """
+
+    calls_program = True
 
     def __init__(self, logger: logging.Logger, level: int = logging.INFO) -> None:
         self._logger = logger

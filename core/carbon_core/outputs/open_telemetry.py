@@ -2,21 +2,27 @@
 
 ``hw.energy`` (J, a counter) and ``hw.power`` (W) with ``hw.id`` and ``hw.type`` for each device follow
 the semantic conventions for hardware, https://opentelemetry.io/docs/specs/semconv/hardware/;
-``carbon.emissions`` (g) is the run's. If no setting has the endpoint, the exporter reads the variables
-``OTEL_EXPORTER_OTLP_*``.
+``carbon.emissions`` (g) is the run's. If no setting has the endpoint, it is that of the variables
+``OTEL_EXPORTER_OTLP_*``. The exporter encodes and retries; its requests are made by `carbon_core.fetch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from carbon_core import uncertainty
+from carbon_core.addresses import joined, with_scheme
+from carbon_core.clock import Clock
 from carbon_core.errors import OutputError
+from carbon_core.fetch import TOTAL_TIMEOUT_S, authorization, session, without_user
 from carbon_core.records import Amounts, Component
 from carbon_core.report import Report
 from carbon_core.threads import without_log_records
 from carbon_core.units import GRAMS_PER_KG
 
+_DEFAULT_ENDPOINT = "http://localhost:4318"
 _TYPES: Mapping[Component, str] = {"cpu": "cpu", "gpu": "gpu", "ram": "memory"}
 
 
@@ -24,17 +30,26 @@ class OpenTelemetry:
     """An output (see `carbon_core.outputs.base.Output`).
 
     Args:
-        url: Full URL for metrics; None for the endpoint of the exporter's variables.
-        headers: HTTP headers, such as ``Authorization``.
+        url: Full URL for metrics; without a scheme, HTTP.
+        headers: HTTP headers, such as ``Authorization``. Those of the exporter's variables are not sent
+            beside them: they may be the key of another service.
+        clock: Source of time.
         timeout_s: Timeout of one export in seconds.
     """
 
     def __init__(
-        self, url: str | None, headers: Mapping[str, str] | None = None, timeout_s: float = 5.0
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        clock: Clock,
+        timeout_s: float = TOTAL_TIMEOUT_S,
     ) -> None:
-        self._url = url
-        self._headers = dict(headers or {})
+        self._url = with_scheme(url)
+        self._headers = dict(headers)
+        self._clock = clock
         self._timeout_s = timeout_s
+        self._problem = ""
         self._report: Report | None = None
         self._reader: Any = None
         self._provider: Any = None
@@ -56,7 +71,14 @@ class OpenTelemetry:
         run = report.run
         about = {"service.name": run.project_name, "service.instance.id": run.run_id}
         self._exporter = OTLPMetricExporter(
-            endpoint=self._url, headers=self._headers or None, timeout=self._timeout_s
+            endpoint=without_user(self._url),
+            timeout=self._timeout_s,
+            session=session(
+                self._clock,
+                self._timeout_s,
+                {**authorization(self._url), **self._headers},
+                self._failed,
+            ),
         )
         self._reader = InMemoryMetricReader()
         self._provider = MeterProvider(
@@ -77,9 +99,11 @@ class OpenTelemetry:
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
         self._report = report
+        self._problem = ""
         data = self._reader.get_metrics_data()
-        if data is None or self._exporter.export(data) is not MetricExportResult.SUCCESS:
-            raise OutputError("the collector did not accept the metrics")
+        accepted = data is not None and self._exporter.export(data) is MetricExportResult.SUCCESS
+        if self._problem or not accepted:
+            raise OutputError(self._problem or "the collector did not accept the metrics")
         return None
 
     def close(self, report: Report, delta: Amounts) -> Amounts | None:
@@ -89,6 +113,9 @@ class OpenTelemetry:
         finally:
             self._exporter.shutdown()
             self._provider.shutdown()
+
+    def _failed(self, problem: str) -> None:
+        self._problem = problem
 
     def _observe(self, figures: Callable[[Report], Iterable[tuple[float, dict[str, str]]]]) -> Any:
         from opentelemetry.metrics import Observation
@@ -100,8 +127,25 @@ class OpenTelemetry:
         return callback
 
 
+def endpoint_of(environ: Mapping[str, str]) -> str:
+    """Return the endpoint for metrics that the exporter's variables have, or its default."""
+    own = environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "").strip()
+    base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or _DEFAULT_ENDPOINT
+    return own or joined(with_scheme(base), "v1", "metrics")
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Return the headers of ``OTEL_EXPORTER_OTLP_HEADERS``: pairs with commas between, quoted."""
+    pairs = (pair.partition("=") for pair in text.split(","))
+    found = {unquote(name).strip().lower(): unquote(value).strip() for name, _, value in pairs}
+    return {name: value for name, value in found.items() if name}
+
+
 def _energies(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
+    unread = uncertainty.unread(report.window)
     for device, energy in report.window.by_device.items():
+        if device in unread:
+            continue
         about = {"hw.id": device.id, "hw.type": _TYPES[device.component], "hw.name": device.name}
         yield energy.joules, {**about, "carbon.method": device.method.name}
 
@@ -113,4 +157,5 @@ def _powers(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
 
 
 def _emissions(report: Report) -> Iterable[tuple[float, dict[str, str]]]:
-    yield report.emissions_kg.value * GRAMS_PER_KG, {"carbon.place": report.place}
+    if report.is_known:
+        yield report.emissions_kg.value * GRAMS_PER_KG, {"carbon.place": report.place}

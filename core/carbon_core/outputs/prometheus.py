@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from carbon_core.addresses import joined, with_scheme
 from carbon_core.errors import OutputError
 from carbon_core.escaping import one_line
-from carbon_core.fetch import Send, with_scheme
+from carbon_core.fetch import Send
 from carbon_core.outputs.base import replace
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.records import Amounts
@@ -51,7 +51,7 @@ class Pushgateway:
     def __init__(
         self, url: str, experiment_name: str, send: Send, headers: dict[str, str] | None = None
     ) -> None:
-        self._url = with_scheme(url).rstrip("/")
+        self._url = with_scheme(url)
         self._experiment_name = experiment_name
         self._send = send
         self._headers = headers or {}
@@ -64,9 +64,9 @@ class Pushgateway:
         """Replace what was pushed before."""
         job = job_name(report, self._experiment_name)
         # Each rank has a group of its own; one would replace another's.
-        rank = f"/rank/{report.run.rank}" if report.run.rank else ""
+        rank = ("rank", str(report.run.rank)) if report.run.rank else ()
         headers = {"Content-Type": _library().CONTENT_TYPE_PLAIN_0_0_4, **self._headers}
-        self._send("PUT", f"{self._url}/metrics/job/{quote(job)}{rank}", text_of(report), headers)
+        self._send("PUT", joined(self._url, "metrics", "job", job, *rank), text_of(report), headers)
         return None
 
     close = update
@@ -128,10 +128,12 @@ def text_of(report: Report) -> bytes:
     data = emissions_data(report).values
     labels = {name: one_line(str(data[name] if data[name] is not None else "")) for name in _LABELS}
     for name, meaning in _GAUGES.items():
-        gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
-        gauge.labels(**labels).set(data[name])
-    energy = library.Counter("codecarbon_energy", "Energy in kWh.", _LABELS, registry=registry)
-    energy.labels(**labels).inc(data["energy_consumed"])
+        if data[name] is not None:
+            gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
+            gauge.labels(**labels).set(data[name])
+    if data["energy_consumed"] is not None:
+        energy = library.Counter("codecarbon_energy", "Energy in kWh.", _LABELS, registry=registry)
+        energy.labels(**labels).inc(data["energy_consumed"])
     text: bytes = library.generate_latest(registry)
     return text
 

@@ -17,7 +17,15 @@ SUFFIX = ".receipt.json"
 
 
 def receipt(report: Report) -> dict[str, Any]:
-    """Return a report as JSON-ready data; the name of each figure ends in its unit."""
+    """Return a report as JSON-ready data; the name of each figure ends in its unit.
+
+    What is unknown is None.
+    """
+    data = _complete(report)
+    return data if report.is_known else _without_figures(data)
+
+
+def _complete(report: Report) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "run": asdict(report.run),
@@ -37,6 +45,7 @@ def receipt(report: Report) -> dict[str, Any]:
         "components": {name: _component(report, name) for name in report.components},
         "devices": _devices(report),
         "missing_s": report.missing_s,
+        "not_measured": report.not_measured,
         "shared": report.shared,
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
@@ -75,10 +84,28 @@ def estimate_data(estimate: Estimate) -> dict[str, float]:
 
 
 def _component(report: Report, name: Any) -> dict[str, Any]:
+    is_known = report.measures(name)
     return {
-        "energy_kwh": report.component_kwh(name),
-        "power_w": report.component_w(name),
+        "energy_kwh": report.component_kwh(name) if is_known else None,
+        "power_w": report.component_w(name) if is_known else None,
         "methods": report.methods_of(name),
+    }
+
+
+def _without_figures(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the receipt of a run in which nothing was measured: each figure of its energy is None."""
+    unknown = dict.fromkeys(("hardware_energy_kwh", "power_w", "water_l"))
+    no_interval = {"value": None, "low_95": None, "high_95": None}
+    no_totals = {"energy_kwh": None, "emissions_kg": None}
+    return {
+        **data,
+        **unknown,
+        "energy_kwh": no_interval,
+        "emissions_kg": no_interval,
+        "training": no_totals,
+        "intensities": [{**one, **no_totals} for one in data["intensities"]],
+        "phases": [{**one, "joules": None, "energy_kwh": None} for one in data["phases"]],
+        "hours": [],
     }
 
 

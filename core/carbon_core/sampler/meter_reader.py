@@ -56,7 +56,8 @@ class MeterReader:
         self._joined_ns: list[int] = []
         self._late: queue.SimpleQueue[Meter] = queue.SimpleQueue()
         # Guards the reading thread's id, and the meter that it reads with the time when it began.
-        self._turn = threading.Lock()
+        # Re-entrant: the garbage collector may close a forgotten run on the thread that holds it.
+        self._turn = threading.RLock()
         self._thread_id = 0
         self._reading: tuple[int, int] | None = None
         self._stuck: set[int] = set()

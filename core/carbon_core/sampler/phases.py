@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from carbon_core.records import Device, Energy, Snapshot, Window
 
 _MAX_PHASES = 256
 
 
-@dataclass
+@dataclass(frozen=True)
 class PhaseTotal:
     """Totals of the spans of one phase.
 
@@ -22,23 +23,21 @@ class PhaseTotal:
 
     name: str
     duration_s: float = 0.0
-    energy: dict[Device, Energy] | None = None
+    energy: Mapping[Device, Energy] = field(default_factory=dict)
     count: int = 0
 
-    def add(self, window: Window) -> None:
-        """Add one more span of the phase."""
-        energy = self.energy or {}
+    def plus(self, window: Window) -> PhaseTotal:
+        """Return the totals with one more span of the phase."""
+        energy = dict(self.energy)
         for device, more in window.by_device.items():
             before = energy.get(device, Energy())
             energy[device] = Energy(*(a + b for a, b in zip(before, more)))
-        self.energy = energy
-        self.duration_s += window.duration_s
-        self.count += 1
+        return PhaseTotal(self.name, self.duration_s + window.duration_s, energy, self.count + 1)
 
     @property
     def joules(self) -> float:
         """Joules of all devices in this phase."""
-        return sum(energy.joules for energy in (self.energy or {}).values())
+        return sum(energy.joules for energy in self.energy.values())
 
 
 class Phases:
@@ -50,7 +49,8 @@ class Phases:
     """
 
     def __init__(self, first: str, since: Snapshot) -> None:
-        self.ended: dict[str, PhaseTotal] = {}
+        # Other threads read it: a total is replaced as a whole, and so is the set of names.
+        self.ended: Mapping[str, PhaseTotal] = {}
         self._name = first
         self._since = since
 
@@ -59,5 +59,6 @@ class Phases:
         name = self._name
         if name not in self.ended and len(self.ended) >= _MAX_PHASES:
             name = "(other)"
-        self.ended.setdefault(name, PhaseTotal(name)).add(snapshot - self._since)
+        total = self.ended.get(name, PhaseTotal(name)).plus(snapshot - self._since)
+        self.ended = {**self.ended, name: total}
         self._name, self._since = phase, snapshot

@@ -72,7 +72,7 @@ class Sampler:
         self.trace = Trace(opened_ns, first_phase, self._heartbeat_ns)
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
-        self._ending = False
+        self._ending = self._over = False
         self._thread = LazyThread(self._run, "carbon-sampler")
 
     # --- called by other threads ---------------------------------------------------------------
@@ -109,10 +109,8 @@ class Sampler:
     def stop(self, timeout_s: float) -> None:
         """End the thread after the marks that came before, waiting at most `timeout_s` seconds."""
         self._marks.put(None)
-        if self._thread.exists:
+        if not self._thread.run_instead():
             self._thread.join(timeout_s)
-        else:
-            self._run()
 
     def carried_to(self, t_ns: int) -> Snapshot:
         """Return the totals extrapolated to an instant after the last readings; changes nothing.
@@ -163,6 +161,8 @@ class Sampler:
         self._pending = ()
 
     def _run(self) -> None:
+        if self._over:
+            return  # a run that was stopped within its start
         try:
             self.begin()
             while (marks := self._wait()) is not None:
@@ -171,6 +171,7 @@ class Sampler:
             return
         except Exception as error:  # noqa: BLE001 - the thread's guard: training must never see it
             self._on_fault(f"measuring stopped: {error!r}")
+        self._over = True
         self._reader.close()
 
     def _wait(self) -> list[Mark] | None:

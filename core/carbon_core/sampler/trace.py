@@ -81,5 +81,10 @@ class Trace:
 
 
 def _drained(kept: deque[_T]) -> Iterator[_T]:
+    """Remove and yield what was there; the closing thread may do so during a heartbeat."""
     for _ in range(len(kept)):
-        yield kept.popleft()
+        try:
+            one = kept.popleft()
+        except IndexError:
+            return
+        yield one

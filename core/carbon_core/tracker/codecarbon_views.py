@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from carbon_core import units
@@ -51,7 +52,10 @@ class Water:
 
 
 class CodeCarbonViews:
-    """Totals of the current run, or of the last one, under CodeCarbon's names; 0 before any."""
+    """Totals of the current run, or of the last one, under CodeCarbon's names.
+
+    0 before the first reading; NaN where nothing could be measured until the end.
+    """
 
     def report(self) -> Report | None:
         """Return the totals."""
@@ -60,7 +64,7 @@ class CodeCarbonViews:
     @property
     def _total_energy(self) -> Energy:
         report = self.report()
-        return Energy(report.energy_kwh.value if report else 0.0)
+        return Energy(_or_nan(report.energy_kwh.value, _is_known(report)) if report else 0.0)
 
     @property
     def _total_cpu_energy(self) -> Energy:
@@ -77,12 +81,12 @@ class CodeCarbonViews:
     @property
     def _total_emissions(self) -> float:
         report = self.report()
-        return report.emissions_kg.value if report else 0.0
+        return _or_nan(report.emissions_kg.value, _is_known(report)) if report else 0.0
 
     @property
     def _total_water(self) -> Water:
         report = self.report()
-        return Water(report.water_l if report else 0.0)
+        return Water(_or_nan(report.water_l, _is_known(report)) if report else 0.0)
 
     @property
     def _cpu_power(self) -> Power:
@@ -98,9 +102,24 @@ class CodeCarbonViews:
 
     def _energy_of(self, component: Component) -> Energy:
         report = self.report()
-        return Energy(report.component_kwh(component) if report else 0.0)
+        if report is None:
+            return Energy(0.0)
+        return Energy(_or_nan(report.component_kwh(component), _is_known(report, component)))
 
     def _power_of(self, component: Component) -> Power:
         report = self.report()
-        watts = report.component_w(component) if report else 0.0
+        if report is None:
+            return Power(0.0)
+        watts = _or_nan(report.component_w(component), _is_known(report, component))
         return Power(watts / units.WATTS_PER_KILOWATT)
+
+
+def _or_nan(figure: float, is_known: bool) -> float:
+    return figure if is_known else math.nan
+
+
+def _is_known(report: Report, component: Component | None = None) -> bool:
+    """Return whether a figure is known; while running, all are: programs subtract them."""
+    if report.status == "running":
+        return True
+    return report.is_known if component is None else report.measures(component)

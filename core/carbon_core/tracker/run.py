@@ -10,8 +10,9 @@ user's `stop()`, the collector of a forgotten tracker, or the interpreter's exit
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from carbon_core import units
 from carbon_core.hardware.base import Meter
@@ -50,6 +51,8 @@ class Run:
     Attributes:
         others: Segments that other ranks of the same training have measured.
         pid: The process that it belongs to.
+        predecessors: Earlier segments of the training that it continues.
+        finalizer: Closes it when its tracker is collected.
 
     Args:
         parts: Its clock, meters, sources and outputs.
@@ -59,6 +62,7 @@ class Run:
         self.messages = parts.messages
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
+        self.finalizer: weakref.finalize[Any, Any] | None = None
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._meters = RunMeters(parts)
@@ -88,7 +92,7 @@ class Run:
         self._outputs = RunOutputs(
             self._workers, self.messages, self._state, self._sampler.trace, parts.min_duration_s
         )
-        self._predecessors = Predecessors(parts.archive, self._outputs.submit)
+        self.predecessors = Predecessors(parts.archive, self._outputs.submit)
 
     # --- called by the user's thread ------------------------------------------------------------
 
@@ -126,19 +130,13 @@ class Run:
 
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading arrives."""
-        return mark.snapshot or self._sampler.carried_to(mark.t_ns)
+        # One that came after the end is not resolved any more.
+        end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
+        return mark.snapshot or self._sampler.carried_to(end_ns)
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
         """Add a closed window to the trace."""
         self._sampler.trace.note_window(name, begin.t_ns, end.t_ns)
-
-    def continue_from(self, segments: Sequence[Segment]) -> None:
-        """Set the segments of a checkpoint that this run continues."""
-        self._predecessors.add(segments)
-
-    def continue_last(self, trial: str | None) -> None:
-        """Continue the latest training in the output directory, of a trial or of none."""
-        self._predecessors.add_last(trial)
 
     def grams(self, window: Window) -> float:
         """Return the grams of CO2e of a window's energy, with the grid intensity known so far."""
@@ -156,16 +154,21 @@ class Run:
             phases=_phases(self._sampler),
             hours=self._emissions.hours.hours(end.joules, self._emissions.curve.grams),
             others=self.others,
-            earlier=self._predecessors.segments(
+            earlier=self.predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=tuple(self._tasks.values()),
+            tasks=tuple(self._tasks.copy().values()),  # other threads may end tasks meanwhile
             marginal=self._emissions.marginal,
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
             utilization=self._meters.utilization(),
-            counted_elsewhere=self._meters.counted_elsewhere,
+            counted_elsewhere=self.counted_elsewhere,
         )
+
+    @property
+    def counted_elsewhere(self) -> bool:
+        """Whether other processes count every device."""
+        return self._meters.counted_elsewhere
 
     @property
     def over_budget(self) -> bool:
@@ -245,7 +248,7 @@ class Run:
             self._emissions.request_location()
         self._outputs.open(self.report(), self._greet)
         # Opening has recovered the journals of killed runs.
-        self._outputs.submit(self._predecessors.find_rest)
+        self._outputs.submit(self.predecessors.find_rest)
 
     def _greet(self) -> None:
         text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
@@ -276,7 +279,7 @@ class Run:
             self._emissions.note_hour(self._end.joules)
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
-            if self._predecessors.requested and not on_own_thread():
+            if self.predecessors.requested and not on_own_thread():
                 files.settle(deadline.step_s)
             report = self.report(self._end, status)
             if self._outputs.open(report, self._greet):
@@ -308,5 +311,5 @@ def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
 def _phases(sampler: Sampler) -> tuple[Phase, ...]:
     return tuple(
         Phase(total.name, total.duration_s, total.joules, total.count)
-        for total in list(sampler.phases.values())
+        for total in sampler.phases.values()
     )

@@ -84,9 +84,13 @@ class RunLines:
         with self._lock:
             count, line = self._count, self._line
             if count > 1:
+                figures = f"{formatted(self._kwh)} kWh, {formatted(self._grams)} gCO2e"
+                if self._unknown:
+                    known = "" if self._unknown == count else f"{figures}; "
+                    figures = f"{known}energy of {self._unknown} unknown"
                 line = (
-                    f"{self._series or ''}{count} more runs{self._endings}: {formatted(self._kwh)} kWh, "
-                    f"{formatted(self._grams)} gCO2e in {self._seconds:.0f} s"
+                    f"{self._series or ''}{count} more runs{self._endings}: {figures} "
+                    f"in {self._seconds:.0f} s"
                 )
             self._clear()
             return (line,) if count else ()
@@ -98,8 +102,11 @@ class RunLines:
             atexit.register(_show_rest)
         self._line = line
         self._count += 1
-        self._kwh += report.energy_kwh.value
-        self._grams += report.emissions_kg.value * units.GRAMS_PER_KG
+        if report.is_known:
+            self._kwh += report.energy_kwh.value
+            self._grams += report.emissions_kg.value * units.GRAMS_PER_KG
+        else:
+            self._unknown += 1
         self._seconds += report.duration_s
         if report.status in self._statuses or len(self._statuses) < _MOST_STATUSES:
             self._statuses[report.status] = self._statuses.get(report.status, 0) + 1
@@ -110,7 +117,7 @@ class RunLines:
         return f" ({', '.join(others)})" if others else ""
 
     def _clear(self) -> None:
-        self._count = 0
+        self._count = self._unknown = 0
         self._line = ""
         self._kwh = self._grams = self._seconds = 0.0
         self._statuses: dict[str, int] = {}

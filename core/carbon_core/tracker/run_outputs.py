@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -44,9 +44,8 @@ class RunOutputs:
         self._min_duration_s = min_duration_s
         self._files: Sequence[FileOutput] = ()
         self._deliveries: Sequence[Delivery] = ()
-        # Re-entrant: a signal's handler may close the run on the very thread that is opening them.
-        # flush() opens outputs on the user's thread, a heartbeat on the sampler's.
-        self._opening = threading.RLock()
+        # Those that the files' worker has yet to open: before any other job, whichever thread queued it.
+        self._unopened: deque[FileOutput] = deque()
         self._opened = False
         self._lost = False
         # Whether an update became due while the run was closing.
@@ -59,6 +58,7 @@ class RunOutputs:
 
     def use(self, files: Sequence[FileOutput], deliveries: Sequence[Delivery]) -> None:
         """Set the outputs, before any is opened."""
+        self._unopened.extend(files)
         self._files, self._deliveries = files, deliveries
 
     def open(self, report: Report, on_first: Callable[[], None] = lambda: None) -> bool:
@@ -70,17 +70,17 @@ class RunOutputs:
         """
         if report.duration_s < self._min_duration_s:
             return False
-        with self._opening:
-            if not self._opened:
-                self._opened = True
-                on_first()
-                self.submit(*(functools.partial(output.open, report) for output in self._files))
+        if not self._opened:
+            self._opened = True
+            on_first()
+        if self._unopened:
+            self._queue_or_warn((), report)
         return True
 
     def update(self, report: Report) -> None:
         """Write a heartbeat to the files, with the trace data since the last one."""
         report = replace(report, trace=self._trace.take())
-        self.submit(*(functools.partial(output.update, report) for output in self._files))
+        self._queue_or_warn([functools.partial(one.update, report) for one in self._files], report)
 
     def deliver(self, report: Report) -> None:
         """Send the totals so far; while the run is closing, together with the final ones."""
@@ -92,7 +92,7 @@ class RunOutputs:
 
     def flush(self, report: Report) -> None:
         """Write and send the totals so far, on the user's request."""
-        self.submit(*(functools.partial(output.flush, report) for output in self._files))
+        self._queue_or_warn([functools.partial(one.flush, report) for one in self._files], report)
         for delivery in self._deliveries:
             delivery.submit_flush(report, self._workers.network.submit)
 
@@ -100,7 +100,7 @@ class RunOutputs:
         """Write and send the final totals, with the rest of the trace data."""
         report = replace(report, trace=self._trace.take())
         closings = [functools.partial(output.close, report) for output in self._files]
-        if not self._queue(closings, report):
+        if not self._queue(closings, report, is_final=True):
             self.note_lost(report, "the files are too slow")
         for delivery in self._deliveries:
             self._workers.network.submit(
@@ -120,19 +120,52 @@ class RunOutputs:
         if self._lost:
             return
         self._lost = True
+        figures = "energy unknown"
+        if report.is_known:
+            kwh, kilograms = report.energy_kwh.value, report.emissions_kg.value
+            figures = f"{kwh:.6g} kWh, {kilograms:.6g} kg CO2e"
         self._messages.error(
-            f"result not written ({reason}): {report.energy_kwh.value:.6g} kWh, "
-            f"{report.emissions_kg.value:.6g} kg CO2e in {report.duration_s:.1f} s, "
+            f"result not written ({reason}): {figures} in {report.duration_s:.1f} s, "
             f"run {report.run.run_id}"
         )
 
     def submit(self, *writes: Callable[[], None]) -> None:
         """Run jobs on the files' worker, one after the other."""
-        if not self._queue(writes):
+        self._queue_or_warn(writes)
+
+    def _queue_or_warn(
+        self, writes: Sequence[Callable[[], None]], report: Report | None = None
+    ) -> None:
+        if not self._queue(writes, report):
             self._messages.warn("files are too slow: some journal records were left out")
 
-    def _queue(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> bool:
-        return self._workers.files.submit(lambda: self._write(writes, final))
+    def _queue(
+        self,
+        writes: Sequence[Callable[[], None]],
+        report: Report | None = None,
+        *,
+        is_final: bool = False,
+    ) -> bool:
+        """Have the files' worker call functions; return whether there was room.
+
+        Args:
+            writes: The functions.
+            report: The totals so far, with which files that are not open yet are opened before.
+            is_final: Whether these are the final totals.
+        """
+
+        def job() -> None:
+            try:
+                if report is not None:
+                    self._open_all(report)
+            finally:
+                self._write(writes, report if is_final else None)
+
+        return self._workers.files.submit(job)
+
+    def _open_all(self, report: Report) -> None:
+        unopened = [self._unopened.popleft() for _ in range(len(self._unopened))]
+        self._write([functools.partial(output.open, report) for output in unopened])
 
     def _write(self, writes: Sequence[Callable[[], None]], final: Report | None = None) -> None:
         """Call all functions; one that fails does not stop the others.

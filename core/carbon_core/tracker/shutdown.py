@@ -124,7 +124,7 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
     if snapshot is None and wait_s:
         sampler.rescue(wait_s * _STEP_FRACTION)
         snapshot = mark.wait(wait_s * _STEP_FRACTION)
-    if snapshot is None and sampler.alive:
+    if snapshot is None and sampler.alive and not on_own_thread():
         messages.warn("a meter did not respond in time: its last power is extrapolated")
     return snapshot or sampler.carried_to(mark.t_ns)
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core import units
 from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
-from carbon_core.records import Component, Segment, Snapshot, Window
+from carbon_core.records import Segment, Snapshot
 from carbon_core.report import Report
-from carbon_core.sampler import Mark
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
+from carbon_core.tracker.open_window import OpenWindow
 from carbon_core.tracker.parts import Parts
-from carbon_core.tracker.run import PATIENCE_S, Run
+from carbon_core.tracker.run import Run
+from carbon_core.tracker.run_slot import RunSlot
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -65,10 +65,9 @@ class Tracker(CodeCarbonViews):
         # A child that is forked from now on is another run.
         self._pid = os.getpid()
         self.messages = Messages()
-        self._run: Run | None = None
+        self._slot = RunSlot()
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
-        self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def make_parts(self, run_id: str) -> Parts:
         """Return the parts of the next run."""
@@ -82,7 +81,12 @@ class Tracker(CodeCarbonViews):
     @property
     def running(self) -> bool:
         """Whether a run is active in this process (a forked child's copy is inert)."""
-        return self._run is not None and self._run.pid == os.getpid() and not self._run.closing
+        return self._slot.current is not None
+
+    @property
+    def _run(self) -> Run | None:
+        # Another thread or a signal handler may clear it at any time: read once in each method.
+        return self._slot.run
 
     @harmless
     def start(self) -> None:
@@ -92,8 +96,14 @@ class Tracker(CodeCarbonViews):
         """
         if self.running:
             return
+        run = self._slot.start(self._made_run)
+        if run is not None:
+            run.open()
+            run.messages.deliver()
+
+    def _made_run(self) -> Run:
         if self._pid != os.getpid():
-            self._run, self._tasks = None, {}
+            self._tasks = {}
         elif self._run is not None:
             self.stop()  # it was interrupted
         if self._last is not None or self._pid != os.getpid():
@@ -101,12 +111,8 @@ class Tracker(CodeCarbonViews):
         self._pid = os.getpid()
         run = Run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
-        self._finalizer = weakref.finalize(self, run.finish, "interrupted")
-        try:
-            run.open()
-        finally:
-            self._run = run
-        run.messages.deliver()
+        run.finalizer = weakref.finalize(self, run.finish, "interrupted")
+        return run
 
     @harmless
     def stop(self, status: str = "completed") -> float | None:
@@ -123,22 +129,27 @@ class Tracker(CodeCarbonViews):
         run = self._run
         if run is not None and run.pid == os.getpid():
             for name in reversed(list(self._tasks)):
-                self.stop_task(name)
-            self._tasks.clear()
+                task = self._tasks.get(name)
+                # Those of a run that another thread has started since are not meant.
+                if task is not None and (task.run is run or task.run is not self._run):
+                    self.stop_task(name)
+                    self._tasks.pop(name, None)
             self._last = run.close(status) or self._last
-            self._run = None
-            if self._finalizer is not None:
-                self._finalizer.detach()
+            if run.final is not None:  # otherwise this is a signal handler within stop()
+                self._slot.clear(run)
+                if run.finalizer is not None:
+                    run.finalizer.detach()
             run.messages.deliver()
         return self.final_emissions
 
     @harmless
     def flush(self) -> float | None:
         """Save the totals so far and return the emissions in kg CO2e; the run continues."""
-        if self._run is None or not self.running:
+        run = self._slot.current
+        if run is None:
             return None
-        report = self._run.flush()
-        self._run.messages.deliver()
+        report = run.flush()
+        run.messages.deliver()
         return _known_kg(report)
 
     def mark(self, phase: str) -> None:
@@ -147,12 +158,13 @@ class Tracker(CodeCarbonViews):
         Args:
             phase: Its name; spans of equal names are summed.
         """
-        if self._run is not None and self._run.pid == os.getpid():
-            self._run.mark(phase)
+        run = self._slot.current
+        if run is not None:
+            run.mark(phase)
 
     def window(self, name: str = "") -> OpenWindow:
         """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block."""
-        return OpenWindow(name, self._run if self.running else None)
+        return OpenWindow(name, self._slot.current)
 
     @harmless
     def start_task(self, task_name: str | None = None) -> str:
@@ -175,12 +187,12 @@ class Tracker(CodeCarbonViews):
         Args:
             task_name: By default, the task that was started last.
         """
-        name = task_name or next(reversed(self._tasks), None)
+        name = task_name or next(reversed(list(self._tasks)), None)
         task = self._tasks.get(name) if name else None
-        if task is None or self._run is None:
+        if task is None or task.run is None:
             return None
         # Removed last: a call that a signal handler interrupts may be repeated.
-        report = self._run.note_task(task.name, task.close(), of=task)
+        report = task.run.note_task(task.name, task.close(), of=task)
         self._tasks.pop(task.name, None)
         return emissions_data(report)
 
@@ -192,11 +204,12 @@ class Tracker(CodeCarbonViews):
             at: An instant of the run; by default, now.
             max_age_s: Accept readings that are up to so many seconds old.
         """
-        if self._run is None or not self.running:
+        run = self._slot.current
+        if run is None:
             return self.final_report
-        report = self._run.report(at or self._run.recent(max_age_s))
-        self._run.check_budget(report)
-        self._run.messages.deliver()
+        report = run.report(at or run.recent(max_age_s))
+        run.check_budget(report)
+        run.messages.deliver()
         return report
 
     @harmless
@@ -209,8 +222,9 @@ class Tracker(CodeCarbonViews):
         Args:
             segments: As `segments` gave them in an earlier process.
         """
-        if self._run is not None and self.running and segments:
-            self._run.continue_from(segments)
+        run = self._slot.current
+        if run is not None and segments:
+            run.predecessors.add(segments)
 
     @harmless
     def continue_last(self, trial: str | None = None) -> None:
@@ -220,13 +234,15 @@ class Tracker(CodeCarbonViews):
             trial: Only one of this trial of a search; without it, one that belongs to none and did not
                 end by itself.
         """
-        if self._run is not None and self.running:
-            self._run.continue_last(trial)
+        run = self._slot.current
+        if run is not None:
+            run.predecessors.add_last(trial)
 
     def note_others(self, segments: Sequence[Segment]) -> None:
         """Set the segments of the other ranks of the training, for the budget and the receipt."""
-        if self._run is not None and self.running:
-            self._run.others = tuple(segments)
+        run = self._slot.current
+        if run is not None:
+            run.others = tuple(segments)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -240,12 +256,14 @@ class Tracker(CodeCarbonViews):
 
         Checked at every heartbeat (``measure_power_secs``), and by `report`.
         """
-        return self._run is not None and self._run.over_budget
+        run = self._run
+        return run is not None and run.over_budget
 
     @property
     def final_report(self) -> Report | None:
         """The totals of the last run that ended."""
-        ended = self._run.final if self._run is not None else None
+        run = self._run
+        ended = run.final if run is not None else None
         return ended or self._last
 
     @property
@@ -276,90 +294,11 @@ class Tracker(CodeCarbonViews):
         # Threads, locks and files stay here; a copy is another tracker, not started.
         fresh: dict[str, Any] = {
             "run_id": str(uuid.uuid4()),
-            "_run": None,
+            "_slot": RunSlot(),
             "_last": self.final_report,
             "_tasks": {},
-            "_finalizer": None,
         }
         return {**self.__dict__, **fresh}
-
-
-class OpenWindow:
-    """A window that was opened by `Tracker.window`.
-
-    Attributes:
-        name: As given; a window with a name appears in the HTML report.
-    """
-
-    def __init__(self, name: str, run: Run | None) -> None:
-        self.name = name
-        self._run = run
-        self._start = run.instant() if run else None
-        self._end: Mark | None = None
-        self._kept: Window | None = None
-
-    def close(self) -> Window:
-        """End the window now; wait a moment (at most 50 ms) for its reading."""
-        if self._run is not None and self._run.final is None and self._end is None:
-            self._end = self._run.instant()
-            if self.name and self._start is not None:
-                self._run.note_window(self.name, self._start, self._end)
-            self._end.wait(PATIENCE_S)
-        return self.result
-
-    @property
-    def result(self) -> Window:
-        """The window up to its end, the end of its run, or now."""
-        if self._run is None or self._start is None:
-            return self._kept or Snapshot(0) - Snapshot(0)
-        if self._end is not None:
-            end = self._run.at(self._end)
-        else:
-            final = self._run.final
-            end = final.window.end if final else self._run.snapshot()
-        return end - self._run.at(self._start)
-
-    def report(self, until: Snapshot | None = None) -> Report | None:
-        """Return the window's totals as a report; None if nothing was measured.
-
-        Args:
-            until: End of a window that is still open; by default, now.
-        """
-        if self._run is None:
-            return None
-        if until is not None and self._end is None and self._start is not None:
-            return self._run.part_report(until - self._run.at(self._start))
-        return self._run.part_report(self.result)
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.result.duration_s
-
-    @property
-    def energy_kwh(self) -> float:
-        """Energy of the hardware in kWh."""
-        return units.kwh(self.result.joules)
-
-    @property
-    def emissions_kg(self) -> float:
-        """Emissions in kg CO2e, with the grid intensity known so far."""
-        return self._run.grams(self.result) / units.GRAMS_PER_KG if self._run else 0.0
-
-    def component_kwh(self, component: Component) -> float:
-        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh."""
-        return units.kwh(self.result.component_j(component))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy keeps what the window held; the run's threads stay here.
-        kept = self.result
-        return {"name": self.name, "_run": None, "_start": None, "_end": None, "_kept": kept}
-
-    def __enter__(self) -> OpenWindow:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _known_kg(report: Report) -> float | None:

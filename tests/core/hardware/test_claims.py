@@ -12,6 +12,8 @@ import pytest
 
 import carbon_core
 from carbon_core.clock import SystemClock
+from carbon_core.file_locks import FileLock
+from carbon_core.hardware.abstract_names import is_taken
 from carbon_core.hardware.claims import Claimed, Claims, kept_with
 from carbon_core.methods import NVML_ENERGY
 from carbon_core.records import Device, Reading
@@ -134,12 +136,122 @@ def test_a_rank_without_meters_claims_nothing(directory):
     assert Claims(directory, "job", first=None).first
 
 
-def test_a_directory_of_another_user_or_a_link_is_not_used(tmp_path):
-    link = tmp_path / "link"
-    (tmp_path / "real").mkdir()
-    link.symlink_to(tmp_path / "real")
-    with pytest.raises(OSError, match="not a directory of this user"):
-        Claims(link, "job", first=True)
+# --- other users of the machine ---
+
+NOBODY = 65_534
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may act as another user")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+
+
+def _link(path: Path) -> None:
+    (path.parent / "real").mkdir()
+    path.symlink_to(path.parent / "real")
+
+
+def _dangling_link(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+def _file(path: Path) -> None:
+    path.write_text("a file of the user")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _writable_for_all(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o1777)
+
+
+def _in_another_user_s_name(path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root may act as another user")
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "plant",
+    [_link, _dangling_link, _file, _pipe, _writable_for_all, _in_another_user_s_name],
+)
+def test_a_directory_that_others_have_made_changes_no_count(tmp_path, plant):
+    directory = tmp_path / "claims"
+    plant(directory)
+    before = sorted(tmp_path.rglob("*"))
+    first = Claims(directory, "job", first=True)
+    second = Claims(directory, "job", first=False)
+    try:
+        assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
+        assert taken(second, GPUS) == {"gpu:c"}
+        assert not second.doubtful
+    finally:
+        first.release()
+        second.release()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@on_linux
+def test_a_lock_that_another_user_holds_in_a_shared_directory_costs_no_device(tmp_path):
+    directory = tmp_path / "claims"
+    _writable_for_all(directory)
+    claims = Claims(directory, "job", first=True)
+    own = Claims(tmp_path / "private", "job", first=True)._file("gpu:a", 0.0)
+    with FileLock(directory / own.path.name):
+        assert taken(claims, GPUS) == set(GPUS)
+    claims.release()
+
+
+OCCUPANT = """
+import os, socket, sys
+os.setgid(65534)
+os.setuid(65534)
+held, waiting = [], []
+for name in sys.argv[2:]:
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    one.bind("\\0" + name)
+    if sys.argv[1] != "deaf":
+        one.listen(0)
+        if sys.argv[1] == "full":
+            for _ in range(2):
+                waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect_ex("\\0" + name)
+    held.append(one)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@on_linux
+@as_root
+@pytest.mark.parametrize("how", ["deaf", "listening", "full"])
+def test_names_that_another_user_holds_cost_no_device(directory, how):
+    first = Claims(directory, "job", first=True)
+    second = Claims(directory, "job", first=False, wait_s=1.0)
+    names = [first._address(one) for one in ("first rank", *GPUS)]
+    child = subprocess.Popen(
+        [sys.executable, "-c", OCCUPANT, how, *names],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout.readline() == "held\n"
+        assert not any(is_taken(name) for name in names)
+        assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
+        assert taken(second, GPUS) == {"gpu:c"}
+        assert not second.doubtful
+        # Where the directory is another user's, too, the node's first rank counts what it sees.
+        (directory.parent / "file").touch()
+        nowhere = Claims(directory.parent / "file", "job", first=True)
+        assert taken(nowhere, GPUS) == set(GPUS)
+    finally:
+        first.release()
+        second.release()
+        child.communicate("")
 
 
 def test_nobody_waits_without_end(directory):
@@ -149,8 +261,6 @@ def test_nobody_waits_without_end(directory):
 
 
 # --- ranks with private temporary directories ---
-
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
 
 @on_linux

@@ -287,10 +287,23 @@ def test_a_counter_that_never_moves_is_replaced_by_the_load_model(tmp_path: Path
     tree, clock = RaplTree(tmp_path), FakeClock()
     tree.zone("intel-rapl:0", "package-0")
     tree.zone("intel-rapl:1", "package-1")
-    meter = open_rapl(tree.root, clock, 15.0, XEON, model_w=lambda: 80.0)
+    meter = open_rapl(tree.root, clock, 15.0, XEON, models_w={"cpu": lambda: 80.0})
     assert [reading.power_w for reading in meter.read()] == [None, None]
     clock.advance(15.0)
     assert [reading.power_w for reading in meter.read()] == [40.0, 40.0]
+    meter.close()
+
+
+def test_memory_whose_counter_never_moves_has_the_power_of_its_model(tmp_path: Path) -> None:
+    tree, clock = RaplTree(tmp_path), FakeClock()
+    package = tree.zone("intel-rapl:0", "package-0")
+    tree.zone("intel-rapl:0:0", "dram")
+    models_w = {"cpu": lambda: 80.0, "ram": lambda: 12.0}
+    meter = open_rapl(tree.root, clock, 15.0, XEON, models_w=models_w)
+    meter.read()
+    clock.advance(15.0)
+    tree.set_joules(package, 1000.0)
+    assert [reading.power_w for reading in meter.read()] == [None, 12.0]
     meter.close()
 
 
@@ -301,7 +314,7 @@ def test_packages_that_never_move_divide_one_model(tmp_path: Path) -> None:
     times = iter(CpuTimes(100.0 * i, 100.0 * i) for i in range(9))
     host = SimpleNamespace(cpu_times=lambda: next(times))
     model_w = modelled_power(host, lambda: identify("", logical_cpus=8))
-    meter = open_rapl(tree.root, clock, 15.0, XEON, model_w=model_w)
+    meter = open_rapl(tree.root, clock, 15.0, XEON, models_w={"cpu": model_w})
     meter.read()
     clock.advance(5.0)
     first, second = meter.read()

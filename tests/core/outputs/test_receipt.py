@@ -98,11 +98,11 @@ def test_phases_machine_refusals_and_settings(path: Path, make_report: MakeRepor
     assert found["utilization"]["gpu_percent"] is None
 
 
-def test_a_run_of_nothing_has_finite_figures(path: Path, make_report: MakeReport) -> None:
+def test_a_run_of_nothing_has_no_figures(path: Path, make_report: MakeReport) -> None:
     nothing = replace(make_report(), window=Snapshot(0) - Snapshot(0), intensities=(), phases=())
     found = written(nothing, path)
-    assert found["energy_kwh"] == {"value": 0.0, "low_95": 0.0, "high_95": 0.0}
-    assert found["power_w"] == 0.0
+    assert found["energy_kwh"] == {"value": None, "low_95": None, "high_95": None}
+    assert found["power_w"] is None
 
 
 def test_a_receipt_replaces_an_earlier_one_whole(path: Path, make_report: MakeReport) -> None:

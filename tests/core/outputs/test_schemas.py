@@ -81,4 +81,4 @@ def test_a_figure_without_its_unit_or_an_unknown_key_is_not_valid(full: Report) 
     with pytest.raises(jsonschema.ValidationError, match="'energy' was unexpected"):
         validator("receipt.schema.json").validate({**data, "energy": 1.0})
     with pytest.raises(jsonschema.ValidationError, match="is not of type 'number'"):
-        validator("receipt.schema.json").validate({**data, "power_w": None})
+        validator("receipt.schema.json").validate({**data, "duration_s": None})

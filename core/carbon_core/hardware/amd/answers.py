@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from carbon_core.hardware.driver_calls import attempt, attempt_text
+from carbon_core.plausible import number
 
 _MICROJOULES_PER_JOULE = 1e6
 
@@ -48,6 +48,6 @@ def load_percent(smi: Any, handle: Any) -> float | None:
 
 def _number(value: Any) -> float | None:
     """Return a number, or None for ``N/A`` and for the maximum of its integer type."""
-    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     absent = (0xFFFF, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
-    return float(value) if is_number and value >= 0 and value not in absent else None
+    return number(value, most=2.0**64) if is_number and value not in absent else None

@@ -13,11 +13,13 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.answers import joules, names, watts
 from carbon_core.hardware.amd.meter import STILL_S, AmdBoard, AmdMeter, Library
-from carbon_core.hardware.driver_calls import attempt_text, reason_of
+from carbon_core.hardware.driver_calls import reason_of
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
+from carbon_core.plausible import whole_number
 from carbon_core.records import Device, Refusal
+from carbon_core.system_files import matches, text_in
 
 _MAX_GPU_W = 5000.0
 _POLL_PERIOD_S = 0.1
@@ -37,8 +39,8 @@ def has_amd_driver(host: Host) -> bool:
 
 def count_amd_boards(host: Host) -> int:
     """Return how many GPUs AMD's driver shows to the operating system."""
-    nodes = (host.root / "sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
-    return sum(attempt_text(node.read_text, "0") != "0" for node in nodes)
+    nodes = matches(host.root / "sys/class/kfd/kfd/topology/nodes", "*/gpu_id")
+    return sum(bool(whole_number(text_in(node))) for node in nodes)
 
 
 def open_amd(
@@ -124,8 +126,10 @@ class _Sampled:
     @property
     def has_valid_counter(self) -> bool:
         """Whether its counter moves, and agrees with its power if that is known."""
-        if not self.counted_w or not self.watts:
-            return bool(self.counted_w)
+        if not self.counted_w or self.counted_w < 0.0:
+            return False
+        if not self.watts:
+            return True
         return abs(math.log(self.counted_w / self.watts)) < _AGREE_LN
 
 

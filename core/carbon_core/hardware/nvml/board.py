@@ -19,6 +19,7 @@ from carbon_core.methods import (
     NVML_POWER_SAMPLED,
     Method,
 )
+from carbon_core.plausible import number
 from carbon_core.records import Device
 
 MILLI_PER_UNIT = 1000.0
@@ -126,7 +127,7 @@ class Board:
 
     def read(self, now_ns: int) -> BoardValue:
         """Read the board once."""
-        value = attempt(lambda: self._call(self.handle), None)
+        value = number(attempt(lambda: self._call(self.handle), None))
         self.failures = 0 if value is not None else self.failures + 1
         self.is_standing_still = False
         if value is None:
@@ -144,7 +145,7 @@ class Board:
         """Return the power by the best call that works; those that do not are not tried again."""
         while self._fallbacks:
             readout = self._fallbacks[0]
-            power_w = attempt(lambda: readout.call(self.handle), None)  # noqa: B023 - called at once
+            power_w = number(attempt(lambda: readout.call(self.handle), None))  # noqa: B023 - called at once
             if power_w or (readout.zero and power_w is not None):
                 return power_w
             del self._fallbacks[0]
@@ -197,7 +198,10 @@ def _limit_w(nvml: Any, handle: Any) -> float:
 
 def utilization(nvml: Any, handle: Any) -> float:
     """Return the utilisation of a GPU (0 to 1); raises what the driver or the package raises."""
-    return float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100.0
+    percent = number(nvml.nvmlDeviceGetUtilizationRates(handle).gpu, 0.0, 100.0)
+    if percent is None:
+        raise ValueError("the driver returns an implausible utilisation")
+    return percent / 100.0
 
 
 def probe(nvml: Any, handle: Any) -> ProbeResult:
@@ -205,13 +209,13 @@ def probe(nvml: Any, handle: Any) -> ProbeResult:
     failed: list[FailedReadout] = []
     for readout in readouts(nvml, handle):
         try:
-            value = readout.call(handle)
+            value = number(shown := readout.call(handle))
         except Exception as error:  # noqa: BLE001 - a driver or an older package may raise anything
             failed.append(FailedReadout(readout, error))
             continue
-        if value or readout.zero:
+        if value or (readout.zero and value is not None):
             return ProbeResult(readout, failed)
-        failed.append(FailedReadout(readout, "the driver returns 0"))
+        failed.append(FailedReadout(readout, f"the driver returns {0 if value == 0 else shown}"))
     return ProbeResult(None, failed)
 
 

@@ -30,6 +30,7 @@ from carbon_core.hardware.nvml.board import (
 from carbon_core.hardware.nvml.meter import POLL_PERIOD_S, SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.records import Refusal
+from carbon_core.system_files import matches
 from carbon_core.threads import in_parallel
 
 # NVML's numbers, which never change: an older package lacks some of their names.
@@ -53,7 +54,7 @@ def load_nvml() -> None:
 
 def count_nvidia_boards(host: Host) -> int:
     """Return how many GPUs the NVIDIA driver shows to the operating system."""
-    return sum(1 for _ in (host.root / "proc/driver/nvidia/gpus").glob("*"))
+    return len(matches(host.root / "proc/driver/nvidia/gpus", "*"))
 
 
 def open_nvml(

@@ -12,6 +12,7 @@ from typing import Any
 
 from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.nvml.board import Board
+from carbon_core.plausible import number
 
 
 class _Use:
@@ -59,6 +60,9 @@ class GpuSharing:
         # Samples before the first foreign process count, too: the share is that of the whole run.
         samples = self._nvml.nvmlDeviceGetProcessUtilization(board.handle, use.seen_us)
         for sample in samples:
+            used_percent = number(sample.smUtil, 0.0, 100.0)
+            if used_percent is None:
+                continue
             use.seen_us = max(use.seen_us, sample.timeStamp)
-            use.all += sample.smUtil
-            use.own += sample.smUtil if self._is_own(sample.pid) else 0.0
+            use.all += used_percent
+            use.own += used_percent if self._is_own(sample.pid) else 0.0

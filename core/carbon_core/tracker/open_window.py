@@ -1,0 +1,105 @@
+"""A window: the results of a run between two instants."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from carbon_core import uncertainty, units
+from carbon_core.records import Component, Snapshot, Window
+from carbon_core.report import Report
+from carbon_core.sampler import Mark
+from carbon_core.tracker.run import PATIENCE_S, Run
+
+
+class OpenWindow:
+    """A window that was opened by `Tracker.window`.
+
+    Attributes:
+        name: As given; a window with a name appears in the HTML report.
+        run: The run that it belongs to, or None.
+    """
+
+    def __init__(self, name: str, run: Run | None) -> None:
+        self.name = name
+        self.run = run
+        self._start = run.instant() if run else None
+        self._end: Mark | None = None
+        self._kept: Window | None = None
+
+    def close(self) -> Window:
+        """End the window now; wait a moment (at most 50 ms) for its reading."""
+        if self.run is not None and self.run.final is None and self._end is None:
+            self._end = self.run.instant()
+            if self.name and self._start is not None:
+                self.run.note_window(self.name, self._start, self._end)
+            self._end.wait(PATIENCE_S)
+        return self.result
+
+    @property
+    def result(self) -> Window:
+        """The window up to its end, the end of its run, or now."""
+        if self.run is None or self._start is None:
+            return self._kept or Snapshot(0) - Snapshot(0)
+        if self._end is not None:
+            end = self.run.at(self._end)
+        else:
+            final = self.run.final
+            end = final.window.end if final else self.run.snapshot()
+        return end - self.run.at(self._start)
+
+    def report(self, until: Snapshot | None = None) -> Report | None:
+        """Return the window's totals as a report; None if nothing was measured.
+
+        Args:
+            until: End of a window that is still open; by default, now.
+        """
+        if self.run is None:
+            return None
+        if until is not None and self._end is None and self._start is not None:
+            return self.run.part_report(until - self.run.at(self._start))
+        return self.run.part_report(self.result)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.result.duration_s
+
+    @property
+    def energy_kwh(self) -> float:
+        """Energy of the hardware in kWh.
+
+        NaN where it is unknown: in a window that ended before the first reading of its run, and where
+        no meter gives one.
+        """
+        window = self.result
+        return units.kwh(window.joules) if self._is_known(window) else math.nan
+
+    @property
+    def emissions_kg(self) -> float:
+        """Emissions in kg CO2e, with the grid intensity known so far; NaN as for `energy_kwh`."""
+        window = self.result
+        if self.run is None or not self._is_known(window):
+            return math.nan
+        return self.run.grams(window) / units.GRAMS_PER_KG
+
+    def component_kwh(self, component: Component) -> float:
+        """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh; NaN as above."""
+        window = self.result
+        is_known = self._is_known(window) and uncertainty.measures(window, component)
+        return units.kwh(window.component_j(component)) if is_known else math.nan
+
+    def _is_known(self, window: Window) -> bool:
+        is_counted_elsewhere = self.run is not None and self.run.counted_elsewhere
+        return is_counted_elsewhere or uncertainty.is_known(window)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy keeps what the window held; the run's threads stay here.
+        kept = self.result
+        return {"name": self.name, "run": None, "_start": None, "_end": None, "_kept": kept}
+
+    def __enter__(self) -> OpenWindow:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

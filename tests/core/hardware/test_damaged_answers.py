@@ -1,0 +1,79 @@
+"""Implausible answers of psutil and of vendor libraries: NaN, None, negative, endless names."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from carbon_core.hardware.amd.answers import joules, load_percent
+from carbon_core.hardware.apple import AppleMeter
+from carbon_core.hardware.driver_calls import attempt_text
+from carbon_core.hardware.host import Host
+from carbon_core.hardware.load_gauge import LoadGauge
+from carbon_core.hardware.nvml.board import probe
+from carbon_core.testing import FakeClock
+
+psutil = pytest.importorskip("psutil")
+Times = namedtuple("Times", "user system idle")
+ODD = [float("nan"), float("inf"), -1.0, None, "x", 10**400]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_implausible_answers_of_psutil_are_unknown(
+    monkeypatch: pytest.MonkeyPatch, odd: Any
+) -> None:
+    memory = SimpleNamespace(total=odd, used=odd, percent=odd)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: Times(odd, odd, 0.0))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(psutil, "cpu_count", lambda: odd)
+    host = Host()
+    assert host.cpu_times() is None
+    assert host.ram_total_gb() is None
+    assert host.ram_used() is None
+    assert host.logical_cpus() >= 1
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_implausible_load_of_gpus_is_not_averaged(odd: Any) -> None:
+    gauge = LoadGauge(Host(), lambda: odd)
+    gauge.sample_gpus()
+    assert gauge.means().gpu_percent is None
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_implausible_answer_of_nvml_is_no_readout(odd: Any) -> None:
+    answer = SimpleNamespace(gpu=odd)
+    nvml = SimpleNamespace(
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: odd,
+        nvmlDeviceGetPowerUsage=lambda handle: odd,
+        nvmlDeviceGetEnforcedPowerLimit=lambda handle: 300_000,
+        nvmlDeviceGetUtilizationRates=lambda handle: answer,
+    )
+    assert probe(nvml, 0).readout is None
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_implausible_answer_of_amdsmi_is_unknown(odd: Any) -> None:
+    smi = SimpleNamespace(
+        amdsmi_get_energy_count=lambda h: {"energy_accumulator": odd, "counter_resolution": 15.3},
+        amdsmi_get_gpu_activity=lambda h: {"gfx_activity": odd},
+    )
+    assert joules(smi, 0) is None
+    assert load_percent(smi, 0) is None
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_one_implausible_part_of_an_apple_chip_costs_only_itself(odd: Any) -> None:
+    answer = SimpleNamespace(cpu_total_mj=1000, gpu_mj=0)
+    meter = AppleMeter(lambda: answer, FakeClock(), 1.0)
+    answer.gpu_mj = odd
+    assert [reading.value for reading in meter.read()] == [1.0, None]
+
+
+def test_names_are_one_printable_line() -> None:
+    assert attempt_text(lambda: "GPU\0X\n\x1b[31m" + "y" * 100_000, "GPU")[:8] == "GPU X  ["
+    assert len(attempt_text(lambda: "y" * 100_000, "GPU")) <= 200
+    assert attempt_text(lambda: b"\0\0", "GPU") == "GPU"
