@@ -87,9 +87,8 @@ class LightningWays:
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         total = callback.report.energy_kwh.value
         for what in ("validate", "test"):
-            getattr(outcome.trainer, what)(
-                self.framework.model(), self.framework.loader(), verbose=False
-            )
+            model = self.framework.model(clockwork(machine.clock))
+            getattr(outcome.trainer, what)(model, self.framework.loader(), verbose=False)
         rows = logged(outcome.trainer)
         totals = [float(row[f"{PREFIX}energy_kwh"]) for row in rows if row[f"{PREFIX}energy_kwh"]]
         assert totals == sorted(totals)

@@ -259,7 +259,8 @@ class TestTransformers(ShippedContract):
         assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
 
     def test_history_is_saved_with_the_state(self, machine, place):
-        trainer = self.framework.train(EmissionsCallback()).trainer
+        trainer = self.framework.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
+        trainer.train()
         trainer.save_state()
         assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
 

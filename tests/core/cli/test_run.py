@@ -34,7 +34,11 @@ def start(tmp_path: Path) -> Start:
     started: list[subprocess.Popen[str]] = []
 
     def start(*words: str, **options: Any) -> subprocess.Popen[str]:
+        # The test's own process may ignore Ctrl-C, as one in the background does.
+        interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         program = "from carbon_callbacks.cli import main; main()"
+        if not options.get("preexec_fn"):
+            program = interruptible + program
         process = subprocess.Popen(
             [sys.executable, "-c", program, "run", *words],
             cwd=tmp_path,
