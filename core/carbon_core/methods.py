@@ -8,12 +8,12 @@ of 2". docs/uncertainty.md explains the values and their sources.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from carbon_core.limits import NotNegative, SigmaLn
+from carbon_core.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Method:
     """A method of measuring or estimating energy.
 

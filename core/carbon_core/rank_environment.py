@@ -7,7 +7,8 @@ each node measures it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from carbon_core.record import record
 
 # torchrun, accelerate and Lightning; Slurm; Open MPI; MPICH and Intel MPI; MVAPICH2.
 _LOCAL_RANK = (
@@ -32,7 +33,7 @@ _JOB = (
 _NODE = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Rank:
     """The rank of a process.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal, NamedTuple
 
@@ -21,12 +20,13 @@ from carbon_core.limits import (
     Time,
 )
 from carbon_core.methods import Method
+from carbon_core.record import field, record
 
 Component = Literal["cpu", "gpu", "ram"]
 COMPONENTS: tuple[Component, ...] = ("cpu", "gpu", "ram")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Device:
     """One piece of hardware that a meter reads, and how.
 
@@ -99,7 +99,7 @@ class Energy(NamedTuple):
 NO_ENERGY = Energy()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Snapshot:
     """The ledger at an instant: cumulative joules by device.
 
@@ -122,7 +122,7 @@ class Snapshot:
         return Window(earlier, self)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Window:
     """The difference of two snapshots of one run: a phase, an epoch, a task, or the whole run."""
 
@@ -192,7 +192,7 @@ class Estimate(NamedTuple):
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Intensity:
     """Greenhouse gas emissions per kilowatt-hour of a place, and the source of the figure.
 
@@ -335,7 +335,7 @@ class Amounts(NamedTuple):
         return Amounts(*(a - b for a, b in zip(self, less)))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Refusal:
     """A meter that was tried and is not used.
 
@@ -352,7 +352,7 @@ class Refusal:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class HostFacts:
     """Facts about the machine; None where unknown.
 
@@ -373,7 +373,7 @@ class HostFacts:
     idle_w: Mapping[str, NotNegative] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Utilization:
     """Mean load over a run, in percent, and memory used; None where it is not known.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from carbon_core import uncertainty, units
 from carbon_core.formatting import html_table, summary
 from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, Time
 from carbon_core.methods import Method
+from carbon_core.record import field, record, replace
 from carbon_core.records import (
     COMPONENTS,
     NO_TRACE,
@@ -36,7 +36,7 @@ NOT_METERED = (
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunFacts:
     """Facts of a run that are available when it starts.
 
@@ -91,7 +91,7 @@ class RunFacts:
     trial: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Phase:
     """A phase's part of a run: seconds, joules and how often it was entered."""
 
@@ -101,7 +101,7 @@ class Phase:
     count: Count
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Provenance:
     """How sure a run's totals are, and what they leave out.
 
@@ -128,7 +128,7 @@ class Provenance:
     is_known: bool = True
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Report:
     """The totals of a run, finished or not.
 

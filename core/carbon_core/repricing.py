@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from carbon_core.hours import iso_hour, utc
 from carbon_core.input_files import text_of
 from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
 from carbon_core.outputs.receipt_reading import Receipt
+from carbon_core.record import record
 from carbon_core.records import Estimate, HourEnergy, Intensity
 
 _TIME, _VALUE = "datetime", "g_per_kwh"
@@ -23,7 +23,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 IntensityOf = Callable[[str], Intensity]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finished:
     """The data of a finished run that are needed to recompute its emissions.
 
@@ -46,7 +46,7 @@ class Finished:
     emissions_kg: Estimate
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Repriced:
     """A run's recomputed emissions.
 

@@ -7,7 +7,6 @@ import functools
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from carbon_core.optional_facts import OptionalFact
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.rank_environment import Rank, is_launched, job_of, node_of, rank_of
+from carbon_core.record import replace
 from carbon_core.report import RunFacts
 from carbon_core.system_files import LARGE
 from carbon_core.tracker.parts import Parts

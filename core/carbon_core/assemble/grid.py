@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -29,6 +28,7 @@ from carbon_core.intensity.source_table import (
 )
 from carbon_core.intensity.tables import country_name
 from carbon_core.intensity.time_zone import machine_time_zone
+from carbon_core.record import replace
 from carbon_core.tracker.parts import LiveIntensity, Parts
 
 # A metadata service is on the same machine, or there is none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 from carbon_core.config.local_trust import is_output_allowed
@@ -13,6 +12,7 @@ from carbon_core.errors import ConfigError
 from carbon_core.messages import Messages
 from carbon_core.outputs.base import Delivered, FileOutput, Output
 from carbon_core.outputs.delivery import Delivery
+from carbon_core.record import replace
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from carbon_core.record import field, record
 
 SECTION = "codecarbon"
 _BELOW = "DEFAULT"  # configparser's section of defaults
@@ -45,7 +46,7 @@ class Line(NamedTuple):
     indent: int
 
 
-@dataclass
+@record
 class Entry:
     """A setting in a file.
 
@@ -64,7 +65,7 @@ class Entry:
     is_text: bool = True
 
 
-@dataclass
+@record
 class Parsed:
     """What a file contains.
 

@@ -7,10 +7,10 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from carbon_core.addresses import parsed
+from carbon_core.record import record
 
 # Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
 _ADDRESS = re.compile(
@@ -27,7 +27,7 @@ _MORE_LOG_LEVELS = ("NOTSET", "WARN", "FATAL")
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Kind:
     """A type with a range.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from carbon_core.record import field, record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Origin:
     """The source of a value.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +18,7 @@ from carbon_core.clock import Clock
 from carbon_core.config.secret_values import Secret, address_problem
 from carbon_core.errors import ConfigError
 from carbon_core.fetch import Send, sender
+from carbon_core.record import record
 
 if TYPE_CHECKING:
     from carbon_core.config.schema import Settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LOGGER = "carbon_callbacks.emissions"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OutputArguments:
     """What an output is made from.
 
@@ -53,7 +53,7 @@ class OutputArguments:
         return sender(self.clock)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Check:
     """A requirement of an output on its settings, beyond their types.
 
@@ -70,7 +70,7 @@ class Check:
     always: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OutputSpec:
     """One output.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from carbon_core.config.schema import (
 )
 from carbon_core.config.sources import ConfigSource, RawValue, is_blank
 from carbon_core.errors import ConfigError
+from carbon_core.record import field, record, replace
 
 # Of one source; more are counted. Suggestions for thousands of names would take seconds.
 _MOST_UNKNOWN = 10
@@ -39,7 +39,7 @@ _LONGEST_TYPO = 60
 TRUST_KEY = "trust_local_config"
 
 
-@dataclass
+@record
 class Resolution:
     """The effective settings, and messages about their sources.
 

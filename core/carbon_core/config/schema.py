@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 from carbon_core.addresses import HIDDEN, masked_address, masked_value
@@ -17,6 +16,8 @@ from carbon_core.config.kinds import Kind
 from carbon_core.config.origin import DEFAULT, Origin
 from carbon_core.config.output_table import OUTPUTS, output_methods
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
+from carbon_core.record import field, record
+from carbon_core.shared_methods import options_of
 
 # Written by CodeCarbon's own command line into the same files; this package does not use them.
 IGNORED_KEYS = frozenset({"organization_id", "project_id"})
@@ -27,7 +28,7 @@ LONGEST_VALUE = 4096
 _LONGEST_SHOWN = 200
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Key:
     """Row of one setting, beside its name, type and default.
 
@@ -89,7 +90,7 @@ def _later(default: Any, kind: Kind, help: str, **more: Any) -> Any:
     return _key(default, kind, help, used=False, **more)
 
 
-@dataclass(frozen=True, repr=False)
+@record(frozen=True, repr=False)
 class Settings:
     """The effective settings of a tracker, each with its origin."""
 
@@ -415,11 +416,11 @@ class Settings:
         return self
 
 
-def _table_of(settings_fields: tuple[Field[Any], ...]) -> dict[str, Key]:
-    return {f.name: f.metadata["key"] for f in settings_fields if "key" in f.metadata}
-
-
-KEYS: dict[str, Key] = _table_of(fields(Settings))
+KEYS: dict[str, Key] = {
+    name: options["metadata"]["key"]
+    for name, options in options_of(Settings).items()
+    if "metadata" in options
+}
 ALIASES: dict[str, str] = {key.replaces: name for name, key in KEYS.items() if key.replaces}
 
 

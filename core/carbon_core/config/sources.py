@@ -10,7 +10,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from carbon_core.config.origin import (
     Origin,
 )
 from carbon_core.config.schema import ALIASES, KEYS
+from carbon_core.record import field, record
 
 FILE_NAME = ".codecarbon.config"
 PREFIX = "codecarbon_"
@@ -34,7 +34,7 @@ _LONGEST_PLACE = 100
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RawValue:
     """A value as given in a source, not parsed."""
 
@@ -42,7 +42,7 @@ class RawValue:
     origin: Origin
 
 
-@dataclass
+@record
 class ConfigSource:
     """The values of one source and the problems found in it.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from carbon_core.record import field, record
 from carbon_core.records import Component, Device, HostFacts, Reading, Refusal, Utilization
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Gauge(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DetectionOptions:
     """What to detect and how, from the settings.
 
@@ -154,7 +154,7 @@ class LateGpus(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Detection:
     """Result of a detection.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.job_memory import WITH_CACHE, Memory, of_stat
 from carbon_core.plausible import number, whole_number
+from carbon_core.record import record
 from carbon_core.system_files import LARGE, exists
 from carbon_core.units import BYTES_PER_GIB
 
@@ -34,7 +34,7 @@ _MOST_MOUNTS = 64
 _MARKS_OF_CONTAINERS = (".dockerenv", "run/.containerenv")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Cgroup:
     """A control group whose counters can be read.
 

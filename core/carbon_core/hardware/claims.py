@@ -19,12 +19,12 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.hardware.abstract_names import ARE_SUPPORTED, HeldName, NameTaken, hold, is_taken
 from carbon_core.hardware.base import Meter, WrappedMeter
+from carbon_core.record import replace
 from carbon_core.records import Device, Reading
 
 # Longest time that a rank waits for the claims of its node's first rank.

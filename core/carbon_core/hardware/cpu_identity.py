@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from carbon_core.data import rows
 from carbon_core.hardware.cpu_names import other_name
 from carbon_core.plausible import one_line, whole_number
+from carbon_core.record import record
 
 Vendor = Literal["intel", "amd", "arm", ""]
 Match = Literal["exact", "arm part", "family", "per thread"]
@@ -59,7 +59,7 @@ _EDITS = tuple(
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CpuIdentity:
     """A processor and its rated power.
 
@@ -79,7 +79,7 @@ class CpuIdentity:
     note: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _CpuInfo:
     """Contents of /proc/cpuinfo: the fields of the first processor, and counts over all."""
 

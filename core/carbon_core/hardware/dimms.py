@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from carbon_core.plausible import number
+from carbon_core.record import record
 from carbon_core.system_files import bytes_in, matches, text_in
 
 _MEMORY_DEVICE = 17
@@ -25,7 +25,7 @@ _SEE_EXTENDED = 0x7FFF
 _MIB_PER_GIB = 1024.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dimms:
     """The installed modules.
 

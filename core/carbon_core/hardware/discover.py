@@ -6,7 +6,6 @@ import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import NamedTuple
 
 from carbon_core.clock import Clock
@@ -25,6 +24,7 @@ from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
+from carbon_core.record import replace
 from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
 from carbon_core.system_files import LARGE
 

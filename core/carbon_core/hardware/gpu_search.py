@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 
 from carbon_core.errors import MeterError
 from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, OpenContext
+from carbon_core.record import field, record, replace
 from carbon_core.records import Refusal
 from carbon_core.threads import LazyThread
 
 
-@dataclass
+@record
 class FoundGpus:
     """Result of a search for GPUs.
 

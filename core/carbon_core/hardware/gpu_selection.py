@@ -8,14 +8,15 @@ first invalid entry ends the list.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from carbon_core.record import field, record
 
 CUDA_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 ROCM_VARIABLES = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _NO_SLICES: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Selection:
     """The selected GPUs.
 
@@ -76,7 +77,7 @@ def select_amd(
     return Selection(tuple(left[i] for i in within))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Place:
     """A GPU, or one of its MIG devices by name."""
 

@@ -9,7 +9,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from carbon_core import units
 from carbon_core.clock import SystemClock
 from carbon_core.hardware.job_memory import Memory, machine_gb, of_rollup, together
 from carbon_core.plausible import number, whole_number
+from carbon_core.record import record
 from carbon_core.system_files import MEDIUM, text_in
 from carbon_core.units import BYTES_PER_GIB
 
@@ -35,7 +35,7 @@ _FAILURES = (
 _MOST_GIB = 2.0**24
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CpuTimes:
     """Cumulative processor time of all processors, in seconds."""
 

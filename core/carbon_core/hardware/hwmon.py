@@ -7,7 +7,6 @@ files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import HWMON_ENERGY, HWMON_POWER, HWMON_SOCKET, Method
 from carbon_core.plausible import number, one_line
+from carbon_core.record import record
 from carbon_core.records import Component, Device, Reading, Refusal
 from carbon_core.system_files import bytes_in, exists, matches, text_in
 
@@ -45,7 +45,7 @@ _GPU_DRIVERS = ("amdgpu", "i915", "xe")
 _WHOLE = "it measures the whole machine, which includes what is already counted"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sensor:
     """One channel of a hwmon device.
 

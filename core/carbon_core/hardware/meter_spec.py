@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from carbon_core.clock import Clock
@@ -13,10 +12,11 @@ from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.load_gauge import Sharing
 from carbon_core.methods import Method
+from carbon_core.record import record
 from carbon_core.records import Component, Refusal
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OpenContext:
     """What the function that opens a meter may use.
 
@@ -78,7 +78,7 @@ def _none(host: Host) -> int:
     return 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class _Spec:
     """Fields of every row.
 
@@ -105,7 +105,7 @@ class _Spec:
     load: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class MeterSpec(_Spec):
     """A kind of meter, one row of the table.
 
@@ -124,7 +124,7 @@ class MeterSpec(_Spec):
     is_model: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class GpuBackend(_Spec):
     """A GPU maker's library, one row of the table; searched by `GpuSearch` on a thread.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from carbon_core import units
@@ -22,6 +21,7 @@ from carbon_core.hardware.cgroup import own_cgroup
 from carbon_core.hardware.host import Host, ProcessTree
 from carbon_core.hardware.job_memory import Memory
 from carbon_core.methods import Method
+from carbon_core.record import replace
 from carbon_core.records import Component, Device, Reading
 
 # A child that is found late brings all of its processor time: nothing is lost, only counted later.

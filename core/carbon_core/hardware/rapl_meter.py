@@ -7,7 +7,6 @@ import errno
 import os
 from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from carbon_core import units
 from carbon_core.clock import Clock
@@ -21,6 +20,7 @@ from carbon_core.methods import (
     RAPL_INTEL_SERVER,
     Method,
 )
+from carbon_core.record import field, record
 from carbon_core.records import Component, Device, Reading, Refusal
 
 ModelsW = Mapping[Component, Callable[[], "float | None"]]
@@ -37,7 +37,7 @@ _SOON_S = 1.02 * _STILL_S
 _CHECK_NS = units.nanoseconds(0.5)
 
 
-@dataclass
+@record
 class Counter:
     """An open counter.
 

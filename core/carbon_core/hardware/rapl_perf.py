@@ -11,7 +11,6 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from carbon_core.clock import Clock
@@ -26,6 +25,7 @@ from carbon_core.hardware.rapl_meter import (
     why,
 )
 from carbon_core.plausible import number, whole_number
+from carbon_core.record import record
 from carbon_core.records import Device
 from carbon_core.system_files import text_in
 
@@ -72,7 +72,7 @@ def perf_event_open(attributes: bytes, cpu: int) -> int:
     return descriptor
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Event:
     """An energy event as the kernel describes it.
 

@@ -9,11 +9,11 @@ See https://www.kernel.org/doc/html/latest/power/powercap/powercap.html.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from carbon_core.errors import MeterError
 from carbon_core.plausible import number, whole_number
+from carbon_core.record import field, record
 from carbon_core.records import Refusal
 from carbon_core.system_files import matches, text_in
 
@@ -34,7 +34,7 @@ _HIDDEN = (
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Zone:
     """One directory of the powercap tree.
 
@@ -65,7 +65,7 @@ class Zone:
         return None if shown_uj is None else shown_uj / MICROJOULES_PER_JOULE
 
 
-@dataclass
+@record
 class Choice:
     """The selected zones.
 

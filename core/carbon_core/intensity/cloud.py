@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from carbon_core.data import rows
+from carbon_core.record import record
 from carbon_core.records import Intensity
 
 _SIGMA_LN = 0.15
@@ -12,7 +11,7 @@ _GOOGLE = "Google, carbon data across GCP regions"
 _OTHER_NAMES = {"google": "gcp", "googlecloud": "gcp", "amazon": "aws", "microsoft": "azure"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CloudRegion:
     """A provider's region.
 

@@ -7,7 +7,6 @@ leaves everything else to this module. `source_table` lists the sources.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour, utc
+from carbon_core.record import replace
 from carbon_core.records import Intensity, Marginal
 
 MAX_G_PER_KWH = 3000.0

@@ -8,18 +8,18 @@ a place is never invented.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from carbon_core.intensity import cloud, tables, time_zone, zones
 from carbon_core.intensity.cloud import CloudRegion
 from carbon_core.lazy_property import lazy_property
+from carbon_core.record import record, replace
 from carbon_core.records import Intensity
 
 Scope = Literal["lifecycle", "direct"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """The location of the machine, from the settings.
 
@@ -126,7 +126,7 @@ class Place:
         return found or tables.iso2_of(self.iso3 or "") or self.country or guess
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Located:
     """The intensity that was found, and a message for the user.
 

@@ -9,10 +9,10 @@ costs nothing to import.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from carbon_core.errors import ConfigError
+from carbon_core.record import record
 
 if TYPE_CHECKING:
     from carbon_core.fetch import Fetch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SourceArguments:
     """What a source is made from.
 
@@ -45,7 +45,7 @@ class SourceArguments:
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Source(Generic[Made]):
     """One service that publishes grid intensity.
 

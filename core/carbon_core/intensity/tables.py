@@ -15,10 +15,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from carbon_core.data import rows
+from carbon_core.record import replace
 from carbon_core.records import Intensity
 
 WORLD_PLACE = "world"

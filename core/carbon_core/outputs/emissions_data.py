@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from carbon_core.record import field, record, replace
 from carbon_core.records import COMPONENTS, Amounts
 from carbon_core.report import Provenance, Report
+from carbon_core.shared_methods import options_of
 from carbon_core.units import joules
 
 
@@ -37,7 +38,7 @@ class _Described:
         return found
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class EmissionsData(_Described):
     """One row of ``emissions.csv``.
 
@@ -117,7 +118,7 @@ class EmissionsData(_Described):
         object.__setattr__(self, "_described", state[1])
 
 
-COLUMNS = tuple(f.name for f in fields(EmissionsData))
+COLUMNS = tuple(options_of(EmissionsData))
 _SUMMED = (
     "duration", "emissions", "cpu_energy", "gpu_energy", "ram_energy", "energy_consumed",
     "water_consumed",
@@ -239,7 +240,7 @@ def delta_data(total: EmissionsData, delta: Amounts) -> EmissionsData:
     return _with_description(replace(part, **unknown), total.intensity_place, total.provenance)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TaskEmissionsData:
     """One row of the tasks' file: CodeCarbon's columns, in the units of `EmissionsData`."""
 

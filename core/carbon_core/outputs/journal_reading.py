@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from carbon_core.input_files import InputFileError
 from carbon_core.limits import MOST_ITEMS, Count, Seconds, Time
 from carbon_core.outputs.base import Delivered
 from carbon_core.outputs.journal_locks import TOTALS, lines_of
+from carbon_core.record import field, record
 from carbon_core.records import (
     NO_ENERGY,
     Device,
@@ -41,7 +41,7 @@ _MOST_DEVICES = 1024
 _Record = TypeVar("_Record")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Facts:
     """A record of type ``run``: what does not change, or seldom."""
 
@@ -60,7 +60,7 @@ class Facts:
             raise ValueError("has two devices with the same id")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Totals:
     """A record of type ``totals``, without its hours and its trace."""
 
@@ -73,13 +73,13 @@ class Totals:
     utilization: Utilization = field(default_factory=Utilization)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Type:
     type: str = ""
     schema_version: Count = SCHEMA_VERSION
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Hours:
     hours: tuple[HourEnergy, ...] = ()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
 from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
 from carbon_core.outputs import receipt
+from carbon_core.record import field, record
 from carbon_core.records import (
     Component,
     Estimate,
@@ -29,7 +29,7 @@ from carbon_core.uncertainty import Sigmas
 _WIDEST = math.exp(20.0)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Interval:
     """A figure with its 95 % interval; None where nothing was measured."""
 
@@ -51,7 +51,7 @@ class Interval:
         return Estimate(value, low, high)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DeviceEnergy:
     """The energy of a device, and how it was measured."""
 
@@ -72,7 +72,7 @@ class DeviceEnergy:
         return self.measured_j + self.extrapolated_j
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(frozen=True, kw_only=True)
 class IntensityPart(Intensity):
     """A grid intensity with the energy that it applies to, times PUE, and its emissions."""
 
@@ -80,7 +80,7 @@ class IntensityPart(Intensity):
     emissions_kg: Amount | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PhaseEnergy:
     """A phase with its energy, times PUE."""
 
@@ -108,7 +108,7 @@ class Training(NamedTuple):
 _UNKNOWN_SIGMAS = Sigmas(0.0, 0.0)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Receipt:
     """The content of a receipt, as `carbon_core.outputs.receipt.receipt` describes it.
 
@@ -171,7 +171,7 @@ class Receipt:
         return max(self.intensities, key=lambda one: one.energy_kwh or 0.0).place
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Version:
     schema_version: Count = receipt.SCHEMA_VERSION
 

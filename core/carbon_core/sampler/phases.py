@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from carbon_core.record import field, record
 from carbon_core.records import Device, Energy, Snapshot, Window
 
 _MAX_PHASES = 256
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PhaseTotal:
     """Totals of the spans of one phase.
 

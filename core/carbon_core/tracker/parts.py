@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from carbon_core.messages import Messages
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
+from carbon_core.record import field, record
 from carbon_core.records import Intensity
 from carbon_core.report import RunFacts
 
@@ -40,7 +40,7 @@ class LiveIntensity(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Parts:
     """The parts of a run; `carbon_core.assemble` makes them, tests use fakes.
 

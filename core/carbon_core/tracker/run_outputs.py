@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from carbon_core.errors import CarbonError
 from carbon_core.messages import WARNING, Messages
 from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
+from carbon_core.record import replace
 from carbon_core.report import Report
 from carbon_core.sampler.trace import Trace
 from carbon_core.tracker.stage import RunState

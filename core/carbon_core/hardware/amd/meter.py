@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.hardware.amd.answers import joules, load_percent, watts
 from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.still_counter import StillCounter
+from carbon_core.record import field, record
 from carbon_core.records import Device, Reading, Refusal
 
 # The firmware updates its counter at least every second.
 STILL_S = 2.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AmdBoard:
     """A GPU that is read.
 

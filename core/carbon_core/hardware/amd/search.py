@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from carbon_core import units
@@ -18,6 +17,7 @@ from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
 from carbon_core.plausible import whole_number
+from carbon_core.record import record
 from carbon_core.records import Device, Refusal
 from carbon_core.system_files import matches, text_in
 
@@ -102,7 +102,7 @@ def _meters(
 # --- selection and checks -------------------------------------------------------------------------
 
 
-@dataclass
+@record
 class _Sampled:
     """A GPU with its mean power and the slope of its counter over two samples, 0.5 s apart."""
 

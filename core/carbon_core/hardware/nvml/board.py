@@ -6,7 +6,6 @@ The supported calls are found by trying them; the architecture decides only on t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from carbon_core.hardware.driver_calls import attempt, attempt_text
@@ -20,6 +19,7 @@ from carbon_core.methods import (
     Method,
 )
 from carbon_core.plausible import number
+from carbon_core.record import record
 from carbon_core.records import Device
 
 MILLI_PER_UNIT = 1000.0
@@ -37,7 +37,7 @@ FIELD_POWER_INSTANT = 186
 Call = Callable[[Any], float]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Readout:
     """One NVML call that returns the energy or the power of a GPU.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from carbon_core.hardware.driver_calls import attempt, attempt_text
+from carbon_core.record import replace
 from carbon_core.records import Device
 
 # Maximum number of compute slices of a GPU; on one with fewer, the share is a lower bound.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,6 +28,7 @@ from carbon_core.hardware.nvml.board import (
 )
 from carbon_core.hardware.nvml.meter import POLL_PERIOD_S, SLOW_NS, NvmlMeter
 from carbon_core.hardware.nvml.session import Session
+from carbon_core.record import record
 from carbon_core.records import Refusal
 from carbon_core.system_files import matches
 from carbon_core.threads import in_parallel
@@ -123,7 +123,7 @@ def _open_session(on_problem: _Problems) -> Session:
         raise MeterError(reason, remedy=remedy) from error
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Candidate:
     """A GPU that is to be counted.
 
