@@ -167,7 +167,7 @@ def count_marks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def change_parts(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], Any]) -> None:
     """Let runs be made of other parts."""
-    real = trackers.make_parts  # type: ignore[attr-defined] # another change may have come before
+    real = trackers.make_parts  # another change may have come before
     monkeypatch.setattr(trackers, "make_parts", lambda *a, **k: change(real(*a, **k)))
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     )
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
+    from carbon_core.config.lazy_signature import with_settings
     from carbon_core.config.schema import OutputMethod
-    from carbon_core.config.signature import with_settings
     from carbon_core.config.sources import process_environment
     from carbon_core.errors import (
         CarbonError,
@@ -51,11 +51,11 @@ _HOMES = {
     "CarbonError": "errors",
     "ConfigError": "errors",
     "EmissionsData": "outputs.emissions_data",
-    "EmissionsTracker": "assemble",
+    "EmissionsTracker": "assemble.trackers",
     "IntensityError": "errors",
     "LazyThread": "threads",
     "MeterError": "errors",
-    "OfflineEmissionsTracker": "assemble",
+    "OfflineEmissionsTracker": "assemble.trackers",
     "OpenWindow": "tracker.open_window",
     "OutputError": "errors",
     "OutputMethod": "config.schema",
@@ -64,7 +64,7 @@ _HOMES = {
     "Segment": "records",
     "SettingArguments": "config.arguments",
     "SystemClock": "clock",
-    "TaskEmissionsTracker": "assemble",
+    "TaskEmissionsTracker": "assemble.tasks",
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
@@ -78,9 +78,9 @@ _HOMES = {
     "state_of": "segments",
     "status_of": "tracker.tracker",
     "t_975": "uncertainty",
-    "track_emissions": "assemble",
-    "track_task_emissions": "assemble",
-    "with_settings": "config.signature",
+    "track_emissions": "assemble.decorator",
+    "track_task_emissions": "assemble.tasks",
+    "with_settings": "config.lazy_signature",
     "write_card_entry": "outputs.card_text",
 }
 

@@ -20,6 +20,7 @@ from carbon_core.assemble.grid import (
     place_of,
     source_problems,
 )
+from carbon_core.assemble.preparation import messages_for
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.code import code_facts
@@ -30,7 +31,7 @@ from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.interruptions import suppressed
-from carbon_core.messages import Messages
+from carbon_core.messages import ERROR, Messages
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
@@ -46,10 +47,6 @@ if TYPE_CHECKING:
 
 # Since the detection began, which takes longer.
 _CODE_LIMIT_S = 1.0
-_LEVELS = {
-    "NOTSET": 0, "DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "FATAL": 50,
-    "CRITICAL": 50,
-}  # fmt: skip
 
 
 def make_parts(
@@ -210,13 +207,6 @@ def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:
     return claims
 
 
-def messages_for(settings: Settings) -> Messages:
-    """Return the logger for messages, at the level of the settings."""
-    level = settings.log_level
-    number = level if isinstance(level, int) else _LEVELS[level]
-    return Messages(number, settings.logger_preamble)
-
-
 def without_effect(settings: Settings) -> list[str]:
     """Return which settings are set and have no effect in this version."""
     unused = [key for key in settings.unused() if getattr(settings, key) != default_of(key)]
@@ -316,5 +306,5 @@ def _second(parts: Parts) -> Parts:
         parts,
         only_with_meters=True,
         archive=None,
-        messages=Messages(_LEVELS["ERROR"]),
+        messages=Messages(ERROR),
     )

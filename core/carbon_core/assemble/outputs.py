@@ -8,7 +8,6 @@ from typing import Any, cast
 from carbon_core.config.local_trust import is_output_allowed
 from carbon_core.config.output_table import OUTPUTS, OutputArguments, OutputSpec, output_named
 from carbon_core.config.schema import Settings
-from carbon_core.errors import ConfigError
 from carbon_core.messages import Messages
 from carbon_core.outputs.base import Delivered, FileOutput, Output
 from carbon_core.outputs.delivery import Delivery
@@ -22,22 +21,6 @@ _Flush = Callable[[Report, Amounts], Amounts | None]
 def problems(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """Return what keeps the selected outputs from working, one sentence each."""
     return [text for spec in _selected(settings) for text in spec.problems(settings, environ)]
-
-
-def check_arguments(settings: Settings) -> None:
-    """Raise for outputs that an argument selects and that lack what they need.
-
-    Raises:
-        ConfigError: The CodeCarbon API is selected and ``experiment_id`` is missing or no UUID; or the
-            file in ``metadata`` is unusable.
-    """
-    for spec in OUTPUTS.values():
-        check = spec.check
-        if check is None or not (check.always or spec.selected(settings)):
-            continue
-        by_argument = any(settings.origin(key).source == "argument" for key in check.raises_for)
-        if (by_argument or settings.strict_config) and (problem := check.problem(settings)):
-            raise ConfigError(problem, key=check.key)
 
 
 def files(given: OutputArguments) -> list[FileOutput]:

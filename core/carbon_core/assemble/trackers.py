@@ -5,25 +5,24 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from carbon_core.assemble.build import detected_hardware, make_parts, messages_for
-from carbon_core.assemble.outputs import check_arguments
 from carbon_core.assemble.preloading import preload
-from carbon_core.config import sources
-from carbon_core.config.resolve import Resolution, resolve, with_secrets
-from carbon_core.config.schema import Settings
-from carbon_core.config.signature import with_settings_in_order
+from carbon_core.config.lazy_signature import with_settings_in_order
 from carbon_core.errors import ConfigError
-from carbon_core.messages import Messages
-from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.tracker import Tracker, harmless
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from typing_extensions import Unpack
 
     from carbon_core.config.arguments import SettingArguments
+    from carbon_core.config.resolve import Resolution
+    from carbon_core.config.schema import Settings
+    from carbon_core.messages import Messages
+    from carbon_core.tracker.parts import Parts
 
 # CodeCarbon's order of its arguments, for those who pass them without names.
 _POSITIONAL = (
@@ -67,6 +66,10 @@ class EmissionsTracker(Tracker):
     _offline = False
 
     def __init__(self, *positional: Any, **overrides: Unpack[SettingArguments]) -> None:
+        # The table of settings is loaded when a tracker is made, not when the class is imported.
+        from carbon_core.assemble.preparation import check_arguments, messages_for
+        from carbon_core.config.resolve import resolve
+
         super().__init__()
         resolution = resolve(_named(positional, overrides))
         self.settings: Settings = resolution.settings
@@ -76,7 +79,9 @@ class EmissionsTracker(Tracker):
 
     def make_parts(self, run_id: str) -> Parts:
         """Return what the next run is made of."""
-        environ = sources.process_environment()
+        from carbon_core.config.sources import process_environment
+
+        environ = process_environment()
         return make_parts(
             self.settings,
             run_id,
@@ -86,6 +91,8 @@ class EmissionsTracker(Tracker):
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        from carbon_core.config.resolve import with_secrets
+
         self.__dict__.update(state)
         with contextlib.suppress(ConfigError):
             self.settings = with_secrets(self.settings)
@@ -98,7 +105,10 @@ class EmissionsTracker(Tracker):
             CodeCarbon's keys: ``ram_total_size`` (GB), ``cpu_count``, ``cpu_physical_count``,
             ``cpu_model``, ``gpu_count``, ``gpu_model`` and ``gpu_ids`` (the setting).
         """
-        return detected_hardware(self.settings, sources.process_environment())
+        from carbon_core.assemble.build import detected_hardware
+        from carbon_core.config.sources import process_environment
+
+        return detected_hardware(self.settings, process_environment())
 
     def prepare(self, wait_s: float = 0.0) -> None:
         """Load the modules for a run, ahead of `start()`.
@@ -113,6 +123,13 @@ class OfflineEmissionsTracker(EmissionsTracker):
     """A tracker that uses the network for nothing, whatever the settings are."""
 
     _offline = True
+
+
+def make_parts(*args: Any, **options: Any) -> Parts:
+    """Return the parts of a run, as `build.make_parts`, whose modules the first call loads."""
+    from carbon_core.assemble import build
+
+    return build.make_parts(*args, **options)
 
 
 def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,20 +8,19 @@ output's module where it is used, so that this table costs next to nothing to im
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from carbon_core.addresses import joined, with_scheme
-from carbon_core.clock import Clock
 from carbon_core.config.secret_values import Secret, address_problem
 from carbon_core.errors import ConfigError
-from carbon_core.fetch import Send, sender
 from carbon_core.record import record
 
 if TYPE_CHECKING:
+    from carbon_core.clock import Clock
     from carbon_core.config.schema import Settings
+    from carbon_core.fetch import Send
     from carbon_core.outputs.base import FileOutput, Output
 
 _LOGGER = "carbon_callbacks.emissions"
@@ -50,6 +49,8 @@ class OutputArguments:
     @property
     def send(self) -> Send:
         """Sends a request over HTTP."""
+        from carbon_core.fetch import sender
+
         return sender(self.clock)
 
 
@@ -300,6 +301,8 @@ def _experiment_problem(settings: Settings) -> str:
             "the CodeCarbon API needs experiment_id: the experiment that the runs belong to "
             "(`codecarbon config` makes one); nothing is sent to a public one"
         )
+    import uuid
+
     try:
         uuid.UUID(settings.experiment_id)
     except ValueError:

@@ -8,7 +8,6 @@ invalid value that a higher source overrides is not reported.
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -257,6 +256,8 @@ def _warnings_of_unknown(source: ConfigSource) -> list[str]:
 def _suggestion(name: str) -> str:
     if len(name) > _LONGEST_TYPO:
         return ""
+    import difflib  # slow to import, and rarely needed
+
     matches = difflib.get_close_matches(name, KEYS, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 

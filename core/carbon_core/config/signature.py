@@ -43,7 +43,7 @@ def with_settings(*more: type) -> Callable[[_Class], _Class]:
     """
 
     def decorate(cls: _Class) -> _Class:
-        inits = [vars(base).get("__init__") for base in (*cls.__mro__, *more)]
+        inits = [one.__init__ for one in (*cls.__mro__, *more) if "__init__" in vars(one)]  # type: ignore[misc]
         own, *others = filter(inspect.isfunction, inits)  # without C functions: no parameters
         _show(own, [_SELF, *_named(own, *others)], [_documented(one) for one in more])
         return cls

@@ -3,52 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from carbon_core import units
-from carbon_core.records import Component
-from carbon_core.report import Report
 
-
-@dataclass(frozen=True, order=True)
-class Energy:
-    """Energy in kWh, with CodeCarbon's name and arithmetic."""
-
-    kWh: float  # noqa: N815 - CodeCarbon's name for it
-
-    def __add__(self, other: Energy) -> Energy:
-        return Energy(self.kWh + other.kWh)
-
-    def __sub__(self, other: Energy) -> Energy:
-        return Energy(self.kWh - other.kWh)
-
-    def __mul__(self, factor: float) -> Energy:
-        return Energy(self.kWh * factor)
-
-    def __truediv__(self, divisor: float) -> Energy:
-        return Energy(self.kWh / divisor)
-
-    def __float__(self) -> float:
-        return self.kWh
-
-
-@dataclass(frozen=True, order=True)
-class Power:
-    """Power in kW, with CodeCarbon's names."""
-
-    kW: float  # noqa: N815 - CodeCarbon's name for it
-
-    @property
-    def W(self) -> float:  # noqa: N802 - CodeCarbon's name for it
-        """Power in watts."""
-        return self.kW * units.WATTS_PER_KILOWATT
-
-
-@dataclass(frozen=True, order=True)
-class Water:
-    """Water in litres, with CodeCarbon's name."""
-
-    litres: float
+if TYPE_CHECKING:
+    from carbon_core.records import Component
+    from carbon_core.report import Report
+    from carbon_core.tracker.codecarbon_quantities import Energy, Power, Water
 
 
 class CodeCarbonViews:
@@ -64,7 +26,7 @@ class CodeCarbonViews:
     @property
     def _total_energy(self) -> Energy:
         report = self.report()
-        return Energy(_or_nan(report.energy_kwh.value, _is_known(report)) if report else 0.0)
+        return _energy(_or_nan(report.energy_kwh.value, _is_known(report)) if report else 0.0)
 
     @property
     def _total_cpu_energy(self) -> Energy:
@@ -85,6 +47,8 @@ class CodeCarbonViews:
 
     @property
     def _total_water(self) -> Water:
+        from carbon_core.tracker.codecarbon_quantities import Water
+
         report = self.report()
         return Water(_or_nan(report.water_l, _is_known(report)) if report else 0.0)
 
@@ -103,10 +67,12 @@ class CodeCarbonViews:
     def _energy_of(self, component: Component) -> Energy:
         report = self.report()
         if report is None:
-            return Energy(0.0)
-        return Energy(_or_nan(report.component_kwh(component), _is_known(report, component)))
+            return _energy(0.0)
+        return _energy(_or_nan(report.component_kwh(component), _is_known(report, component)))
 
     def _power_of(self, component: Component) -> Power:
+        from carbon_core.tracker.codecarbon_quantities import Power
+
         report = self.report()
         if report is None:
             return Power(0.0)
@@ -123,3 +89,9 @@ def _is_known(report: Report, component: Component | None = None) -> bool:
     if report.status == "running":
         return True
     return report.is_known if component is None else report.measures(component)
+
+
+def _energy(kwh: float) -> Energy:
+    from carbon_core.tracker.codecarbon_quantities import Energy
+
+    return Energy(kwh)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from carbon_core.tracker.run import Run
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from carbon_core.tracker.run import Run
 
 
 class RunSlot:

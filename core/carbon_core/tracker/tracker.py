@@ -5,29 +5,32 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import uuid
 import weakref
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
+from carbon_core.identifiers import random_uuid
 from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
-from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
-from carbon_core.records import Segment, Snapshot
-from carbon_core.report import Report
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
-from carbon_core.tracker.open_window import OpenWindow
-from carbon_core.tracker.parts import Parts
-from carbon_core.tracker.run import Run
 from carbon_core.tracker.run_slot import RunSlot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Any, Concatenate, ParamSpec, TypeVar
+
     from typing_extensions import Self
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-_Tracker = TypeVar("_Tracker", bound="Tracker")
+    from carbon_core.outputs.emissions_data import EmissionsData
+    from carbon_core.records import Segment, Snapshot
+    from carbon_core.report import Report
+    from carbon_core.tracker.open_window import OpenWindow
+    from carbon_core.tracker.parts import Parts
+    from carbon_core.tracker.run import Run
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+    _Tracker = TypeVar("_Tracker", bound="Tracker")
 
 
 def harmless(
@@ -61,7 +64,7 @@ class Tracker(CodeCarbonViews):
     """
 
     def __init__(self) -> None:
-        self.run_id = str(uuid.uuid4())
+        self.run_id = random_uuid()
         # A child that is forked from now on is another run.
         self._pid = os.getpid()
         self.messages = Messages()
@@ -107,8 +110,11 @@ class Tracker(CodeCarbonViews):
         elif self._run is not None:
             self.stop()  # it was interrupted
         if self._last is not None or self._pid != os.getpid():
-            self.run_id = str(uuid.uuid4())
+            self.run_id = random_uuid()
         self._pid = os.getpid()
+        # Loaded when a run begins, not when the tracker is imported.
+        from carbon_core.tracker.run import Run
+
         run = Run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
@@ -164,6 +170,8 @@ class Tracker(CodeCarbonViews):
 
     def window(self, name: str = "") -> OpenWindow:
         """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block."""
+        from carbon_core.tracker.open_window import OpenWindow
+
         return OpenWindow(name, self._slot.current)
 
     @harmless
@@ -174,9 +182,9 @@ class Tracker(CodeCarbonViews):
             task_name: A taken or absent name is made unique.
         """
         self.start()
-        name = task_name or uuid.uuid4().hex
+        name = task_name or random_uuid()
         if name in self._tasks:
-            name = f"{name}_{uuid.uuid4().hex}"
+            name = f"{name}_{random_uuid()}"
         self._tasks[name] = self.window(name)
         return name
 
@@ -194,7 +202,7 @@ class Tracker(CodeCarbonViews):
         # Removed last: a call that a signal handler interrupts may be repeated.
         report = task.run.note_task(task.name, task.close(), of=task)
         self._tasks.pop(task.name, None)
-        return emissions_data(report)
+        return _emissions_data(report)
 
     @harmless
     def report(self, at: Snapshot | None = None, *, max_age_s: float = 0.0) -> Report | None:
@@ -276,7 +284,7 @@ class Tracker(CodeCarbonViews):
     def final_emissions_data(self) -> EmissionsData | None:
         """The last run that ended, under CodeCarbon's names."""
         last = self.final_report
-        return emissions_data(last) if last else None
+        return _emissions_data(last) if last else None
 
     def __enter__(self) -> Self:
         self.start()
@@ -293,12 +301,18 @@ class Tracker(CodeCarbonViews):
     def __getstate__(self) -> dict[str, Any]:
         # Threads, locks and files stay here; a copy is another tracker, not started.
         fresh: dict[str, Any] = {
-            "run_id": str(uuid.uuid4()),
+            "run_id": random_uuid(),
             "_slot": RunSlot(),
             "_last": self.final_report,
             "_tasks": {},
         }
         return {**self.__dict__, **fresh}
+
+
+def _emissions_data(report: Report) -> EmissionsData:
+    from carbon_core.outputs.emissions_data import emissions_data
+
+    return emissions_data(report)
 
 
 def _known_kg(report: Report) -> float | None:
