@@ -7,7 +7,6 @@ that files of older and newer versions can be read. `limits` has the limits of v
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import types
@@ -206,6 +205,8 @@ def _row(kind: Callable[..., Any], fields: list[tuple[str, _Decoder, bool]]) -> 
 
 def _record(kind: Any) -> _Decoder:
     """Return the function that reads a dataclass or a NamedTuple."""
+    import dataclasses  # loads `inspect`, for which no run should wait
+
     hints = get_type_hints(kind, include_extras=True)
     if hasattr(kind, "__dataclass_fields__"):
         optional = {

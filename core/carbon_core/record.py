@@ -1,4 +1,4 @@
-"""`record`, `field` and `replace`: for type checkers those of `dataclasses`, else `shared_methods`."""
+"""Records: for type checkers the dataclasses of Python, at run time those of `shared_methods`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ TYPE_CHECKING = (
 )
 
 if TYPE_CHECKING:
+    from dataclasses import asdict, field, replace
     from dataclasses import dataclass as record
-    from dataclasses import field, replace
 else:
-    from carbon_core.shared_methods import field, record, replace
+    from carbon_core.shared_methods import asdict, field, record, replace
 
-__all__ = ["field", "record", "replace"]
+__all__ = ["asdict", "field", "record", "replace"]

@@ -82,6 +82,23 @@ def replace(instance: Any, /, **changes: Any) -> Any:
     return type(instance)(**{name: getattr(instance, name) for name in kept}, **changes)
 
 
+def asdict(instance: Any) -> dict[str, Any]:
+    """Return the values by name, as `dataclasses.asdict`, but without copies of plain values."""
+    return {name: _plain(getattr(instance, name)) for name in options_of(type(instance))}
+
+
+def _plain(value: Any) -> Any:
+    if _fields_of(type(value)) is not None:
+        return asdict(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_plain, value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    return value
+
+
 def options_of(cls: type) -> Mapping[str, Mapping[str, Any]]:
     """Return the options of a record's fields, by name and in order."""
     found = _fields_of(cls)

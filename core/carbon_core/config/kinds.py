@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -188,6 +187,8 @@ def identifier() -> Kind:
     """A UUID, or any other text, kept as written."""
 
     def parse(value: Any) -> str:
+        import uuid
+
         return str(value) if isinstance(value, uuid.UUID) else _filled(_parse_name(value))
 
     return Kind(

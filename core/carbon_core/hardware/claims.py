@@ -14,7 +14,6 @@ temporary directory of its own, counts its GPUs, too: they are marked, and may b
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import threading
@@ -170,6 +169,8 @@ def _make_private(directory: Path) -> None:
 
 
 def _digest(*parts: str) -> str:
+    import hashlib  # slow to import, and needed only by several ranks
+
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

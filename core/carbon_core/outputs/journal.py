@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from carbon_core.outputs.journal_locks import (
 )
 from carbon_core.outputs.journal_reading import SCHEMA_VERSION, deliveries, read
 from carbon_core.outputs.owner import this_process
+from carbon_core.record import asdict
 from carbon_core.report import Report
 
 __all__ = [

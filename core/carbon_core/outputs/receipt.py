@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from carbon_core.outputs.base import replace
+from carbon_core.record import asdict
 from carbon_core.records import Estimate, IntensityShare
 from carbon_core.report import NOT_METERED, Report
 from carbon_core.units import GRAMS_PER_KG, kwh

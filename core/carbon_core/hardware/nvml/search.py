@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -39,6 +40,9 @@ _UNSUPPORTED = (3, 13)  # not supported, function not found
 _DRIVER_NOT_LOADED = 9
 _LIBRARY_NOT_FOUND = 12
 _SCOPE_MODULE = 1
+# What pynvml loads on Linux.
+_LIBRARY = "libnvidia-ml.so.1"
+_NO_DRIVER_REMEDY = "ignore this without an NVIDIA GPU; otherwise install the NVIDIA driver"
 _PACKAGE_REMEDY = "update it: `pip install --upgrade nvidia-ml-py`, and uninstall `pynvml`"
 # GPUs on a module with a processor, with a power meter for both (NVML_POWER_SCOPE_MODULE).
 _MODULES = ("GH200", "GB200", "GB300")
@@ -46,10 +50,24 @@ _Problems = Callable[[str], None]
 
 
 def load_nvml() -> None:
-    """Import pynvml ahead of a detection, if it is installed."""
+    """Import pynvml ahead of a detection, if it is installed and there is a driver."""
     # A broken package may raise anything; the search reports it.
     with contextlib.suppress(Exception):
-        import pynvml  # noqa: F401
+        if _has_driver():
+            import pynvml  # noqa: F401
+
+
+def _has_driver() -> bool:
+    """Return whether pynvml could load the driver's library; the check costs a tenth of its import."""
+    if "pynvml" in sys.modules or not sys.platform.startswith("linux"):
+        return True
+    import ctypes
+
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return False
+    return True
 
 
 def count_nvidia_boards(host: Host) -> int:
@@ -108,6 +126,9 @@ def _first_reason(result: ProbeResult) -> str:
 
 
 def _open_session(on_problem: _Problems) -> Session:
+    if not _has_driver():
+        reason = "NVML cannot be used: NVML Shared Library Not Found"
+        raise MeterError(reason, remedy=_NO_DRIVER_REMEDY)
     try:
         import pynvml as nvml
     except Exception as error:
@@ -321,7 +342,7 @@ def _meters(
 def _remedy(error: object) -> str:
     code = _code(error)
     if code == _LIBRARY_NOT_FOUND:
-        return "ignore this without an NVIDIA GPU; otherwise install the NVIDIA driver"
+        return _NO_DRIVER_REMEDY
     if code == _DRIVER_NOT_LOADED:
         return "load the NVIDIA driver, or start the container with GPUs (`--gpus all`)"
     return _PACKAGE_REMEDY if code is None else "check that `nvidia-smi` works for this user"
