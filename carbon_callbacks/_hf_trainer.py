@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
 from carbon_callbacks._training.totals import Figures
-from carbon_callbacks.model_card import write_entry
-from carbon_core import OpenWindow, card_entry
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_core import OpenWindow
 
 _STATE_PREFIX = "carbon_callbacks:"
 # Between a hook and the Trainer that calls it are only the handler's methods.
@@ -106,6 +105,9 @@ class TrainerHooks(CallbackBase):
         with self._training.guard():
             report = self._training.report_of_training()
             if report is not None and report.is_known and Path(path).exists():
+                from carbon_callbacks.model_card import write_entry
+                from carbon_core import card_entry
+
                 write_entry(Path(path), card_entry(report, training_type))
 
     def __getstate__(self) -> dict[str, Any]:

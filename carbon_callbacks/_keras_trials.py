@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from carbon_core import Segment
+if TYPE_CHECKING:
+    from carbon_core import Segment
 
 # By identity: models may compare as equal.
 _fits: list[tuple[weakref.ref[Any], tuple[Segment, ...]]] = []

@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from carbon_callbacks._training.training import Training
-from carbon_core import Report, status_of
+from carbon_core import status_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_core import Report
 
 
 class CallbackBase:

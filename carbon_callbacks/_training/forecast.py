@@ -13,8 +13,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from carbon_core import t_975
-
 _NOISE = 0.1
 _DRIFT = 0.5
 _WALK = 0.3
@@ -134,6 +132,8 @@ def remaining(laps: list[Lap], progress: float) -> Forecast:
     walk = _walk([y for *_, y in rates.points], rates.mean, progress)
     sigma = math.sqrt(noise * (of_line + left) + walk**2 * left**3 / 3)
     value = max(0.0, line.level * left + line.slope * half)
+    from carbon_core import t_975
+
     reach = t_975(freedom) * sigma
     return Forecast(value, max(0.0, value - reach), value + reach)
 

@@ -24,19 +24,12 @@ from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.tracker import TrainingTracker
-from carbon_core import (
-    ConfigError,
-    OpenWindow,
-    Report,
-    Segment,
-    raise_if_of_program,
-    status_of,
-)
+from carbon_core import ConfigError, raise_if_of_program, status_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carbon_core import SettingArguments
+    from carbon_core import OpenWindow, Report, Segment, SettingArguments
 
 # The meters are found before the first batch, whose time would be taken otherwise.
 _PREPARE_TIMEOUT_S = 1.0

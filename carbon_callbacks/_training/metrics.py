@@ -6,10 +6,13 @@ A row names a metric, describes it and computes it; code, documentation and test
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from carbon_callbacks._training.totals import Figures, Measured, TrainingTotals
-from carbon_core import Report, joules, kwh
+from carbon_core import joules, kwh
+
+if TYPE_CHECKING:
+    from carbon_core import Report
 
 Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
 OfRank = Callable[[Measured], "float | None"]

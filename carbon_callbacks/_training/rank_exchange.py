@@ -12,10 +12,11 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from carbon_callbacks._training.rank_client import FINAL_TIMEOUT_S, RankClient, Result
-from carbon_callbacks._training.totals import Figures, RankTotals
+if TYPE_CHECKING:
+    from carbon_callbacks._training.rank_client import RankClient, Result
+    from carbon_callbacks._training.totals import Figures, RankTotals
 
 # A phase boundary may block the training thread this long at most.
 _LOG_TIMEOUT_S = 0.05
@@ -57,6 +58,8 @@ class RankExchange:
         distributed = _distributed()
         if distributed is None:
             return False
+        from carbon_callbacks._training.rank_client import RankClient
+
         key = f"carbon_callbacks/{name}/{kind}"
         self.several = True
         client = RankClient(
@@ -150,6 +153,8 @@ class RankExchange:
         client = self._client
         if client is None or self.finished:
             return
+        from carbon_callbacks._training.rank_client import FINAL_TIMEOUT_S
+
         client.request(client.arrive, at).wait(2 * FINAL_TIMEOUT_S)
         result = client.request(client.settle, read().plain(), at, closed=closed)
         missing = result.value if result.wait(2 * FINAL_TIMEOUT_S) else None

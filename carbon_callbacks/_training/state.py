@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from carbon_callbacks._training.forecast import Forecast, Laps
 from carbon_callbacks._training.improvement import Improvement
@@ -22,7 +23,9 @@ from carbon_callbacks._training.totals import (
     TrainingTotals,
     unique_gpus,
 )
-from carbon_core import OpenWindow, Report, Segment, Tracker
+
+if TYPE_CHECKING:
+    from carbon_core import OpenWindow, Report, Segment, Tracker
 
 UNKNOWN_PROGRESS = Progress()
 # A forecast costs as much as all other metrics, and hardly changes between many logs a second.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from carbon_core import Report, Segment, grams
+from carbon_core import grams
+
+if TYPE_CHECKING:
+    from carbon_core import Report, Segment
 
 Figures = dict[str, float]
 
@@ -75,6 +78,8 @@ class RankTotals(NamedTuple):
     @classmethod
     def of_plain(cls, data: Mapping[str, Any]) -> RankTotals:
         """Return the totals from what `plain` returned."""
+        from carbon_core import Segment
+
         own = Segment(**data["own"]) if data["own"] else None
         earlier = tuple(Segment(**one) for one in data["earlier"])
         gpus = tuple(data.get("gpus", ()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from carbon_callbacks._training.devices import drain_devices
-from carbon_core import EmissionsTracker, Parts
+from carbon_core import EmissionsTracker
+
+if TYPE_CHECKING:
+    from carbon_core import Parts
 
 _START_TIMEOUT_S = 0.05
 
@@ -24,6 +27,8 @@ class TrainingTracker(EmissionsTracker):
 
     def make_parts(self, run_id: str) -> Parts:
         """Return the parts of a run, whose receipt names the trial."""
+        from dataclasses import replace
+
         parts = super().make_parts(run_id)
         facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
         return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)

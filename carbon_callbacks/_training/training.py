@@ -11,12 +11,11 @@ from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.selection import Selection
 from carbon_callbacks._training.state import UNKNOWN_PROGRESS, TrainingState
 from carbon_callbacks._training.totals import Figures, Progress
-from carbon_core import OpenWindow, segments_of, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from carbon_core import SettingArguments
+    from carbon_core import OpenWindow, SettingArguments
 
 # Many logs a second share a reading of the meters.
 _MAX_AGE_S = 0.1
@@ -150,6 +149,8 @@ class Training(Lifecycle):
 
     def state(self) -> dict[str, Any]:
         """Return the training so far as plain types for a checkpoint; {} if there is none."""
+        from carbon_core import state_of
+
         with self.guard():
             segments = self.tracker.segments
             return state_of(segments) if segments else {}
@@ -157,6 +158,8 @@ class Training(Lifecycle):
 
     def restore(self, state: Any) -> None:
         """Take the state of a checkpoint: for the run that begins next, or for the current one."""
+        from carbon_core import segments_of
+
         with self.guard():
             try:
                 segments = segments_of(state)

@@ -37,7 +37,7 @@ def text(file: str) -> str:
         FileNotFoundError: There is no such file.
     """
     # Also works in a zip file or a bundled program; `importlib.resources` loads twenty modules.
-    loader: Any = __loader__
+    loader: Any = __spec__.loader
     try:
         data: bytes = loader.get_data(os.path.join(os.path.dirname(__file__), file))  # noqa: PTH118, PTH120
     except OSError as error:
