@@ -119,12 +119,8 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Return the totals now; extrapolated where no reading arrives in time."""
         mark = self.instant()
-        self.await_mark(mark)
-        return self.at(mark)
-
-    def await_mark(self, mark: Mark) -> None:
-        """Wait a short time for the reading of a mark."""
         mark.wait(PATIENCE_S)
+        return self.at(mark)
 
     def recent(self, max_age_s: float) -> Snapshot:
         """Return totals that are at most `max_age_s` seconds old."""
