@@ -12,13 +12,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from carbon_core.addresses import masked_text
 from carbon_core.escaping import one_line
 from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
-# Levels of `logging`, which is imported when there is a message.
+# Levels of `logging`, which is used where the program has imported it.
 INFO = 20
 WARNING = 30
 ERROR = 40
@@ -107,8 +108,11 @@ def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:
     """Show lines while the interpreter ends; quiet where logging no longer can."""
     if not lines:
         return
-    import logging
-
+    logging: Any = sys.modules.get("logging")
+    if logging is None:
+        for line in lines:
+            _show(level, line)
+        return
     # A handler's file may be closed by now: that deserves no traceback after the program's own end.
     raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
@@ -119,10 +123,10 @@ def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:
 
 
 def _show(level: int, line: str) -> None:
-    import logging
-
-    logger = logging.getLogger(LOGGER_NAME)
-    if logger.hasHandlers():
+    # A program that has not imported logging has no handlers.
+    logging: Any = sys.modules.get("logging")
+    logger = logging.getLogger(LOGGER_NAME) if logging is not None else None
+    if logger is not None and logger.hasHandlers():
         logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: the message is dropped.

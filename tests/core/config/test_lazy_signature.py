@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import json
-import os
-import subprocess
-import sys
+
+from fresh_interpreter import loaded
 
 from carbon_core.config.lazy_signature import with_settings
 from carbon_core.config.schema import KEYS
@@ -26,16 +24,6 @@ class Outer:
 class Derived(Outer):
     def __init__(self, **overrides) -> None:
         super().__init__("derived", **overrides)
-
-
-def loaded(code: str) -> set[str]:
-    """Return the modules that a fresh interpreter has loaded after running some code."""
-    code += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", code], check=True, env=environ, capture_output=True, text=True
-    )
-    return set(json.loads(done.stdout))
 
 
 def test_making_a_tracker_writes_no_signature():
