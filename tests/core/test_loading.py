@@ -29,6 +29,7 @@ OF_THE_IMPORT = {
     "carbon_core.config",
     "carbon_core.config.lazy_signature",
     "carbon_core.errors",
+    "carbon_core.escaping",
     "carbon_core.forks",
     "carbon_core.identifiers",
     "carbon_core.interruptions",
