@@ -37,6 +37,7 @@ OF_THE_IMPORT = {
     "carbon_core.threads",
     "carbon_core.tracker",
     "carbon_core.tracker.codecarbon_views",
+    "carbon_core.tracker.run_slot",
     "carbon_core.tracker.tracker",
     "carbon_core.units",
 }
@@ -63,7 +64,7 @@ def test_making_a_tracker_loads_the_settings_and_no_part_of_a_run():
     modules = loaded(MADE)
     assert not modules & LIBRARIES
     assert modules & SLOW <= loaded(USED)
-    parts = ("hardware", "ledger", "outputs", "records", "report", "sampler", "tracker.run")
+    parts = ("hardware", "ledger", "outputs", "records", "report", "sampler", "tracker.emissions", "tracker.stage")
     assert not [
         name for name in modules if name.startswith(tuple(f"carbon_core.{p}" for p in parts))
     ]

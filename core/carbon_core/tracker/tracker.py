@@ -112,10 +112,7 @@ class Tracker(CodeCarbonViews):
         if self._last is not None or self._pid != os.getpid():
             self.run_id = random_uuid()
         self._pid = os.getpid()
-        # Loaded when a run begins, not when the tracker is imported.
-        from carbon_core.tracker.run import Run
-
-        run = Run(self.make_parts(self.run_id))
+        run = _run_of(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
         return run
@@ -170,9 +167,7 @@ class Tracker(CodeCarbonViews):
 
     def window(self, name: str = "") -> OpenWindow:
         """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block."""
-        from carbon_core.tracker.open_window import OpenWindow
-
-        return OpenWindow(name, self._slot.current)
+        return _opened(name, self._slot.current)
 
     @harmless
     def start_task(self, task_name: str | None = None) -> str:
@@ -307,6 +302,19 @@ class Tracker(CodeCarbonViews):
             "_tasks": {},
         }
         return {**self.__dict__, **fresh}
+
+
+# What a run consists of is loaded when one begins, not when the tracker is imported.
+def _run_of(parts: Parts) -> Run:
+    from carbon_core.tracker.run import Run
+
+    return Run(parts)
+
+
+def _opened(name: str, run: Run | None) -> OpenWindow:
+    from carbon_core.tracker.open_window import OpenWindow
+
+    return OpenWindow(name, run)
 
 
 def _emissions_data(report: Report) -> EmissionsData:
