@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from carbon_core.addresses import masked_text
 from carbon_core.escaping import one_line
 from carbon_core.interruptions import suppressed
 
@@ -54,6 +53,8 @@ class Messages:
             lines: Called on the user's thread, if the level is shown at all; returns the lines to show
                 in place of this one, with their preambles.
         """
+        from carbon_core.addresses import masked_text  # slow to import
+
         text = masked_text(text)
         if text not in self._seen and (level >= ERROR or len(self._seen) < _MAX_PENDING):
             self._seen.add(text)

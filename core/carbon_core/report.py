@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from carbon_core import uncertainty, units
 from carbon_core.formatting import html_table, summary
+from carbon_core.lazy_property import lazy_property
 from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, Time
 from carbon_core.methods import Method
 from carbon_core.record import field, record, replace
@@ -173,7 +174,7 @@ class Report:
         """Length of the run in seconds."""
         return self.window.duration_s
 
-    @property
+    @lazy_property
     def is_known(self) -> bool:
         """Whether any device gave a reading; if not, the energy is unknown.
 
@@ -224,12 +225,12 @@ class Report:
         sigma_ln = math.hypot(self.energy_sigmas_ln.total, intensity)
         return uncertainty.interval(self._kg, sigma_ln, self.foreign_share)
 
-    @property
+    @lazy_property
     def _kwh(self) -> float:
         """Energy in kWh, times PUE; without its interval, which takes five times as long."""
         return units.kwh(self.window.joules) * self.run.pue
 
-    @property
+    @lazy_property
     def _kg(self) -> float:
         """Emissions in kg CO2e, without their interval."""
         return sum(share.grams for share in self.intensities) / units.GRAMS_PER_KG
@@ -317,7 +318,7 @@ class Report:
         """Whether more than a fifth of the joules come from models rather than meters."""
         return uncertainty.is_estimate(self.joules_by_method)
 
-    @property
+    @lazy_property
     def components(self) -> tuple[Component, ...]:
         """The components of which anything is known."""
         known = {device.component for device in self.window.end.devices}

@@ -181,9 +181,9 @@ def _completed(
     if len(args) > len(names) or twice or given.keys() - options.keys():
         raise TypeError(f"{cls.__qualname__}() got an argument twice, or one that it does not have")
     given.update(zip(names, args))
-    return tuple(
-        given[name] if name in given else _default(cls, name, one) for name, one in options.items()
-    )
+    for name in options.keys() - given.keys():
+        given[name] = _default(cls, name, options[name])
+    return tuple([given[name] for name in options])
 
 
 def _default(cls: type, name: str, options: Mapping[str, Any]) -> Any:

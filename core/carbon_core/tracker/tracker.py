@@ -304,7 +304,7 @@ class Tracker(CodeCarbonViews):
         return {**self.__dict__, **fresh}
 
 
-# What a run consists of is loaded when one begins, not when the tracker is imported.
+# Loaded when a run begins, not when the tracker is imported.
 def _run_of(parts: Parts) -> Run:
     from carbon_core.tracker.run import Run
 
