@@ -82,3 +82,11 @@ def test_a_default_run_without_nvidia_loads_psutil_and_no_other_library(tmp_path
     assert modules & LIBRARIES <= {"psutil"}
     assert modules & SLOW <= loaded(f"{USED}; import psutil")
     assert (tmp_path / "emissions.csv").exists()
+
+
+def test_a_start_after_preparing_loads_nothing_more_of_the_package(tmp_path):
+    prepared = f"{MADE}; tracker.prepare(60.0)"
+    before = loaded(prepared, tmp_path)
+    assert "carbon_core.tracker.run" in before
+    started = f"{prepared}; tracker.start(); tracker.mark('one'); tracker.window('two').close()"
+    assert of_the_core(loaded(started, tmp_path)) - before == set()

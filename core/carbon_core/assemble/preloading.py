@@ -26,8 +26,11 @@ def _load() -> None:
     with contextlib.suppress(Exception):
         from importlib import import_module
 
-        import_module("carbon_core.outputs.run_directory")
+        for name in _MODULES:
+            import_module(f"carbon_core.{name}")
         import_module("carbon_core.hardware.discover").load_libraries()
 
 
+# In the order in which a start needs them.
+_MODULES = ("tracker.run", "assemble.build", "tracker.open_window", "outputs.run_directory")
 _thread = LazyThread(_load, "carbon-preload")
