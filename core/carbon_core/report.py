@@ -174,6 +174,11 @@ class Report:
         return self.window.duration_s
 
     @property
+    def provisional(self) -> bool:
+        """Whether it is extrapolated because a reading is late: a later report has the final totals."""
+        return self.window.provisional
+
+    @property
     def is_known(self) -> bool:
         """Whether any device gave a reading; if not, the energy is unknown.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.build import detected_hardware, make_parts, messages_for
 from carbon_core.assemble.outputs import check_arguments
-from carbon_core.assemble.preloading import preload
 from carbon_core.config import sources
 from carbon_core.config.resolve import Resolution, resolve, with_secrets
 from carbon_core.config.schema import Settings
@@ -99,14 +98,6 @@ class EmissionsTracker(Tracker):
             ``cpu_model``, ``gpu_count``, ``gpu_model`` and ``gpu_ids`` (the setting).
         """
         return detected_hardware(self.settings, sources.process_environment())
-
-    def prepare(self, wait_s: float = 0.0) -> None:
-        """Load the modules for a run, ahead of `start()`.
-
-        Args:
-            wait_s: Longest time to wait for it, in seconds.
-        """
-        preload(wait_s)
 
 
 class OfflineEmissionsTracker(EmissionsTracker):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core.interruptions import raise_if_of_program
+from carbon_core.interruptions import raise_if_of_program, suppressed
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Segment, Snapshot
@@ -19,8 +19,11 @@ from carbon_core.report import Report
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
 from carbon_core.tracker.open_window import OpenWindow
 from carbon_core.tracker.parts import Parts
+from carbon_core.tracker.preparation import Prepared
 from carbon_core.tracker.run import Run
 from carbon_core.tracker.run_slot import RunSlot
+from carbon_core.tracker.shutdown import Deadline
+from carbon_core.tracker.status import status_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,6 +69,7 @@ class Tracker(CodeCarbonViews):
         self._pid = os.getpid()
         self.messages = Messages()
         self._slot = RunSlot()
+        self._prepared = Prepared()
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
 
@@ -88,6 +92,22 @@ class Tracker(CodeCarbonViews):
         # Another thread or a signal handler may clear it at any time: read once in each method.
         return self._slot.run
 
+    def prepare(self, wait_s: float = 0.0) -> None:
+        """Find the meters ahead of `start()` and read them, so that nothing of the run is extrapolated.
+
+        Does nothing during a run. Meters that no start has used after ten minutes are closed.
+
+        Args:
+            wait_s: Longest time to wait for the first readings, in seconds.
+        """
+        with suppressed(Exception):  # start() tries again, and warns
+            if not self.running:
+                self._prepared.of(self, self.make_parts(self.run_id)).wait(wait_s)
+
+    def close_prepared(self) -> None:
+        """Close the meters of a preparation that no run has used."""
+        self._prepared.close()
+
     @harmless
     def start(self) -> None:
         """Begin a run. Does nothing while one is active.
@@ -109,7 +129,11 @@ class Tracker(CodeCarbonViews):
         if self._last is not None or self._pid != os.getpid():
             self.run_id = str(uuid.uuid4())
         self._pid = os.getpid()
-        run = Run(self.make_parts(self.run_id))
+        parts = self.make_parts(self.run_id)
+        deadline = Deadline(parts.clock, parts.start_patience_s)
+        # It begins now, after the wait for its meters.
+        run = Run(self._prepared.of(self, parts).used_by(parts, deadline.left_s))
+        run.start_wait_s = deadline.left_s
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
         return run
@@ -192,7 +216,8 @@ class Tracker(CodeCarbonViews):
         if task is None or task.run is None:
             return None
         # Removed last: a call that a signal handler interrupts may be repeated.
-        report = task.run.note_task(task.name, task.close(), of=task)
+        task.close()
+        report = task.run.note_task(task)
         self._tasks.pop(task.name, None)
         return emissions_data(report)
 
@@ -295,6 +320,7 @@ class Tracker(CodeCarbonViews):
         fresh: dict[str, Any] = {
             "run_id": str(uuid.uuid4()),
             "_slot": RunSlot(),
+            "_prepared": Prepared(),
             "_last": self.final_report,
             "_tasks": {},
         }
@@ -303,20 +329,3 @@ class Tracker(CodeCarbonViews):
 
 def _known_kg(report: Report) -> float | None:
     return report.emissions_kg.value if report.is_known else None
-
-
-def status_of(error: BaseException | None) -> str:
-    """Return the status of a run that ended with an exception, or without one.
-
-    A trial that Optuna has pruned raises `optuna.TrialPruned`, which is not a failure. The class
-    is recognised by its name, so that Optuna need not be installed.
-    """
-    if error is None:
-        return "completed"
-    if any(_is_pruning(kind) for kind in type(error).__mro__):
-        return "pruned"
-    return "failed" if isinstance(error, Exception) else "interrupted"
-
-
-def _is_pruning(kind: type) -> bool:
-    return kind.__name__ == "TrialPruned" and kind.__module__.partition(".")[0] == "optuna"
