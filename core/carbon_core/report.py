@@ -272,13 +272,8 @@ class Report:
     @property
     def segment(self) -> Segment:
         """This run as a part of its training."""
-        return Segment(
-            self.run.run_id,
-            self.run.started_at,
-            self.duration_s,
-            self._kwh,
-            self._kg,
-        )
+        run = self.run
+        return Segment(run.run_id, run.started_at, self.duration_s, self._kwh, self._kg)
 
     @property
     def segments(self) -> tuple[Segment, ...]:

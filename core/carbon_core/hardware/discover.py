@@ -193,15 +193,9 @@ class _Detector:
         return self._detection(self._kept, late=late)
 
     def _detection(self, meters: Sequence[Meter], late: LateGpus | None = None) -> Detection:
-        return Detection(
-            tuple(meters),
-            tuple(self._refusals),
-            self._facts(),
-            self._load_gauge,
-            dict(self._not_tried),
-            late=late,
-            contested=self._is_contested,
-        )
+        found = tuple(meters), tuple(self._refusals), self._facts()
+        gauge, not_tried = self._load_gauge, dict(self._not_tried)
+        return Detection(*found, gauge, not_tried, late=late, contested=self._is_contested)
 
     def _all_meters(self) -> Sequence[Meter]:
         meters = self._reduced_to_job([found.meter for found in self._found])

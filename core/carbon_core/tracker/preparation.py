@@ -13,10 +13,8 @@ import enum
 import os
 import queue
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.records import Reading
@@ -26,9 +24,7 @@ from carbon_core.tracker.parts import Parts
 # Meters that no run has taken by then are closed.
 _PARKED_S = 600.0
 # A thread that is not in a driver ends sooner.
-_END_S = 0.05
-# Longest wait for its end where a training ends without a run.
-_UNUSED_S = 0.5
+END_S = 0.05
 # Longest wait for the claims and handles of a preparation that another one replaces.
 _REPLACED_S = 1.0
 
@@ -109,7 +105,7 @@ class Preparation:
             self._orders.put(read)
             read.wait(timeout_s)
 
-    def close(self, wait_s: float = _END_S) -> None:
+    def close(self, wait_s: float = END_S) -> None:
         """Close the meters, unless a run has taken them.
 
         Args:
@@ -230,41 +226,6 @@ class Preparation:
             if self._stage == _Stage.OPEN:
                 with contextlib.suppress(Exception):  # the run warns about a meter that fails
                     self._readings += meter.read()
-
-
-class Prepared:
-    """The preparation of a tracker for its next run, if there is one."""
-
-    def __init__(self) -> None:
-        self._latest: Preparation | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
-
-    def of(self, owner: object, parts: Parts) -> Preparation:
-        """Return the preparation for a run of these parts: the present one if it suits, else a new one.
-
-        Args:
-            owner: The tracker; it is closed when that is collected.
-            parts: Those of the run.
-        """
-        latest = self._latest
-        if latest is None or not latest.suits(parts):
-            self.close(_END_S)
-            latest = self._latest = Preparation(parts)
-            self._finalizer = weakref.finalize(owner, latest.close)
-            latest.start()
-        return latest
-
-    def close(self, wait_s: float = _UNUSED_S) -> None:
-        """Close the meters, unless a run has taken them.
-
-        Args:
-            wait_s: Longest time to wait for that, in seconds.
-        """
-        latest, self._latest = self._latest, None
-        if self._finalizer is not None:
-            self._finalizer.detach()
-        if latest is not None:
-            latest.close(wait_s)
 
 
 class _Parked:

@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core.interruptions import raise_if_of_program, suppressed
+from carbon_core.interruptions import raise_if_of_program
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Segment, Snapshot
 from carbon_core.report import Report
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
 from carbon_core.tracker.open_window import OpenWindow
-from carbon_core.tracker.parts import Parts
-from carbon_core.tracker.preparation import Prepared
+from carbon_core.tracker.prepared_start import Prepared, PreparedStart
 from carbon_core.tracker.run import Run
 from carbon_core.tracker.run_slot import RunSlot
-from carbon_core.tracker.shutdown import Deadline
 from carbon_core.tracker.status import status_of
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ def harmless(
     return guarded
 
 
-class Tracker(CodeCarbonViews):
+class Tracker(PreparedStart, CodeCarbonViews):
     """Measures from `start()` to `stop()`; may be started again.
 
     Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
@@ -64,18 +62,14 @@ class Tracker(CodeCarbonViews):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.run_id = str(uuid.uuid4())
         # A child that is forked from now on is another run.
         self._pid = os.getpid()
         self.messages = Messages()
         self._slot = RunSlot()
-        self._prepared = Prepared()
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
-
-    def make_parts(self, run_id: str) -> Parts:
-        """Return the parts of the next run."""
-        raise NotImplementedError
 
     def warn(self, text: str) -> None:
         """Log a warning, once."""
@@ -91,22 +85,6 @@ class Tracker(CodeCarbonViews):
     def _run(self) -> Run | None:
         # Another thread or a signal handler may clear it at any time: read once in each method.
         return self._slot.run
-
-    def prepare(self, wait_s: float = 0.0) -> None:
-        """Find the meters ahead of `start()` and read them, so that nothing of the run is extrapolated.
-
-        Does nothing during a run. Meters that no start has used after ten minutes are closed.
-
-        Args:
-            wait_s: Longest time to wait for the first readings, in seconds.
-        """
-        with suppressed(Exception):  # start() tries again, and warns
-            if not self.running:
-                self._prepared.of(self, self.make_parts(self.run_id)).wait(wait_s)
-
-    def close_prepared(self) -> None:
-        """Close the meters of a preparation that no run has used."""
-        self._prepared.close()
 
     @harmless
     def start(self) -> None:
@@ -129,11 +107,7 @@ class Tracker(CodeCarbonViews):
         if self._last is not None or self._pid != os.getpid():
             self.run_id = str(uuid.uuid4())
         self._pid = os.getpid()
-        parts = self.make_parts(self.run_id)
-        deadline = Deadline(parts.clock, parts.start_patience_s)
-        # It begins now, after the wait for its meters.
-        run = Run(self._prepared.of(self, parts).used_by(parts, deadline.left_s))
-        run.start_wait_s = deadline.left_s
+        run = self._prepared_run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
         return run
