@@ -158,11 +158,8 @@ class Sampler:
             self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
             self._reader.warn_about_silence(is_last=bool(last))
-            if last:
-                self._reader.sample_load()
+            self._reader.sample_load(is_last=bool(last))
             self._beat(now_ns)
-            if not last:  # the query may hang: after everything else
-                self._reader.sample_load()
         self._resolve(last)
         self._pending = ()
 
