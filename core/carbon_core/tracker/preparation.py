@@ -124,25 +124,20 @@ class Preparation:
     # --- called by the sampler's thread of the run that takes it --------------------------------
 
     def detection(self) -> Detection:
-        """Return the meters, with the readings made so far, to a run, which has to close them.
-
-        Raises:
-            Exception: The search has failed.
-        """
+        """Return the meters, with the readings made so far, to a run, which has to close them."""
         if self._thread.exists:
-            while not self._searched.wait(_REPLACED_S):
+            # A thread may die before its first line, where there is no memory.
+            while not self._searched.wait(_REPLACED_S) and self._thread.alive:
                 pass
         with self._lock:
             if self._stage == _Stage.OPEN and self._thread.exists:
                 self._stage = _Stage.TAKEN
                 _parked.forget(self)
                 self._orders.put(None)
-                if self._fault is not None:
-                    raise self._fault
                 if self._found is not None:
                     late = self if self._found.late is not None else None
                     return replace(self._found, early=tuple(self._readings), late=late)
-        # There is no thread, or its meters were closed a moment ago.
+        # There is no thread, its search failed, or its meters were closed a moment ago.
         return self._parts.detect()
 
     def settled(self) -> Detection:
@@ -165,14 +160,17 @@ class Preparation:
             self._replaced = None
         try:
             self._found = self._parts.detect()
-        except Exception as error:  # noqa: BLE001 - raised by `detection`
+        except Exception as error:  # noqa: BLE001 - the run searches again
             self._fault = error
-        self._searched.set()
-        if self._found is not None:
-            self._read(self._found.meters)
+        finally:
+            self._searched.set()
+        try:
+            if self._found is not None:
+                self._read(self._found.meters)
+                self._read_once.set()
+                self._await_late(self._found)
+        finally:
             self._read_once.set()
-            self._await_late(self._found)
-        self._read_once.set()
         if self._stage == _Stage.OPEN:
             self._parts.load_modules()
         self._park()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from carbon_core.interruptions import raise_if_of_program
+from carbon_core.interruptions import raise_if_of_program, suppressed
 from carbon_core.messages import Messages
 from carbon_core.outputs.emissions_data import EmissionsData, emissions_data
 from carbon_core.records import Segment, Snapshot
@@ -45,7 +45,8 @@ def harmless(
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - no exception may reach the training
             raise_if_of_program(error, outer)
-            self.warn(f"{method.__name__}() failed: {error!r}")
+            with suppressed(MemoryError):  # to load `logging`
+                self.warn(f"{method.__name__}() failed: {error!r}")
             return None
 
     functools.update_wrapper(guarded, method)
