@@ -77,6 +77,11 @@ class EmissionsCallback(CallbackBase, Callback):
         # The model is its trainer's, and may be neither small nor picklable.
         return {**self.__dict__, "_model": None, "_fit": None}
 
+    def set_model(self, model: Any) -> None:
+        """Set the model that is trained or evaluated; the meters are found meanwhile."""
+        super().set_model(model)
+        self._training.prepare()
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit is not None and self._training.running and self._fit.is_outside:
             self._fit.nested += 1  # another callback trains something within this fit

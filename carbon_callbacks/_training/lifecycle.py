@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING
 from carbon_callbacks._training import calls
 from carbon_callbacks._training.calls import OnExit
 from carbon_callbacks._training.improvement import Improvement
-from carbon_callbacks._training.metrics import of_report
 from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.state import TrainingState
-from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.tracker import TrainingTracker
 from carbon_core import ConfigError, raise_if_of_program, status_of
 
@@ -109,9 +107,13 @@ class Lifecycle:
         return self._latest
 
     def prepare(self) -> None:
-        """Load the modules that a run needs, while the framework sets up a training."""
-        with self.guard():
-            self.tracker.prepare()
+        """Find and read the meters of the next run, while the framework sets up a training."""
+        if self.disabled or self.running:
+            return
+        self.tracker.prepare()
+        call = calls.innermost()
+        if call is not None:  # which may fail before the run begins
+            call.on_exit(lambda error: self.tracker.close_prepared())
 
     def begin(
         self,
@@ -212,7 +214,8 @@ class Lifecycle:
         with self.guard():
             epoch, self._state.epoch = self._state.epoch, None
             if epoch is not None:
-                self._state.epoch_figures = self._closed(epoch)
+                self._close_window(epoch)
+                self._state.note_window(epoch)
             if self.may_stop:
                 self.tracker.report()  # which compares the totals with the budget
 
@@ -246,8 +249,7 @@ class Lifecycle:
             raise
         self.end()
 
-    def _closed(self, window: OpenWindow) -> Figures:
-        """Close a window once the devices are idle; return its metrics."""
+    def _close_window(self, window: OpenWindow) -> None:
+        """Close a window once the devices are idle."""
         self.tracker.drain_devices()
         window.close()
-        return of_report(window.report())

@@ -45,6 +45,7 @@ class TrainingState:
         epoch: The window of the current epoch.
         epoch_figures: Metrics of the latest finished epoch.
         windows: Metrics of the latest evaluations, by prefix.
+        provisional: Windows of these whose readings were late, by prefix; an empty one for the epoch.
         trained: The window since the first epoch began.
         kwh: Energy of `trained` by progress.
         seconds: Time of `trained` by progress.
@@ -60,6 +61,7 @@ class TrainingState:
     epoch: OpenWindow | None = None
     epoch_figures: Figures = field(default_factory=dict)
     windows: dict[str, Figures] = field(default_factory=dict)
+    provisional: dict[str, OpenWindow] = field(default_factory=dict)
     trained: OpenWindow | None = None
     kwh: Laps = field(default_factory=lambda: Laps(0.0))
     seconds: Laps = field(default_factory=lambda: Laps(0.0))
@@ -73,12 +75,32 @@ class TrainingState:
             self.trained = tracker.window("trained")
             self.kwh, self.seconds = Laps(fraction or 0.0), Laps(fraction or 0.0)
 
+    def note_window(self, window: OpenWindow, prefix: str = "") -> None:
+        """Keep the metrics of a window that has ended; those of a late reading until the next log.
+
+        Args:
+            window: The window.
+            prefix: Of the evaluation that it is of; an empty string for an epoch.
+        """
+        report = window.report()
+        figures = of_report(report)
+        if prefix:
+            self.windows[prefix] = figures
+        else:
+            self.epoch_figures = figures
+        if report is not None and report.provisional:
+            self.provisional[prefix] = window
+        else:
+            self.provisional.pop(prefix, None)
+
     def own_totals(self, report: Report | None) -> RankTotals:
         """Return the totals of this rank.
 
         Args:
             report: Results of its run, so far or at its end.
         """
+        for prefix, window in list(self.provisional.items()):
+            self.note_window(window, prefix)
         totals = of_report(report)
         trained = None
         if self.trained is not None and report is not None:

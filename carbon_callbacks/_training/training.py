@@ -109,7 +109,8 @@ class Training(Lifecycle):
             at: Which log this is, the same on all ranks.
         """
         with self.guard():
-            self._state.windows[prefix] = self._closed(window)
+            self._close_window(window)
+            self._state.note_window(window, prefix)
             self._ranks.totals(at, max_age_s=_MAX_AGE_S)
             return self._ranks.agreed(at, self._state.of_evaluation(prefix))
         return {}

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core.assemble.build import detect_all
-from carbon_core.assemble.preparation import messages_for
+from carbon_core.assemble.making import messages_for
 from carbon_core.config import sources
 from carbon_core.config.resolve import resolve
 from carbon_core.hardware.base import Detection

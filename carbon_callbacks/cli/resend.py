@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from carbon_callbacks.cli.terminal import say, warn, write_data
+from carbon_core.assemble.making import messages_for
 from carbon_core.assemble.outputs import problems, resendable
-from carbon_core.assemble.preparation import messages_for
 from carbon_core.assemble.resending import resend
 from carbon_core.clock import SystemClock
 from carbon_core.config.local_trust import warnings

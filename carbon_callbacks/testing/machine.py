@@ -24,7 +24,7 @@ from carbon_core.assemble import build, trackers
 from carbon_core.hardware.base import Detection
 from carbon_core.sampler import Sampler
 from carbon_core.testing import FakeClock, FakeMeter
-from carbon_core.tracker import open_window, run, run_lines
+from carbon_core.tracker import run, run_lines
 
 # Threads that a failed test has left behind: later tests ignore them.
 _left_behind: set[threading.Thread] = set()
@@ -77,7 +77,6 @@ def fake_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(trackers, "make_parts", make_parts)
     # A busy test machine must not turn an exact figure into the last known one.
     monkeypatch.setattr(run, "PATIENCE_S", 10.0)
-    monkeypatch.setattr(open_window, "PATIENCE_S", 10.0)
     return machine
 
 

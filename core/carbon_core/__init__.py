@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from carbon_core.threads import LazyThread
     from carbon_core.tracker.open_window import OpenWindow
     from carbon_core.tracker.parts import Parts
-    from carbon_core.tracker.tracker import Tracker, status_of
+    from carbon_core.tracker.status import status_of
+    from carbon_core.tracker.tracker import Tracker
     from carbon_core.uncertainty import t_975
     from carbon_core.units import grams, joules, kwh
 
@@ -76,7 +77,7 @@ _HOMES = {
     "process_environment": "config.sources",
     "segments_of": "segments",
     "state_of": "segments",
-    "status_of": "tracker.tracker",
+    "status_of": "tracker.status",
     "t_975": "uncertainty",
     "track_emissions": "assemble.decorator",
     "track_task_emissions": "assemble.tasks",

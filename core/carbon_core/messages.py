@@ -42,7 +42,8 @@ class Messages:
         self.preamble = one_line(preamble)
         self._level = level
         self._seen: set[str] = set()
-        self._pending: deque[tuple[int, _Lines]] = deque(maxlen=_MAX_PENDING)
+        self._pending: deque[tuple[int, str, _Lines | None]] = deque(maxlen=_MAX_PENDING)
+        self._target: Messages | None = None
 
     def post(self, level: int, text: str, lines: _Lines | None = None) -> None:
         """Keep a line for later, unless it was kept before. Safe from any thread.
@@ -53,12 +54,23 @@ class Messages:
             lines: Called on the user's thread, if the level is shown at all; returns the lines to show
                 in place of this one, with their preambles.
         """
+        if self._target is not None:
+            self._target.post(level, text, lines)
+            return
         from carbon_core.addresses import masked_text  # slow to import
 
         text = masked_text(text)
         if text not in self._seen and (level >= ERROR or len(self._seen) < _MAX_PENDING):
             self._seen.add(text)
-            self._pending.append((level, lines or (lambda: (self.preamble + one_line(text),))))
+            self._pending.append((level, text, lines))
+
+    def forward(self, target: Messages) -> None:
+        """Pass the kept lines, and all that follow, on to others. Safe from any thread."""
+        if target is self:
+            return
+        self._target = target
+        for one in self._taken():
+            target.post(*one)
 
     def warn(self, text: str) -> None:
         """Keep a warning for later. Safe from any thread."""
@@ -78,9 +90,9 @@ class Messages:
 
     def deliver(self) -> None:
         """Show what was kept. Only from the user's thread."""
-        for level, lines in self._taken():
+        for level, text, lines in self._taken():
             if level >= self._level:
-                for line in lines():
+                for line in self._lines(text, lines):
                     _show(level, line)
 
     def deliver_errors_at_exit(self) -> None:
@@ -91,11 +103,14 @@ class Messages:
         self._pending.extendleft(
             reversed(kept)
         )  # an exit function of the program may still deliver
-        for level, lines in kept:
+        for level, text, lines in kept:
             if level >= max(self._level, ERROR):
-                show_at_exit(lines(), level)
+                show_at_exit(self._lines(text, lines), level)
 
-    def _taken(self) -> Iterator[tuple[int, _Lines]]:
+    def _lines(self, text: str, lines: _Lines | None) -> Sequence[str]:
+        return lines() if lines is not None else (self.preamble + one_line(text),)
+
+    def _taken(self) -> Iterator[tuple[int, str, _Lines | None]]:
         """Remove and yield what was kept; other threads may do so at the same time."""
         while True:
             try:

@@ -31,6 +31,8 @@ _JOB = (
 )
 # Number of the node: torchrun and accelerate; Slurm; Lightning.
 _NODE = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
+# All of them.
+RANK_VARIABLES = (*_LOCAL_RANK, *_RANK, *_JOB, *_NODE)
 
 
 @record(frozen=True)

@@ -107,11 +107,13 @@ class Snapshot:
         t_ns: Monotonic time in nanoseconds.
         devices: The devices known at that time; later snapshots of a run only ever append.
         energies: Cumulative energy since the run began, in the order of `devices`.
+        provisional: Whether it was extrapolated because its reading is late: it is corrected then.
     """
 
     t_ns: int
     devices: tuple[Device, ...] = ()
     energies: tuple[Energy, ...] = ()
+    provisional: bool = False
 
     @property
     def joules(self) -> float:
@@ -138,6 +140,11 @@ class Window:
     def joules(self) -> float:
         """Joules of all devices within the window."""
         return self.end.joules - self.start.joules
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it is extrapolated because a reading is late: corrected once that arrives."""
+        return self.start.provisional or self.end.provisional
 
     @property
     def power_w(self) -> float:

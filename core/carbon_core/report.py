@@ -174,6 +174,11 @@ class Report:
         """Length of the run in seconds."""
         return self.window.duration_s
 
+    @property
+    def provisional(self) -> bool:
+        """Whether it is extrapolated because a reading is late: a later report has the final totals."""
+        return self.window.provisional
+
     @lazy_property
     def is_known(self) -> bool:
         """Whether any device gave a reading; if not, the energy is unknown.
@@ -268,13 +273,8 @@ class Report:
     @property
     def segment(self) -> Segment:
         """This run as a part of its training."""
-        return Segment(
-            self.run.run_id,
-            self.run.started_at,
-            self.duration_s,
-            self._kwh,
-            self._kg,
-        )
+        run = self.run
+        return Segment(run.run_id, run.started_at, self.duration_s, self._kwh, self._kg)
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -39,6 +39,10 @@ class Worker:
         self._thread = LazyThread(self._run, name)
         self._closed = False
 
+    def start(self) -> None:
+        """Start the thread for its watch, before there is a job."""
+        self._thread.start()
+
     def submit(self, job: Callable[[], object]) -> bool:
         """Queue a job; return whether there was room. Starts the thread when needed.
 

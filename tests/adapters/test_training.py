@@ -1,10 +1,13 @@
 """`carbon_callbacks.training`: what adapters and loops of one's own are made of, without a framework."""
 
+import threading
+
 import pytest
 
 from carbon_callbacks._training.metrics import across_ranks
 from carbon_callbacks.testing import WATTS, Boom, receipts, run_python
 from carbon_callbacks.training import METRICS, Metric, Progress, Training
+from carbon_core.tracker import run
 
 
 def trained(clock, *, epochs=2, **settings):
@@ -113,3 +116,32 @@ def test_the_module_loads_no_framework():
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     assert run_python(program).stdout == "[]\n"
+
+
+def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
+    late, released = threading.Event(), threading.Event()
+    begun_s = machine.clock.monotonic_ns() / 1e9
+
+    def value(t_s):
+        if late.is_set():
+            released.wait(10)
+        seconds = t_s - begun_s
+        return WATTS * (seconds + 2 * max(0.0, seconds - 10))
+
+    machine.value = value
+    run.PATIENCE_S = 0.05  # the fixture restores it
+    training = Training(metrics="all")
+    with training.measure():
+        machine.clock.advance(10)
+        training.epoch_begin(0.0)
+        training.metrics()  # waits for the reading
+        late.set()
+        machine.clock.advance(10)
+        training.epoch_end()
+        early = training.metrics()["epoch_energy_kwh"]
+        late.clear()
+        released.set()
+        run.PATIENCE_S = 10.0
+        final = training.metrics()["epoch_energy_kwh"]
+    assert early == pytest.approx(WATTS * 10 / 3.6e6)
+    assert final == pytest.approx(WATTS * 30 / 3.6e6)

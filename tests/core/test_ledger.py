@@ -452,3 +452,45 @@ def test_a_counter_that_is_updated_rarely_is_counted() -> None:
         second = tenth / 10
         feed(of, (second, 300.0 * 2.2 * (second // 2.2)))
     assert of.energy.joules == pytest.approx(300.0 * 60, rel=0.1)
+
+
+# --- readings made before the opening -------------------------------------------------------------
+
+
+def test_a_reading_before_the_opening_leaves_nothing_to_extrapolate() -> None:
+    # 50 W before the opening and in its first second, seen 1 s late: nothing is missing.
+    assert feed(account(), (-9, 0.0), (1, 500.0), (11, 2_500.0)) == Energy(2_050.0, 0.0, 0.0)
+
+
+def test_the_latest_reading_before_the_opening_counts() -> None:
+    # The parked minutes at 10 W do not matter, for it was read again right before.
+    energy = feed(account(), (-600, 0.0), (-1, 5_990.0), (-2, 5_980.0), (1, 6_590.0))
+    assert energy == Energy(300.0, 0.0, 0.0)
+
+
+def test_a_failed_reading_before_the_opening_is_none() -> None:
+    assert feed(account(), (-5, 100.0), (-1, None), (5, 1_100.0)) == Energy(500.0, 0.0, 0.0)
+    assert feed(account(), (-1, None), (2, 100.0), (12, 1_100.0)) == Energy(1_000.0, 200.0, 2.0)
+
+
+def test_a_first_reading_that_fails_is_made_up_for_by_the_next() -> None:
+    energy = feed(account(), (-10, 0.0), (5, None), (10, 2_000.0))
+    assert (energy.measured_j, energy.extrapolated_j) == (1_000.0, 0.0)
+
+
+def test_a_counter_that_was_reset_across_the_opening_counts_since() -> None:
+    # From 50 J to 2 J: the first reading is missing, at the power of the next.
+    energy = feed(account(), (-5, 50.0), (5, 2.0), (10, 502.0))
+    assert energy == Energy(500.0, 500.0, 5.0)
+
+
+def test_polled_power_before_the_opening_is_the_first_of_two() -> None:
+    of = Account(watts(), OPENED)
+    assert feed(of, (-0.5, 100.0), (0.5, 200.0), (1.0, 200.0)) == Energy(175.0, 0.0, 0.0)
+
+
+def test_polled_power_from_long_before_the_opening_spoils_nothing() -> None:
+    of = Account(watts(), OPENED)
+    energy = feed(of, (-300, 100.0), (0.5, 200.0), (1.0, 200.0))
+    assert energy.measured_j == pytest.approx(100.0)
+    assert energy.missing_s == pytest.approx(0.5)

@@ -275,7 +275,11 @@ def test_readings_of_a_device_never_announced_do_not_end_the_measuring(clock: Fa
 class Threaded:
     """A sampler with its thread, on the real clock."""
 
-    def __init__(self, detect: Callable[[], Sequence[FakeMeter]]) -> None:
+    def __init__(
+        self,
+        detect: Callable[[], Sequence[FakeMeter]],
+        sample_gpus: Callable[[], object] = lambda: None,
+    ) -> None:
         self.clock = SystemClock()
         self.faults: list[str] = []
         self.beats: list[Snapshot] = []
@@ -288,6 +292,7 @@ class Threaded:
             heartbeat_s=0.05,
             on_heartbeat=self.beats.append,
             on_fault=self.faults.append,
+            sample_gpus=sample_gpus,
         )
 
     def mark(self, phase: str | None = None, *, last: bool = False) -> Mark:
@@ -411,3 +416,37 @@ def test_no_mark_is_kept_after_it_is_resolved(clock: FakeClock) -> None:
 def marks_alive() -> int:
     gc.collect()
     return sum(isinstance(thing, Mark) for thing in gc.get_objects())
+
+
+def test_a_query_of_the_load_that_hangs_costs_only_the_load() -> None:
+    released = threading.Event()
+    meter = real_meter()
+    threaded = Threaded(lambda: [meter], lambda: released.wait(PATIENCE_S))
+    threaded.sampler.start()
+    assert threaded.sampler.started.wait(PATIENCE_S)
+    # Nobody else watches the sampler here: its own thread must not be blocked.
+    for _ in range(5):
+        reads = meter.reads
+        assert threaded.mark().wait(PATIENCE_S) is not None
+        assert meter.reads > reads
+    while len(threaded.beats) < 4:
+        threaded.mark().wait(PATIENCE_S)
+    assert threaded.mark("end", last=True).wait(PATIENCE_S) is not None
+    threaded.sampler.stop(PATIENCE_S)
+    released.set()
+    (fault,) = threaded.faults
+    assert "load does not respond" in fault
+    assert meter.closed
+
+
+def test_a_query_of_the_load_that_fails_is_reported_once() -> None:
+    def fail() -> None:
+        raise OSError("no driver")
+
+    threaded = Threaded(lambda: [real_meter()], fail)
+    threaded.sampler.start()
+    while len(threaded.beats) < 3:
+        threaded.mark().wait(PATIENCE_S)
+    threaded.mark("end", last=True).wait(PATIENCE_S)
+    threaded.sampler.stop(PATIENCE_S)
+    assert threaded.faults == ["the load of the GPUs is unknown: OSError('no driver')"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import threading
 from pathlib import Path
@@ -686,3 +687,110 @@ def test_a_task_without_a_tracker_has_one_for_each_call(tmp_path: Path, monkeypa
         raise KeyError
     assert task.tracker.final_report.status == "failed"
     assert len(rows(tmp_path)) == 3
+
+
+# --- late readings -------------------------------------------------------------------------------
+
+
+class LateMeter:
+    """A counter of 100 W, and of 300 W after 10 s, whose next read waits for the test."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.begun_s = clock.monotonic_ns() / 1e9
+        self.is_late = False
+        self.blocked, self.released = threading.Event(), threading.Event()
+        self.meter = FakeMeter(clock, self.joules, period_s=1e6)
+
+    def joules(self, t_s: float) -> float:
+        if self.is_late:
+            self.blocked.set()
+            self.released.wait(10)
+        seconds = t_s - self.begun_s
+        return 100 * seconds + 200 * max(0.0, seconds - 10)
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> tuple[LabTracker, FakeClock, LateMeter]:
+    """A started tracker that has known 100 W for 10 s, its clock and its meter."""
+    clock = FakeClock()
+    meter = LateMeter(clock)
+    own = {"always_update": False, "keep_journal": True}
+    tracker = LabTracker(
+        clock,
+        lambda: [meter.meter],
+        start_patience_s=10.0,
+        make_outputs=lambda: [RunDirectory(tmp_path, "emissions.csv", **own)],
+    )
+    tracker.start()
+    clock.advance(10)
+    assert tracker.report() is not None
+    return tracker, clock, meter
+
+
+def test_a_window_whose_reading_is_late_says_so_and_is_corrected(
+    late: tuple[LabTracker, FakeClock, LateMeter],
+) -> None:
+    tracker, clock, meter = late
+    window = tracker.window("w")
+    assert eventually(lambda: tracker.report() is not None and not window.provisional)
+    meter.is_late = True
+    clock.advance(10)
+    early = window.close()
+    assert early.provisional
+    assert early.joules == pytest.approx(1_000)  # of the power before
+    report = window.report()
+    assert report is not None
+    assert report.provisional
+    whole = tracker.report()
+    assert whole is not None
+    assert whole.provisional
+    meter.is_late = False
+    meter.released.set()
+    assert eventually(lambda: not window.provisional)
+    assert window.result.joules == pytest.approx(3_000)
+    tracker.stop()
+    final = tracker.final_report
+    assert final is not None
+    assert not final.provisional
+    assert final.window.joules == pytest.approx(4_000)
+
+
+def test_a_task_whose_reading_is_late_is_right_in_the_files(
+    late: tuple[LabTracker, FakeClock, LateMeter], tmp_path: Path
+) -> None:
+    tracker, clock, meter = late
+    tracker.start_task("task")
+    assert tracker.report() is not None  # its first mark has its reading
+    meter.is_late = True
+    clock.advance(10)
+    data = tracker.stop_task("task")
+    assert data is not None
+    assert data.energy_consumed == pytest.approx(kwh(1_000))
+    meter.is_late = False
+    meter.released.set()
+    tracker.stop()
+    final = tracker.final_report
+    assert final is not None
+    ((name, task),) = final.tasks
+    assert (name, task.provisional) == ("task", False)
+    assert task.window.joules == pytest.approx(3_000)
+    (path,) = tmp_path.glob("emissions_*.csv")
+    (row,) = csv.DictReader(path.open())
+    assert float(row["energy_consumed"]) == pytest.approx(kwh(3_000))
+
+
+def test_a_task_whose_reading_never_comes_is_extrapolated_to_the_end(
+    late: tuple[LabTracker, FakeClock, LateMeter],
+) -> None:
+    tracker, clock, meter = late
+    tracker.start_task("task")
+    assert tracker.report() is not None
+    meter.is_late = True
+    clock.advance(10)
+    tracker.stop_task("task")
+    tracker.stop()
+    meter.released.set()
+    final = tracker.final_report
+    assert final is not None
+    assert final.tasks[0][1].window.joules == pytest.approx(1_000)
+    assert final.tasks[0][1].missing_s == pytest.approx(10)

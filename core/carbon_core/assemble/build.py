@@ -20,7 +20,8 @@ from carbon_core.assemble.grid import (
     place_of,
     source_problems,
 )
-from carbon_core.assemble.preparation import messages_for
+from carbon_core.assemble.making import messages_for
+from carbon_core.assemble.preloading import load_modules
 from carbon_core.budget import Budget
 from carbon_core.clock import Clock, SystemClock
 from carbon_core.code import code_facts
@@ -29,13 +30,21 @@ from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.schema import Settings, default_of
 from carbon_core.config.sources import home_directory
 from carbon_core.hardware.base import Detection
+from carbon_core.hardware.gpu_selection import CUDA_VARIABLES, ROCM_VARIABLES
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.interruptions import suppressed
 from carbon_core.messages import ERROR, Messages
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
-from carbon_core.rank_environment import Rank, is_launched, job_of, node_of, rank_of
+from carbon_core.rank_environment import (
+    RANK_VARIABLES,
+    Rank,
+    is_launched,
+    job_of,
+    node_of,
+    rank_of,
+)
 from carbon_core.record import replace
 from carbon_core.report import RunFacts
 from carbon_core.system_files import LARGE
@@ -47,6 +56,10 @@ if TYPE_CHECKING:
 
 # Since the detection began, which takes longer.
 _CODE_LIMIT_S = 1.0
+# Those of the rank, of the devices (`meters.gpu_variables`), and of the files of claims and idle power.
+DETECTION_VARIABLES = frozenset(
+    (*RANK_VARIABLES, *CUDA_VARIABLES, *ROCM_VARIABLES, "TMPDIR", "TEMP", "TMP", "HOME")
+)
 
 
 def make_parts(
@@ -111,6 +124,8 @@ def make_parts(
         budget=_budget(settings, messages),
         archive=Archive(directory, settings.project_name),
         learn_place=functools.partial(learned, settings, place) if may_learn(settings) else None,
+        detection_key=_detection_key(settings, environ),
+        load_modules=load_modules,
     )
     if offline:
         parts = replace(parts, live=None, marginal=None, learn_place=None)
@@ -144,7 +159,7 @@ def detect(
     )
     # The revision of the program may be unknown; measuring does not need it.
     code = OptionalFact(lambda: code_facts(Path()), "carbon-code")
-    detection = discover(Host(root), clock, options, messages.warn)
+    detection = discover(Host(root), clock, options, messages.warn, waits=False)
     host = detection.host
     facts = code.result(_CODE_LIMIT_S, {})
     return replace(detection, host=replace(host, facts={**host.facts, **facts}))
@@ -186,6 +201,17 @@ def detected_hardware(
         "gpu_model": counted(host.gpu_models),
         "gpu_ids": settings.gpu_ids,
     }
+
+
+def _detection_key(settings: Settings, environ: Mapping[str, str]) -> object:
+    """Return what a detection depends on: settings, and variables of the launcher and the devices.
+
+    Launchers set some of them after a framework has announced itself.
+    """
+    read = {name: one for name, one in environ.items() if name in DETECTION_VARIABLES}
+    with suppressed(OSError):
+        read["PWD"] = str(Path.cwd())  # for the revision of the program
+    return settings, read
 
 
 def _claims(environ: Mapping[str, str]) -> Callable[[], Claims] | None:

@@ -1,27 +1,16 @@
 """Loads the modules of a run before it begins, so that the first steps of a training import none.
 
 The imports take some 50 ms of a thread that shares Python's lock with the training. They happen once in
-a process, on a thread that ends with them.
+a process, on the thread that prepares a run.
 """
 
 from __future__ import annotations
 
 import contextlib
 
-from carbon_core.threads import LazyThread
 
-
-def preload(wait_s: float = 0.0) -> None:
-    """Load the modules of meters and files, unless that was done already.
-
-    Args:
-        wait_s: Longest time to wait for the end of it, in seconds.
-    """
-    if _thread.start() and wait_s > 0:
-        _thread.join(wait_s)
-
-
-def _load() -> None:
+def load_modules() -> None:
+    """Load the modules of meters and files, unless that was done already."""
     # What cannot be loaded is reported by the run that needs it.
     with contextlib.suppress(Exception):
         from importlib import import_module
@@ -33,4 +22,3 @@ def _load() -> None:
 
 # In the order in which a start needs them.
 _MODULES = ("tracker.run", "assemble.build", "tracker.open_window", "outputs.run_directory")
-_thread = LazyThread(_load, "carbon-preload")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from carbon_core.assemble.calls import with_context
 from carbon_core.assemble.trackers import EmissionsTracker
-from carbon_core.tracker.tracker import Tracker, status_of
+from carbon_core.tracker.status import status_of
+from carbon_core.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,7 +7,6 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from carbon_core.assemble.preloading import preload
 from carbon_core.config.lazy_signature import with_settings_in_order
 from carbon_core.errors import ConfigError
 from carbon_core.tracker.tracker import Tracker, harmless
@@ -67,7 +66,7 @@ class EmissionsTracker(Tracker):
 
     def __init__(self, *positional: Any, **overrides: Unpack[SettingArguments]) -> None:
         # The table of settings is loaded when a tracker is made, not when the class is imported.
-        from carbon_core.assemble.preparation import check_arguments, messages_for
+        from carbon_core.assemble.making import check_arguments, messages_for
         from carbon_core.config.resolve import resolve
 
         super().__init__()
@@ -109,14 +108,6 @@ class EmissionsTracker(Tracker):
         from carbon_core.config.sources import process_environment
 
         return detected_hardware(self.settings, process_environment())
-
-    def prepare(self, wait_s: float = 0.0) -> None:
-        """Load the modules for a run, ahead of `start()`.
-
-        Args:
-            wait_s: Longest time to wait for it, in seconds.
-        """
-        preload(wait_s)
 
 
 class OfflineEmissionsTracker(EmissionsTracker):

@@ -12,6 +12,7 @@ from typing import Any
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.methods import APPLE
 from carbon_core.plausible import number
 from carbon_core.records import Component, Device, Reading
@@ -50,16 +51,12 @@ class AppleMeter:
         )
         self.period_s = period_s
         self._read_mj = read_mj
-        self._clock = clock
+        self._timer = ReadTimer(clock)
 
     def read(self) -> list[Reading]:
         """Read all parts, in joules."""
-        before_ns = self._clock.monotonic_ns()
-        try:
-            totals = self._read_mj()
-        except Exception:  # noqa: BLE001 - the compiled extension may raise anything
-            totals = None
-        t_ns = (before_ns + self._clock.monotonic_ns()) // 2
+        # The compiled extension may raise anything.
+        t_ns, totals = self._timer.read(lambda: attempt(self._read_mj, None))
         return [
             Reading(device_id, t_ns, _joules(attempt(partial(getattr, totals, field), None)))
             for field, device_id, _, _ in self._parts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from carbon_core.record import field, record
+from carbon_core.record import field, record, replace
 from carbon_core.records import Component, Device, HostFacts, Reading, Refusal, Utilization
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ class Gauge(Protocol):
         """Take one sample of the GPUs; a driver may delay it, or hang."""
         ...
 
+    def restart(self) -> None:
+        """Forget the samples so far, at the start of a run."""
+        ...
+
     def means(self) -> Utilization:
         """Return the means so far."""
         ...
@@ -143,7 +147,14 @@ class DetectionOptions:
 
 
 class LateGpus(Protocol):
-    """A search for GPUs that took longer than the detection waits for it."""
+    """A search for GPUs that takes longer than other meters."""
+
+    def settled(self) -> Detection:
+        """Wait as long as a healthy driver takes, and return the detection with what was found by then.
+
+        Its `late` is None unless the driver still does not respond.
+        """
+        ...
 
     def on_ready(self, use: Callable[[Detection], object]) -> None:
         """Call a function, on the search's thread, with the detection that has the GPUs as well.
@@ -164,8 +175,9 @@ class Detection:
         host: Facts about the machine for the results.
         gauge: Mean utilisation for the results.
         not_tried: The other meters by name, each with the reason why it was not tried.
-        early: Readings made before a slow search had ended, so that nothing before it is missing.
+        early: Readings made before a run began, so that nothing has to be extrapolated.
         late: The search for GPUs, where it has not ended yet; else None.
+        contested: Whether another rank counts devices that were found: later, it may not.
     """
 
     meters: tuple[Meter, ...]
@@ -175,3 +187,9 @@ class Detection:
     not_tried: Mapping[str, str] = field(default_factory=dict)
     early: tuple[Reading, ...] = ()
     late: LateGpus | None = None
+    contested: bool = False
+
+    def completing(self, earlier: Detection) -> Detection:
+        """Return this detection with those facts that only an earlier one has."""
+        facts = {**earlier.host.facts, **self.host.facts}
+        return replace(self, host=replace(self.host, facts=facts))

@@ -25,7 +25,7 @@ from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.record import replace
-from carbon_core.records import COMPONENTS, Component, HostFacts, Reading, Refusal
+from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
 from carbon_core.system_files import LARGE
 
 __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
@@ -42,7 +42,12 @@ _MAYBE_TWICE = (
 
 
 def discover(
-    host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
+    host: Host,
+    clock: Clock,
+    options: DetectionOptions,
+    on_problem: Callable[[str], None],
+    *,
+    waits: bool = True,
 ) -> Detection:
     """Try every meter and keep, for each component, the best that works.
 
@@ -51,8 +56,10 @@ def discover(
         clock: Source of the readings' times.
         options: The options, from the settings.
         on_problem: Callback that receives messages for the user.
+        waits: Whether to wait for GPUs whose driver takes a moment; else the `late` of the result does.
     """
-    return _Detector(host, clock, options, on_problem).detection()
+    found = _Detector(host, clock, options, on_problem).detection()
+    return found.late.settled() if waits and found.late is not None else found
 
 
 def with_late_gpus(detection: Detection, timeout_s: float) -> Detection:
@@ -69,13 +76,18 @@ def with_late_gpus(detection: Detection, timeout_s: float) -> Detection:
     found = [detection]
 
     def use(later: Detection) -> None:
-        found.append(later)
+        found.append(later.completing(settled))
         ready.set()
         if given_up.is_set():
             for meter in later.meters[len(detection.meters) :]:
                 meter.close()
 
-    detection.late.on_ready(use)
+    settled = detection.late.settled().completing(detection)
+    if settled.late is None:
+        return settled
+    detection = settled
+    found[:] = [settled]
+    settled.late.on_ready(use)
     if not ready.wait(timeout_s):
         given_up.set()
         return detection
@@ -109,7 +121,7 @@ class _Detector:
         self._found: list[_Found] = []
         self._refusals: list[Refusal] = []
         self._not_tried: dict[str, str] = {}
-        self._gpus_are_pending = False
+        self._gpus_are_pending = self._is_contested = False
         self._of_gpus: Sequence[Refusal] = ()
         self._unsaid: Sequence[str] = ()
         self._kept: Sequence[Meter] = ()
@@ -124,11 +136,10 @@ class _Detector:
             return None
 
     def detection(self) -> Detection:
-        """Try the table from top to bottom, and wait for slow GPUs at the end."""
+        """Try the table from top to bottom; slow GPUs are found later, unless there is nothing else."""
         backends = [spec for spec in table.METERS if isinstance(spec, GpuBackend)]
         search = GpuSearch(backends, self._context)
         gpus: Sequence[GpuMeter] | None = None
-        early: Sequence[Reading] = ()
         for spec in table.METERS:
             if isinstance(spec, MeterSpec):
                 self._try(spec)
@@ -136,16 +147,24 @@ class _Detector:
                 if search.settled(_QUICK_S):
                     gpus = self._keep_gpus(search.result(0.0))
                 self._gpus_are_pending = gpus is None
-        if self._gpus_are_pending:
-            early = self._first_readings()
-            gpus = self._wait_for(search)
-        late = _Late(search, self) if search.is_late and self._is_first else None
-        if search.is_late and late is None:
-            search.when_late(_close_all)
-        if not late:
+        late = _Late(search, self) if self._gpus_are_pending and self._is_first else None
+        if late is None:
+            if self._gpus_are_pending:
+                gpus = self._wait_for(search)
+            if search.is_late:
+                search.when_late(_close_all)
             self._warn_unsaid()
         self._load_gauge = self._gauge(gpus or ())
-        return self._detection(self._all_meters(), early=tuple(early), late=late)
+        return self._detection(self._all_meters(), late=late)
+
+    def settled(self, search: GpuSearch, late: LateGpus | None) -> Detection:
+        """Return the detection again, with the GPUs that a slow search has found within its time."""
+        before = len(self._found)
+        gpus = self._wait_for(search)
+        if not search.is_late:
+            self._warn_unsaid()
+            late = None
+        return self._with_new(before, gpus, late)
 
     def late_detection(self, result: FoundGpus) -> Detection:
         """Return the detection again, with GPUs that were found after it."""
@@ -159,20 +178,24 @@ class _Detector:
         self._refusals = [one for one in self._refusals if one not in self._of_gpus]
         gpus = self._keep_gpus(result)
         self._warn_unsaid()
-        self._load_gauge.add_gpus(*self._gpu_load(gpus))
-        new = [found.meter for found in self._found[before:]]
-        self._kept = (*self._kept, *self._reduced_to_job(new))
-        return self._detection(self._kept)
+        return self._with_new(before, gpus)
 
-    def _detection(
-        self,
-        meters: Sequence[Meter],
-        early: tuple[Reading, ...] = (),
-        late: LateGpus | None = None,
+    def _with_new(
+        self, before: int, gpus: Sequence[GpuMeter], late: LateGpus | None = None
     ) -> Detection:
-        facts, refusals, not_tried = self._facts(), tuple(self._refusals), dict(self._not_tried)
-        kept = tuple(meters)
-        return Detection(kept, refusals, facts, self._load_gauge, not_tried, early, late)
+        """Return the detection with the meters that were found after the first `before` ones."""
+        self._load_gauge.add_gpus(*self._gpu_load(gpus))
+        new: Sequence[Meter] = [found.meter for found in self._found[before:]]
+        new = self._reduced_to_job(new)
+        if self._claims is not None and not self._kept:
+            new = kept_with(new, self._claims)
+        self._kept = (*self._kept, *new)
+        return self._detection(self._kept, late=late)
+
+    def _detection(self, meters: Sequence[Meter], late: LateGpus | None = None) -> Detection:
+        found = tuple(meters), tuple(self._refusals), self._facts()
+        gauge, not_tried = self._load_gauge, dict(self._not_tried)
+        return Detection(*found, gauge, not_tried, late=late, contested=self._is_contested)
 
     def _all_meters(self) -> Sequence[Meter]:
         meters = self._reduced_to_job([found.meter for found in self._found])
@@ -190,11 +213,6 @@ class _Detector:
             if isinstance(spec, MeterSpec) and "gpu" in self._missing(spec) & {*spec.components}:
                 self._try(spec)
         return gpus
-
-    def _first_readings(self) -> Sequence[Reading]:
-        """Read what was found so far, so that nothing is missing while the GPUs are searched."""
-        found = [attempt(found.meter.read, ()) for found in self._found]
-        return [reading for readings in found for reading in readings]
 
     def _warn_unsaid(self) -> None:
         """Warn about GPUs that the system shows and no meter counts."""
@@ -270,6 +288,7 @@ class _Detector:
                 counted = meter if self._claims is None else Claimed(meter, self._claims)
                 self._found.append(_Found(result.backend, counted))
             else:
+                self._is_contested = True
                 reason = "another rank of the node counts it"
                 component = result.backend.components[0]
                 self._refusals.append(Refusal(result.backend.name, component, reason))
@@ -280,6 +299,7 @@ class _Detector:
         """Claim GPUs for this rank and return the ids of its own; None where all are."""
         if self._claims is not None:
             self._claims.take(device.id for meter in gpus for device in meter.devices)
+            self._is_contested |= self._claims.doubtful
             if self._claims.doubtful and self._claims.held:
                 self._context.on_problem(_MAYBE_TWICE)
             return self._claims.held
@@ -339,10 +359,13 @@ class _Detector:
 
 
 class _Late:
-    """The search for GPUs of a detection that did not wait for it any longer."""
+    """The search for GPUs of a detection that did not wait for it."""
 
     def __init__(self, search: GpuSearch, detector: _Detector) -> None:
         self._search, self._detector = search, detector
+
+    def settled(self) -> Detection:
+        return self._detector.settled(self._search, self)
 
     def on_ready(self, use: Callable[[Detection], object]) -> None:
         self._search.when_late(lambda result: use(self._detector.late_detection(result)))

@@ -14,6 +14,7 @@ from carbon_core.clock import Clock
 from carbon_core.hardware import acpi_power
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.methods import HWMON_ENERGY, HWMON_POWER, HWMON_SOCKET, Method
 from carbon_core.plausible import number, one_line
 from carbon_core.record import record
@@ -112,14 +113,13 @@ class HwmonMeter:
     def __init__(self, sensors: Mapping[Device, Sensor], clock: Clock, period_s: float) -> None:
         self.devices = tuple(sensors)
         self.period_s = period_s
-        self._sensors = dict(sensors)
-        self._clock = clock
+        self._sensors = {device: (sensor, ReadTimer(clock)) for device, sensor in sensors.items()}
 
     def read(self) -> list[Reading]:
         """Read every sensor; a failed one gives None."""
         return [
-            Reading(device.id, self._clock.monotonic_ns(), sensor.value())
-            for device, sensor in self._sensors.items()
+            Reading(device.id, *timer.read(sensor.value))
+            for device, (sensor, timer) in self._sensors.items()
         ]
 
     def close(self) -> None:

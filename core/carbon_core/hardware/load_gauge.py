@@ -72,6 +72,11 @@ class LoadGauge:
         self._gpu_percent = gpu_percent
         self._sharings = sharings
 
+    def restart(self) -> None:
+        """Forget the samples so far."""
+        self._first = self._last = self._host.cpu_times()
+        self._gpu, self._ram, self._ram_gb = _Mean(), _Mean(), _Mean()
+
     def sample(self) -> None:
         """Take one sample of everything."""
         self.sample_host()

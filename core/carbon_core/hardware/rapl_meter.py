@@ -7,10 +7,12 @@ import errno
 import os
 from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.file_locks import OpenFile
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     RAPL_AMD,
@@ -136,6 +138,7 @@ class RaplMeter:
         self.dropped = tuple(dropped)
         self._clock = clock
         self._counters = list(counters)
+        self._timers = {counter.place: ReadTimer(clock) for counter in counters}
         self._on_problem = on_problem
         self._failed: set[str] = set()
         self._lost: set[str] = set()
@@ -177,7 +180,8 @@ class RaplMeter:
             self._lost.discard(counter.place)
 
     def _reading(self, counter: Counter, modelled_w: Mapping[Component, float | None]) -> Reading:
-        t_ns, value = self._clock.monotonic_ns(), self._joules(counter)
+        timer = self._timers[counter.place]
+        t_ns, value = timer.read(partial(self._joules, counter))
         power_w = None
         if value is not None:
             counter.note(t_ns, value)

@@ -31,12 +31,16 @@ class Silence(NamedTuple):
 class Account:
     """One device's running totals.
 
+    Readings made before the account opens add nothing. They give a counter its first value: of the
+    energy up to the next one, the part after the opening counts, so that nothing is extrapolated.
+
     Args:
         device: What is metered.
         opened_ns: Monotonic time from which the device's energy counts, in nanoseconds.
     """
 
     __slots__ = (
+        "_before_ns",
         "_booked_ns",
         "_decoder",
         "_extrapolated_j",
@@ -47,6 +51,7 @@ class Account:
         "_is_stopped",
         "_measured_j",
         "_missing_s",
+        "_opened_ns",
         "_settled_ns",
         "_share",
         "device",
@@ -55,7 +60,9 @@ class Account:
     def __init__(self, device: Device, opened_ns: int) -> None:
         self.device = device
         self._measured_j = self._extrapolated_j = self._missing_s = 0.0
-        self._booked_ns = opened_ns
+        self._opened_ns = self._booked_ns = opened_ns
+        # The last valid reading before the opening, until the first one after it.
+        self._before_ns: int | None = None
         # Until then, energy or missing time was booked; from then on, readings that added nothing.
         self._settled_ns = opened_ns
         self._failures = 0
@@ -104,6 +111,9 @@ class Account:
         if share is not None:
             self._share = share
         decoder, gaps = self._decoder, self._gaps
+        if t_ns < self._opened_ns or (t_ns == self._opened_ns and self._before_ns is not None):
+            self._note_before(t_ns, value)
+            return
         had_value = decoder.has_value
         if t_ns <= self._booked_ns and had_value:
             return
@@ -111,6 +121,7 @@ class Account:
             step = UNREADABLE
         else:
             step = decoder.decode(t_ns, value, gaps.power_w, gaps.debt_j)
+        step = self._since_opened(step, t_ns)
         self._note(step)
         if step.power_w is not None:
             gaps.learn(step.power_w, step.power_s)
@@ -133,6 +144,23 @@ class Account:
         gap_s = (t_ns - end_ns) / NANOSECONDS_PER_SECOND
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
         return Energy(measured_j, extrapolated_j + ahead_j, missing_s + gap_s)
+
+    def _note_before(self, t_ns: int, value: float | None) -> None:
+        """Note a reading made before the account opens."""
+        is_newer = self._before_ns is None or t_ns > self._before_ns
+        if is_newer and value is not None and 0.0 <= value < _MOST:
+            self._decoder.decode(t_ns, value, None, 0.0)
+            self._before_ns = t_ns
+
+    def _since_opened(self, step: Step, t_ns: int) -> Step:
+        """Return the part of the first step across the opening that comes after it."""
+        if step.restarts:
+            self._before_ns = None
+        if self._before_ns is None or step.joules is None:
+            return step
+        part = (t_ns - self._opened_ns) / (t_ns - self._before_ns)
+        self._before_ns = None
+        return step._replace(joules=step.joules * part, power_s=step.power_s * part)
 
     def _note(self, step: Step) -> None:
         """Count the failed readings in a row; a first value is none."""

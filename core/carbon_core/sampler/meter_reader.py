@@ -17,12 +17,15 @@ from carbon_core.hardware.base import Meter
 from carbon_core.ledger import Ledger
 from carbon_core.records import Reading
 from carbon_core.sampler.silences import Silences
+from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
 _LONGEST_DELAY_FACTOR = 3
 _NEVER_NS = 2**63
-# Takes the place of a meter's number.
-_LOAD = -1
+# Longest wait for the query of the GPUs' load: the other meters are due; at the end, it is the last.
+_LOAD_S = 0.05
+_LAST_LOAD_S = 0.5
+_LOAD_THREAD = "carbon-load"
 _T = TypeVar("_T")
 
 
@@ -62,6 +65,8 @@ class MeterReader:
         self._reading: tuple[int, int] | None = None
         self._stuck: set[int] = set()
         self._faulty: set[int] = set()
+        self._load = LazyThread(self._sample_load, _LOAD_THREAD)
+        self._has_load_fault = False
         self._silences = Silences(on_fault)
         self._closed = False
 
@@ -91,8 +96,6 @@ class MeterReader:
                 return None
             self._reading, self._thread_id = None, 0
             self._stuck.add(i)
-            if i == _LOAD:
-                return "the query of the GPUs' load does not respond: it is not sampled meanwhile"
             self._due_ns[i] = _NEVER_NS
             self._book_missing(self._meters[i])
             self._silences.note_said(self._meters[i].devices)
@@ -139,14 +142,33 @@ class MeterReader:
             if i not in self._stuck and (all_meters or self._due_ns[i] <= now_ns):
                 self._read(i, meter)
 
-    def sample_load(self) -> None:
-        """Sample the load of the GPUs, unless that is blocked."""
-        if _LOAD in self._stuck:
+    def sample_load(self, *, is_last: bool) -> None:
+        """Sample the load of the GPUs on a thread of its own, for its driver may hang.
+
+        Args:
+            is_last: Whether the run ends here.
+        """
+        if self._load.alive:
+            self._report_load(
+                "the query of the GPUs' load does not respond: it is not sampled meanwhile"
+            )
             return
-        _, fault = self._guarded(_LOAD, self._sample_gpus)
-        if fault is not None and _LOAD not in self._faulty:
-            self._faulty.add(_LOAD)
-            self._on_fault(f"the load of the GPUs is unknown: {fault!r}")
+        self._load = LazyThread(self._sample_load, _LOAD_THREAD)
+        if not self._load.start():
+            self._sample_load()
+        else:
+            self._load.join(_LAST_LOAD_S if is_last else _LOAD_S)
+
+    def _sample_load(self) -> None:
+        try:
+            self._sample_gpus()
+        except Exception as error:  # noqa: BLE001 - the guard of its thread
+            self._report_load(f"the load of the GPUs is unknown: {error!r}")
+
+    def _report_load(self, text: str) -> None:
+        if not self._has_load_fault:
+            self._has_load_fault = True
+            self._on_fault(text)
 
     def warn_about_silence(self, *, is_last: bool) -> None:
         """Warn about devices without a reading.
@@ -180,7 +202,7 @@ class MeterReader:
         """Make a call that a driver may block, so that another thread can replace this one.
 
         Args:
-            i: Number of the meter, or `_LOAD`.
+            i: Number of the meter.
             call: The call.
 
         Returns:
@@ -206,8 +228,6 @@ class MeterReader:
     def _hand_back(self, i: int) -> None:
         """Schedule a meter that has returned late, or close it after the end."""
         self._stuck.discard(i)
-        if i == _LOAD:
-            return
         if self._closed:
             self._close(self._meters[i])
         else:

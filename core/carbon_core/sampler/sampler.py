@@ -39,9 +39,10 @@ class Sampler:
         first_phase: Name of the phase that the run begins with.
         detect: Finds the meters; called once, on the sampler's thread, for it may be slow.
         heartbeat_s: Seconds between two calls of `on_heartbeat`.
-        on_heartbeat: Called on the sampler's thread with the totals; must return at once.
+        on_heartbeat: Called on the sampler's thread with the totals, for the first time right after the
+            first readings.
         on_fault: Callback that receives a message when a meter fails; once for each meter.
-        sample_gpus: Called before each heartbeat for the load of the GPUs; a driver may block it.
+        sample_gpus: Called at each heartbeat for the load of the GPUs; a driver may block it.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Sampler:
         self._pending: Sequence[Mark] = ()
         self._marks: queue.SimpleQueue[Mark | None] = queue.SimpleQueue()
         self._heartbeat_ns = units.nanoseconds(heartbeat_s)
-        self._next_heartbeat_ns = opened_ns + self._heartbeat_ns
+        self._next_heartbeat_ns = opened_ns
         self.trace = Trace(opened_ns, first_phase, self._heartbeat_ns)
         self._on_heartbeat = on_heartbeat
         self._on_fault = on_fault
@@ -141,23 +142,25 @@ class Sampler:
             self._has_meters = True
             self._reader.use(meters, self._early, began_ns)
         self.step(self._pending)
-        self.started.set()
 
     def step(self, marks: Sequence[Mark]) -> None:
         """Read the meters that are due, update the ledger and resolve marks; for marks, read all."""
         self._pending = marks
         now_ns = self._clock.monotonic_ns()
-        due = self._next_heartbeat_ns <= now_ns or not self.started.is_set()
-        beat = due or any(mark.last for mark in marks)
+        beat = self._next_heartbeat_ns <= now_ns or any(mark.last for mark in marks)
         self._reader.read(now_ns, all_meters=bool(marks) or beat)
+        self.started.set()
+        # Those who wait for a mark wait for nothing but readings.
+        last = [mark for mark in marks if mark.last]
+        self._resolve(mark for mark in marks if not mark.last)
+        self._pending = last
         if self.trace.is_due(now_ns):
             self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
-            self._reader.sample_load()
-            self._reader.warn_about_silence(is_last=any(mark.last for mark in marks))
+            self._reader.warn_about_silence(is_last=bool(last))
+            self._reader.sample_load(is_last=bool(last))
             self._beat(now_ns)
-        for mark in marks:
-            self._resolve(mark)
+        self._resolve(last)
         self._pending = ()
 
     def _run(self) -> None:
@@ -194,13 +197,14 @@ class Sampler:
         self._ending = mark is None
         return marks if mark is None else [*marks, mark]
 
-    def _resolve(self, mark: Mark) -> None:
-        snapshot = self._ledger.snapshot(mark.t_ns)
-        if mark.phase is not None:
-            self._phases.enter(mark.phase, snapshot)
-            self.trace.note_phase(mark.t_ns, mark.phase)
-        self.latest = snapshot
-        mark.resolve(snapshot)
+    def _resolve(self, marks: Iterable[Mark]) -> None:
+        for mark in marks:
+            snapshot = self._ledger.snapshot(mark.t_ns)
+            if mark.phase is not None:
+                self._phases.enter(mark.phase, snapshot)
+                self.trace.note_phase(mark.t_ns, mark.phase)
+            self.latest = snapshot
+            mark.resolve(snapshot)
 
     def _beat(self, now_ns: int) -> None:
         self.latest = self._ledger.snapshot(now_ns)

@@ -9,7 +9,7 @@ from carbon_core import uncertainty, units
 from carbon_core.records import Component, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
-from carbon_core.tracker.run import PATIENCE_S, Run
+from carbon_core.tracker.run import Run
 
 
 class OpenWindow:
@@ -33,7 +33,7 @@ class OpenWindow:
             self._end = self.run.instant()
             if self.name and self._start is not None:
                 self.run.note_window(self.name, self._start, self._end)
-            self._end.wait(PATIENCE_S)
+            self.run.wait_for(self._end)
         return self.result
 
     @property
@@ -59,6 +59,11 @@ class OpenWindow:
         if until is not None and self._end is None and self._start is not None:
             return self.run.part_report(until - self.run.at(self._start))
         return self.run.part_report(self.result)
+
+    @property
+    def provisional(self) -> bool:
+        """Whether a reading is late, so that the figures are extrapolated until it arrives."""
+        return self.result.provisional
 
     @property
     def duration_s(self) -> float:

@@ -57,7 +57,7 @@ class Parts:
         live_every: Heartbeats between two live requests, and between two deliveries; None for only at
             the end.
         shutdown_timeout_s: Longest time that closing may take.
-        start_patience_s: Longest time that starting waits for the first readings.
+        start_patience_s: Longest time that starting waits for readings, at which the run then begins.
         meter_patience_s: Longest time that a read of a meter may take; one that takes longer is
             abandoned, and the other meters are still read.
         min_duration_s: A shorter run is sent to no output and logs warnings only.
@@ -69,6 +69,8 @@ class Parts:
         archive: Earlier runs of the same directory; None where no files are kept.
         learn_place: Locates the machine over the network; returns the parts with the facts, intensity
             and live source of that place. None where the settings set the place, or forbid requests.
+        detection_key: What the detection depends on; equal for runs that may use the same meters.
+        load_modules: Loads the other modules of a run, so that it imports none; must not raise.
     """
 
     clock: Clock
@@ -82,7 +84,7 @@ class Parts:
     marginal: MarginalSource | None = None
     live_every: int | None = None
     shutdown_timeout_s: float = 2.0
-    start_patience_s: float = 0.01
+    start_patience_s: float = 0.05
     meter_patience_s: float = 2.0
     min_duration_s: float = 0.0
     messages: Messages = field(default_factory=Messages)
@@ -91,3 +93,5 @@ class Parts:
     only_with_meters: bool = False
     archive: Archive | None = None
     learn_place: Callable[[Parts], Parts] | None = None
+    detection_key: object = None
+    load_modules: Callable[[], object] = lambda: None

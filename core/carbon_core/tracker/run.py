@@ -11,21 +11,22 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from carbon_core import units
 from carbon_core.hardware.base import Meter
-from carbon_core.messages import Messages
 from carbon_core.outputs.base import occupy_standard_descriptors
+from carbon_core.record import replace
 from carbon_core.records import Segment, Snapshot, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.threads import Latch
-from carbon_core.tracker.emissions import RunEmissions, described
+from carbon_core.tracker.emissions import RunEmissions
+from carbon_core.tracker.opening import Opening
 from carbon_core.tracker.parts import Parts
 from carbon_core.tracker.predecessors import Predecessors
-from carbon_core.tracker.run_lines import announce, announce_end
+from carbon_core.tracker.run_lines import announce_end
 from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
 from carbon_core.tracker.shutdown import (
@@ -35,14 +36,12 @@ from carbon_core.tracker.shutdown import (
     on_own_thread,
 )
 from carbon_core.tracker.stage import RunState
+from carbon_core.tracker.task_reports import Task, TaskReports
 from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
 _LEAST_FILE_S = 0.25
-# Each task is kept until the end.
-_MOST_TASKS = 10_000
-_T = TypeVar("_T")
 
 
 class Run:
@@ -53,6 +52,7 @@ class Run:
         pid: The process that it belongs to.
         predecessors: Earlier segments of the training that it continues.
         finalizer: Closes it when its tracker is collected.
+        start_wait_s: Longest time that opening waits, in seconds.
 
     Args:
         parts: Its clock, meters, sources and outputs.
@@ -63,11 +63,12 @@ class Run:
         self.others: tuple[Segment, ...] = ()
         self.pid = os.getpid()
         self.finalizer: weakref.finalize[Any, Any] | None = None
+        self.start_wait_s = parts.start_patience_s
         self._parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._meters = RunMeters(parts)
         self._beats = 0
-        self._tasks: dict[object, tuple[str, Report]] = {}
+        self._tasks = TaskReports(self.part_report, self.messages.warn)
         self._state = RunState()
         self._closing = Closing(self._state, self._close, self.messages.warn)
         self._end: Snapshot | None = None
@@ -93,16 +94,20 @@ class Run:
             self._workers, self.messages, self._state, self._sampler.trace, parts.min_duration_s
         )
         self.predecessors = Predecessors(parts.archive, self._outputs.submit)
+        self._opening = Opening(
+            parts, self._meters, self._emissions, self._outputs, self.predecessors, self.report
+        )
 
     # --- called by the user's thread ------------------------------------------------------------
 
     def open(self) -> None:
-        """Start measuring; wait a short time for the first readings."""
+        """Start measuring; wait a short time for the first readings and the greeting."""
         occupy_standard_descriptors()
         if not self._parts.only_with_meters:
             self._emissions.request_location()
+        self._workers.files.start()
         if self._sampler.start():
-            self._sampler.started.wait(self._parts.start_patience_s)
+            self._opening.done.wait(self.start_wait_s)
         else:
             self._sampler.begin()
 
@@ -119,8 +124,13 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Return the totals now; extrapolated where no reading arrives in time."""
         mark = self.instant()
-        mark.wait(PATIENCE_S)
+        self.wait_for(mark)
         return self.at(mark)
+
+    def wait_for(self, mark: Mark) -> None:
+        """Wait a moment for the reading of a mark; where a meter hangs, have the others continue."""
+        if mark.wait(PATIENCE_S) is None:
+            self._sampler.rescue(self._parts.meter_patience_s)
 
     def recent(self, max_age_s: float) -> Snapshot:
         """Return totals that are at most `max_age_s` seconds old."""
@@ -130,9 +140,12 @@ class Run:
 
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading arrives."""
+        if mark.snapshot is not None:
+            return mark.snapshot
         # One that came after the end is not resolved any more.
         end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
-        return mark.snapshot or self._sampler.carried_to(end_ns)
+        carried = self._sampler.carried_to(end_ns)
+        return carried if self._closing.report else replace(carried, provisional=True)
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
         """Add a closed window to the trace."""
@@ -144,7 +157,10 @@ class Run:
 
     def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
         """Return the totals up to a snapshot (by default, the last known one)."""
-        end = snapshot or self._sampler.latest
+        self._tasks.settle()
+        return self._report(snapshot or self._sampler.latest, status)
+
+    def _report(self, end: Snapshot, status: str = "running") -> Report:
         return Report(
             run=self._emissions.facts,
             status=status,
@@ -157,7 +173,7 @@ class Run:
             earlier=self.predecessors.segments(
                 without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=tuple(self._tasks.copy().values()),  # other threads may end tasks meanwhile
+            tasks=self._tasks.reports,
             marginal=self._emissions.marginal,
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
@@ -182,27 +198,16 @@ class Run:
 
     def part_report(self, window: Window) -> Report:
         """Return a window's own totals as a report."""
-        return of_window(self.report(window.end), window, self.grams(window))
+        return of_window(self._report(window.end), window, self.grams(window))
 
-    def note_task(self, name: str, window: Window, *, of: object) -> Report:
-        """Keep the results of a task, and return them.
-
-        Args:
-            name: Its name; several tasks of a run may have the same.
-            window: What it measured.
-            of: The task itself, which is kept once.
-        """
-        report = self.part_report(window)
-        if len(self._tasks) < _MOST_TASKS:
-            self._tasks[of] = (name, report)
-        else:
-            self.messages.warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
-        return report
+    def note_task(self, task: Task) -> Report:
+        """Keep the results of a task that has ended, and return them."""
+        return self._tasks.note(task)
 
     def flush(self) -> Report:
         """Save the results so far; does not wait for the files."""
         report = self.report(self.snapshot())
-        if self._outputs.open(report, self._greet):
+        if self._outputs.open(report, self._opening.greet):
             self._outputs.flush(report)
         return report
 
@@ -227,39 +232,19 @@ class Run:
     # --- called by the sampler's thread ---------------------------------------------------------
 
     def _detect(self) -> Sequence[Meter]:
-        parts = self._parts
-        files = _made(parts.make_outputs, self.messages)
-        deliveries = _made(parts.make_deliveries, self.messages)
         found = self._meters.detect()
         self._sampler.book_first(found.early)
-        if self._meters.counted_elsewhere:
-            self._emissions.go_offline()
-        else:
-            self._outputs.use(files, deliveries)
-        try:
-            self._open_outputs()
-        except Exception as error:  # noqa: BLE001 - no output may cost the measuring
-            self.messages.warn(f"the outputs cannot be opened: {error!r}")
-        self._meters.when_late(self._sampler.add)
         return found.meters
 
-    def _open_outputs(self) -> None:
-        if self._parts.only_with_meters:
-            self._emissions.request_location()
-        self._outputs.open(self.report(), self._greet)
-        # Opening has recovered the journals of killed runs.
-        self._outputs.submit(self.predecessors.find_rest)
-
-    def _greet(self) -> None:
-        text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
-        announce(self.messages, "greeting", text)
-
     def _heartbeat(self, snapshot: Snapshot) -> None:
+        self._opening.begin(self._sampler.add)
         self._emissions.note_hour(snapshot.joules)
         self._meters.sample_host()
         report = self.report(snapshot)
         self.check_budget(report)
-        opened = self._outputs.open(report, self._greet)
+        # The first greeting names the GPUs, too, whose driver takes a moment longer.
+        may_open = not self._meters.is_pending or self._beats > 0
+        opened = may_open and self._outputs.open(report, self._opening.greet)
         if opened:
             self._outputs.update(report)
         every = self._parts.live_every
@@ -281,8 +266,9 @@ class Run:
             self._emissions.settle(self._end, deadline.step_s)
             if self.predecessors.requested and not on_own_thread():
                 files.settle(deadline.step_s)
+            self._tasks.settle(is_last=True)
             report = self.report(self._end, status)
-            if self._outputs.open(report, self._greet):
+            if self._outputs.open(report, self._opening.greet):
                 self._outputs.close(report)
             self._saved = report
         report = self._saved
@@ -297,15 +283,6 @@ class Run:
             announce_end(self.messages, report, clock.monotonic_ns())
         self.messages.deliver_errors_at_exit()
         return report
-
-
-def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
-    """Return outputs; none where they cannot be made, because measuring does not need them."""
-    try:
-        return make()
-    except Exception as error:  # noqa: BLE001 - such as no memory to import their modules
-        messages.warn(f"the results cannot be written: {error!r}")
-        return ()
 
 
 def _phases(sampler: Sampler) -> tuple[Phase, ...]:

@@ -15,6 +15,7 @@ class RunMeters:
     Attributes:
         detection: The meters that are known so far.
         counted_elsewhere: Whether other processes count every device.
+        is_pending: Whether GPUs are still searched.
 
     Args:
         parts: The run's clock, meters and messages.
@@ -22,28 +23,32 @@ class RunMeters:
 
     def __init__(self, parts: Parts) -> None:
         self.detection = Detection(())
-        self.counted_elsewhere = False
+        self.counted_elsewhere = self.is_pending = False
         self._parts = parts
 
     def detect(self) -> Detection:
         """Find the meters."""
         self.detection = self._parts.detect()
+        if self.detection.gauge is not None:
+            self.detection.gauge.restart()
         self.counted_elsewhere = self._parts.only_with_meters and not self.detection.meters
         return self.detection
 
     def when_late(self, add: Callable[[Sequence[Meter]], object]) -> None:
-        """Call a function with the meters of GPUs that are found later, on the search's thread."""
+        """Call a function with the meters of GPUs that are found later, on the search's thread.
+
+        Also without any, once the search has ended or takes too long.
+        """
 
         def join(detection: Detection) -> None:
             before = self.detection.meters
-            new = [meter for meter in detection.meters if meter not in before]
-            if new:
-                self.detection = detection
-                self._parts.messages.info(self.summary())
-            add(new)
+            self.detection, self.is_pending = detection, False
+            add([meter for meter in detection.meters if meter not in before])
 
-        if self.detection.late is not None:
-            self.detection.late.on_ready(join)
+        late = self.detection.late
+        if late is not None:
+            self.is_pending = True
+            late.on_ready(join)
 
     def summary(self) -> str:
         """Return what is measured, by which methods, as text for a message."""

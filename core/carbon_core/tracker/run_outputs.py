@@ -46,7 +46,7 @@ class RunOutputs:
         self._deliveries: Sequence[Delivery] = ()
         # Those that the files' worker has yet to open: before any other job, whichever thread queued it.
         self._unopened: deque[FileOutput] = deque()
-        self._opened = False
+        self._opened = self._used = False
         self._lost = False
         # Whether an update became due while the run was closing.
         self._update_due = False
@@ -60,15 +60,16 @@ class RunOutputs:
         """Set the outputs, before any is opened."""
         self._unopened.extend(files)
         self._files, self._deliveries = files, deliveries
+        self._used = True
 
     def open(self, report: Report, on_first: Callable[[], None] = lambda: None) -> bool:
-        """Open the outputs, unless the run is too short so far; return whether they are open.
+        """Open the outputs, once they are set and the run is long enough; return whether they are open.
 
         Args:
             report: The totals so far.
             on_first: Called before they are opened.
         """
-        if report.duration_s < self._min_duration_s:
+        if report.duration_s < self._min_duration_s or not self._used:
             return False
         if not self._opened:
             self._opened = True

@@ -9,10 +9,12 @@ import weakref
 from typing import TYPE_CHECKING
 
 from carbon_core.identifiers import random_uuid
-from carbon_core.interruptions import raise_if_of_program
+from carbon_core.interruptions import raise_if_of_program, suppressed
 from carbon_core.messages import Messages
 from carbon_core.tracker.codecarbon_views import CodeCarbonViews
+from carbon_core.tracker.prepared_start import Prepared, PreparedStart
 from carbon_core.tracker.run_slot import RunSlot
+from carbon_core.tracker.status import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from carbon_core.records import Segment, Snapshot
     from carbon_core.report import Report
     from carbon_core.tracker.open_window import OpenWindow
-    from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.run import Run
 
     _P = ParamSpec("_P")
@@ -47,14 +48,15 @@ def harmless(
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - no exception may reach the training
             raise_if_of_program(error, outer)
-            self.warn(f"{method.__name__}() failed: {error!r}")
+            with suppressed(MemoryError):  # to load `logging`
+                self.warn(f"{method.__name__}() failed: {error!r}")
             return None
 
     functools.update_wrapper(guarded, method)
     return guarded
 
 
-class Tracker(CodeCarbonViews):
+class Tracker(PreparedStart, CodeCarbonViews):
     """Measures from `start()` to `stop()`; may be started again.
 
     Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
@@ -64,6 +66,7 @@ class Tracker(CodeCarbonViews):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.run_id = random_uuid()
         # A child that is forked from now on is another run.
         self._pid = os.getpid()
@@ -71,10 +74,6 @@ class Tracker(CodeCarbonViews):
         self._slot = RunSlot()
         self._last: Report | None = None
         self._tasks: dict[str, OpenWindow] = {}
-
-    def make_parts(self, run_id: str) -> Parts:
-        """Return the parts of the next run."""
-        raise NotImplementedError
 
     def warn(self, text: str) -> None:
         """Log a warning, once."""
@@ -112,7 +111,7 @@ class Tracker(CodeCarbonViews):
         if self._last is not None or self._pid != os.getpid():
             self.run_id = random_uuid()
         self._pid = os.getpid()
-        run = _run_of(self.make_parts(self.run_id))
+        run = self._prepared_run(self.make_parts(self.run_id))
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
         return run
@@ -195,7 +194,8 @@ class Tracker(CodeCarbonViews):
         if task is None or task.run is None:
             return None
         # Removed last: a call that a signal handler interrupts may be repeated.
-        report = task.run.note_task(task.name, task.close(), of=task)
+        task.close()
+        report = task.run.note_task(task)
         self._tasks.pop(task.name, None)
         return _emissions_data(report)
 
@@ -298,6 +298,7 @@ class Tracker(CodeCarbonViews):
         fresh: dict[str, Any] = {
             "run_id": random_uuid(),
             "_slot": RunSlot(),
+            "_prepared": Prepared(),
             "_last": self.final_report,
             "_tasks": {},
         }
@@ -305,12 +306,6 @@ class Tracker(CodeCarbonViews):
 
 
 # Loaded when a run begins, not when the tracker is imported.
-def _run_of(parts: Parts) -> Run:
-    from carbon_core.tracker.run import Run
-
-    return Run(parts)
-
-
 def _opened(name: str, run: Run | None) -> OpenWindow:
     from carbon_core.tracker.open_window import OpenWindow
 
@@ -325,20 +320,3 @@ def _emissions_data(report: Report) -> EmissionsData:
 
 def _known_kg(report: Report) -> float | None:
     return report.emissions_kg.value if report.is_known else None
-
-
-def status_of(error: BaseException | None) -> str:
-    """Return the status of a run that ended with an exception, or without one.
-
-    A trial that Optuna has pruned raises `optuna.TrialPruned`, which is not a failure. The class
-    is recognised by its name, so that Optuna need not be installed.
-    """
-    if error is None:
-        return "completed"
-    if any(_is_pruning(kind) for kind in type(error).__mro__):
-        return "pruned"
-    return "failed" if isinstance(error, Exception) else "interrupted"
-
-
-def _is_pruning(kind: type) -> bool:
-    return kind.__name__ == "TrialPruned" and kind.__module__.partition(".")[0] == "optuna"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from carbon_core.assemble.preparation import messages_for
+from carbon_core.assemble.making import messages_for
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
 from carbon_core.config.resolve import resolve

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.hardware.amd.answers import joules, load_percent, watts
 from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.record import field, record
 from carbon_core.records import Device, Reading, Refusal
@@ -60,13 +62,13 @@ class AmdMeter:
         self.dropped: Sequence[Refusal] = ()
         self._smi = smi
         self._boards = tuple(boards)
-        self._clock = clock
+        self._timers = {board.device.id: ReadTimer(clock) for board in boards}
         self._library = library
         self._open = True
         library.hold()
 
     def read(self) -> list[Reading]:
-        """Read every GPU; the time of a reading is the middle of its call."""
+        """Read every GPU; the time of a reading is the middle of its undisturbed call."""
         return [self._reading(board) for board in self._boards]
 
     def utilization_percent(self) -> dict[str, float]:
@@ -85,9 +87,9 @@ class AmdMeter:
 
     def _reading(self, board: AmdBoard) -> Reading:
         is_counter = board.device.kind == "counter"
-        before_ns = self._clock.monotonic_ns()
-        value = (joules if is_counter else watts)(self._smi, board.handle)
-        t_ns = (before_ns + self._clock.monotonic_ns()) // 2
+        call = joules if is_counter else watts
+        timer = self._timers[board.device.id]
+        t_ns, value = timer.read(partial(call, self._smi, board.handle))
         if is_counter and value is not None and board.still.stands_still(value, t_ns):
             return Reading(board.device.id, t_ns, value, power_w=watts(self._smi, board.handle))
         return Reading(board.device.id, t_ns, value)

@@ -11,6 +11,7 @@ from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.nvml.board import Board, utilization
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.hardware.nvml.sharing import GpuSharing
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.records import Reading, Refusal
 from carbon_core.threads import in_parallel
 
@@ -47,6 +48,7 @@ class NvmlMeter:
         self.nvml = session.nvml
         self._session = session
         self._clock = clock
+        self._timers = {board: ReadTimer(clock) for board in boards}
         self._open = True
         self._is_slow = is_slow
         session.hold(boards)
@@ -58,7 +60,7 @@ class NvmlMeter:
         return min(self._period_s, POLL_PERIOD_S) if is_polled else self._period_s
 
     def read(self) -> list[Reading]:
-        """Read every GPU; the time of a reading is the middle of its call."""
+        """Read every GPU; the time of a reading is the middle of its undisturbed call."""
         monotonic_ns = self._clock.monotonic_ns
         readings: list[Reading] = []
         began_ns = monotonic_ns()
@@ -75,11 +77,10 @@ class NvmlMeter:
         return readings
 
     def _read_into(self, readings: list[Reading], boards: Sequence[Board]) -> None:
-        monotonic_ns = self._clock.monotonic_ns
+        now_ns = self._clock.monotonic_ns()
         for board in boards:
-            before_ns = monotonic_ns()
-            value, power_w = board.read(before_ns)
-            t_ns = (before_ns + monotonic_ns()) // 2
+            timer = self._timers[board]
+            t_ns, (value, power_w) = timer.read(partial(board.read, now_ns))
             readings.append(Reading(board.device.id, t_ns, value, power_w=power_w))
 
     def utilization_percent(self) -> dict[str, float]:

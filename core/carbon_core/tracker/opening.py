@@ -1,0 +1,106 @@
+"""Makes and opens the outputs of a run: after its first readings, for that may load modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from carbon_core.hardware.base import Meter
+from carbon_core.messages import Messages
+from carbon_core.report import Report
+from carbon_core.threads import Latch
+from carbon_core.tracker.emissions import RunEmissions, described
+from carbon_core.tracker.parts import Parts
+from carbon_core.tracker.predecessors import Predecessors
+from carbon_core.tracker.run_lines import announce
+from carbon_core.tracker.run_meters import RunMeters
+from carbon_core.tracker.run_outputs import RunOutputs
+
+_T = TypeVar("_T")
+
+
+class Opening:
+    """Makes the outputs of a run and opens them, once its GPUs are known or take too long.
+
+    Attributes:
+        done: Set once the outputs are made, and opened unless GPUs are still searched.
+
+    Args:
+        parts: How to make the outputs.
+        meters: The meters, which the greeting names.
+        emissions: The intensity, which it names, too.
+        outputs: The outputs.
+        predecessors: Earlier runs, whose journals opening recovers.
+        report: Returns the totals so far.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        meters: RunMeters,
+        emissions: RunEmissions,
+        outputs: RunOutputs,
+        predecessors: Predecessors,
+        report: Callable[[], Report],
+    ) -> None:
+        self.done = Latch()
+        self._parts = parts
+        self._meters = meters
+        self._emissions = emissions
+        self._outputs = outputs
+        self._predecessors = predecessors
+        self._report = report
+
+    def begin(self, add: Callable[[Sequence[Meter]], object]) -> None:
+        """Make the outputs; does nothing the second time.
+
+        Args:
+            add: Adds the meters of GPUs that are found later.
+        """
+        if self.done.is_set():
+            return
+        parts = self._parts
+        files = _made(parts.make_outputs, parts.messages)
+        deliveries = _made(parts.make_deliveries, parts.messages)
+        if self._meters.counted_elsewhere:
+            self._emissions.go_offline()
+            self._outputs.use((), ())
+        else:
+            self._outputs.use(files, deliveries)
+
+        def join(meters: Sequence[Meter]) -> None:
+            add(meters)
+            if meters and self._outputs.is_open:
+                parts.messages.info(self._meters.summary())
+            self._open()
+
+        self._meters.when_late(join)
+        if not self._meters.is_pending:
+            self._open()
+        self.done.set()
+
+    def greet(self) -> None:
+        """Log what is measured, and with which intensity."""
+        text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
+        announce(self._parts.messages, "greeting", text)
+
+    def _open(self) -> None:
+        if self._outputs.is_open:
+            return
+        try:
+            if self._parts.only_with_meters:
+                self._emissions.request_location()
+            self._outputs.open(self._report(), self.greet)
+            # Opening has recovered the journals of killed runs.
+            self._outputs.submit(self._predecessors.find_rest)
+        except Exception as error:  # noqa: BLE001 - no output may cost the measuring
+            self._parts.messages.warn(f"the outputs cannot be opened: {error!r}")
+
+
+def _made(make: Callable[[], Sequence[_T]], messages: Messages) -> Sequence[_T]:
+    """Return outputs; none where they cannot be made, because measuring does not need them."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - such as no memory to import their modules
+        messages.warn(f"the results cannot be written: {error!r}")
+        return ()
