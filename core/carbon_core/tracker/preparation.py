@@ -56,7 +56,7 @@ class Preparation:
         self._readings: list[Reading] = []
         self._joined = False
         self._use_late: Callable[[Detection], object] | None = None
-        self._searched, self._read_once = Latch(), Latch()
+        self._searched, self._read_once, self._ready = Latch(), Latch(), Latch()
         # A latch: read again and set it. None: end.
         self._orders: queue.SimpleQueue[Latch | None] = queue.SimpleQueue()
         self._thread = LazyThread(self._run, "carbon-prepare")
@@ -80,8 +80,8 @@ class Preparation:
         )
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the first readings; return whether they were made within so many seconds."""
-        return self._read_once.wait(timeout_s)
+        """Wait until a start has nothing to find or load; return whether that is within so many seconds."""
+        return self._ready.wait(timeout_s)
 
     def used_by(self, parts: Parts, timeout_s: float) -> Parts:
         """Return the parts of a run that begins now and uses these meters.
@@ -99,7 +99,7 @@ class Preparation:
     def _refresh(self, timeout_s: float) -> None:
         """Wait for readings that are made from now on, at most so many seconds."""
         if not self._read_once.is_set():
-            self.wait(timeout_s)
+            self._read_once.wait(timeout_s)
         elif self._thread.alive:
             read = Latch()
             self._orders.put(read)
@@ -167,12 +167,13 @@ class Preparation:
         try:
             if self._found is not None:
                 self._read(self._found.meters)
-                self._read_once.set()
-                self._await_late(self._found)
         finally:
             self._read_once.set()
         if self._stage == _Stage.OPEN:
             self._parts.load_modules()
+        self._ready.set()
+        if self._found is not None:
+            self._await_late(self._found)
         self._park()
 
     def _await_late(self, found: Detection) -> None:

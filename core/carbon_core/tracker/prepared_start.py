@@ -78,7 +78,7 @@ class PreparedStart:
         Does nothing during a run. Meters that no start has used after ten minutes are closed.
 
         Args:
-            wait_s: Longest time to wait for the first readings, in seconds.
+            wait_s: Longest time to wait for that, in seconds.
         """
         with suppressed(Exception):  # start() tries again, and warns
             if not self.running:
