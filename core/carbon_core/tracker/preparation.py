@@ -80,7 +80,7 @@ class Preparation:
         )
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until a start has nothing to find or load; return whether that is within so many seconds."""
+        """Wait until a start has nothing to find or load; return whether that is in time."""
         return self._ready.wait(timeout_s)
 
     def used_by(self, parts: Parts, timeout_s: float) -> Parts:

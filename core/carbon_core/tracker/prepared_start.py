@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from carbon_core.interruptions import suppressed
+from carbon_core.units import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
     from typing import Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Longest wait for its end where a training ends without a run.
 _UNUSED_S = 0.5
+# Shortest wait of a start for readings.
+_LEAST_WAIT_S = 0.01
 
 
 class Prepared:
@@ -88,12 +91,23 @@ class PreparedStart:
         """Close the meters of a preparation that no run has used."""
         self._prepared.close()
 
-    def _prepared_run(self, parts: Parts) -> Run:
-        """Return a run that begins now, after a short wait for its meters."""
+    def _prepared_run(self) -> Run:
+        """Return a run that begins now, after a short wait for its meters.
+
+        The first start in a process loads the modules of a run: the wait is shorter by that time.
+        """
+        from carbon_core.clock import SystemClock
+
+        began_ns = SystemClock.monotonic_ns()
+        parts = self.make_parts(self.run_id)
         from carbon_core.tracker.run import Run
         from carbon_core.tracker.shutdown import Deadline
 
-        deadline = Deadline(parts.clock, parts.start_patience_s)
+        loading_s = (SystemClock.monotonic_ns() - began_ns) / NANOSECONDS_PER_SECOND
+        patience_s = max(
+            min(_LEAST_WAIT_S, parts.start_patience_s), parts.start_patience_s - loading_s
+        )
+        deadline = Deadline(parts.clock, patience_s)
         run = Run(self._prepared.of(self, parts).used_by(parts, deadline.left_s))
         run.start_wait_s = deadline.left_s
         return run

@@ -111,7 +111,7 @@ class Tracker(PreparedStart, CodeCarbonViews):
         if self._last is not None or self._pid != os.getpid():
             self.run_id = random_uuid()
         self._pid = os.getpid()
-        run = self._prepared_run(self.make_parts(self.run_id))
+        run = self._prepared_run()
         # Ends the run when the tracker is collected, and at exit; holds no reference to the tracker.
         run.finalizer = weakref.finalize(self, run.finish, "interrupted")
         return run
