@@ -5,14 +5,15 @@
     python benchmarks/accuracy.py                  # every case, and accuracy.json beside this file
     python benchmarks/accuracy.py --only windows   # one case
     python benchmarks/accuracy.py --rounds 1       # a quick look
+    python benchmarks/accuracy.py --load quiet     # not on a machine whose processors are all busy
 
-Needs Linux, a C compiler and ``codecarbon``. Energies only: nothing here is a time, so that other work
-on the machine does not matter.
+Needs Linux, a C compiler and ``codecarbon``. Energies only: nothing here is a time.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -23,12 +24,23 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from bench import OURS, THEIRS, Row, arguments_of, line, results, table  # noqa: E402
+from bench import (  # noqa: E402
+    OURS,
+    THEIRS,
+    TIMEOUT_S,
+    Row,
+    arguments_of,
+    line,
+    loads_of,
+    results,
+    show_errors,
+    table,
+)
 from fake_machine import PowerCurve, fake_machine  # noqa: E402
+from load import LOADS, QUIET, busy_processes, under  # noqa: E402
 from pairs import Figures, Measurement, Pair, alternate, command  # noqa: E402
 
 RESULTS = HERE / "accuracy.json"
-TIMEOUT_S = 300.0
 # Read soon after it was written, a processor's counter is at most so old.
 TICK_S = 0.002
 # Of no whole number of periods in the default interval of 15 s, whose mean would be exact by chance.
@@ -47,6 +59,7 @@ class Case:
         instants: Variables of the driver's stand-in that are instants, in seconds after the start.
         rows: What is held against which target.
         rounds: How often each side is measured.
+        loads: Under which loads.
     """
 
     name: str
@@ -56,24 +69,51 @@ class Case:
     machine: Mapping[str, Any] = field(default_factory=dict)
     instants: Mapping[str, float] = field(default_factory=dict)
     rounds: int = 3
+    loads: tuple[str, ...] = (QUIET,)
 
 
-def _row(what: str, take: str, ours: str, at_most: float | None, theirs: str | None = None) -> Row:
-    return Row(what, take, "%", theirs, ours, at_most=at_most, worst=True)
+def _row(
+    what: str,
+    take: str,
+    ours: str,
+    at_most: float | None,
+    theirs: str | None = None,
+    saturated: float | None = None,
+) -> Row:
+    return Row(what, take, "%", theirs, ours, at_most=at_most, saturated=saturated, worst=True)
 
 
 CASES = (
     Case(
         "run",
         "run-energy",
-        (_row("run of 10 s by counters", "run", "error_pct", 0.05, "error_pct"),),
+        (_row("run of 10 s by counters", "run", "error_pct", 0.05, "error_pct", 0.2),),
         ("--seconds", "10"),
+        loads=LOADS,
+    ),
+    Case(
+        "first",
+        "first-window",
+        (
+            _row("first window after the start", "first", "error_pct", 0.5, "error_pct", 2),
+            _row("the same, as it was first returned", "first", "at_once_pct", None),
+        ),
+        rounds=10,
+        loads=LOADS,
     ),
     Case(
         "windows",
         "windows",
-        (_row("worst of 50 windows of 0.1-0.8 s", "windows", "worst_pct", 0.5, "worst_pct"),),
+        (_row("worst of 50 windows of 0.1-0.8 s", "windows", "worst_pct", 0.3, "worst_pct", 2),),
         ("--windows", "50"),
+        loads=LOADS,
+    ),
+    Case(
+        "gil",
+        "gil-windows",
+        (_row("the same, busy with Python alone", "gil", "worst_pct", 1, "worst_pct"),),
+        ("--windows", "30"),
+        loads=LOADS,
     ),
     Case(
         "polled",
@@ -174,19 +214,26 @@ def _measurement(script: str, case: Case, environ: Mapping[str, str]) -> Measure
 def main() -> int:
     """Measure, print the table, write the results."""
     arguments = arguments_of(__doc__, [case.name for case in CASES], RESULTS)
-    pairs: dict[str, Pair] = {}
-    for case in CASES:
-        if case.name not in arguments.only:
-            continue
-        print(f"{case.name} …", file=sys.stderr, flush=True)
-        pairs[case.name] = measure(case, arguments.rounds)
-        for error in dict.fromkeys(pairs[case.name].errors):
-            print(f"  {error}", file=sys.stderr, flush=True)
+    pairs: dict[tuple[str, str], Pair] = {}
+    load_before = os.getloadavg()[0]
+    for load in loads_of(arguments):
+        with under(load):
+            for case in CASES:
+                if case.name in arguments.only and load in case.loads:
+                    print(f"{case.name}, {load} …", file=sys.stderr, flush=True)
+                    pairs[load, case.name] = measure(case, arguments.rounds)
+                    show_errors(case.name, pairs[load, case.name])
     lines = [
-        line(row, pairs[case.name]) for case in CASES if case.name in pairs for row in case.rows
+        line(row, load, pairs[load, case.name])
+        for case in CASES
+        for row in case.rows
+        for load in LOADS
+        if (load, case.name) in pairs
     ]
+    print(f"load average before: {load_before:.1f}; saturated: {busy_processes()} busy processes")
     print(table(lines))
-    arguments.output.write_text(json.dumps(results(lines, pairs), indent=1, ensure_ascii=False))
+    data = results(lines, pairs, load_before)
+    arguments.output.write_text(json.dumps(data, indent=1, ensure_ascii=False))
     return 0
 
 

@@ -10,6 +10,7 @@ import argparse
 import functools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import probes
 from probes import Figures
 
-J_PER_KWH = 3.6e6
 SETTINGS = {"country_iso_code": "FRA", "output_dir": "."}
 
 
@@ -67,6 +67,22 @@ def start(_: argparse.Namespace) -> Figures:
     t3 = time.perf_counter()
     ms = {"construct_ms": t1 - t0, "start_ms": t2 - t1, "stop_ms": t3 - t2, "ms": t2 - t0}
     return {name: value * 1e3 for name, value in ms.items()}
+
+
+def callback(_: argparse.Namespace) -> Figures:
+    return probes.callback_ms(_callback)
+
+
+def first_reading(_: argparse.Namespace) -> Figures:
+    """How long it takes until the first reading, for which `start()` waits."""
+    running = tracker()
+    began_s = time.perf_counter()
+    running.start()
+    return {"ms": (time.perf_counter() - began_s) * 1e3}
+
+
+def first_steps(arguments: argparse.Namespace) -> Figures:
+    return probes.longest_step_ms(tracker().start if arguments.callback == "codecarbon" else None)
 
 
 def sample(arguments: argparse.Namespace) -> Figures:
@@ -127,27 +143,44 @@ def a_run(arguments: argparse.Namespace) -> tuple[Any, int, int]:
 def run_energy(arguments: argparse.Namespace) -> Figures:
     """Error of a run between the instants of its own first and last reading."""
     data, *span_ns = a_run(arguments)
-    return {"error_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, *span_ns)}
+    return {"error_pct": probes.error_pct(data.gpu_energy * probes.J_PER_KWH, *span_ns)}
 
 
-def windows(arguments: argparse.Namespace) -> Figures:
+def windows(arguments: argparse.Namespace, spend: Callable[[float], None] = time.sleep) -> Figures:
     running = started()
     running.start_task("warm")
     running.stop_task()
     return probes.window_errors(
         running.start_task,
-        lambda: running.stop_task().gpu_energy * J_PER_KWH,
+        lambda: running.stop_task().gpu_energy * probes.J_PER_KWH,
         arguments.windows or 30,
         at_random=bool(arguments.windows),
+        spend=spend,
     )
+
+
+def gil_windows(arguments: argparse.Namespace) -> Figures:
+    """Windows during which the program's own thread lets go of Python's lock only when it must."""
+    return windows(arguments, spend=probes.in_python)
+
+
+def first_window(_: argparse.Namespace) -> Figures:
+    """Error of a task that begins right after the start."""
+    running = started()
+    running.start_task("first")
+    t0_ns = time.monotonic_ns()
+    time.sleep(probes.a_length_s())
+    t1_ns = time.monotonic_ns()
+    data = running.stop_task("first")
+    return {"error_pct": probes.error_pct(data.gpu_energy * probes.J_PER_KWH, t0_ns, t1_ns)}
 
 
 def components(arguments: argparse.Namespace) -> Figures:
     """Errors of processors, memory and GPUs over one run."""
     data, *span_ns = a_run(arguments)
-    cpu_j, ram_j = data.cpu_energy * J_PER_KWH, data.ram_energy * J_PER_KWH
+    cpu_j, ram_j = data.cpu_energy * probes.J_PER_KWH, data.ram_energy * probes.J_PER_KWH
     return {
-        "gpu_pct": probes.error_pct(data.gpu_energy * J_PER_KWH, *span_ns),
+        "gpu_pct": probes.error_pct(data.gpu_energy * probes.J_PER_KWH, *span_ns),
         "cpu_pct": probes.off_pct(cpu_j, probes.zones_j("package", *span_ns)),
         "ram_pct": probes.off_pct(ram_j, probes.zones_j("dram", *span_ns)),
     }
@@ -168,14 +201,19 @@ def _callback() -> Any:
 
 ROWS = {
     "import": import_,
+    "callback": callback,
     "start": start,
+    "first-reading": first_reading,
+    "first-steps": first_steps,
     "sample": sample,
     "cpu-per-second": cpu_per_second,
     "task-boundary": task_boundary,
     "memory": memory,
     "growth": growth,
     "run-energy": run_energy,
+    "first-window": first_window,
     "windows": windows,
+    "gil-windows": gil_windows,
     "polled": run_energy,
     "components": components,
     "lost": run_energy,

@@ -11,6 +11,7 @@ import functools
 import sys
 import time
 import timeit
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,31 @@ def start(_: argparse.Namespace) -> Figures:
     t4 = time.perf_counter()
     ms = {"construct_ms": t1 - t0, "start_ms": t2 - t1, "stop_ms": t4 - t3, "ms": t2 - t0}
     return {name: value * 1e3 for name, value in ms.items()}
+
+
+def callback(_: argparse.Namespace) -> Figures:
+    return probes.callback_ms(_callback)
+
+
+def first_reading(_: argparse.Namespace) -> Figures:
+    """How long after `start()` the counters were first read, with and without a preparation."""
+    prepared = tracker()
+    prepared.prepare(60.0)
+    time.sleep(1.0)
+    return {"ms": _carried_ms(prepared), "unprepared_ms": _carried_ms(tracker())}
+
+
+def _carried_ms(running: Any) -> float:
+    """Return what the first second of a run lacks, which is the time until its first readings."""
+    running.start()
+    time.sleep(1.0)
+    missing_s = max(energy.missing_s for energy in running.report().window.by_device.values())
+    running.stop()
+    return missing_s * 1e3
+
+
+def first_steps(arguments: argparse.Namespace) -> Figures:
+    return probes.longest_step_ms(tracker().start if arguments.callback == "ours" else None)
 
 
 def sample(arguments: argparse.Namespace) -> Figures:
@@ -191,7 +217,7 @@ def run_energy(arguments: argparse.Namespace) -> Figures:
     return {"error_pct": error_pct, "missing_s": report.missing_s}
 
 
-def windows(arguments: argparse.Namespace) -> Figures:
+def windows(arguments: argparse.Namespace, spend: Callable[[float], None] = time.sleep) -> Figures:
     running = started()
     opened: list[Any] = []
     return probes.window_errors(
@@ -199,7 +225,34 @@ def windows(arguments: argparse.Namespace) -> Figures:
         lambda: opened.pop().close().component_j("gpu"),
         arguments.windows or 30,
         at_random=bool(arguments.windows),
+        spend=spend,
     )
+
+
+def gil_windows(arguments: argparse.Namespace) -> Figures:
+    """Windows during which the program's own thread lets go of Python's lock only when it must."""
+    return windows(arguments, spend=probes.in_python)
+
+
+def first_window(_: argparse.Namespace) -> Figures:
+    """Error of a window that begins with the run, as it was returned and as it is at the end."""
+    running = tracker()
+    running.prepare(60.0)
+    time.sleep(1.0)
+    running.start()
+    running.start_task("first")
+    t0_ns = time.monotonic_ns()
+    time.sleep(probes.a_length_s())
+    t1_ns = time.monotonic_ns()
+    at_once_kwh = running.stop_task("first").gpu_energy
+    time.sleep(1.0)
+    running.stop()
+    ((_, final),) = running.final_report.tasks
+    at_once_j = at_once_kwh * probes.J_PER_KWH
+    return {
+        "error_pct": probes.error_pct(final.window.component_j("gpu"), t0_ns, t1_ns),
+        "at_once_pct": probes.error_pct(at_once_j, t0_ns, t1_ns),
+    }
 
 
 def components(arguments: argparse.Namespace) -> Figures:
@@ -245,7 +298,10 @@ def _callback() -> Any:
 
 ROWS = {
     "import": import_,
+    "callback": callback,
     "start": start,
+    "first-reading": first_reading,
+    "first-steps": first_steps,
     "sample": sample,
     "cpu-per-second": cpu_per_second,
     "task-boundary": task_boundary,
@@ -253,7 +309,9 @@ ROWS = {
     "memory": memory,
     "growth": growth,
     "run-energy": run_energy,
+    "first-window": first_window,
     "windows": windows,
+    "gil-windows": gil_windows,
     "polled": run_energy,
     "components": components,
     "lost": lost,

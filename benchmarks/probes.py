@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 MACHINE = "BENCH_MACHINE"
+J_PER_KWH = 3.6e6
 Figures = dict[str, float]
 Row = Callable[[argparse.Namespace], Figures]
 # Rows whose GPUs support no energy counter.
@@ -225,6 +226,7 @@ def window_errors(
     n: int = 30,
     *,
     at_random: bool = False,
+    spend: Callable[[float], None] = time.sleep,
 ) -> Figures:
     """Compare windows of 0.1 to 0.8 s with the truth of the work that they enclose.
 
@@ -233,6 +235,7 @@ def window_errors(
         closing: Ends it after the work; returns the GPU energy in joules.
         n: Windows.
         at_random: Whether their lengths are random, the same for both sides; else they rise evenly.
+        spend: Spends so many seconds in a window.
     """
     lengths_s = [0.1 + 0.7 * number / (n - 1) for number in range(n)]
     if at_random:
@@ -242,7 +245,61 @@ def window_errors(
     for number, length_s in enumerate(lengths_s):
         opening(f"window-{number}")
         t0_ns = time.monotonic_ns()
-        time.sleep(length_s)
+        spend(length_s)
         t1_ns = time.monotonic_ns()
         errors.append(error_pct(closing(), t0_ns, t1_ns))
     return {"worst_pct": max(errors), "median_pct": median(errors)}
+
+
+def in_python(seconds: float) -> None:
+    """Spend a time in pure Python, which hands its lock to another thread only when it must."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        sum(range(1000))
+
+
+def a_length_s() -> float:
+    """Return a random length of a window in seconds."""
+    return random.uniform(0.1, 0.8)
+
+
+def callback_ms(make: Callable[[], object]) -> Figures:
+    """Return what the import and the making of a callback take where its framework is loaded."""
+    import torch  # noqa: F401
+    import transformers
+    from transformers import Trainer  # noqa: F401
+
+    transformers.TrainerCallback  # noqa: B018 - loaded lazily
+    began_s = time.perf_counter()
+    make()
+    return {"ms": (time.perf_counter() - began_s) * 1e3}
+
+
+def longest_step_ms(start: Callable[[], object] | None, seconds: float = 3.0) -> Figures:
+    """Return the longest of the steps right after a start: each the same work of some 60 ms.
+
+    Args:
+        start: Starts a tracker; None for none.
+        seconds: How long steps are made.
+    """
+    rounds = _rounds_of(0.06)
+    if start is not None:
+        start()
+    steps_s = []
+    until_s = time.perf_counter() + seconds
+    while (began_s := time.perf_counter()) < until_s:
+        _spin(rounds)
+        steps_s.append(time.perf_counter() - began_s)
+    return {"longest_ms": max(steps_s) * 1e3, "median_ms": median(steps_s) * 1e3}
+
+
+def _rounds_of(seconds: float) -> int:
+    """Return how many rounds of `_spin` take so many seconds."""
+    began_s = time.thread_time()  # however busy the machine is
+    _spin(20_000)
+    return round(20_000 * seconds / (time.thread_time() - began_s))
+
+
+def _spin(rounds: int) -> None:
+    for _ in range(rounds):
+        sum(range(100))
