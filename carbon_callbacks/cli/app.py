@@ -120,10 +120,22 @@ def doctor_command(
     at_least: Annotated[
         detect.Grade, typer.Option(help="Lowest grade that a device may have.")
     ] = detect.Grade.C,
+    load: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            max=120,
+            help="Load processors and GPUs for so many seconds; check the meters (s).",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Print the output of `detect`; exit with 1 if a device has a lower grade than required."""
-    detect.run(as_json=json, at_least=at_least)
+    """Print the output of `detect`; exit with 1 if a device has a lower grade than required.
+
+    With --load, also exit with 1 if readings of a sensor fail, or if a counter stands still, falls, or
+    differs from the power reading of its device by more than 10 % (at least 5 W).
+    """
+    detect.run(as_json=json, at_least=at_least, load_s=load)
 
 
 @app.command("baseline", epilog=_example("baseline --seconds 120"))

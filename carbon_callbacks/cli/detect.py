@@ -1,4 +1,8 @@
-"""``carbon-callbacks detect`` and ``doctor``: the meters of this machine and their quality."""
+"""``carbon-callbacks detect`` and ``doctor``: the meters of this machine and their quality.
+
+Both print the same. `doctor` is for CI: its exit status is 1 below a grade, or if a check under load
+fails.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from carbon_callbacks.cli import load_run, load_table
 from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core.assemble.build import detect_all
 from carbon_core.assemble.making import messages_for
@@ -32,31 +37,51 @@ class Grade(str, enum.Enum):
     E = "E"
 
 
-def run(*, as_json: bool, at_least: Grade | None = None, root: Path = Path("/")) -> None:
+def run(
+    *,
+    as_json: bool,
+    at_least: Grade | None = None,
+    load_s: float | None = None,
+    root: Path = Path("/"),
+) -> None:
     """Detect once and print the result; exit with 1 where a device has a worse grade than required.
 
     Args:
         as_json: Print JSON instead of tables.
         at_least: Lowest grade that a device may have; None for any.
+        load_s: Load the machine for so many seconds and check the meters meanwhile; exit with 1 if one
+            is wrong.
         root: Directory that contains ``proc`` and ``sys``.
     """
-    settings = resolve({}).settings
+    # A meter is checked as a whole, not the share of this process.
+    settings = resolve({} if load_s is None else {"tracking_mode": "machine"}).settings
     messages = messages_for(settings)
     environ = sources.process_environment()
     detection = detect_all(settings, environ, root, messages)
+    wrong = [] if at_least is None else _worse(detection, at_least)
     try:
+        console = PlainConsole()
+        if not as_json:
+            _print_tables(detection, console)
+        check = None if load_s is None else load_run.run_check(detection, load_s, _report_progress)
         if as_json:
-            write_data(json.dumps(_data(detection), indent=2))
-        else:
-            _print_tables(detection, PlainConsole())
+            write_data(json.dumps(_data(detection, check), indent=2))
+        elif check is not None:
+            load_table.show(check, console)
     finally:
         for meter in detection.meters:
             meter.close()
         messages.deliver()
-    if at_least is not None and (worse := _worse(detection, at_least)):
-        for text in worse:
+    if check is not None:
+        wrong += check.problems
+    if wrong:
+        for text in wrong:
             warn(text)
         raise typer.Exit(1)
+
+
+def _report_progress(text: str) -> None:
+    warn(f"carbon-callbacks: {text}")
 
 
 def _worse(detection: Detection, at_least: Grade) -> list[str]:
@@ -83,12 +108,14 @@ def _devices(detection: Detection) -> list[Device]:
     return sorted(devices, key=lambda device: COMPONENTS.index(device.component))
 
 
-def _data(detection: Detection) -> dict[str, Any]:
+def _data(detection: Detection, check: load_run.LoadCheck | None) -> dict[str, Any]:
+    found = {} if check is None else {"load_check": load_table.as_data(check)}
     return {
         "devices": [asdict(device) for device in _devices(detection)],
         "refused_meters": [asdict(refusal) for refusal in detection.refusals],
         "meters_not_tried": dict(detection.not_tried),
         "host": asdict(detection.host),
+        **found,
     }
 
 
