@@ -5,6 +5,7 @@ Versions and groups are read from pyproject.toml. Environments are reused; `nox 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sys
@@ -233,6 +234,36 @@ def accuracy(session: nox.Session) -> None:
     """Compare with CodeCarbon on a machine whose every joule is known, and print the errors."""
     session.install(*GROUPS["bench"], "-e", ".")
     session.run("python", "benchmarks/accuracy.py", *session.posargs)
+
+
+def why_no_gpu() -> str | None:
+    """Return why there is no NVIDIA GPU to check, or None if there is one."""
+    name = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    count = ctypes.c_uint()
+    try:
+        nvml = ctypes.CDLL(name)
+    except OSError as error:
+        return f"no NVIDIA driver: {error}"
+    if code := nvml.nvmlInit_v2():
+        return f"the NVIDIA driver does not respond (NVML error {code})"
+    code = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    nvml.nvmlShutdown()
+    return None if not code and count.value else "the NVIDIA driver finds no GPU"
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Check the meters of an NVIDIA GPU under load, and the cost of the callback for each step.
+
+    Takes about two minutes after the install; `nox -s gpu -- --load 10 --json` is shorter, as JSON.
+    """
+    if reason := why_no_gpu():
+        session.skip(reason)
+    # The default build of torch, with CUDA: the pinned one of the other sessions may be without.
+    session.install("torch", "-e", ".[cli]")
+    # The grades of processors and memory are not what is checked here.
+    arguments = session.posargs or ["--load", "30"]
+    session.run("carbon-callbacks", "doctor", "--at-least", "E", *arguments)
 
 
 @nox.session

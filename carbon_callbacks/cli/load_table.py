@@ -13,7 +13,7 @@ from carbon_callbacks.cli.load_run import LoadCheck
 from carbon_callbacks.cli.load_series import Update
 from carbon_callbacks.cli.terminal import PlainConsole
 
-_WINDOWS = f"windows of {' / '.join(f'{length:g}' for length in WINDOWS_S)} s"
+_WINDOWS = f"windows {'/'.join(f'{length:g}' for length in WINDOWS_S)} s"
 _COLUMNS = ("device", "update", "idle", "load", "only rises", "counter vs. power", _WINDOWS)
 
 _NOTHING = "no counter was checked: no device has one"
@@ -76,7 +76,7 @@ def _cells(device: DeviceCheck) -> tuple[str, ...]:
     rises = {None: "-", True: "yes", False: "no"}[device.only_rises]
     pairs = device.counter_vs_power_pct.items()
     worst = {one.seconds: f"{one.worst_pct:.1f}" for one in device.windows}
-    windows = " / ".join(worst.get(length, "-") for length in WINDOWS_S)
+    windows = "/".join(worst.get(length, "-") for length in WINDOWS_S)
     return (
         f"{device.component}: {device.name}",
         _update(device),
