@@ -26,6 +26,8 @@ WINDOWS_S = (0.1, 0.5, 1.0, 5.0)
 _STILL_S = 1.0
 # Windows of one length that a series must have for a comparison.
 _FEWEST_WINDOWS = 2
+# A load that raises the power by less is not seen by the meter.
+_RISE = 1.1
 _REST_NS = units.nanoseconds(1.0)
 # Multiples of the golden section are spread evenly.
 _SPREAD = 0.618034
@@ -171,6 +173,11 @@ def check_device(
         check.not_checked.append("counter: the device has none, its power is read and integrated")
     if spans.load is not None and check.load_w is not None:
         check.kernels = list(kernel_windows(curve, check.load_w, spans.kernels))
+        if check.idle_w is not None and check.load_w < _RISE * check.idle_w:
+            check.not_checked.append(
+                f"the energy of the load: it raised the power from {check.idle_w:.1f} W to "
+                f"{check.load_w:.1f} W only (other work, or not this device)"
+            )
     return check
 
 
@@ -269,7 +276,7 @@ def kernel_windows(curve: Curve, load_w: float, kernels: Sequence[Span]) -> Iter
         wide_pct = None
         # A GPU in use pauses at a higher power than an idle one.
         rest_w = curve.mean_power_w(Span(span.start_ns - _REST_NS, span.start_ns))
-        if rest_w is not None and load_w > rest_w:
+        if rest_w is not None and load_w > _RISE * rest_w:
             # The counter shows the last joules up to one update later.
             wide = Span(span.start_ns, span.end_ns + units.nanoseconds(LONGEST_UPDATE_S))
             above_j = curve.energy_j(wide) - rest_w * wide.seconds

@@ -122,6 +122,16 @@ def test_what_cannot_be_checked_is_listed_with_the_reason() -> None:
     ]
 
 
+def test_a_load_that_raises_no_power_is_reported_and_compared_with_no_pause() -> None:
+    constant = series(lambda t_s: 250.0 * t_s)
+    spans = Spans(span(0, 1), span(1, 3.9), span(5, 15), [span(16, 16.5)])
+    check = check_device(GPU, constant, None, spans)
+    (kernel,) = check.kernels
+    assert (check.problems, kernel.wide_pct) == ([], None)
+    assert kernel.deviation_pct == pytest.approx(0.0, abs=1e-6)
+    assert "raised the power from 250.0 W to 250.0 W only" in check.not_checked[-1]
+
+
 def test_polled_power_is_integrated() -> None:
     power = fake_device("gpu", kind="power", method=methods.NVML_POWER)
     check = check_device(power, series(watts), None, SPANS)
