@@ -260,6 +260,7 @@ class Run:
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
         if self._end is None:
+            self._meters.end_search()
             self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
             self._emissions.note_hour(self._end.joules)
         if self._saved is None:

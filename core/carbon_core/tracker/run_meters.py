@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 
 from carbon_core.hardware.base import Detection, Meter
 from carbon_core.records import Utilization
+from carbon_core.threads import Latch
 from carbon_core.tracker.parts import Parts
+
+# Longest wait at the end of a run for a search that has just begun.
+_SEARCH_S = 0.1
 
 
 class RunMeters:
@@ -24,6 +28,7 @@ class RunMeters:
     def __init__(self, parts: Parts) -> None:
         self.detection = Detection(())
         self.counted_elsewhere = self.is_pending = False
+        self._joined = Latch()
         self._parts = parts
 
     def detect(self) -> Detection:
@@ -44,11 +49,19 @@ class RunMeters:
             before = self.detection.meters
             self.detection, self.is_pending = detection, False
             add([meter for meter in detection.meters if meter not in before])
+            self._joined.set()
 
         late = self.detection.late
         if late is not None:
             self.is_pending = True
             late.on_ready(join)
+
+    def end_search(self) -> None:
+        """Warn, at the end of a run, where GPUs are still searched."""
+        if self.is_pending and not self._joined.wait(_SEARCH_S):
+            self._parts.messages.warn(
+                "the driver of the GPUs did not respond before the run ended: no GPU is counted"
+            )
 
     def summary(self) -> str:
         """Return what is measured, by which methods, as text for a message."""
