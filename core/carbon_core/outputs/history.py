@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -87,7 +88,7 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
 
 def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
     """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # raises nothing, unlike `Path.is_dir`
         yield _in_file(path)
         return
     yield _in_directory(path)
