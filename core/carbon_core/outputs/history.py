@@ -123,7 +123,15 @@ def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
 def _of_row(row: Row) -> PastRun:
     kwh, kg = row.energy_kwh, row.emissions_kg
     estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
-    return PastRun(row.run_id, row.project_name, row.timestamp, "", row.duration_s, *estimates)
+    return PastRun(
+        row.run_id,
+        row.project_name,
+        row.timestamp,
+        "",
+        row.duration_s,
+        *estimates,
+        is_known=row.is_known,
+    )
 
 
 def _of_receipt(found: Receipt, path: Path) -> PastRun:
