@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def in_directory(directory: Path) -> Iterator[tuple[Path, Receipt | InputFileErr
         directory: An output directory, or its ``carbon_runs``.
     """
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
+    try:
+        os.listdir(runs)  # `Path.glob` finds nothing in a directory that it cannot read
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield runs, InputFileError(runs, error)
+        return
     seen: set[str] = set()
     for suffix in (receipt.SUFFIX, JOURNAL_SUFFIX):
         for path in sorted(runs.glob(f"*{suffix}")):
