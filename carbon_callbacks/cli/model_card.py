@@ -16,7 +16,6 @@ from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.card_entry import entry_of_receipt
 
 
-
 def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> None:
     """Write the emissions of a run to a model's ``README.md`` and print them.
 

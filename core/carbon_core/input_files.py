@@ -89,11 +89,12 @@ def bytes_of(path: Path, most: int = _MOST_BYTES) -> bytes:
         OSError: It cannot be read, is not a regular file, or has more than `most` bytes.
     """
     with open_bytes(path) as file:
-        # One that grows, or does not state its size, is not read to its end.
         size = os.fstat(file.fileno()).st_size
         data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows, or does not state its size, as in /proc
+            data += file.read(most - size)
     if size > most or len(data) > most:
-        raise OSError(errno.EFBIG, "too large", str(path))
+        raise OSError(errno.EFBIG, f"larger than {most / 2**20:g} MiB", str(path))
     return data
 
 

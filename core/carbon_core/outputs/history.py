@@ -88,7 +88,7 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
 
 def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
     """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
-    if not os.path.isdir(path):  # raises nothing, unlike `Path.is_dir`
+    if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
         yield _in_file(path)
         return
     yield _in_directory(path)

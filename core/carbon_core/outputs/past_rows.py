@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[Row]:
             run_id, project, time, *figures = select(cells)
             is_known = any(figures[1:])
             try:
-                duration_s, kwh, kg = map(float, figures if is_known else (figures[0], 0.0, 0.0))
+                duration_s, kwh, kg = map(float, figures if is_known else (figures[0], "0", "0"))
             except ValueError:
                 continue
             if math.isfinite(duration_s + kwh + kg):

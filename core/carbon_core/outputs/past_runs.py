@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def in_directory(directory: Path) -> Iterator[tuple[Path, Receipt | InputFileErr
     """
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
     try:
-        os.listdir(runs)  # `Path.glob` finds nothing in a directory that it cannot read
+        next(runs.iterdir(), None)  # `Path.glob` finds nothing in a directory that it cannot read
     except FileNotFoundError:
         return
     except OSError as error:

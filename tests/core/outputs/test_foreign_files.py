@@ -289,3 +289,16 @@ def test_of_a_run_with_several_files_the_receipt_counts(runs: Path) -> None:
 def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
     (found,) = history.read([tmp_path / ("x" * 300)])
     assert isinstance(found, history.Skipped)
+
+
+def test_a_receipt_of_an_older_version_without_a_reading_is_unknown(runs: Path) -> None:
+    """It has 0 in the place of an unknown energy, and no `is_known`."""
+    old = {**data(), "energy_kwh": {"value": 0.0}, "emissions_kg": {"value": 0.0}}
+    del old["is_known"]
+    nothing = {"measured_j": 0.0, "extrapolated_j": 0.0}
+    unread = [{**one, **nothing, "missing_s": 7_200.0} for one in old["devices"]]
+    read = [*unread[1:], {**unread[0], "missing_s": 0.0}]
+    path = runs / f"odd{receipt.SUFFIX}"
+    for devices, is_known in ((unread, False), ([], False), (read, True)):
+        path.write_text(json.dumps({**old, "devices": devices}))
+        assert past_runs.read(path).is_known is is_known
