@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from carbon_core.input_files import not_regular
 from carbon_core.records import Amounts
 from carbon_core.report import Report
+from carbon_core.system_files import not_regular
 
 # Directory next to the CSV file: receipts, journals, locks.
 RUNS_DIRECTORY = "carbon_runs"
