@@ -15,6 +15,8 @@ from carbon_core.formatting import formatted
 from carbon_core.outputs.merging import MISSING, Merged, Part, merge
 from carbon_core.units import GRAMS_PER_KG
 
+_UNKNOWN = ("unknown", "unknown")
+
 
 def run(directory: Path, *, as_json: bool) -> None:
     """Print the runs and the total of each training in a directory.
@@ -38,8 +40,8 @@ def run(directory: Path, *, as_json: bool) -> None:
 
 def _data(training: Merged) -> dict[str, Any]:
     return {
-        "energy_kwh": training.energy_kwh,
-        "emissions_kg": training.emissions_kg,
+        "energy_kwh": training.energy_kwh if training.is_known else None,
+        "emissions_kg": training.emissions_kg if training.is_known else None,
         "parts": [_part(part) for part in training.parts],
     }
 
@@ -61,11 +63,12 @@ def _print_table(training: Merged) -> None:
         grams = formatted(segment.emissions_kg * GRAMS_PER_KG)
         rank = "-" if part.rank is None else str(part.rank)
         seconds, kwh = f"{segment.duration_s:.0f}", formatted(segment.energy_kwh)
-        figures = (kwh, grams) if part.is_known else ("unknown", "unknown")
+        figures = (kwh, grams) if part.is_known else _UNKNOWN
         table.add_row(segment.started_at[:19], rank, part.status, seconds, *figures)
     grams = formatted(training.emissions_kg * GRAMS_PER_KG)
     table.add_section()
-    table.add_row("total", "", "", "", formatted(training.energy_kwh), grams)
+    figures = (formatted(training.energy_kwh), grams) if training.is_known else _UNKNOWN
+    table.add_row("total", "", "", "", *figures)
     PlainConsole().print(table)
     unknown = sum(not part.is_known for part in training.parts)
     if note := unknown_note(unknown, len(training.parts)):

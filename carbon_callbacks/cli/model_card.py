@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
 from carbon_callbacks.cli.terminal import say, warn
 from carbon_callbacks.model_card import write_entry
 from carbon_core.errors import OutputError
-from carbon_core.input_files import text_of
-from carbon_core.outputs import receipt
+from carbon_core.outputs import past_runs, receipt
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.card_entry import entry_of_receipt
-
-_LONGEST_REASON = 300
 
 
 def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> None:
@@ -34,16 +31,14 @@ def run(directory: Path, *, receipt_path: Path | None, training_type: str) -> No
     if not card.is_file():
         _fail(f"{card} not found: create the model card first (Trainer.create_model_card)")
     try:
-        entry = entry_of_receipt(_read(path), training_type)
+        entry = entry_of_receipt(past_runs.read(path), training_type)
         if not entry:
             _fail(f"nothing was measured in the run of {path}: {card} was not changed")
         write_entry(card, entry)
     except OutputError as error:
         _fail(str(error))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        _fail(f"cannot write the emissions of {path} to {card}: {repr(error)[:_LONGEST_REASON]}")
-    except (ArithmeticError, RecursionError):
-        _fail(f"cannot write the emissions of {path} to {card}: it is not a receipt")
+    except OSError as error:
+        _fail(f"cannot write the emissions of {path} to {card}: {error.strerror or error}")
     say(f"{card}: {json.dumps(entry)}")
 
 
@@ -61,10 +56,6 @@ def _modified_s(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # a link to nothing
         return 0.0
-
-
-def _read(path: Path) -> Any:
-    return json.loads(text_of(path))
 
 
 def _fail(reason: str) -> NoReturn:

@@ -19,7 +19,6 @@ from carbon_core.formatting import formatted
 from carbon_core.outputs.csv_rows import as_cell, as_lines
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
-from carbon_core.records import Estimate
 from carbon_core.units import GRAMS_PER_KG
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -27,6 +26,7 @@ COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
            "energy_kwh", "emissions_kg")  # fmt: skip
 _HEAD = ("project", "runs", "hours", "kWh", "gCO2e (95 %)")
 _RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
+_UNKNOWN = ("unknown", "unknown")
 _S_PER_HOUR = 3600.0
 
 
@@ -134,7 +134,7 @@ def _run_rows(history: History) -> Iterator[list[str]]:
             run.project_name,
             run.status,
             seconds,
-            *((formatted(kwh), formatted(grams)) if run.is_known else ("unknown", "unknown")),
+            *((formatted(kwh), formatted(grams)) if run.is_known else _UNKNOWN),
         ]
 
 
@@ -144,26 +144,28 @@ def _project_rows(history: History) -> Iterator[list[str]]:
         grams = total.emissions_kg.scaled(GRAMS_PER_KG)
         interval = f"{formatted(grams.value)} ({formatted(grams.low)} to {formatted(grams.high)})"
         hours = f"{total.duration_s / _S_PER_HOUR:.2f}"
-        yield [name, str(total.runs), hours, formatted(total.energy_kwh.value), interval]
+        figures = (formatted(total.energy_kwh.value), interval)
+        yield [name, str(total.runs), hours, *(figures if total.is_known else _UNKNOWN)]
 
 
 def _run_data(run: PastRun) -> dict[str, Any]:
-    known = dict(zip(COLUMNS[:5], run))
-    if not run.is_known:
-        unknown = {"value": None, "low_95": None, "high_95": None}
-        return {**known, "energy_kwh": unknown, "emissions_kg": unknown}
-    return {**known, **_estimates(run.energy_kwh, run.emissions_kg)}
+    return {**dict(zip(COLUMNS[:5], run)), **_estimates(run)}
 
 
 def _total_data(total: Total) -> dict[str, Any]:
-    estimates = _estimates(total.energy_kwh, total.emissions_kg)
     counts = {
         "runs": total.runs,
         "runs_unknown": total.unknown,
         "runs_without_interval": total.without_interval,
     }
-    return {**counts, "duration_s": total.duration_s, **estimates}
+    return {**counts, "duration_s": total.duration_s, **_estimates(total)}
 
 
-def _estimates(energy: Estimate, emissions: Estimate) -> dict[str, Any]:
-    return {"energy_kwh": estimate_data(energy), "emissions_kg": estimate_data(emissions)}
+def _estimates(found: PastRun | Total) -> dict[str, Any]:
+    if not found.is_known:
+        unknown = {"value": None, "low_95": None, "high_95": None}
+        return {"energy_kwh": unknown, "emissions_kg": unknown}
+    return {
+        "energy_kwh": estimate_data(found.energy_kwh),
+        "emissions_kg": estimate_data(found.emissions_kg),
+    }

@@ -54,6 +54,11 @@ class Total:
         self._high_kg += high
 
     @property
+    def is_known(self) -> bool:
+        """Whether the energy of any run is known; if not, the figures are 0 and mean nothing."""
+        return self.unknown < self.runs
+
+    @property
     def energy_kwh(self) -> Estimate:
         """Energy in kWh, including PUE."""
         return Estimate(self._kwh, self._low_kwh, self._high_kwh)

@@ -66,10 +66,12 @@ def _figures(report: Report) -> dict[str, str]:
 
 def _quality(report: Report) -> str:
     """Return how a report's energy became known, as text."""
+    if report.counted_elsewhere:
+        return "counted by other processes"
     kind = "estimate" if report.is_estimate else "measured"
     shared = "; shared devices" if report.foreign_share else ""
     grades = ", ".join(f"{share:.0%} {grade}" for grade, share in report.shares_by_grade.items())
-    return f"{kind}{shared}; grades: {grades or 'none'}"
+    return f"{kind}{shared}; grades: {grades}"
 
 
 def _training(report: Report) -> str:

@@ -1,7 +1,7 @@
-"""Opens files that a user names or a directory contains, and that may be anything.
+"""Reads files that a user names or a directory contains, and that may be anything.
 
-Opening a FIFO waits for its writer, and a device such as ``/dev/zero`` never ends. The type is checked
-after opening: before it, another process could replace the file.
+They are opened by `carbon_core.system_files.open_regular`; unlike there, what cannot be read is an error
+with its reason.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from carbon_core.errors import OutputError
+from carbon_core.system_files import not_regular, open_regular
 
 # A receipt of a week with a thousand tasks has less than one.
 _MOST_BYTES = 2**24
-_FLAGS = (
-    getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOCTTY", 0)
-)
 
 
 class InputFileError(OutputError):
@@ -40,24 +35,6 @@ class InputFileError(OutputError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = str(reason)
-
-
-def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
-    """Open a regular file and return its descriptor; never wait.
-
-    Raises:
-        OSError: It cannot be opened, or is something else: a FIFO, a device, a socket, a directory.
-    """
-    descriptor = os.open(path, flags | _FLAGS, mode)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise not_regular(path)
-
-
-def not_regular(path: Path) -> OSError:
-    """Return the error of a file that is not a regular one."""
-    return OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -89,11 +66,12 @@ def bytes_of(path: Path, most: int = _MOST_BYTES) -> bytes:
         OSError: It cannot be read, is not a regular file, or has more than `most` bytes.
     """
     with open_bytes(path) as file:
-        # One that grows, or does not state its size, is not read to its end.
         size = os.fstat(file.fileno()).st_size
         data = file.read(size + 1) if size <= most else b""
+        if len(data) > size:  # it grows, or does not state its size, as in /proc
+            data += file.read(most - size)
     if size > most or len(data) > most:
-        raise OSError(errno.EFBIG, "too large", str(path))
+        raise OSError(errno.EFBIG, f"larger than {most / 2**20:g} MiB", str(path))
     return data
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from carbon_core import escaping
+
 _LONGEST_NUMBER = 64
 _LONGEST_LINE = 200
 
@@ -46,5 +48,4 @@ def whole_number(value: Any, least: int = 0, most: int = 2**63) -> int | None:
 
 def one_line(text: str) -> str:
     """Return a name as printable text of one line, cut where it is too long."""
-    cut = text.strip("\0 \t\r\n")[:_LONGEST_LINE]
-    return "".join(c if c.isprintable() else " " for c in cut).strip()
+    return escaping.one_line(text.strip("\0 \t\r\n"), _LONGEST_LINE).strip()

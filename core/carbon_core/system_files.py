@@ -19,30 +19,45 @@ MEDIUM = 64 * 2**10
 LARGE = 4 * 2**20
 _MOST_ENTRIES = 4096
 _FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
+    getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_BINARY", 0)
 )
 
 
-def open_regular(path: Path) -> int:
-    """Open a regular file for reading and return its descriptor; never waits for a writer.
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+    """Open a regular file and return its descriptor; never wait.
+
+    Opening a FIFO would wait for its writer, and a device such as ``/dev/zero`` never ends.
+
+    Args:
+        path: The file.
+        flags: As of `os.open`.
+        mode: Of a file that is created.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is something else: a FIFO, a device, a socket, a directory.
         ValueError: Its path is invalid.
     """
     # Checked before, because opening a device may change it, and after, because it may be replaced.
-    _require_regular(path.stat(), path)
-    descriptor = os.open(path, _FLAGS)
+    try:
+        _require_regular(path.stat(), path)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    descriptor = os.open(path, flags | _FLAGS, mode)
     try:
         _require_regular(os.fstat(descriptor), path)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def not_regular(path: Path) -> OSError:
+    """Return the error of a file that is not a regular one."""
+    return OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def bytes_in(path: Path, most_bytes: int = SMALL, *, cut: bool = False) -> bytes | None:
@@ -118,4 +133,4 @@ def _read(descriptor: int, most_bytes: int) -> bytes:
 
 def _require_regular(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        raise not_regular(path)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from carbon_core.limits import SigmaLn
 from carbon_core.methods import EXTRAPOLATED, Method
-from carbon_core.records import Component, Device, Estimate, IntensityShare, Window
+from carbon_core.records import Component, Device, Energy, Estimate, IntensityShare, Window
 
 Z_95 = 1.959964
 FLOOR_SIGMA_LN = 0.05
@@ -42,12 +42,17 @@ def is_known(window: Window) -> bool:
 
 def unread(window: Window) -> tuple[Device, ...]:
     """Return the devices that gave no reading in a window."""
-    longest_s = _ALL_MISSING * window.duration_s
     return tuple(
         device
         for device, energy in window.by_device.items()
-        if energy.joules <= 0.0 and (energy.missing_s > longest_s or window.duration_s <= 0)
+        if is_unread(energy, window.duration_s)
     )
+
+
+def is_unread(energy: Energy, duration_s: float) -> bool:
+    """Return whether a device gave no reading in a window of a duration."""
+    is_missing = energy.missing_s > _ALL_MISSING * duration_s or duration_s <= 0
+    return energy.joules <= 0.0 and is_missing
 
 
 def measures(window: Window, component: Component) -> bool:

@@ -212,3 +212,13 @@ def test_results_that_are_lost_are_not_logged_as_zero(tmp_path: Path) -> None:
     tracker._run._outputs.note_lost(report, "no space")
     assert any("energy unknown" in line for line in said(tracker))
     tracker.stop()
+
+
+def test_an_energy_that_others_count_is_not_measured() -> None:
+    """That of a rank whose devices another one counts: it has none of its own."""
+    report = replace(report_of(), counted_elsewhere=True)
+    report = replace(report, window=Snapshot(report.window.end.t_ns) - Snapshot(0))
+    for shown in (report.summary(), html_table(report)):
+        assert "counted by other processes" in shown
+        assert "measured;" not in shown
+        assert "grades" not in shown

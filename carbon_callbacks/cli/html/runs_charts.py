@@ -28,6 +28,8 @@ def charts(history: History) -> list[Chart]:
     colours = {name: PALETTE[min(i, _MOST_PROJECTS)] for i, name in enumerate(by_energy)}
     known = [run for run in history.runs[::-1] if run.is_known]
     latest = [_side_by_side(known, history.recent_of_total, colours)] if known else []
+    if not history.total.is_known:
+        return []
     return [*latest, _over_time(history, by_energy[:_MOST_PROJECTS], colours)]
 
 

@@ -86,7 +86,8 @@ def _read(path: Path) -> bytes:
     try:
         return sources.data_of(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); nothing was changed") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({reason}); nothing was changed") from error
 
 
 def _text(path: Path, data: bytes) -> str:

@@ -23,6 +23,7 @@ from carbon_core.config.origin import (
     Origin,
 )
 from carbon_core.config.schema import ALIASES, KEYS
+from carbon_core.input_files import bytes_of
 from carbon_core.record import field, record
 
 FILE_NAME = ".codecarbon.config"
@@ -183,8 +184,8 @@ def text_of(path: Path) -> str:
     """Return a regular file's text; bytes that are not UTF-8 are surrogates (``surrogateescape``).
 
     Raises:
-        OSError: The file cannot be opened or read.
-        ValueError: The file is not a small text file.
+        OSError: As for `data_of`.
+        ValueError: It is no text.
     """
     return text_of_bytes(data_of(path))
 
@@ -193,18 +194,9 @@ def data_of(path: Path) -> bytes:
     """Return the bytes of a small regular file.
 
     Raises:
-        OSError: The file cannot be opened or read.
-        ValueError: The file is something else or too large.
+        OSError: The file cannot be opened or read, is something else, or is larger than 1 MiB.
     """
-    # O_NONBLOCK: opening a FIFO without a writer would block.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is not a regular file")
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError("it is larger than 1 MiB")
-    return data
+    return bytes_of(path, MAX_BYTES)
 
 
 def text_of_bytes(data: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from carbon_core.records import Amounts
 from carbon_core.report import Report
+from carbon_core.system_files import not_regular
 
 # Directory next to the CSV file: receipts, journals, locks.
 RUNS_DIRECTORY = "carbon_runs"
@@ -103,11 +104,21 @@ def safe_name(text: str) -> str:
 def open_for_append(path: Path, mode: int) -> int:
     """Open or create an output file for appending and return its descriptor.
 
-    Symbolic links are not followed.
+    Symbolic links are not followed. The null device is allowed; a FIFO is not, because writing to a
+    full one waits for its reader.
+
+    Raises:
+        OSError: It cannot be opened, or is a FIFO, a socket or a directory.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    return os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, mode)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISCHR(kind):
+        return descriptor
+    os.close(descriptor)
+    raise not_regular(path)
 
 
 def occupy_standard_descriptors() -> None:

@@ -7,10 +7,11 @@ The keys are those of https://huggingface.co/docs/hub/model-cards-co2. The Hub r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
-from carbon_core.outputs.receipt import receipt
+from carbon_core.escaping import one_line
+from carbon_core.outputs.receipt_reading import Receipt, of_report
+from carbon_core.records import HostFacts
 from carbon_core.report import Report
 from carbon_core.units import GRAMS_PER_KG
 
@@ -24,45 +25,47 @@ def card_entry(report: Report, training_type: str = "") -> dict[str, Any]:
     Args:
         report: The run.
         training_type: ``pre-training`` or ``fine-tuning``, or an empty string if unknown.
+
+    Raises:
+        DecodingError: A total of the run is out of range.
     """
-    return entry_of_receipt(receipt(report), training_type)
+    return entry_of_receipt(of_report(report), training_type)
 
 
-def entry_of_receipt(data: Mapping[str, Any], training_type: str = "") -> dict[str, Any]:
+def entry_of_receipt(found: Receipt, training_type: str = "") -> dict[str, Any]:
     """Return the entry for the run of a receipt; empty where its energy is unknown.
 
     Args:
-        data: The receipt.
+        found: The receipt.
         training_type: As for `card_entry`.
-
-    Raises:
-        KeyError: The data are not a receipt.
     """
-    emissions_kg = data["training"]["emissions_kg"]
-    if emissions_kg is None:
+    emissions_kg = (found.training or found.segment).emissions_kg
+    if emissions_kg is None or not found.is_known:
         return {}
-    sources = dict.fromkeys(one["source"] for one in data["intensities"])
-    version = data["run"]["package_version"]
+    sources = dict.fromkeys(one.source for one in found.intensities)
     entry = {
-        "emissions": round(emissions_kg * GRAMS_PER_KG, _DECIMALS),
-        "source": "; ".join([f"carbon-callbacks {version}", *sources]),
+        "emissions": round(max(0.0, emissions_kg) * GRAMS_PER_KG, _DECIMALS),
+        "source": "; ".join([f"carbon-callbacks {found.run.package_version}", *sources]),
         "training_type": training_type,
-        "geographical_location": _location(data),
-        "hardware_used": _hardware(data["host"]),
+        "geographical_location": _location(found),
+        "hardware_used": _hardware(found.host),
     }
-    return {key: value for key, value in entry.items() if value != ""}
+    return {
+        key: one_line(value) if isinstance(value, str) else value
+        for key, value in entry.items()
+        if value != ""
+    }
 
 
-def _location(data: Mapping[str, Any]) -> str:
+def _location(found: Receipt) -> str:
     """Return the location whose intensity applies to most of the energy; empty for the world."""
-    known = [one for one in data["intensities"] if one["kind"] != "world"]
+    known = [one for one in found.intensities if one.kind != "world"]
     if not known:
         return ""
-    most = max(known, key=lambda one: one["energy_kwh"])
-    place = data["run"]["country_name"] if most["kind"] == "user" else most["place"]
-    return str(place)
+    most = max(known, key=lambda one: one.energy_kwh or 0.0)
+    return found.run.country_name if most.kind == "user" else most.place
 
 
-def _hardware(host: Mapping[str, Any]) -> str:
-    counted = [f"{count} x {name}" for name, count in Counter(host["gpu_models"]).items()]
-    return ", ".join(counted or [host["cpu_model"] or ""])
+def _hardware(host: HostFacts) -> str:
+    counted = [f"{count} x {name}" for name, count in Counter(host.gpu_models).items()]
+    return ", ".join(counted or [host.cpu_model or ""])

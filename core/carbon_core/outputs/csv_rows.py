@@ -18,19 +18,6 @@ from carbon_core.outputs.csv_records import (
 )
 from carbon_core.outputs.emissions_data import COLUMNS, EmissionsData
 
-# Columns without a value where no meter gave a reading.
-_MEASURED = (
-    "emissions",
-    "emissions_rate",
-    "cpu_power",
-    "gpu_power",
-    "ram_power",
-    "cpu_energy",
-    "gpu_energy",
-    "ram_energy",
-    "energy_consumed",
-    "water_consumed",
-)
 _LINE_ENDS = ("\n", "\r")
 
 
@@ -52,8 +39,7 @@ def as_cell(value: Any) -> str:
 
 def as_cells(data: EmissionsData) -> list[str]:
     """Return the cells of a run; those of figures that are unknown are empty."""
-    absent = () if getattr(data.provenance, "is_known", True) else _MEASURED
-    return ["" if name in absent else as_cell(value) for name, value in data.values.items()]
+    return [as_cell(value) for value in data.values.values()]
 
 
 def as_lines(rows: Iterable[Iterable[str]]) -> bytes:

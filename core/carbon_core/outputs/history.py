@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -87,7 +88,7 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
 
 def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
     """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
         yield _in_file(path)
         return
     yield _in_directory(path)
@@ -122,7 +123,15 @@ def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
 def _of_row(row: Row) -> PastRun:
     kwh, kg = row.energy_kwh, row.emissions_kg
     estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
-    return PastRun(row.run_id, row.project_name, row.timestamp, "", row.duration_s, *estimates)
+    return PastRun(
+        row.run_id,
+        row.project_name,
+        row.timestamp,
+        "",
+        row.duration_s,
+        *estimates,
+        is_known=row.is_known,
+    )
 
 
 def _of_receipt(found: Receipt, path: Path) -> PastRun:

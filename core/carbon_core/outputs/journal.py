@@ -16,7 +16,6 @@ from typing import Any
 
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import FileLock, NoLocksError, OpenFile
-from carbon_core.input_files import open_regular
 from carbon_core.outputs.base import RUNS_DIRECTORY, Delivered, make_directory, sync
 from carbon_core.outputs.journal_locks import (
     OPEN,
@@ -31,6 +30,7 @@ from carbon_core.outputs.journal_reading import SCHEMA_VERSION, deliveries, read
 from carbon_core.outputs.owner import this_process
 from carbon_core.record import asdict
 from carbon_core.report import Report
+from carbon_core.system_files import open_regular
 
 __all__ = [
     "SUFFIX",

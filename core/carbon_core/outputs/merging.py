@@ -43,6 +43,11 @@ class Merged(NamedTuple):
     parts: tuple[Part, ...]
 
     @property
+    def is_known(self) -> bool:
+        """Whether the energy of any part is known; if not, the totals are 0 and mean nothing."""
+        return any(part.is_known for part in self.parts)
+
+    @property
     def energy_kwh(self) -> float:
         """Energy in kWh, times PUE."""
         return sum(part.segment.energy_kwh for part in self.parts)

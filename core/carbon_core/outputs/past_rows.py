@@ -41,6 +41,8 @@ class Row(NamedTuple):
         duration_s: Duration in seconds.
         energy_kwh: Energy in kWh, times PUE.
         emissions_kg: Emissions in kg CO2e.
+        is_known: Whether anything was measured; if not, the cells of energy and emissions are empty, and
+            are 0 here.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Row(NamedTuple):
     duration_s: float
     energy_kwh: float
     emissions_kg: float
+    is_known: bool = True
 
 
 def is_of_tasks(path: Path) -> bool:
@@ -115,12 +118,14 @@ def _rows(path: Path) -> Iterator[Row]:
             if len(cells) < least:
                 continue
             run_id, project, time, *figures = select(cells)
+            is_known = any(figures[1:])
             try:
-                duration_s, kwh, kg = map(float, figures)
+                duration_s, kwh, kg = map(float, figures if is_known else (figures[0], "0", "0"))
             except ValueError:
                 continue
             if math.isfinite(duration_s + kwh + kg):
-                yield Row("" if run_id in _NO_ID else run_id, project, time, duration_s, kwh, kg)
+                own_id = "" if run_id in _NO_ID else run_id
+                yield Row(own_id, project, time, duration_s, kwh, kg, is_known)
 
 
 class _Columns:

@@ -30,17 +30,30 @@ def read(path: Path) -> Receipt:
 def in_directory(directory: Path) -> Iterator[tuple[Path, Receipt | InputFileError]]:
     """Yield each run of a directory once, and the files that cannot be used.
 
+    Of a run with several files, such as a copy under another name, the first one counts: a receipt
+    before a journal.
+
     Args:
         directory: An output directory, or its ``carbon_runs``.
     """
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
-    with_receipt: set[str] = set()
+    try:
+        next(runs.iterdir(), None)  # `Path.glob` finds nothing in a directory that it cannot read
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield runs, InputFileError(runs, error)
+        return
+    seen: set[str] = set()
     for suffix in (receipt.SUFFIX, JOURNAL_SUFFIX):
         for path in sorted(runs.glob(f"*{suffix}")):
-            name = path.name.removesuffix(suffix)
-            if name not in with_receipt:
-                try:
-                    yield path, read(path)
-                    with_receipt.add(name)
-                except InputFileError as error:
-                    yield path, error
+            if path.name.removesuffix(suffix) in seen:
+                continue
+            try:
+                found = read(path)
+            except InputFileError as error:
+                yield path, error
+                continue
+            if found.run.run_id not in seen:
+                seen.add(found.run.run_id)
+                yield path, found

@@ -11,9 +11,10 @@ from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
 from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
 from carbon_core.outputs import receipt
-from carbon_core.record import field, record
+from carbon_core.record import field, record, replace
 from carbon_core.records import (
     Component,
+    Energy,
     Estimate,
     HostFacts,
     Intensity,
@@ -23,7 +24,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import NOT_METERED, Report, RunFacts
-from carbon_core.uncertainty import Sigmas
+from carbon_core.uncertainty import Sigmas, is_unread
 
 # exp(1.96 x 10), the limit of `limits.SigmaLn`.
 _WIDEST = math.exp(20.0)
@@ -67,9 +68,14 @@ class DeviceEnergy:
     note: str = ""
 
     @property
+    def energy(self) -> Energy:
+        """The energy as a record."""
+        return Energy(self.measured_j, self.extrapolated_j, self.missing_s)
+
+    @property
     def joules(self) -> float:
         """Best estimate in joules."""
-        return self.measured_j + self.extrapolated_j
+        return self.energy.joules
 
 
 @record(frozen=True, kw_only=True)
@@ -188,11 +194,19 @@ def read(path: Path) -> Receipt:
         if version > receipt.SCHEMA_VERSION:
             reason = f"its schema ({version}) is newer than this version of carbon-callbacks"
             raise InputFileError(path, reason, may_change=True)
-        return decoded(Receipt, data)
+        found = decoded(Receipt, data)
+        return found if "is_known" in data else _with_is_known(found)
     except OSError as error:
         raise InputFileError(path, error) from error
     except DecodingError as error:
         raise InputFileError(path, f"is not a receipt of a run: {error}") from error
+
+
+def _with_is_known(found: Receipt) -> Receipt:
+    """Return a receipt of an older version, which wrote 0 for an energy that no device has read."""
+    if all(is_unread(one.energy, found.duration_s) for one in found.devices):
+        return replace(found, is_known=False)
+    return found
 
 
 def of_report(report: Report) -> Receipt:

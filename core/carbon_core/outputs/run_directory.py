@@ -189,7 +189,12 @@ class RunDirectory:
                 if path.stat().st_size:
                     self._warn(f"a run is not recovered: {error}")
             raise
-        if not self._save(report, update=True):
+        own_path = self._journal_path(report.run.run_id)
+        if path.name != own_path.name:
+            # A copy, perhaps an incomplete one: it must not replace the results of its run.
+            journal.mark_recovered(path)
+            self._warn(f"a run is not recovered: {path} is named unlike its run, {own_path.name}")
+        elif not self._save(report, update=True):
             journal.mark_recovered(path)
 
     def _make_directory(self) -> None:

@@ -248,6 +248,11 @@ def test_a_run_of_unknown_energy_is_shown_as_unknown(command: Command, tmp_path:
     assert "2 runs of 1 project; 1 has an unknown energy (not in the totals)" in said
     assert "Energy unknown no meter gave a reading" in said
     assert "2026-02-01 10:00:00 digits completed 2.0 h unknown unknown" in said
+    path = tmp_path / "carbon_runs" / f"digits-0{receipt.SUFFIX}"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "is_known": False}))
+    said = text_of(page_of(command, tmp_path))
+    assert "Energy of all runs unknown no meter gave a reading" in said
+    assert "digits 2 4.0 h unknown unknown" in said
 
 
 @pytest.mark.slow

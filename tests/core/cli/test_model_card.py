@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,27 @@ def test_a_link_to_nothing_among_the_receipts_is_passed_over(tmp_path: Path) -> 
     (tmp_path / "README.md").write_text(CARD, encoding="utf-8")
     model_card.run(tmp_path, receipt_path=None, training_type="")
     assert "co2_eq_emissions" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training", {"energy_kwh": 1.0, "emissions_kg": -5.0}),
+        ("training", {"energy_kwh": 1.0, "emissions_kg": True}),
+        ("training", {"energy_kwh": 1.0, "emissions_kg": 1e300}),
+        ("host", {"gpu_models": "abc"}),
+        ("schema_version", 99),
+    ],
+)
+def test_a_receipt_that_no_other_command_reads_changes_no_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object
+) -> None:
+    (path,) = (kept(tmp_path, 1.0) / "carbon_runs").iterdir()
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
+    card = tmp_path / "README.md"
+    card.write_text(CARD, encoding="utf-8")
+    with pytest.raises(typer.Exit) as ended:
+        model_card.run(tmp_path, receipt_path=None, training_type="")
+    assert ended.value.exit_code == 2
+    assert path.name in capsys.readouterr().err
+    assert card.read_text(encoding="utf-8") == CARD

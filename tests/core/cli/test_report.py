@@ -47,6 +47,27 @@ def test_a_run_of_unknown_energy_is_in_no_total(command: Command, tmp_path: Path
     assert (done.returncode, "energy is unknown" in done.stderr) == (2, True)
 
 
+def test_the_total_of_runs_of_unknown_energy_is_unknown(command: Command, tmp_path: Path) -> None:
+    """No command shows 0 for it."""
+    kept(tmp_path, 1.0, 2.0)
+    for i in range(2):
+        unknown(tmp_path, f"digits-{i}")
+    found = json.loads(command("report", "--json").stdout)
+    for total in (found["total"], found["projects"]["digits"]):
+        assert (total["energy_kwh"]["value"], total["emissions_kg"]["high_95"]) == (None, None)
+    assert command("report").stdout.count("unknown") == 2 * 4 + 1
+    for training in json.loads(command("merge", ".", "--json").stdout):
+        assert (training["energy_kwh"], training["emissions_kg"]) == (None, None)
+    assert command("merge", ".").stdout.count("unknown") == 2 * (4 + 1)
+
+
+def test_a_directory_of_runs_that_cannot_be_read_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "carbon_runs").write_text("")
+    for name in ("report", "merge"):
+        done = command(name, ".")
+        assert (done.returncode, "carbon_runs: cannot be read" in done.stderr) == (2, True)
+
+
 def test_skipped_files_are_named_and_not_without_end(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)
     for i in range(30):

@@ -294,7 +294,7 @@ def test_a_fifo_is_not_waited_for(local: Path) -> None:
     os.mkfifo(local)
     outcome = resolved(local)
     assert outcome.warnings == [
-        f"{local}: cannot be read (it is not a regular file); its settings are not used"
+        f"{local}: cannot be read (not a regular file); its settings are not used"
     ]
 
 

@@ -263,6 +263,19 @@ def test_torn_rows_stay_where_they_cannot_be_set_aside(file: CsvFile, path: Path
     assert list(csv.DictReader(path.open(newline="")))[-1]["run_id"] == "new"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no FIFOs")
+def test_no_row_waits_for_the_reader_of_a_fifo(file: CsvFile, path: Path, data) -> None:
+    """A FIFO in the place of the file of torn rows, and in that of the file itself."""
+    path.write_text(",".join(COLUMNS) + "\n" + "torn,\n" * 20_000)
+    os.mkfifo(path.with_name("emissions.csv.invalid"))
+    file.append(data("own"))
+    assert ",own," in path.read_text().splitlines()[-1]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OutputError, match="not a regular file"):
+        file.append(data("other"))
+
+
 def test_the_row_of_a_large_file_is_updated_in_its_place(file: CsvFile, path: Path, data) -> None:
     file.append(data("old"))
     fill(path)

@@ -257,3 +257,48 @@ def test_what_is_no_file_is_named_at_once(runs: Path, kind: str) -> None:
     rows, _ = recovered(runs.parent)
     assert ",own," in rows
     assert (runs / f"own{receipt.SUFFIX}").exists()
+
+
+# --- copies under other names --------------------------------------------------------------------
+
+
+def test_a_copy_of_a_journal_replaces_no_results(runs: Path) -> None:
+    """A copy may be cut at any record, and its run may have a complete receipt."""
+    path = killed(runs, "copy")
+    text = path.read_text().replace('"run_id": "copy"', '"run_id": "valid"')
+    path.write_text(text.replace('"duration_s": 7200.0', '"duration_s": 1.0'))
+    os.utime(path, (1_000_000, 1_000_000))
+    before = (runs / f"valid{receipt.SUFFIX}").read_bytes()
+    rows, warnings = recovered(runs.parent)
+    assert (runs / f"valid{receipt.SUFFIX}").read_bytes() == before
+    assert ",valid," not in rows
+    assert [path.name in text for text in warnings] == [True]
+    assert recovered(runs.parent)[1] == []  # named once
+
+
+def test_of_a_run_with_several_files_the_receipt_counts(runs: Path) -> None:
+    path = killed(runs, "copy")
+    text = path.read_text().replace('"run_id": "copy"', '"run_id": "valid"')
+    path.write_text(text.replace('"duration_s": 7200.0', '"duration_s": 1.0'))
+    ((_, found),) = past_runs.in_directory(runs)
+    assert isinstance(found, Receipt)
+    assert found.duration_s == 7_200.0
+    assert read_all(runs) == {}
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    (found,) = history.read([tmp_path / ("x" * 300)])
+    assert isinstance(found, history.Skipped)
+
+
+def test_a_receipt_of_an_older_version_without_a_reading_is_unknown(runs: Path) -> None:
+    """It has 0 in the place of an unknown energy, and no `is_known`."""
+    old = {**data(), "energy_kwh": {"value": 0.0}, "emissions_kg": {"value": 0.0}}
+    del old["is_known"]
+    nothing = {"measured_j": 0.0, "extrapolated_j": 0.0}
+    unread = [{**one, **nothing, "missing_s": 7_200.0} for one in old["devices"]]
+    read = [*unread[1:], {**unread[0], "missing_s": 0.0}]
+    path = runs / f"odd{receipt.SUFFIX}"
+    for devices, is_known in ((unread, False), ([], False), (read, True)):
+        path.write_text(json.dumps({**old, "devices": devices}))
+        assert past_runs.read(path).is_known is is_known

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carbon_core.errors import OutputError
-from carbon_core.outputs import past_rows
+from carbon_core.outputs import history, past_rows
 from carbon_core.outputs.csv_records import cells_of
 from carbon_core.outputs.csv_rows import torn_rows
 from carbon_core.outputs.emissions_data import COLUMNS
@@ -94,6 +94,15 @@ def test_a_quotation_mark_within_a_cell_opens_none(tmp_path: Path) -> None:
     assert ids(tmp_path / "x.csv", *lines) == ["a", "b"]
     block = "\n".join((HEADER, *lines, "")).encode()
     assert torn_rows(block, begins_file=True) == []
+
+
+def test_a_row_of_unknown_energy_is_a_run_of_unknown_energy(tmp_path: Path) -> None:
+    unknown = {"energy_consumed": "", "emissions": ""}
+    path = tmp_path / "x.csv"
+    assert ids(path, row("a"), row("b", **unknown), row("c", emissions="")) == ["a", "b"]
+    assert [one.is_known for one in past_rows.read(path)] == [True, False]
+    found = [one for one in history.read([path]) if isinstance(one, history.PastRun)]
+    assert [one.is_known for one in found] == [True, False]
 
 
 def test_many_open_quotation_marks_take_linear_time(tmp_path: Path) -> None:
