@@ -45,6 +45,7 @@ _HAS_WEBHOOKS = re.compile(r"(https?|wss?|url):", re.IGNORECASE)
 _PUNCTUATION = ".,:;)]}"  # of the sentence, not of the address
 _USER_WHOLE = re.compile(r"^((?:https?:)?//|).*@", re.DOTALL | re.IGNORECASE)
 _WHOLE = re.compile(r"^((?:https?:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]*\]|[\w.-]*)(:[0-9]*)?", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -220,10 +221,10 @@ def masked_address(address: str, mask: str = HIDDEN) -> str:
 
 
 def _shown_host(host: str, mask: str) -> str:
-    """Return a host and port; what is no port may be the password of an address without a host."""
-    name, colon, port = host.partition(":")
-    is_shown = not colon or host.startswith("[") or port.isdecimal()
-    return host if is_shown else name + (colon + mask if mask else "")
+    """Return a host and port up to what is in neither: it may be a password without its host."""
+    found = _HOST_AND_PORT.match(host)
+    shown = found[0] if found else ""
+    return host if shown == host else shown + mask
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -238,10 +238,16 @@ def test_a_path_that_may_be_a_webhook_is_hidden(address: str, shown: str) -> Non
     [
         ("http://me:hunter2", "http://me:(hidden)"),
         ("me:hunter2/metrics", "me:(hidden)/metrics"),
+        ("http://[::1:hunter2", "http://(hidden)"),
+        ("http://[::1]:hunter2", "http://[::1]:(hidden)"),
+        ("http://host\thunter2/api", "http://host(hidden)/api"),
+        ("http://host:80:hunter2", "http://host:80(hidden)"),
+        ("http://host,hunter2", "http://host(hidden)"),
     ],
 )
 def test_a_password_is_hidden_where_the_host_is_missing(address: str, shown: str) -> None:
     assert masked_address(address) == shown
+    assert masked_address(shown) == shown
     assert SECRET not in masked_address(address, "")
 
 
