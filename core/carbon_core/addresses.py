@@ -23,8 +23,9 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LONGEST_HOST, _LAST_PORT = 253, 65_535
 # What a key is called within a mapping, whose values no table describes.
 _SECRET_NAME = re.compile(
-    r"passw|passphrase|secret|token(?!iz|s)|credential|authori[sz]ation|cookie|signature"
-    r"|(api|access|private|account|signing|write)[-_. ]?key",
+    r"passw|pwd|pass[-_. ]?(phrase|code|key)|secret|token(?!iz|s)|credential|cookie|signature"
+    r"|authori[sz]ation|authentication|(?<![a-z])auth(?![a-z])|bearer|jwt|webhook"
+    r"|(api|access|private|account|signing|write|ssh|encryption)[-_. ]?(key|token)",
     re.IGNORECASE,
 )
 _DEEPEST = 32
@@ -32,15 +33,19 @@ _DEEPEST = 32
 _PLAIN_SEGMENT = re.compile(
     r"v[0-9]{1,2}|api|metrics|otlp|carbon-intensity|latest|history|ip|geo\.json", re.IGNORECASE
 )
-# The address within a text that follows `://`, with all that may be a password: up to the line's last @.
-_USER_WITHIN = re.compile(r"(?<=://)[^\n]*@")
+# The address within a text that follows `://`, with all that may be a password: up to the line's last @
+# behind a user and a colon (a port is none), else to the last before a blank.
+_USER_WITHIN = re.compile(
+    r"(?<=://)(?:[^\s/?#@:\[]*:(?![0-9]{1,5}(?:[\s/?#]|$))[^\n]*|[^\s]*)@", re.MULTILINE
+)
 _REST_WITHIN = re.compile(r"([a-z]*://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)", re.IGNORECASE)
 # Libraries also write "with url: /path?query".
 _PATH_WITHIN = re.compile(r"(\burl: ?)([/?#][^\s'\"<>]*)")
-_HAS_WEBHOOKS = re.compile(r"(https?|url):", re.IGNORECASE)
+_HAS_WEBHOOKS = re.compile(r"(https?|wss?|url):", re.IGNORECASE)
 _PUNCTUATION = ".,:;)]}"  # of the sentence, not of the address
 _USER_WHOLE = re.compile(r"^((?:https?:)?//|).*@", re.DOTALL | re.IGNORECASE)
 _WHOLE = re.compile(r"^((?:https?:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]*\]|[\w.-]*)(:[0-9]*)?", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -212,7 +217,14 @@ def masked_address(address: str, mask: str = HIDDEN) -> str:
     start, host, rest = _parts(masked[len(prefix) :])
     path, marks, _ = _split(rest)
     tail = f"?{mask}" if marks and mask else ""
-    return prefix + start + host + _shown_path(path) + tail
+    return prefix + start + _shown_host(host, mask) + _shown_path(path) + tail
+
+
+def _shown_host(host: str, mask: str) -> str:
+    """Return a host and port up to what is in neither: it may be a password without its host."""
+    found = _HOST_AND_PORT.match(host)
+    shown = found[0] if found else ""
+    return host if shown == host else shown + mask
 
 
 def _parts(text: str) -> tuple[str, str, str]:
@@ -268,7 +280,8 @@ def _masked_value(value: Any, mask: str, depth: int) -> Any:
         return masked_text(value, mask)
     if depth and isinstance(value, Mapping):
         return {
-            _masked_value(key, mask, depth - 1): mask
+            # Of a key that is a collection, too, only the type: it would be a list, which is no key.
+            _masked_value(key, mask, 0): mask
             if _is_secret(key, inner)
             else _masked_value(inner, mask, depth - 1)
             for key, inner in value.items()
@@ -279,5 +292,9 @@ def _masked_value(value: Any, mask: str, depth: int) -> Any:
 
 
 def _is_secret(key: object, value: object) -> bool:
-    holds_text = bool(value) and isinstance(value, (str, Mapping, list, tuple))
-    return holds_text and isinstance(key, str) and _SECRET_NAME.search(key) is not None
+    name = key.decode("latin-1") if isinstance(key, bytes) else key
+    if not isinstance(name, str) or _SECRET_NAME.search(name) is None:
+        return False
+    if isinstance(value, (int, float)):  # a number of tokens is none
+        return not isinstance(value, bool) and "passw" in name.lower()
+    return bool(value)

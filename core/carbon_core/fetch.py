@@ -28,6 +28,7 @@ Fetch = Callable[[str, Mapping[str, str], Mapping[str, str]], Any]
 Send = Callable[[str, str, bytes, Mapping[str, str]], bytes]
 TOTAL_TIMEOUT_S = 5.0
 _PROXY_AUTHENTICATION_REQUIRED = 407
+_UNUSABLE_PROXY = ("InvalidProxyURL", "InvalidSchema", "InvalidURL")
 _SUCCESSES = range(200, 300)
 _LONGEST_WAIT_S = 86_400.0
 _DEEPEST = 32
@@ -41,8 +42,8 @@ _PLAIN_HEADERS = frozenset(
         "content-encoding",
         "content-length",
         "content-type",
+        "user-agent",
     }
-    | {"user-agent"}
 )
 
 
@@ -265,7 +266,10 @@ def _repeats(body: bytes, secrets: list[str]) -> bool:
 
 
 def _unusable(got: Exchange) -> str:
-    return "response too large" if got.body else "the response has an unknown or broken encoding"
+    from carbon_core.http_exchange import MAX_BODY_BYTES
+
+    is_large = len(got.body) > MAX_BODY_BYTES
+    return "response too large" if is_large else "the response has an unknown or broken encoding"
 
 
 def _attempt(
@@ -343,6 +347,9 @@ def _kind(error: Exception, url: str, limits: Limits) -> str:
         return _proxy_refused(url) if refused else missing
     if limits.exceeded:
         return "response too large"
+    if name in _UNUSABLE_PROXY:  # the address itself was checked
+        needed = "; one of SOCKS needs the package PySocks" if name == "InvalidSchema" else ""
+        return f"the proxy in {_proxy_variable(url)} or ALL_PROXY cannot be used{needed}"
     names = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "no response in time",

@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,11 @@ class TimedAdapter(HTTPAdapter):
         # The classes are those of this exchange: the libraries make objects of them, with arguments of
         # their own.
         plain = type("TimedConnection", (_TimedConnection, HTTPConnection), {"limits": limits})
-        secure = type("TimedTlsConnection", (_TimedTlsConnection,), {"limits": limits})
+        secure = type(
+            "TimedTlsConnection",
+            (_TimedConnection, _TimedTls, HTTPSConnection),
+            {"limits": limits},
+        )
         self._pools = {
             "http": type("TimedPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("TimedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
@@ -102,7 +106,9 @@ class TimedAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pool of connections through a proxy."""
         if proxy.lower().startswith("socks"):
-            return super().proxy_manager_for(proxy, **kwargs)  # connects in its own way
+            manager = super().proxy_manager_for(proxy, **kwargs)
+            manager.pool_classes_by_scheme = self._through_socks(manager.pool_classes_by_scheme)
+            return manager
         context = _timed_context(self._limits)
         with contextlib.suppress(OSError):  # then no proxy is trusted
             is_directory = Path(self._authorities).is_dir()
@@ -111,6 +117,17 @@ class TimedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, proxy_ssl_context=context, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+    def _through_socks(self, pools: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the pools of urllib3 for a SOCKS proxy, with connections of this exchange."""
+        timed = {}
+        for scheme, pool in pools.items():
+            bases = (_TimedThroughSocks, *((_TimedTls,) if scheme == "https" else ()))
+            connection = type(
+                "TimedConnection", (*bases, pool.ConnectionCls), {"limits": self._limits}
+            )
+            timed[scheme] = type("TimedPool", (pool,), {"ConnectionCls": connection})
+        return timed
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Return the status, headers and the open body; cookies are not read."""
@@ -212,15 +229,30 @@ class _TimedConnection:
         return made
 
 
-class _TimedTlsConnection(_TimedConnection, HTTPSConnection):
-    """An encrypted connection of one exchange."""
+class _TimedThroughSocks:
+    """Mixed into a connection that the library of SOCKS proxies makes: timed as soon as it is made."""
+
+    limits: Limits
+
+    def _new_conn(self) -> socket.socket:
+        made = super()._new_conn()  # type: ignore[misc]
+        timed = _TimedSocket(made.family, made.type, made.proto, fileno=made.detach())
+        timed.limits = self.limits
+        return timed
+
+
+class _TimedTls:
+    """Mixed into an encrypted connection of urllib3."""
+
+    limits: Limits
 
     def connect(self) -> None:
         """Connect, through a proxy if there is one, and agree on keys."""
-        self.ssl_context = _timed_context(self.limits)
-        if not (self.ca_certs or self.ca_cert_dir):
-            self.ca_certs = DEFAULT_CA_BUNDLE_PATH
-        super().connect()
+        connection: Any = self
+        connection.ssl_context = _timed_context(self.limits)
+        if not (connection.ca_certs or connection.ca_cert_dir):
+            connection.ca_certs = DEFAULT_CA_BUNDLE_PATH
+        super().connect()  # type: ignore[misc]
 
 
 def _looked_up(host: str, port: int, limits: Limits) -> list[Any]:

@@ -1,6 +1,7 @@
 """Each test has a directory, a home and an environment of its own, and leaves no thread behind."""
 
 import os
+import sys
 
 import pytest
 
@@ -8,6 +9,8 @@ from carbon_callbacks.testing import check_nothing_outlives_a_test, empty_place,
 
 # Keras picks its backend when it is first imported, by whichever test module that is.
 os.environ.setdefault("KERAS_BACKEND", "torch")
+# The processes of a rank run this checkout, too, and not one that is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
 pytest.register_assert_rewrite(
     "adapters.lightning_cli_contract",
     "adapters.lightning_contract",

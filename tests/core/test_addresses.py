@@ -224,6 +224,7 @@ def test_a_password_is_hidden_whatever_it_contains(password: str, scheme: str, r
         ("http://host#hunter2", "http://host?(hidden)"),
         ("http://host", "http://host"),
         ("localhost:9091", "localhost:9091"),
+        ("[::1]:9091", "[::1]:9091"),
     ],
 )
 def test_a_path_that_may_be_a_webhook_is_hidden(address: str, shown: str) -> None:
@@ -232,11 +233,95 @@ def test_a_path_that_may_be_a_webhook_is_hidden(address: str, shown: str) -> Non
     assert SECRET not in masked_text(f"POST {with_scheme(address)}, with url: /{SECRET}?x: refused")
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2", "http://me:(hidden)"),
+        ("me:hunter2/metrics", "me:(hidden)/metrics"),
+        ("http://[::1:hunter2", "http://(hidden)"),
+        ("http://[::1]:hunter2", "http://[::1]:(hidden)"),
+        ("http://host\thunter2/api", "http://host(hidden)/api"),
+        ("http://host:80:hunter2", "http://host:80(hidden)"),
+        ("http://host,hunter2", "http://host(hidden)"),
+    ],
+)
+def test_a_password_is_hidden_where_the_host_is_missing(address: str, shown: str) -> None:
+    assert masked_address(address) == shown
+    assert masked_address(shown) == shown
+    assert SECRET not in masked_address(address, "")
+
+
 def test_a_text_keeps_what_is_around_an_address() -> None:
     text = "https://host/api/hunter2: HTTP status 500; see (https://host/v1/metrics)."
     assert masked_text(text) == (
         "https://host/api/(hidden): HTTP status 500; see (https://host/v1/metrics)."
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://docs.example and mail bob@example.org",
+        "http://localhost:8080 and me@example.org",
+        "http://[::1]:8080 by me@example.org",
+        "git@host:group/project.git, me@example.org",
+    ],
+)
+def test_an_address_and_a_person_in_one_line_stay(text: str) -> None:
+    assert masked_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://me:hunter2 word@host and more",
+        "http://me:hunter2/word @host",
+        "http://hunter2@host and me@example.org",
+        "http://hunter2/x@host\nme@example.org",
+        "first http://host:80, then http://me:hunter2@host",
+        "wss://gateway.example/hunter2",
+    ],
+)
+def test_a_secret_in_an_address_within_a_text_is_hidden(text: str) -> None:
+    assert SECRET not in masked_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_keys", {SECRET}),
+        ("cookies", frozenset([SECRET])),
+        (b"password", SECRET),
+        ("password", 123456),
+        ("db_pwd", SECRET),
+        ("auth", SECRET),
+        ("Authentication", SECRET),
+        ("bearer", SECRET),
+        ("webhook", SECRET),
+        ("ssh_key", SECRET),
+        ("access_tokens", [SECRET]),
+        ("pass_phrase", SECRET),
+    ],
+)
+def test_what_a_secret_is_called(name: str | bytes, value: object) -> None:
+    shown = str(masked_value({name: value}))
+    assert SECRET not in shown
+    assert "123456" not in shown
+
+
+def test_names_that_are_like_those_of_secrets_stay() -> None:
+    given = {
+        "author": "me",
+        "max_tokens": "5",
+        "token_count": 5,
+        "compass": "north",
+        "passed": "yes",
+    }
+    assert masked_value(given) == given
+
+
+def test_a_name_that_is_a_pair_is_no_error() -> None:
+    assert masked_value({("a", "b"): 1}) == {"<builtins.tuple>": 1}
 
 
 def test_secrets_within_mappings_are_hidden_and_other_values_stay() -> None:

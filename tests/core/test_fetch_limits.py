@@ -132,6 +132,50 @@ def test_the_answer_of_a_proxy_ends_with_the_total_time(
         failure("https://intensity.example")
 
 
+def socks_replies(server: RawServer, to: socket.socket, data: bytes, repeated: bytes) -> None:
+    """Accept any connection as a SOCKS proxy does, and answer in the place of its host."""
+    to.recv(100)
+    to.sendall(b"\x05\x00")
+    to.recv(300)
+    to.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x01")
+    server.drip(to, data, repeated)
+
+
+SOCKS_DRIPS = {"http": (OK, b"X: 1\r\n"), "https": (b"\x16\x03\x03\x40\x00", b"\x16")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SOCKS_DRIPS)
+def test_an_answer_through_a_socks_proxy_ends_with_the_total_time(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("socks", reason="PySocks is not installed here")
+    begin, repeated = SOCKS_DRIPS[scheme]
+    with serving(lambda server, to: socks_replies(server, to, begin, repeated)) as server:
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{server.port}")
+        assert str(failure(f"{scheme}://intensity.example")).endswith("no response in time")
+
+
+def test_an_answer_through_a_socks_proxy_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("socks", reason="PySocks is not installed here")
+    good = OK + b"Content-Length: 2\r\n\r\n{}"
+    with serving(lambda server, to: socks_replies(server, to, good, b"")) as server:
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{server.port}")
+        assert fetcher(SystemClock())("http://intensity.example", {}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    "proxy", ["ftp://x:1", "http://[bad", "http://a b:1", "://", "http://me:hunter2@host:99999"]
+)
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    assert str(failure("http://intensity.example")) == (
+        "http://intensity.example: the proxy in HTTP_PROXY or ALL_PROXY cannot be used"
+    )
+
+
 @pytest.mark.slow
 def test_a_slow_resolver_ends_with_the_total_time(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
@@ -224,6 +268,13 @@ def test_a_compressed_body_is_read_up_to_its_limit(
     bomb = response(pack(b" " * 40 * MEGABYTE), b"Content-Encoding: " + coding)
     with serving(answering(bomb)) as server:
         assert str(failure(f"http://127.0.0.1:{server.port}", 5.0)).endswith("too large")
+
+
+def test_a_compressed_body_that_is_cut_is_not_called_large() -> None:
+    with serving(
+        answering(response(gzip.compress(b"{}")[:-3], b"Content-Encoding: gzip"))
+    ) as server:
+        assert "encoding" in str(failure(f"http://127.0.0.1:{server.port}"))
 
 
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip, gzip", b"gzip", b"\xff"])
