@@ -272,7 +272,8 @@ def fuzz(session: nox.Session) -> None:
 
     The long form is `nox -s fuzz -- --inputs 100000`; for one, `nox -s fuzz -- --seconds 600 journal`.
     """
-    session.install("hypothesis", "-e", ".[cli,report]")
+    # Seeds are made with the fixtures of the tests.
+    session.install(*GROUPS["test"], "-e", ".")
     # It has wheels for Linux only; Hypothesis takes its place.
     session.run("pip", "install", "-q", "atheris", success_codes=[0, 1], silent=True)
     found = os.fspath(ROOT / ".fuzz")
