@@ -8,6 +8,7 @@ no longer called.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,10 @@ class TrainerHooks(CallbackBase):
         self._pruning = False
         # Names of the metrics that were added to log entries.
         self.added: set[str] = set()
+
+    def prepare(self) -> None:
+        """Find the meters of a training that is about to begin."""
+        self._training.prepare()
 
     def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
         """Return what is added to a log entry."""
@@ -158,6 +163,18 @@ def _callbacks_of(trainer: Any) -> list[TrainerHooks]:
     return [callback for callback in callbacks if isinstance(callback, TrainerHooks)]
 
 
+def _train(train: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Find the meters while the Trainer sets up the training; the call's end closes unused ones."""
+
+    @functools.wraps(train)
+    def prepared(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        for callback in _callbacks_of(trainer):
+            callback.prepare()
+        return train(trainer, *args, **kwargs)
+
+    return called(prepared, trainer, *args, **kwargs)
+
+
 def _evaluate(evaluate: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:
     with contextlib.ExitStack() as stack:
         for callback in _callbacks_of(trainer):
@@ -233,7 +250,7 @@ def _create_model_card(create: Method, trainer: Any, /, *args: Any, **kwargs: An
 
 
 _AROUND = {
-    "train": called,
+    "train": _train,
     "evaluate": _evaluate,
     "predict": _evaluate,
     "log": _log,

@@ -56,7 +56,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self.guard():
             wrap_subclass(calling_trainer())
-        self._training.prepare()
+        self._training.preload()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         trainer = None

@@ -106,6 +106,10 @@ class Lifecycle:
             return self.tracker.report()
         return self._latest
 
+    def preload(self) -> None:
+        """Load the modules of a run, long before one may begin."""
+        self.tracker.preload()
+
     def prepare(self) -> None:
         """Find and read the meters of the next run, while the framework sets up a training."""
         if self.disabled or self.running:

@@ -264,6 +264,20 @@ class TestTransformers(ShippedContract):
         trainer.save_state()
         assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
 
+    # --- before a training ---------------------------------------------------------------------
+
+    def test_meters_are_found_by_a_training_before_it_begins(self, machine):
+        seen = []
+
+        class Early(transformers.TrainerCallback):
+            def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+                seen.append(machine.runs)
+
+        trainer = self.framework.trainer(Early(), EmissionsCallback())
+        assert machine.runs == 0  # it may never train
+        trainer.train()
+        assert seen == [1]
+
     # --- its place among the callbacks ---------------------------------------------------------
 
     @pytest.mark.parametrize("index", [0, 1, 2, 3])

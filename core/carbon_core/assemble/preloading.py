@@ -1,12 +1,19 @@
 """Loads the modules of a run before it begins, so that the first steps of a training import none.
 
 The imports take some 50 ms of a thread that shares Python's lock with the training. They happen once in
-a process, on the thread that prepares a run.
+a process: on the thread that prepares a run, or on one that ends with them.
 """
 
 from __future__ import annotations
 
 import contextlib
+
+from carbon_core.threads import LazyThread
+
+
+def preload() -> None:
+    """Load the modules of a run on a thread of its own, unless that was done already."""
+    _thread.start()
 
 
 def load_modules() -> None:
@@ -22,3 +29,4 @@ def load_modules() -> None:
 
 # In the order in which a start needs them.
 _MODULES = ("tracker.run", "assemble.build", "tracker.open_window", "outputs.run_directory")
+_thread = LazyThread(load_modules, "carbon-preload")

@@ -96,6 +96,12 @@ class EmissionsTracker(Tracker):
         with contextlib.suppress(ConfigError):
             self.settings = with_secrets(self.settings)
 
+    def preload(self) -> None:
+        """Load the modules of a run on a thread that ends with it; see `prepare` for the meters."""
+        from carbon_core.assemble.preloading import preload
+
+        preload()
+
     @harmless
     def get_detected_hardware(self) -> dict[str, Any]:
         """Return the hardware that a run would measure, whether or not one is running.
