@@ -52,10 +52,11 @@ class Machine:
 
     def work(self, seconds: float) -> None:
         """Let time pass at full load, and have every counter read."""
-        self.clock.advance(seconds)
         self.run_s += seconds
         self.joules = [self.joules[0] + 100.0 * seconds, self.joules[1] + 50.0 * seconds]
+        # Counters first: a reading in between has the time of the last one, and is ignored.
         self._show()
+        self.clock.advance(seconds)
         self.tracker.flush()
 
     def spoil(self, content: str) -> None:

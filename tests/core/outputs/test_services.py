@@ -255,8 +255,10 @@ def gateway(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{one.getsockname()[1]}"
+    # Debian's default file has the groups of every earlier gateway.
+    own = f"--persistence.file={tmp_path / 'gateway.data'}"
     process = subprocess.Popen(
-        [program, f"--web.listen-address={address}"],
+        [program, f"--web.listen-address={address}", own],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
