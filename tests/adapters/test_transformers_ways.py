@@ -63,7 +63,7 @@ def test_a_dictionary_that_a_program_logs_stays_its_own(machine):
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             trainer.log(mine)
 
-    trainer = FRAMEWORK.trainer(EmissionsCallback(), Logs())
+    trainer = FRAMEWORK.trainer(EmissionsCallback(), Logs(), on_batch=clockwork(machine.clock))
     trainer.train()
     assert mine.keys() == {"accuracy", "epoch"}
     assert len(entries_with(trainer, "accuracy")) == EPOCHS * TRAIN_BATCHES

@@ -46,8 +46,6 @@ class LabTracker(Tracker):
                 "detect": lambda: Detection(tuple(detect())),
                 "assumed": PER_KWH,
                 "messages": self.messages,
-                # A fake clock does not wait for the first readings.
-                "start_patience_s": 10.0,
                 **self._parts,
             }
         )
