@@ -55,12 +55,12 @@ class _Init:
         self._document = document
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is not None:
-            return self._function.__get__(instance, owner)
-        if vars(self._cls).get("__init__") is self:
+        # Since Python 3.13, `inspect` binds it to the class itself.
+        is_call = instance is not None and not isinstance(instance, type)
+        if not is_call and vars(self._cls).get("__init__") is self:
             self._cls.__init__ = self._function
             self._document()
-        return self._function
+        return self._function if instance is None else self._function.__get__(instance, owner)
 
 
 def _deferred(cls: _Class, document: Callable[[], None]) -> _Class:
