@@ -72,7 +72,10 @@ The first available source in this list applies. The result names it.
 6. The country.
 7. The country of the machine's time zone, unless `geolocation` is `off`. It is marked as a guess,
    with the uncertainty of a neighbouring country's value.
-8. The world average, marked as such. Its interval is a factor of four.
+8. The world average, marked as such. Its interval is a factor of nine.
+
+An annual average is less certain for a short run, for a place with much low-carbon power, for an old
+figure, and for a large country without a region: see [uncertainty](uncertainty.md).
 
 ## Live data
 
@@ -83,9 +86,9 @@ A live source is queried every `api_call_interval` readings (8 of 15 s) and at t
 training thread. At the end of a run of several hours, each hour gets the intensity available by
 then, if the source provides it. After a failure, the source is queried again after one minute, two,
 four and so on up to fifteen, or at the time of its `Retry-After` header. Until then its last value
-is used, for at most a day; its age is reported from three hours. After that, the next items of the
-list apply. `carbon-callbacks reprice RECEIPT.json --source electricitymaps` queries the source
-again after the run.
+is used, for at most a day; from three hours, its age is reported and it is less certain. After
+that, the next items of the list apply. `carbon-callbacks reprice RECEIPT.json --source
+electricitymaps` queries the source again after the run.
 
 A token or `intensity_source` in `./.codecarbon.config` alone does not switch on live data, and
 `geolocation` there no request: see `trust_local_config` in [settings](settings.md).

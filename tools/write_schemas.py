@@ -116,6 +116,7 @@ INTENSITY: dict[str, Schema] = {
     "note": TEXT,
     "accounting": {"enum": ["production", "consumption", None]},
     "licence": TEXT,
+    "low_carbon_share": {**SHARE, "type": ["number", "null"]},
 }
 PHASE: dict[str, Schema] = {
     "name": TEXT,

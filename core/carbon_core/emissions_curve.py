@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -85,15 +85,24 @@ class EmissionsCurve:
         whole = points[i]
         return before.end_g + (whole.end_g - before.end_g) * span_j / (whole.end_j - before.end_j)
 
-    def shares(self, total_j: float) -> tuple[IntensityShare, ...]:
-        """Return the part of `total_j` joules, and its grams, of each kind of intensity."""
+    def shares(self, to_j: float, from_j: float = 0.0) -> tuple[IntensityShare, ...]:
+        """Return the part of a window's joules, and its grams, of each kind of intensity.
+
+        Args:
+            to_j: Cumulative joules at the end of the window.
+            from_j: Cumulative joules at its beginning.
+        """
         shares: dict[tuple[str, ...], IntensityShare] = {}
-        before = _NOTHING
-        for one in self._points:
-            joules, grams = one.end_j - before.end_j, one.end_g - before.end_g
-            _add_share(shares, one.intensity, joules, grams)
-            before = one
-        open_j = max(0.0, total_j - before.end_j)
+        points, begin_j, begin_g = self._points, from_j, self.grams(from_j)
+        for i in range(bisect_right(points, from_j, key=_end_of), len(points)):
+            end_j, end_g, intensity = points[i]
+            if end_j > to_j:
+                end_j, end_g = to_j, self.grams(to_j)
+            if end_j <= begin_j:
+                break
+            _add_share(shares, intensity, end_j - begin_j, end_g - begin_g)
+            begin_j, begin_g = end_j, end_g
+        open_j = max(0.0, to_j - begin_j)
         if open_j or not shares:
             _add_share(shares, self.assumed, open_j, self._grams_of(open_j, self.assumed))
         return tuple(shares.values())
@@ -114,6 +123,11 @@ def _kind(intensity: Intensity) -> tuple[str, ...]:
     return (intensity.kind, intensity.place, intensity.source, str(intensity.scope))
 
 
+def _uncertainty(intensity: Intensity) -> tuple[str, ...]:
+    """Return what makes values of one source differ in certainty: measured, estimated, or old."""
+    return str(intensity.sigma_ln), str(intensity.low_carbon_share is None)
+
+
 def _thinned(points: tuple[_Point, ...]) -> tuple[_Point, ...]:
     """Return fewer spans where there are too many: every second joins the next of its kind."""
     if len(points) <= _MAX_POINTS:
@@ -129,6 +143,6 @@ def _thinned(points: tuple[_Point, ...]) -> tuple[_Point, ...]:
 def _add_share(
     shares: dict[tuple[str, ...], IntensityShare], intensity: Intensity, joules: float, grams: float
 ) -> None:
-    key = _kind(intensity)
+    key = (*_kind(intensity), *_uncertainty(intensity))
     before = shares.get(key, IntensityShare(intensity, 0.0, 0.0))
     shares[key] = IntensityShare(intensity, before.joules + joules, before.grams + grams)

@@ -209,13 +209,16 @@ class Intensity:
         source: Its publisher.
         kind: ``live``, ``annual`` average, ``world`` average, or the ``user``'s own value.
         scope: ``lifecycle`` or ``direct`` emissions; None when the user's own value leaves it open.
-        sigma_ln: One standard deviation of ln(used / true) for a run at that place.
+        sigma_ln: One standard deviation of ln(used / true) for a run at that place; with a low-carbon
+            share, without what depends on the run's length and year (`intensity_spread`).
         year: The year of an annual average.
         time: ISO time of a live value.
         note: A limitation, such as how the place was determined.
         accounting: Whether what is generated (``production``) or what is used (``consumption``) at the
             place is averaged; None where that is unknown.
         licence: Licence of the figure, or an empty string.
+        low_carbon_share: Low-carbon share (0 to 1) of the place's electricity, on which the variation
+            within a year depends; None for a figure of the run's own hours, or one that is exact.
     """
 
     g_per_kwh: NotNegative
@@ -229,6 +232,7 @@ class Intensity:
     note: str = ""
     accounting: Literal["production", "consumption"] | None = None
     licence: str = ""
+    low_carbon_share: Share | None = None
 
 
 class IntensityShare(NamedTuple):

@@ -91,6 +91,11 @@ class RunFacts:
     phases_synced: bool | None = None
     trial: str | None = None
 
+    @property
+    def year(self) -> int | None:
+        """Year in which the run began, in UTC; None if unknown."""
+        return int(self.started_at[:4]) if self.started_at[:4].isdigit() else None
+
 
 @record(frozen=True)
 class Phase:
@@ -226,7 +231,7 @@ class Report:
     @property
     def emissions_kg(self) -> Estimate:
         """Emissions in kg CO2e with their 95 % interval: energy and intensity together."""
-        intensity = uncertainty.intensity_sigma_ln(self.intensities)
+        intensity = uncertainty.intensity_sigma_ln(self.intensities, self.duration_s, self.run.year)
         sigma_ln = math.hypot(self.energy_sigmas_ln.total, intensity)
         return uncertainty.interval(self._kg, sigma_ln, self.foreign_share)
 
@@ -379,17 +384,14 @@ class Report:
         return uncertainty.sigmas_ln(self.joules_by_method, self.duration_s)
 
 
-def of_window(whole: Report, window: Window, grams: float) -> Report:
+def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, ...]) -> Report:
     """Return the totals of a window in the shape of a whole run.
 
     Args:
         whole: The run, at the end of the window or later.
         window: A window of it.
-        grams: CO2e of the window's energy.
+        intensities: Grid intensities, each with its part of the window's energy.
     """
-    intensities = tuple(
-        one._replace(joules=window.joules, grams=grams) for one in whole.intensities[-1:]
-    )
     return replace(
         whole,
         window=window,

@@ -16,7 +16,7 @@ from carbon_core.input_files import text_of
 from carbon_core.intensity.live import MAX_G_PER_KWH, by_hour
 from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.record import record
-from carbon_core.records import Estimate, HourEnergy, Intensity
+from carbon_core.records import Estimate, HourEnergy, Intensity, IntensityShare
 
 _TIME, _VALUE = "datetime", "g_per_kwh"
 _BYTE_ORDER_MARK = "\ufeff"
@@ -35,6 +35,7 @@ class Finished:
         hours: Its energy by the hour.
         energy_kwh: Its energy with the 95 % interval, times PUE.
         emissions_kg: Its emissions in kg CO2e with their 95 % interval.
+        duration_s: Its length in seconds.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class Finished:
     hours: tuple[HourEnergy, ...]
     energy_kwh: Estimate
     emissions_kg: Estimate
+    duration_s: float
 
 
 @record(frozen=True)
@@ -79,6 +81,7 @@ def finished(found: Receipt) -> Finished:
         hours or _one_hour(run.started_at, total_j, total_g),
         found.energy_kwh.estimate,
         emissions,
+        found.duration_s,
     )
 
 
@@ -98,13 +101,24 @@ def reprice(run: Finished, intensity_of: IntensityOf) -> Repriced:
         for hour, intensity in zip(run.hours, intensities)
     )
     total_g = sum(hour.grams for hour in hours)
-    weights = [hour.grams / total_g if total_g else 0.0 for hour in hours]
-    sigma_ln = sum(weight * one.sigma_ln for weight, one in zip(weights, intensities))
+    shares = _shares(hours, intensities)
+    sigma_ln = uncertainty.intensity_sigma_ln(shares, run.duration_s, utc(hours[0].start).year)
     return Repriced(
         _with_interval(total_g / units.GRAMS_PER_KG, run.energy_kwh, sigma_ln),
         hours,
-        tuple(dict.fromkeys(intensities)),
+        tuple(share.intensity for share in shares),
     )
+
+
+def _shares(
+    hours: Iterable[HourEnergy], intensities: Iterable[Intensity]
+) -> tuple[IntensityShare, ...]:
+    """Return the part of the energy of each intensity, which may apply to several hours."""
+    shares: dict[Intensity, IntensityShare] = {}
+    for hour, one in zip(hours, intensities):
+        before = shares.get(one, IntensityShare(one, 0.0, 0.0))
+        shares[one] = IntensityShare(one, before.joules + hour.joules, before.grams + hour.grams)
+    return tuple(shares.values())
 
 
 def read_intensities(path: Path) -> IntensityOf:

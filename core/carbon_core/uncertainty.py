@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from carbon_core import intensity_spread
 from carbon_core.limits import SigmaLn
 from carbon_core.methods import EXTRAPOLATED, Method
 from carbon_core.records import Component, Device, Energy, Estimate, IntensityShare, Window
@@ -123,12 +124,27 @@ def foreign_share(window: Window, least_shares: Mapping[str, float]) -> float:
     return foreign_j / total_j
 
 
-def intensity_sigma_ln(intensities: Sequence[IntensityShare]) -> float:
-    """Return one standard deviation of ln(used / true) of the mean intensity, weighted by grams."""
+def intensity_sigma_ln(
+    intensities: Sequence[IntensityShare], duration_s: float, year: int | None = None
+) -> float:
+    """Return one standard deviation of ln(used / true) of the mean intensity, weighted by grams.
+
+    Args:
+        intensities: Intensities, each with its part of the energy; their errors are taken as correlated.
+        duration_s: Length of the run, or of the window, in seconds.
+        year: Year of the run; None if unknown.
+    """
     total_g = sum(share.grams for share in intensities)
+    total_j = sum(share.joules for share in intensities)
+
+    def sigma_ln(share: IntensityShare) -> float:
+        # An intensity applies to a part of the run that is about as long as its part of the energy.
+        part = share.joules / total_j if total_j > 0 else 1.0
+        return intensity_spread.sigma_ln(share.intensity, duration_s * part, year)
+
     if total_g <= 0:
-        return max((share.intensity.sigma_ln for share in intensities), default=0.0)
-    return sum(share.grams / total_g * share.intensity.sigma_ln for share in intensities)
+        return max(map(sigma_ln, intensities), default=0.0)
+    return sum(share.grams / total_g * sigma_ln(share) for share in intensities)
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 from carbon_core import units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.ledger import Account, Ledger
+from carbon_core.record import replace
 from carbon_core.records import Device, Energy, Intensity, Reading
 from carbon_core.testing import fake_device
 
@@ -301,6 +302,40 @@ def test_shares_tell_kinds_apart_and_add_up() -> None:
     assert [share.joules for share in shares] == [1 * KWH, 4 * KWH]
     assert [share.grams for share in shares] == pytest.approx([600.0, 1.2 * (100 + 2 * 40 + 40)])
     assert sum(share.grams for share in shares) == pytest.approx(curve.grams(5 * KWH))
+
+
+def test_the_shares_of_a_window_are_those_of_its_own_joules() -> None:
+    curve = EmissionsCurve(WORLD, pue=1.2)
+    curve.apply(1 * KWH, WORLD)
+    curve.apply(3 * KWH, intensity(100.0))
+    windows = [(0.0, 0.5), (0.5, 1.0), (0.5, 2.0), (1.0, 3.0), (1.5, 2.5), (2.5, 4.0), (3.0, 5.0)]
+    kinds = []
+    for begin, end in windows:
+        shares = curve.shares(end * KWH, begin * KWH)
+        kinds.append([share.intensity.kind for share in shares])
+        assert sum(share.joules for share in shares) == pytest.approx((end - begin) * KWH)
+        grams = curve.grams(end * KWH) - curve.grams(begin * KWH)
+        assert sum(share.grams for share in shares) == pytest.approx(grams)
+    assert kinds == [["world"], ["world"], ["world", "live"], *[["live"]] * 4]
+
+
+def test_the_shares_of_an_earlier_total_are_without_what_came_later() -> None:
+    curve = EmissionsCurve(WORLD)
+    curve.apply(1 * KWH, WORLD)
+    curve.apply(3 * KWH, intensity(100.0))
+    world, live = curve.shares(1.5 * KWH)
+    assert (world.grams, live.joules, live.grams) == (500.0, 0.5 * KWH, 50.0)
+
+
+def test_values_that_differ_in_certainty_have_shares_of_their_own() -> None:
+    measured, estimated = intensity(100.0), replace(intensity(200.0), sigma_ln=0.12)
+    old = replace(estimated, low_carbon_share=0.7)
+    curve = EmissionsCurve(WORLD)
+    for i, value in enumerate((measured, estimated, measured, old)):
+        curve.apply((i + 1) * KWH, value)
+    shares = curve.shares(4 * KWH)
+    assert [share.intensity for share in shares] == [measured, estimated, old]
+    assert [share.grams for share in shares] == [200.0, 200.0, 200.0]
 
 
 def test_a_run_of_no_energy_has_one_share_of_nothing() -> None:

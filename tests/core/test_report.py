@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from carbon_core import methods, units
+from carbon_core import intensity_spread, methods, units
 from carbon_core.formatting import formatted
 from carbon_core.records import (
     Device,
@@ -94,6 +94,20 @@ def test_the_interval_of_emissions_adds_that_of_the_intensity() -> None:
     intensity_sigma_ln = 50 / 350 * 0.2 + 300 / 350 * 0.05
     sigma_ln = math.hypot(energy_sigma_ln, intensity_sigma_ln)
     assert of.emissions_kg.high == pytest.approx(0.35 * math.exp(Z_95 * sigma_ln))
+
+
+def test_the_interval_of_emissions_is_narrower_for_a_longer_run() -> None:
+    grid = replace(FRANCE, sigma_ln=0.04, low_carbon_share=0.95)
+
+    def factor(hours: float) -> float:
+        of = report(hours=hours)
+        of = replace(of, intensities=(IntensityShare(grid, 4 * KWH, 200.0),))
+        return of.emissions_kg.high / of.emissions_kg.value
+
+    assert factor(1) > factor(24) > factor(7 * 24) > factor(90 * 24) > 1.0
+    energy_sigma_ln = report(hours=24).energy_sigmas_ln.total
+    sigma_ln = math.hypot(energy_sigma_ln, intensity_spread.sigma_ln(grid, 24 * 3_600.0, 2026))
+    assert factor(24) == pytest.approx(math.exp(Z_95 * sigma_ln))
 
 
 def test_shares_by_grade_and_whether_it_is_an_estimate() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from faults.lab import LabTracker, steady
 
-from carbon_core import repricing
+from carbon_core import intensity_spread, repricing
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError, OutputError
+from carbon_core.intensity import tables
 from carbon_core.outputs import journal_reading, past_runs, receipt
 from carbon_core.outputs.journal import Journal
 from carbon_core.outputs.receipt_reading import of_report
+from carbon_core.record import replace
 from carbon_core.records import Intensity
 from carbon_core.report import Report
 from carbon_core.repricing import read_intensities, reprice
 from carbon_core.testing import FakeClock
+from carbon_core.uncertainty import Z_95
 
 G_PER_KWH = 1000.0  # of the lab's place
 HOUR_J = 100.0 * 3600
@@ -90,6 +94,20 @@ def test_another_price_changes_the_grams_by_its_ratio(report: Report) -> None:
     assert repriced.emissions_kg.value == pytest.approx(report.emissions_kg.value / 4, rel=1e-12)
     wider = repriced.emissions_kg.high / repriced.emissions_kg.value
     assert wider > report.energy_kwh.high / report.energy_kwh.value
+
+
+def test_the_interval_of_an_annual_average_is_that_of_the_length_of_the_run(report: Report) -> None:
+    annual = tables.country("DEU")
+    assert annual is not None
+    run, year = finished(report), int(report.run.started_at[:4])
+    assert run.duration_s == report.duration_s == 3.5 * 3600
+    for duration_s in (3600.0, run.duration_s, 90 * 86_400.0):
+        repriced = reprice(replace(run, duration_s=duration_s), lambda hour: annual)
+        meters = math.log(run.energy_kwh.high / run.energy_kwh.value) / Z_95
+        grid = intensity_spread.sigma_ln(annual, duration_s, year)
+        found = math.log(repriced.emissions_kg.high / repriced.emissions_kg.value) / Z_95
+        assert found == pytest.approx(math.hypot(meters, grid))
+        assert repriced.intensities == (annual,)
 
 
 def test_each_hour_gets_its_own_value(report: Report, tmp_path: Path) -> None:

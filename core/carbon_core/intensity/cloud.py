@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from carbon_core.data import rows
+from carbon_core.intensity import zones
 from carbon_core.record import record
 from carbon_core.records import Intensity
 
-_SIGMA_LN = 0.15
 _GOOGLE = "Google, carbon data across GCP regions"
 _OTHER_NAMES = {"google": "gcp", "googlecloud": "gcp", "amazon": "aws", "microsoft": "azure"}
 
@@ -87,10 +87,11 @@ def _own(row: dict[str, str]) -> Intensity | None:
         source=_GOOGLE,
         kind="annual",
         scope="direct",
-        sigma_ln=_SIGMA_LN,
+        sigma_ln=zones.ANNUAL_SIGMA_LN,
         year=int(row["year"]),
         accounting="consumption",
         licence="Apache-2.0",
+        low_carbon_share=zones.low_carbon_share(row["em_zone"]),
     )
 
 

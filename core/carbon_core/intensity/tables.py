@@ -18,18 +18,35 @@ from collections.abc import Iterator
 from typing import Literal
 
 from carbon_core.data import rows
+from carbon_core.intensity.zones import ANNUAL_SIGMA_LN, low_carbon_share, zone_of
+from carbon_core.intensity_spread import likely_low_carbon_share
 from carbon_core.record import replace
 from carbon_core.records import Intensity
 
 WORLD_PLACE = "world"
 
-# An hour's intensity against its year's mean at the same place.
-COUNTRY_SIGMA_LN = 0.20
-REGION_SIGMA_LN = 0.15
+# Grids within a large country differ: rms of ln(zone / country) over the zones of Electricity Maps, and
+# over the provinces of China. Countries whose other zones are islands (Spain, France) have none.
+SPREAD_LN = {
+    "AUS": 0.74,
+    "BRA": 0.44,
+    "CAN": 1.04,
+    "CHN": 0.47,
+    "DNK": 0.16,
+    "IND": 0.23,
+    "ITA": 0.23,
+    "JPN": 0.18,
+    "MYS": 0.13,
+    "NOR": 0.26,
+    "PHL": 0.07,
+    "RUS": 0.15,
+    "SWE": 0.37,
+    "USA": 0.90,
+}
 # A neighbour's grid, such as Great Britain's for Jersey, can be off by far more than a year.
 PROXY_SIGMA_LN = math.log(1.5)
-# National averages spread from 20 to 900 gCO2e/kWh around the world's.
-WORLD_SIGMA_LN = math.log(2.0)
+# National averages are from 20 to 900 gCO2e/kWh: rms of ln(country / world) 0.98, and skewed.
+WORLD_SIGMA_LN = math.log(3.0)
 
 _EMBER = "Ember via Our World in Data, 2026-04"
 _REGION_SOURCES = {
@@ -88,11 +105,13 @@ def country(iso3: str, year: int | None = None) -> Intensity | None:
         return _absent(code)
     if row["quality"] == "low":
         return _world_instead_of(row["name"], "the published figure is doubtful")
+    sigma_ln = math.hypot(ANNUAL_SIGMA_LN, SPREAD_LN.get(code, 0.0))
+    share = low_carbon_share(row["iso2"])
     earlier = _of_year(code, year)
     if earlier is not None:
-        return _annual({**row, **earlier}, _EMBER, COUNTRY_SIGMA_LN)
+        return _annual({**row, **earlier}, _EMBER, sigma_ln, share)
     note = f"no figure newer than {row['year']}" if row["quality"] == "old" else ""
-    return replace(_annual(row, _EMBER, COUNTRY_SIGMA_LN), note=note)
+    return replace(_annual(row, _EMBER, sigma_ln, share), note=note)
 
 
 def _of_year(iso3: str, year: int | None) -> dict[str, str] | None:
@@ -116,7 +135,9 @@ def region(iso3: str, region: str) -> Intensity | None:
     row = _region(iso3, region)
     if row is None:
         return None
-    intensity = _annual(row, _REGION_SOURCES[row["source"]], REGION_SIGMA_LN)
+    key = zone_of(row["code"])
+    share = low_carbon_share(key) if key else None
+    intensity = _annual(row, _REGION_SOURCES[row["source"]], ANNUAL_SIGMA_LN, share)
     licence = _REGION_LICENCES[row["source"]]
     return replace(intensity, note=_region_note(row), licence=licence)
 
@@ -207,9 +228,12 @@ def _regions() -> Iterator[dict[str, str]]:
     return (row for row in rows("grid_region") if row["scheme"] != "egrid_national")
 
 
-def _annual(row: dict[str, str], source: str, sigma_ln: float) -> Intensity:
+def _annual(
+    row: dict[str, str], source: str, sigma_ln: float, share: float | None = None
+) -> Intensity:
+    g_per_kwh = float(row["g_per_kwh"])
     return Intensity(
-        g_per_kwh=float(row["g_per_kwh"]),
+        g_per_kwh=g_per_kwh,
         place=row["name"],
         source=source,
         kind="annual",
@@ -218,6 +242,7 @@ def _annual(row: dict[str, str], source: str, sigma_ln: float) -> Intensity:
         year=int(row["year"]),
         accounting="consumption" if row["accounting"] == "consumption" else "production",
         licence=_EMBER_LICENCE,
+        low_carbon_share=likely_low_carbon_share(g_per_kwh) if share is None else share,
     )
 
 

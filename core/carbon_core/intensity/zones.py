@@ -11,7 +11,9 @@ from __future__ import annotations
 from carbon_core.data import rows
 from carbon_core.records import Intensity
 
-ZONE_SIGMA_LN = 0.15
+# Editions of one year's figure differ by rms 0.04; `intensity_spread` adds the run's hours and year.
+ANNUAL_SIGMA_LN = 0.04
+_PERCENT = 100.0
 _SOURCE = "Electricity Maps yearly data"
 _LICENCE = "ODbL 1.0"
 
@@ -35,17 +37,24 @@ def zone(key: str, year: int | None = None) -> Intensity | None:
     if not found:
         return None
     newest = max(found, key=lambda row: int(row["year"]))
+    facts = _facts(wanted)
     return Intensity(
         float(newest["g_per_kwh"]),
-        place=_name(wanted),
+        place=f"{facts['name']} ({wanted})" if facts else wanted,
         source=_SOURCE,
         kind="annual",
         scope="lifecycle",
-        sigma_ln=ZONE_SIGMA_LN,
+        sigma_ln=ANNUAL_SIGMA_LN,
         year=int(newest["year"]),
         accounting="consumption",
         licence=_LICENCE,
+        low_carbon_share=_share(facts),
     )
+
+
+def low_carbon_share(key: str) -> float | None:
+    """Return the low-carbon share (0 to 1) of a zone's consumption in its newest year, or None."""
+    return _share(_facts(key))
 
 
 def zone_of(subdivision: str) -> str | None:
@@ -70,6 +79,9 @@ def known_zones() -> set[str]:
     return {row["zone_key"] for row in rows("odbl/em_zone")}
 
 
-def _name(key: str) -> str:
-    name = next((row["name"] for row in rows("odbl/em_zone") if row["zone_key"] == key), key)
-    return f"{name} ({key})"
+def _facts(key: str) -> dict[str, str]:
+    return next((row for row in rows("odbl/em_zone") if row["zone_key"] == key), {})
+
+
+def _share(facts: dict[str, str]) -> float | None:
+    return float(facts["low_carbon_pct"]) / _PERCENT if facts else None

@@ -198,7 +198,8 @@ class Run:
 
     def part_report(self, window: Window) -> Report:
         """Return a window's own totals as a report."""
-        return of_window(self._report(window.end), window, self.grams(window))
+        shares = self._emissions.curve.shares(window.end.joules, window.start.joules)
+        return of_window(self._report(window.end), window, shares)
 
     def note_task(self, task: Task) -> Report:
         """Keep the results of a task that has ended, and return them."""

@@ -50,6 +50,7 @@ def value(g_per_kwh: float, time: str | None, **more: Any) -> Intensity:
 def test_an_old_value_says_its_age(hours: float, note: str, sigma_ln: float) -> None:
     found = patient(ANSWER, clock=at(NOON + hours * HOUR))[0].latest()
     assert (found.note, found.sigma_ln) == (note, sigma_ln)
+    assert (found.low_carbon_share is None) == (note == "")  # of other hours: it varies as they do
 
 
 @pytest.mark.parametrize("time", ["2026-01-01T12:00:00.000Z", "2026-01-01T12:00:00"])

@@ -14,7 +14,7 @@ def test_world_average() -> None:
     world = tables.world()
     assert round(world.g_per_kwh) == 458
     assert (world.place, world.kind, world.scope) == (tables.WORLD_PLACE, "world", "lifecycle")
-    assert world.sigma_ln == pytest.approx(math.log(2))
+    assert world.sigma_ln == pytest.approx(math.log(3))
     assert world.note == ""
 
 
@@ -33,7 +33,8 @@ def test_country(iso3: str, g_per_kwh: float, place: str, year: int) -> None:
     found = tables.country(iso3)
     assert found is not None
     assert (found.g_per_kwh, found.place, found.year) == (g_per_kwh, place, year)
-    assert (found.kind, found.scope, found.sigma_ln) == ("annual", "lifecycle", 0.20)
+    assert (found.kind, found.scope) == ("annual", "lifecycle")
+    assert found.sigma_ln == math.hypot(0.04, tables.SPREAD_LN.get(iso3, 0.0))
     assert "Ember" in found.source
     assert found.note == ""
 
@@ -132,7 +133,7 @@ def test_region(iso3: str, text: str, place: str, g_per_kwh: float) -> None:
     found = tables.region(iso3, text)
     assert found is not None
     assert (found.place, found.g_per_kwh) == (place, g_per_kwh)
-    assert (found.kind, found.scope, found.sigma_ln) == ("annual", "direct", 0.15)
+    assert (found.kind, found.scope, found.sigma_ln) == ("annual", "direct", 0.04)
     assert "direct" in found.note
 
 
