@@ -107,7 +107,7 @@ def shipped(length_s: float, years: int = 0) -> Sigma:
         figure = zones.zone("FR", 2024)
         assert figure is not None
         figure = tables.replace(figure, low_carbon_share=share, year=2024)
-        return intensity_spread.sigma_ln(figure, length_s, 2024 + years)
+        return math.hypot(*intensity_spread.spread(figure, length_s, 2024 + years))
 
     return sigma
 

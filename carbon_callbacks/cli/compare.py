@@ -47,7 +47,10 @@ def run(a: Path, b: Path, *, figure: Figure, max_increase: float | None, as_json
     try:
         with_unknown = figure is Figure.DURATION
         found = compare(
-            _runs(a, with_unknown=with_unknown), _runs(b, with_unknown=with_unknown), figure_of
+            _runs(a, with_unknown=with_unknown),
+            _runs(b, with_unknown=with_unknown),
+            figure_of,
+            with_grid=figure is Figure.EMISSIONS,
         )
     except CarbonError as error:
         warn(error)

@@ -2,14 +2,16 @@
 
 The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
 difference. Runs that were measured by the same methods on the same hardware have the same systematic
-error, which cancels; otherwise the errors of both sides are included. With several runs on both sides,
-the variance between runs is included (Welch's interval); with one run, it is unknown.
+error, which cancels; otherwise the errors of both sides are included. The same holds for the grid
+intensity of emissions, except that an annual average differs from the hours of each run. With several
+runs on both sides, the variance between runs is included (Welch's interval); with one run, it is
+unknown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, variance
 from typing import NamedTuple
 
@@ -44,7 +46,11 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    a: Sequence[PastRun], b: Sequence[PastRun], value_of: Callable[[PastRun], float]
+    a: Sequence[PastRun],
+    b: Sequence[PastRun],
+    value_of: Callable[[PastRun], float],
+    *,
+    with_grid: bool = False,
 ) -> Comparison:
     """Compare two sets of runs.
 
@@ -52,6 +58,7 @@ def compare(
         a: The baseline runs.
         b: The other runs.
         value_of: Returns the value of a run that is compared, such as its energy in kWh.
+        with_grid: Whether the value depends on the grid intensity, whose uncertainty is included then.
 
     Raises:
         CarbonError: A side has no runs, or a run whose value is not above 0.
@@ -59,7 +66,9 @@ def compare(
     logs_a, logs_b = _logs(a, value_of), _logs(b, value_of)
     same_meters = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
     measurement_sigma_ln = math.hypot(
-        _sigma(a, same_meters=same_meters), _sigma(b, same_meters=same_meters)
+        _sigma(a, same_meters=same_meters),
+        _sigma(b, same_meters=same_meters),
+        *(_grid_sigmas(a, b) if with_grid else ()),
     )
     spread_known = len(logs_a) > 1 and len(logs_b) > 1
     sampling_error, quantile = _welch(logs_a, logs_b) if spread_known else (0.0, Z_95)
@@ -97,6 +106,19 @@ def _sigma(runs: Sequence[PastRun], *, same_meters: bool) -> float:
     if same_meters:
         return random
     return max(FLOOR_SIGMA_LN, math.hypot(random, max(one.systematic for one in sigmas if one)))
+
+
+def _grid_sigmas(a: Sequence[PastRun], b: Sequence[PastRun]) -> Iterator[float]:
+    """Yield the standard deviations of the mean logarithm that are due to the grid intensities.
+
+    The error of a figure that all runs have in common cancels; that of their hours does not.
+    """
+    same_grid = len({run.grid for run in (*a, *b)}) == 1
+    for runs in (a, b):
+        sigmas = [run.grid_sigmas_ln for run in runs]
+        yield math.hypot(*(one.random for one in sigmas)) / len(runs)
+        if not same_grid:
+            yield max(one.systematic for one in sigmas)
 
 
 def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

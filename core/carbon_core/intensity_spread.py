@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 from carbon_core.records import Intensity
 
@@ -33,8 +34,20 @@ _MOST_YEARS = 10
 _REST_G_PER_KWH = 750.0
 
 
-def sigma_ln(intensity: Intensity, duration_s: float, year: int | None = None) -> float:
-    """Return one standard deviation of ln(used / true) of an intensity for a run.
+class Spread(NamedTuple):
+    """Standard deviations of ln(used / true) of an intensity, independent of each other.
+
+    Attributes:
+        of_figure: The same for all runs with this figure.
+        of_hours: Of the hours of the run; of an annual average only.
+    """
+
+    of_figure: float
+    of_hours: float
+
+
+def spread(intensity: Intensity, duration_s: float, year: int | None = None) -> Spread:
+    """Return the uncertainty of an intensity for a run.
 
     Args:
         intensity: The intensity that is used.
@@ -43,9 +56,9 @@ def sigma_ln(intensity: Intensity, duration_s: float, year: int | None = None) -
     """
     share = intensity.low_carbon_share
     if share is None:  # exact, live, or written by an older version
-        return intensity.sigma_ln
+        return Spread(intensity.sigma_ln, 0.0)
     yearly = (YEARLY_SLOPE * share + YEARLY_CONSTANT) * math.sqrt(_years_between(intensity, year))
-    return math.hypot(intensity.sigma_ln, within_year(share, duration_s), yearly)
+    return Spread(math.hypot(intensity.sigma_ln, yearly), within_year(share, duration_s))
 
 
 def _years_between(intensity: Intensity, year: int | None) -> int:

@@ -127,7 +127,20 @@ def foreign_share(window: Window, least_shares: Mapping[str, float]) -> float:
 def intensity_sigma_ln(
     intensities: Sequence[IntensityShare], duration_s: float, year: int | None = None
 ) -> float:
-    """Return one standard deviation of ln(used / true) of the mean intensity, weighted by grams.
+    """Return one standard deviation of ln(used / true) of the mean intensity of a run.
+
+    Args:
+        intensities: As for `intensity_sigmas_ln`.
+        duration_s: Length of the run, or of the window, in seconds.
+        year: Year of the run; None if unknown.
+    """
+    return math.hypot(*intensity_sigmas_ln(intensities, duration_s, year))
+
+
+def intensity_sigmas_ln(
+    intensities: Sequence[IntensityShare], duration_s: float, year: int | None = None
+) -> Sigmas:
+    """Return the standard deviations of the mean intensity: of the figures, and of the run's hours.
 
     Args:
         intensities: Intensities, each with its part of the energy; their errors are taken as correlated.
@@ -136,15 +149,15 @@ def intensity_sigma_ln(
     """
     total_g = sum(share.grams for share in intensities)
     total_j = sum(share.joules for share in intensities)
-
-    def sigma_ln(share: IntensityShare) -> float:
+    figures, hours = 0.0, 0.0
+    for share in intensities:
         # An intensity applies to a part of the run that is about as long as its part of the energy.
         part = share.joules / total_j if total_j > 0 else 1.0
-        return intensity_spread.sigma_ln(share.intensity, duration_s * part, year)
-
-    if total_g <= 0:
-        return max(map(sigma_ln, intensities), default=0.0)
-    return sum(share.grams / total_g * sigma_ln(share) for share in intensities)
+        weight = share.grams / total_g if total_g > 0 else 1.0 / len(intensities)
+        spread = intensity_spread.spread(share.intensity, duration_s * part, year)
+        figures += weight * spread.of_figure
+        hours += weight * spread.of_hours
+    return Sigmas(figures, hours)
 
 
 def shares_by_grade(by_method: dict[Method, float]) -> dict[str, float]:

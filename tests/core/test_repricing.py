@@ -26,6 +26,10 @@ G_PER_KWH = 1000.0  # of the lab's place
 HOUR_J = 100.0 * 3600
 
 
+def sigma_of(figure: Intensity, duration_s: float, year: int | None = None) -> float:
+    return math.hypot(*intensity_spread.spread(figure, duration_s, year))
+
+
 @pytest.fixture
 def report() -> Report:
     """Return a run of 100 W over three hours and a half, from 23:30 of the fake clock's day."""
@@ -104,7 +108,7 @@ def test_the_interval_of_an_annual_average_is_that_of_the_length_of_the_run(repo
     for duration_s in (3600.0, run.duration_s, 90 * 86_400.0):
         repriced = reprice(replace(run, duration_s=duration_s), lambda hour: annual)
         meters = math.log(run.energy_kwh.high / run.energy_kwh.value) / Z_95
-        grid = intensity_spread.sigma_ln(annual, duration_s, year)
+        grid = sigma_of(annual, duration_s, year)
         found = math.log(repriced.emissions_kg.high / repriced.emissions_kg.value) / Z_95
         assert found == pytest.approx(math.hypot(meters, grid))
         assert repriced.intensities == (annual,)

@@ -17,9 +17,11 @@ from faults.server import FRANCE_G, Server
 
 from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour
+from carbon_core.intensity import tables
 from carbon_core.outputs import journal
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Intensity
+from carbon_core.report import Report
 from carbon_core.testing import FakeClock
 
 pytestmark = pytest.mark.slow
@@ -441,6 +443,59 @@ def test_a_failing_source_leaves_its_last_answer_and_then_the_average() -> None:
     assert tracker.stop() == pytest.approx(0.05 + 1.0, rel=1e-9)
     assert any("50 g/kWh (a test) is used" in line for line in said(tracker))
     assert any("1000 g/kWh" in line for line in said(tracker))
+
+
+def test_a_task_has_the_intensities_of_its_own_part_of_the_run() -> None:
+    class Failing(Scripted):
+        def latest(self, *, insist: bool = False) -> Intensity:
+            super().latest(insist=insist)
+            raise IntensityError("HTTP status 500")
+
+    source = Failing(0.0)
+    annual = tables.country("DEU")
+    assert annual is not None
+    clock = FakeClock()
+    tracker = LabTracker(
+        clock,
+        lambda: [steady(clock, 1000.0)],
+        live=source,
+        live_every=1,
+        heartbeat_s=3600.0,
+        assumed=annual,
+    )
+
+    def kinds(report: Report | None) -> list[str]:
+        assert report is not None
+        return [share.intensity.kind for share in report.intensities]
+
+    tracker.start()
+    source.held = source.of(50.0)
+    tracker.start_task("both")
+    tracker.start_task("live")
+    clock.advance(3600)
+    assert eventually(lambda: kinds(tracker.report()) == ["live"])
+    tracker.stop_task("live")
+    source.held = None
+    tracker.start_task("annual")
+    clock.advance(3600)
+    assert eventually(lambda: kinds(tracker.report()) == ["live", "annual"])
+    tracker.stop_task("annual")
+    tracker.stop_task("both")
+    tracker.stop()
+    whole = tracker.final_report
+    assert whole is not None
+    reports = dict(whole.tasks)
+    assert [kinds(one) for one in (*reports.values(), whole)] == [
+        ["live"],
+        ["annual"],
+        ["live", "annual"],
+        ["live", "annual"],
+    ]
+    factors = [
+        one.emissions_kg.high / one.emissions_kg.value
+        for one in (reports["live"], whole, reports["annual"])
+    ]
+    assert factors == sorted(factors)
 
 
 def test_each_hour_has_its_own_price() -> None:

@@ -14,8 +14,8 @@ from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import Receipt
-from carbon_core.records import Estimate
-from carbon_core.uncertainty import Sigmas
+from carbon_core.records import Estimate, IntensityShare
+from carbon_core.uncertainty import Sigmas, intensity_sigmas_ln
 
 
 class PastRun(NamedTuple):
@@ -33,6 +33,8 @@ class PastRun(NamedTuple):
         meters: Hardware and methods of measurement; runs with equal ones have the same systematic error.
         path: Its receipt or journal; None for a row of a CSV file.
         is_known: Whether anything was measured; if not, energy and emissions are unknown, and not 0.
+        grid: Figures of grid intensity; the error of a figure is the same in all runs that have it.
+        grid_sigmas_ln: Uncertainty of the intensity: of the figures, and of the hours of the run.
     """
 
     run_id: str
@@ -46,6 +48,8 @@ class PastRun(NamedTuple):
     meters: tuple[str, ...] = ()
     path: Path | None = None
     is_known: bool = True
+    grid: tuple[str, ...] = ()
+    grid_sigmas_ln: Sigmas = Sigmas(0.0, 0.0)
 
 
 class Skipped(NamedTuple):
@@ -136,6 +140,11 @@ def _of_row(row: Row) -> PastRun:
 
 def _of_receipt(found: Receipt, path: Path) -> PastRun:
     run, host = found.run, found.host
+    shares = [
+        IntensityShare(one, one.energy_kwh or 0.0, one.emissions_kg or 0.0)
+        for one in found.intensities
+    ]
+    grid = sorted({f"{one.place} {one.source} {one.kind} {one.year}" for one in found.intensities})
     methods = sorted({f"{one.component} {one.method}" for one in found.devices})
     return PastRun(
         run.run_id,
@@ -149,4 +158,6 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         (str(host.cpu_model), *host.gpu_models, *methods),
         path,
         found.is_known,
+        tuple(grid),
+        intensity_sigmas_ln(shares, found.duration_s, run.year),
     )

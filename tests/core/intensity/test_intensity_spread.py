@@ -27,8 +27,12 @@ def annual(share: float | None, year: int = 2025, sigma_ln: float = 0.04) -> Int
     )
 
 
+def sigma_of(figure: Intensity, duration_s: float, year: int | None = None) -> float:
+    return math.hypot(*intensity_spread.spread(figure, duration_s, year))
+
+
 def sigmas_of(figure: Intensity, year: int = 2026) -> list[float]:
-    return [intensity_spread.sigma_ln(figure, length_s, year) for length_s in LENGTHS_S]
+    return [sigma_of(figure, length_s, year) for length_s in LENGTHS_S]
 
 
 # --- by length, share and year -------------------------------------------------------------------
@@ -37,17 +41,14 @@ def sigmas_of(figure: Intensity, year: int = 2026) -> list[float]:
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1e10), st.floats(1.0, 100.0))
 def test_a_longer_run_is_not_less_certain(share: float, short_s: float, factor: float) -> None:
     short, long = (
-        intensity_spread.sigma_ln(annual(share), length_s, 2026)
-        for length_s in (short_s, short_s * factor)
+        sigma_of(annual(share), length_s, 2026) for length_s in (short_s, short_s * factor)
     )
     assert 0.04 <= long <= short <= 1.0
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.sampled_from(LENGTHS_S))
 def test_a_larger_low_carbon_share_is_not_more_certain(a: float, b: float, length_s: float) -> None:
-    low, high = (
-        intensity_spread.sigma_ln(annual(share), length_s, 2026) for share in sorted((a, b))
-    )
+    low, high = (sigma_of(annual(share), length_s, 2026) for share in sorted((a, b)))
     assert low <= high
 
 
@@ -70,16 +71,16 @@ def test_between_two_points_the_logarithm_of_the_length_counts() -> None:
 
 def test_an_old_figure_is_less_certain() -> None:
     of_its_year, next_year, later = (
-        intensity_spread.sigma_ln(annual(0.6), YEAR_S, year) for year in (2025, 2026, 2029)
+        sigma_of(annual(0.6), YEAR_S, year) for year in (2025, 2026, 2029)
     )
     assert of_its_year == pytest.approx(0.04)
     assert of_its_year < next_year < later
-    assert intensity_spread.sigma_ln(annual(0.6), YEAR_S) == next_year
-    assert intensity_spread.sigma_ln(annual(0.6), YEAR_S, 2021) == later
+    assert sigma_of(annual(0.6), YEAR_S) == next_year
+    assert sigma_of(annual(0.6), YEAR_S, 2021) == later
 
 
 def test_a_clock_that_is_wrong_by_decades_keeps_the_interval_finite() -> None:
-    assert intensity_spread.sigma_ln(annual(0.6), HOUR_S, 1970) < 1.0
+    assert sigma_of(annual(0.6), HOUR_S, 1970) < 1.0
 
 
 @pytest.mark.parametrize("year", [None, 1970, 2026])
@@ -88,9 +89,7 @@ def test_what_is_exact_live_or_of_an_older_version_is_constant(year: int | None)
     live = Intensity(50.0, "FR", "a test", "live", "lifecycle", 0.05, time="2026-01-01T00:00Z")
     old = annual(None, sigma_ln=0.2)
     for figure, sigma_ln in ((own, 0.0), (live, 0.05), (old, 0.2)):
-        assert {intensity_spread.sigma_ln(figure, length_s, year) for length_s in LENGTHS_S} == {
-            sigma_ln
-        }
+        assert {sigma_of(figure, length_s, year) for length_s in LENGTHS_S} == {sigma_ln}
 
 
 def test_hours_with_a_live_value_and_the_rest_with_an_annual_average() -> None:
@@ -99,16 +98,18 @@ def test_hours_with_a_live_value_and_the_rest_with_an_annual_average() -> None:
         IntensityShare(live, 3 * 3.6e6, 300.0),
         IntensityShare(annual(0.6), 1 * 3.6e6, 100.0),
     ]
-    rest = intensity_spread.sigma_ln(annual(0.6), HOUR_S, 2026)  # an hour of four
+    rest = intensity_spread.spread(annual(0.6), HOUR_S, 2026)  # an hour of four
     found = intensity_sigma_ln(mixed, 4 * HOUR_S, 2026)
-    assert found == pytest.approx(0.75 * 0.05 + 0.25 * rest)
+    assert found == pytest.approx(
+        math.hypot(0.75 * 0.05 + 0.25 * rest.of_figure, 0.25 * rest.of_hours)
+    )
     assert intensity_sigma_ln(mixed[:1], 4 * HOUR_S, 2026) == 0.05
 
 
 @pytest.mark.parametrize("grams", [0.0, 10.0])
 def test_a_run_without_energy_has_the_uncertainty_of_its_intensity(grams: float) -> None:
     shares = [IntensityShare(annual(0.6), 0.0, grams)]
-    expected = intensity_spread.sigma_ln(annual(0.6), HOUR_S, 2026)
+    expected = sigma_of(annual(0.6), HOUR_S, 2026)
     assert intensity_sigma_ln(shares, HOUR_S, 2026) == expected
     assert intensity_sigma_ln([], HOUR_S, 2026) == 0.0
 

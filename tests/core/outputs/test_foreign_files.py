@@ -204,8 +204,21 @@ def test_a_receipt_of_an_older_version_is_read_and_of_a_newer_one_too(runs: Path
         old.pop(name, None)
     for name in ("trial", "told", "phases_synced"):
         old["run"].pop(name)
+    for one in old["intensities"]:
+        one.pop("low_carbon_share")
     path.write_text(json.dumps({**old, "further": {"x": 1}}))
     assert past_runs.read(path).energy_kwh.estimate == report_of("odd").energy_kwh
+
+
+def test_intensities_of_an_older_version_keep_their_uncertainty(runs: Path) -> None:
+    path = killed(runs, "old")
+    text = path.read_text()
+    path.write_text(text.replace(', "low_carbon_share": null', ""))
+    assert path.read_text() != text
+    found, new = past_runs.read(path), report_of("old")
+    assert [one.low_carbon_share for one in found.intensities] == [None, None]
+    assert [one.sigma_ln for one in found.intensities] == [0.2, 0.05]
+    assert found.emissions_kg.estimate == pytest.approx(new.emissions_kg)
 
 
 def test_a_run_of_unknown_energy_is_read_and_counts_for_nothing(runs: Path) -> None:
