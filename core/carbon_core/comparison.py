@@ -2,7 +2,7 @@
 
 The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
 difference. Runs that were measured by the same methods on the same hardware have the same systematic
-error, which cancels; otherwise the errors of both sides are included. The same holds for the grid
+error, which cancels; otherwise the errors of both sides are included. This also applies to the grid
 intensity of emissions, except that an annual average differs from the hours of each run. With several
 runs on both sides, the variance between runs is included (Welch's interval); with one run, it is
 unknown.
