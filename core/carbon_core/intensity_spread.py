@@ -12,6 +12,7 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+from carbon_core.record import replace
 from carbon_core.records import Intensity
 
 _HOUR_S = 3600.0
@@ -81,6 +82,13 @@ def within_year(low_carbon_share: float, duration_s: float) -> float:
             part = max(0.0, math.log(max(duration_s, _HOUR_S) / from_s) / math.log(to_s / from_s))
             return before + (after - before) * part
     return 0.0
+
+
+def of_other_hours(intensity: Intensity) -> Intensity:
+    """Return an intensity for hours that are not its own: a live value varies as an average does."""
+    if intensity.kind != "live":
+        return intensity
+    return replace(intensity, low_carbon_share=likely_low_carbon_share(intensity.g_per_kwh))
 
 
 def likely_low_carbon_share(g_per_kwh: float) -> float:

@@ -15,7 +15,7 @@ from carbon_core.backoff import Backoff
 from carbon_core.clock import Clock
 from carbon_core.errors import IntensityError
 from carbon_core.hours import iso_hour, utc
-from carbon_core.intensity_spread import likely_low_carbon_share
+from carbon_core.intensity_spread import of_other_hours
 from carbon_core.record import replace
 from carbon_core.records import Intensity, Marginal
 
@@ -141,12 +141,8 @@ def aged(intensity: Intensity, now: datetime) -> Intensity:
         return intensity
     hours = round(age.total_seconds() / 3600)
     note = "; ".join(filter(None, [intensity.note, f"{hours} h old when requested"]))
-    return replace(
-        intensity,
-        note=note,
-        sigma_ln=max(intensity.sigma_ln, SIGMA_ESTIMATED),
-        low_carbon_share=likely_low_carbon_share(intensity.g_per_kwh),  # it is of other hours
-    )
+    old = replace(intensity, note=note, sigma_ln=max(intensity.sigma_ln, SIGMA_ESTIMATED))
+    return of_other_hours(old)
 
 
 def checked_g_per_kwh(value: Any, what: str) -> float:

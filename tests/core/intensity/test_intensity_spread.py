@@ -92,6 +92,18 @@ def test_what_is_exact_live_or_of_an_older_version_is_constant(year: int | None)
         assert {sigma_of(figure, length_s, year) for length_s in LENGTHS_S} == {sigma_ln}
 
 
+def test_a_live_value_varies_in_hours_that_are_not_its_own() -> None:
+    live = Intensity(150.0, "FR", "a test", "live", "lifecycle", 0.05, time="2026-01-01T00:00Z")
+    hour, day, year = (
+        sigma_of(intensity_spread.of_other_hours(live), length_s, 2026)
+        for length_s in (HOUR_S, 24 * HOUR_S, YEAR_S)
+    )
+    assert hour > day > year == 0.05
+    own = locate(Place("FRA", own_g_per_kwh=50.0)).intensity
+    assert intensity_spread.of_other_hours(own) == own
+    assert intensity_spread.of_other_hours(annual(0.6)) == annual(0.6)
+
+
 def test_hours_with_a_live_value_and_the_rest_with_an_annual_average() -> None:
     live = Intensity(100.0, "FR", "a test", "live", "lifecycle", 0.05)
     mixed = [
