@@ -94,7 +94,7 @@ class RunFacts:
     @property
     def year(self) -> int | None:
         """Year in which the run began, in UTC; None if unknown."""
-        return int(self.started_at[:4]) if self.started_at[:4].isdigit() else None
+        return int(self.started_at[:4]) if self.started_at[:4].isdecimal() else None
 
 
 @record(frozen=True)
