@@ -22,6 +22,7 @@
  *   NVML_STANDIN_HANG_S           ... every reading hangs for so many seconds                (0)
  *   NVML_STANDIN_LOAD_HANG_S      queries of utilisation and of processes hang for so many seconds   (0)
  *   NVML_STANDIN_INIT_S           initialising takes so many seconds                         (0)
+ *   NVML_STANDIN_INIT_GATE        path of a named pipe: initialising waits until it is opened for writing   (none)
  *   NVML_STANDIN_LOST_FROM_NS     from this instant on readings answer GPU_IS_LOST ...       (never)
  *   NVML_STANDIN_LOST_UNTIL_NS    ... until this one                                         (for ever)
  *   NVML_STANDIN_LOST_INDEX       only this GPU is lost                                      (-1: all)
@@ -46,6 +47,7 @@
  * limit that is drawn, in percent. MIG device number M of GPU number N has the UUID
  * MIG-00000000-0000-0000-000M-00000000000N.
  */
+#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,6 +55,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     SUCCESS = 0,
@@ -252,11 +255,21 @@ static nvmlReturn_t sense(const gpu_t *gpu, const void *out, int what, int64_t *
 
 /* ---- library ----------------------------------------------------------------------------------- */
 
+static void await_gate(void) {
+    static int is_open;
+    const char *path = getenv("NVML_STANDIN_INIT_GATE");
+    if (is_open || !path || !*path) return;
+    int pipe = open(path, O_RDONLY);
+    if (pipe >= 0) close(pipe);
+    is_open = 1;
+}
+
 nvmlReturn_t nvmlInitWithFlags(unsigned flags) {
     (void)flags;
     int wrong = (int)number("NVML_STANDIN_INIT_ERROR", 0);
     if (wrong) return wrong;
     pause_s(number("NVML_STANDIN_INIT_S", 0));
+    await_gate();
     if (__atomic_fetch_add(&self.users, 1, __ATOMIC_SEQ_CST) == 0) {
         configure();
         self.opened_ns = now_ns();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -66,3 +67,62 @@ def test_a_driver_that_hangs_holds_up_neither_start_nor_the_other_meters(tmp_pat
     limit_s = DetectionOptions().gpu_search_limit_s
     assert limit_s == 5.0
     assert outcome(library, hang_s=0.0, limit_s=limit_s) == "True ('cpu', 'gpu', 'ram') []\n"
+
+
+GATED = """
+import json, os, sys, time
+from carbon_callbacks import EmissionsTracker
+def until(holds):
+    end = time.monotonic() + 20
+    while not holds(tracker.report()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return tracker.report()
+def energies(report):
+    found = report.window.by_device.items()
+    return {d.component: (e.joules, e.missing_s) for d, e in found}
+def said(report):
+    return any("did not respond" in refusal.reason for refusal in report.refusals)
+tracker = EmissionsTracker(save_to_file=False, log_level="ERROR")
+if sys.argv[1] == "prepared":
+    tracker.prepare()
+tracker.start()
+begun = time.monotonic()
+before = until(lambda r: said(r) and {"cpu", "ram"} <= set(r.components))
+closed_s = time.monotonic() - begun
+gate = open(os.environ["NVML_STANDIN_INIT_GATE"], "w")
+until(lambda r: r.window.duration_s - energies(r).get("gpu", (0, r.window.duration_s))[1] > 0.3)
+tracker.stop()
+after = tracker.final_report
+json.dump(
+    [energies(before), said(before), closed_s, energies(after), after.window.duration_s], sys.stdout
+)
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "prepared"])
+def test_while_a_driver_opens_the_others_are_read_and_its_gpu_joins(
+    tmp_path: Path, how: str
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    variables = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    curve = standin.PowerCurve.constant(200.0)
+    variables |= standin.environment(standin.build(tmp_path).parent, curve=curve)
+    variables |= {"NVML_STANDIN_INIT_GATE": str(gate), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", GATED, how],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    before, is_said, closed_s, after, duration_s = json.loads(done.stdout)
+    assert is_said
+    assert set(before) == {"cpu", "ram"}
+    assert all(joules > 0 for joules, _ in before.values())
+    joules, missing_s = after["gpu"]
+    # Counted from its own first reading; the time before is extrapolated, and said to be.
+    assert closed_s <= missing_s < duration_s
+    assert joules == pytest.approx(200.0 * duration_s, rel=0.01)
+    assert after["cpu"][1] < closed_s
