@@ -1,6 +1,7 @@
 """Queries of the operating system; None where the result is not available.
 
-The only module that imports psutil.
+The only module that imports psutil: where files of Linux do not give the result, because it takes
+1.3 MiB of memory and some milliseconds.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import Any, NamedTuple
 
 from carbon_core import units
 from carbon_core.clock import SystemClock
-from carbon_core.hardware.job_memory import Memory, machine_gb, of_rollup, together
+from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.job_memory import Memory, kib_fields, machine_gb, of_rollup, together
 from carbon_core.plausible import number, whole_number
 from carbon_core.record import record
-from carbon_core.system_files import MEDIUM, text_in
+from carbon_core.system_files import MEDIUM, SMALL, text_in
 from carbon_core.units import BYTES_PER_GIB
 
 # PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h.
@@ -28,10 +28,6 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 # are a second apart, so many reuse the last result that it takes 1 % of the time.
 _CALLS_PER_S_OF_COST = 100
 _MOST_CPUS = 2**20
-_FAILURES = (
-    psutil.Error, OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError,
-    ArithmeticError,
-)  # fmt: skip
 _MOST_GIB = 2.0**24
 
 
@@ -50,6 +46,29 @@ class CpuTimes:
         return min(1.0, max(0.0, (self.busy_s - earlier.busy_s) / total_s))
 
 
+class CpuTicks(NamedTuple):
+    """Fields of the first line of /proc/stat."""
+
+    user: float
+    nice: float
+    system: float
+    idle: float
+    iowait: float
+    irq: float
+    softirq: float
+    steal: float
+    guest: float
+    guest_nice: float
+
+
+class VirtualMemory(NamedTuple):
+    """Size and use of the memory, in bytes and percent."""
+
+    total: int
+    used: int
+    percent: float
+
+
 class Host:
     """The machine this process runs on.
 
@@ -62,28 +81,51 @@ class Host:
 
     def cpu_times(self) -> CpuTimes | None:
         """Return the cumulative busy and total time of the processors."""
-        times = _query(lambda: _totals_of(psutil.cpu_times()))
+        times = self._ticks() or _query(lambda: _totals_of(_psutil().cpu_times()))
         known = times and all(number(seconds) is not None for seconds in times)
         return CpuTimes(*times) if known else None
 
     def logical_cpus(self) -> int:
         """Return the number of logical processors, at least 1."""
-        reported = whole_number(_query(psutil.cpu_count), 1, _MOST_CPUS)
-        return reported or whole_number(os.cpu_count(), 1, _MOST_CPUS) or 1
+        # `os.cpu_count` comes last, because an option of Python replaces its result.
+        asked = (
+            lambda: os.sysconf("SC_NPROCESSORS_ONLN"),
+            lambda: _psutil().cpu_count(),
+            os.cpu_count,
+        )
+        return next(filter(None, (whole_number(_query(one), 1, _MOST_CPUS) for one in asked)), 1)
 
     def ram_total_gb(self) -> float | None:
         """Return the size of memory in GiB."""
-        memory = _query(psutil.virtual_memory)
-        return _gib(getattr(memory, "total", None)) or None
+        return _gib(getattr(self._memory(), "total", None)) or None
 
     def ram_used(self) -> tuple[float, float] | None:
         """Return the memory in use, in percent and in GiB."""
-        memory = _query(psutil.virtual_memory)
+        memory = self._memory()
         percent, used_gb = (
             number(getattr(memory, "percent", None), 0.0, 100.0),
             _gib(getattr(memory, "used", None)),
         )
         return None if percent is None or used_gb is None else (percent, used_gb)
+
+    def _ticks(self) -> tuple[float, float] | None:
+        """Return the busy and the total time of the processors by /proc/stat, or None."""
+        name, *shown = (self.text("proc/stat", SMALL).partition("\n")[0] or "-").split()
+        known = [one for one in map(number, shown[: len(CpuTicks._fields)]) if one is not None]
+        if name != "cpu" or len(known) < len(CpuTicks._fields):
+            return None
+        busy, total = _totals_of(CpuTicks(*known))
+        a_second = os.sysconf("SC_CLK_TCK")
+        return busy / a_second, total / a_second
+
+    def _memory(self) -> Any:
+        """Return the memory as psutil gives it, by /proc/meminfo or by psutil."""
+        kib = kib_fields(self.text("proc/meminfo"))
+        total, available = kib.get("MemTotal"), kib.get("MemAvailable")
+        if not total or not available or available > total:
+            return _query(lambda: _psutil().virtual_memory())
+        used = total - available
+        return VirtualMemory(total * 1024, used * 1024, 100.0 * used / total)
 
     def memory_gb(self, kinds: tuple[str, ...]) -> float | None:
         """Return the memory of some kinds in GiB: those of /proc/meminfo, else all memory in use.
@@ -116,12 +158,15 @@ class Host:
         return text_in(self.root / path, most_bytes, cut=True)
 
 
+def _psutil() -> Any:
+    import psutil
+
+    return psutil
+
+
 def _query(call: Callable[[], Any]) -> Any:
     """Return the result of a psutil call, or None where a container or a sandbox hides it."""
-    try:
-        return call()
-    except _FAILURES:
-        return None
+    return attempt(call, None)
 
 
 def _totals_of(times: Any) -> tuple[float, float]:
@@ -147,13 +192,13 @@ class ProcessTree:
 
     def __init__(self) -> None:
         self.memory_kinds: tuple[str, ...] = ()
-        self._members: Sequence[psutil.Process] = ()
+        self._members: Sequence[Any] = ()
         self._memory: Memory | None = None
         self._calls_to_skip = 0
 
     def walk(self) -> None:
         """Update the list of children; slow where many processes run."""
-        own = _query(psutil.Process)
+        own = _query(lambda: _psutil().Process())
         children = _query(lambda: own.children(recursive=True)) if own else None
         self._members = [own, *(children or ())] if own else ()
 
@@ -194,13 +239,13 @@ class JobProcesses:
     def __contains__(self, pid: int) -> bool:
         """Return whether a process belongs to the job; False for one that has already ended."""
         if pid not in self._known:
-            process = _query(lambda: psutil.Process(pid))
+            process = _query(lambda: _psutil().Process(pid))
             ancestors = _query(process.parents) if process else None
             self._known[pid] = self._eldest in (pid, *(one.pid for one in ancestors or ()))
         return self._known[pid]
 
 
-def _cpu_s_of(process: psutil.Process) -> float | None:
+def _cpu_s_of(process: Any) -> float | None:
     times = _query(process.cpu_times)
     if times is None:
         return None  # it has just ended
@@ -208,7 +253,7 @@ def _cpu_s_of(process: psutil.Process) -> float | None:
     return number(_query(lambda: sum(getattr(times, field, 0.0) for field in fields)))
 
 
-def _memory_of(process: psutil.Process) -> Memory | None:
+def _memory_of(process: Any) -> Memory | None:
     """Return a process's memory: its part of what it shares, else all that it has in memory."""
     # Empty on another system, and for a process of another user.
     shared = of_rollup(text_in(Path(f"/proc/{process.pid}/smaps_rollup")))

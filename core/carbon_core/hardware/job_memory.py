@@ -54,7 +54,7 @@ def of_stat(text: str) -> Memory | None:
 
 def of_rollup(text: str) -> Memory | None:
     """Return the memory in the text of a process's ``smaps_rollup``, or None."""
-    fields = _kib_fields(text)
+    fields = kib_fields(text)
     return _sum(fields, _ROLLUP, _BYTES_PER_KIB) or _sum(fields, _OLD_ROLLUP, _BYTES_PER_KIB)
 
 
@@ -65,7 +65,7 @@ def machine_gb(meminfo: str, kinds: tuple[str, ...]) -> float | None:
         meminfo: Text of /proc/meminfo.
         kinds: Names of its fields; one that begins with a minus sign is subtracted.
     """
-    fields = _kib_fields(meminfo)
+    fields = kib_fields(meminfo)
     signed = [(-1 if kind.startswith("-") else 1, kind.lstrip("-")) for kind in kinds]
     if not kinds or any(name not in fields for _, name in signed):
         return None
@@ -90,7 +90,8 @@ def _sum(fields: Mapping[str, int], kinds: Mapping[str, str], unit: int) -> Memo
     return Memory(total / BYTES_PER_GIB, tuple(" ".join(found.values()).split()))
 
 
-def _kib_fields(text: str) -> dict[str, int]:
+def kib_fields(text: str) -> dict[str, int]:
+    """Return the fields of a text such as that of /proc/meminfo, in KiB."""
     return _fields(line.replace(":", " ").split() for line in text.splitlines())
 
 

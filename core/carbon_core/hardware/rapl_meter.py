@@ -138,7 +138,9 @@ class RaplMeter:
         self.dropped = tuple(dropped)
         self._clock = clock
         self._counters = list(counters)
-        self._timers = {counter.place: ReadTimer(clock) for counter in counters}
+        self._reads = [
+            (counter, ReadTimer(clock), partial(self._joules, counter)) for counter in counters
+        ]
         self._on_problem = on_problem
         self._failed: set[str] = set()
         self._lost: set[str] = set()
@@ -159,14 +161,13 @@ class RaplMeter:
             self._checked_ns = now_ns
             for counter in self._counters:
                 self._check(counter)
-        # From the first reading on, so that the model's mean begins there.
-        unmoved = {one.device.component for one in self._counters if not one.still.has_moved}
-        modelled_w: dict[Component, float | None] = {
-            component: model()
-            for component, model in self._models_w.items()
-            if component in unmoved
-        }
-        return [self._reading(counter, modelled_w) for counter in self._counters]
+        modelled_w: dict[Component, float | None] = {}
+        if self._models_w:
+            # From the first reading on, so that the model's mean begins there.
+            unmoved = {one.device.component for one in self._counters if not one.still.has_moved}
+            for component in unmoved & self._models_w.keys():
+                modelled_w[component] = self._models_w[component]()
+        return [self._reading(*one, modelled_w) for one in self._reads]
 
     def close(self) -> None:
         """Close the files."""
@@ -179,18 +180,22 @@ class RaplMeter:
         else:
             self._lost.discard(counter.place)
 
-    def _reading(self, counter: Counter, modelled_w: Mapping[Component, float | None]) -> Reading:
-        timer = self._timers[counter.place]
-        t_ns, value = timer.read(partial(self._joules, counter))
+    def _reading(
+        self,
+        counter: Counter,
+        timer: ReadTimer,
+        joules: Callable[[], float | None],
+        modelled_w: Mapping[Component, float | None],
+    ) -> Reading:
+        t_ns, value = timer.read(joules)
         power_w = None
         if value is not None:
             counter.note(t_ns, value)
-        is_still = value is not None and counter.still.stands_still(value, t_ns)
-        if is_still and not counter.still.has_moved:
-            component = counter.device.component
-            all_w = modelled_w.get(component)
-            power_w = None if all_w is None else all_w / self._counts[component]
-        return Reading(counter.device.id, t_ns, value, power_w=power_w)
+            if counter.still.stands_still(value, t_ns) and not counter.still.has_moved:
+                component = counter.device.component
+                all_w = modelled_w.get(component)
+                power_w = None if all_w is None else all_w / self._counts[component]
+        return Reading(counter.device.id, t_ns, value, None, power_w)
 
     def _joules(self, counter: Counter) -> float | None:
         try:

@@ -51,9 +51,9 @@ class ReadTimer:
             self._retry_helps = second_ns < span_ns / 2
             if self._retry_helps:
                 began_ns, value, span_ns = again_ns, second, second_ns
-        self._usual_ns = min(self._usual_ns, span_ns)
         # Where the lock was taken, that was after the call: it is released for calls of the driver.
-        return began_ns + min(span_ns, self._usual_ns) // 2, value
+        self._usual_ns = usual_ns = min(self._usual_ns, span_ns)
+        return began_ns + usual_ns // 2, value
 
     def _is_disturbed(self, span_ns: int) -> bool:
         """Return whether to repeat a call; the next one is repeated again if this one helps."""

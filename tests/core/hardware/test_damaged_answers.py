@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,17 +25,50 @@ ODD = [float("nan"), float("inf"), -1.0, None, "x", 10**400]
 
 @pytest.mark.parametrize("odd", ODD)
 def test_implausible_answers_of_psutil_are_unknown(
-    monkeypatch: pytest.MonkeyPatch, odd: Any
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, odd: Any
 ) -> None:
     memory = SimpleNamespace(total=odd, used=odd, percent=odd)
     monkeypatch.setattr(psutil, "cpu_times", lambda: Times(odd, odd, 0.0))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(psutil, "cpu_count", lambda: odd)
-    host = Host()
+    host = Host(tmp_path)
     assert host.cpu_times() is None
     assert host.ram_total_gb() is None
     assert host.ram_used() is None
     assert host.logical_cpus() >= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_files_of_linux_give_what_psutil_gives() -> None:
+    host, memory = Host(), psutil.virtual_memory()
+    before, times, after = psutil.cpu_times(), host.cpu_times(), psutil.cpu_times()
+    assert times is not None
+    twice_s = before.guest + before.guest_nice
+    assert sum(before) - twice_s <= times.total_s + 0.01
+    assert times.total_s <= sum(after) - twice_s + 0.01
+    assert host.ram_total_gb() == memory.total / 2**30
+    assert host.logical_cpus() == psutil.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("stat", "meminfo"),
+    [
+        ("", ""),
+        ("cpu", "MemTotal: 8 kB"),
+        ("cpu 1 2 3", "MemTotal: 8 kB\nMemAvailable: 9 kB"),
+        ("cpu x 0 0 0 0 0 0 0 0 0", "MemTotal: x kB\nMemAvailable: 9 kB"),
+        ("intr 1 0 0 0 0 0 0 0 0 0", "MemTotal: 0 kB\nMemAvailable: 0 kB"),
+    ],
+)
+def test_psutil_is_asked_where_files_are_damaged(tmp_path: Path, stat: str, meminfo: str) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text(stat)
+    (tmp_path / "proc/meminfo").write_text(meminfo)
+    host = Host(tmp_path)
+    assert host.ram_total_gb() == psutil.virtual_memory().total / 2**30
+    times = host.cpu_times()
+    assert times is not None
+    assert times.total_s > 1.0
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from carbon_core.hardware.driver_calls import attempt, attempt_text
+from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
     GPU_LIMIT_UTILIZATION,
@@ -20,7 +21,7 @@ from carbon_core.methods import (
 )
 from carbon_core.plausible import number
 from carbon_core.record import record
-from carbon_core.records import Device
+from carbon_core.records import Device, Reading
 
 MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
@@ -80,18 +81,6 @@ class ProbeResult(NamedTuple):
     failed: list[FailedReadout]
 
 
-class BoardValue(NamedTuple):
-    """What one read of a board gives.
-
-    Attributes:
-        value: Joules or watts, by the device's kind; None when the call fails or its value is invalid.
-        power_w: Power in watts by another call while a counter stands still, else None.
-    """
-
-    value: float | None
-    power_w: float | None = None
-
-
 class Board:
     """A GPU that is read.
 
@@ -125,17 +114,25 @@ class Board:
         self._is_busy = is_busy
         self._still = StillCounter(_STILL_S)
 
-    def read(self, now_ns: int) -> BoardValue:
+    def read(self, timer: ReadTimer) -> Reading:
         """Read the board once."""
-        value = number(attempt(lambda: self._call(self.handle), None))
+        t_ns, shown = timer.read(self._shown)
+        value, power_w = number(shown), None
         self.failures = 0 if value is not None else self.failures + 1
         self.is_standing_still = False
-        if value is None:
-            return BoardValue(None)
-        if not self._is_counter:
-            return BoardValue(value if value or self._is_true_zero() else None)
-        self.is_standing_still = self._still.stands_still(value, now_ns)
-        return BoardValue(value, self._fallback_w() if self.is_standing_still else None)
+        if value is not None and self._is_counter:
+            if self._still.stands_still(value, t_ns):
+                self.is_standing_still, power_w = True, self._fallback_w()
+        elif value == 0.0 and not self._is_true_zero():
+            value = None
+        return Reading(self.device.id, t_ns, value, None, power_w)
+
+    def _shown(self) -> float | None:
+        # Without `attempt`: this runs for every GPU at every reading.
+        try:
+            return self._call(self.handle)
+        except Exception:  # noqa: BLE001 - a driver may raise anything
+            return None
 
     def _is_true_zero(self) -> bool:
         """Return whether a power of 0 is real: a board at work draws some."""
@@ -166,7 +163,7 @@ def readouts(nvml: Any, handle: Any) -> list[Readout]:
         Readout(
             NVML_ENERGY,
             "counter",
-            lambda handle: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / MILLI_PER_UNIT,
+            _counter_j(nvml),
             "energy counter",
         ),
         instant if capability in _INSTANT_IS_WHOLE else averaged,
@@ -235,6 +232,32 @@ def device_of(nvml: Any, handle: Any, uuid: str, readout: Readout) -> Device:
         max_power_w=_MAX_GPU_W,
         still_s=_STILL_S,
     )
+
+
+def _counter_j(nvml: Any) -> Call:
+    """Return the call that reads the energy counter.
+
+    It runs for every GPU at every reading, and the package takes longer than the driver's own function,
+    which is therefore called directly where the package gives it.
+    """
+
+    def by_package(handle: Any) -> float:
+        energy_mj: float = nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        return energy_mj / MILLI_PER_UNIT
+
+    name = "nvmlDeviceGetTotalEnergyConsumption"
+    function = attempt(lambda: nvml._nvmlGetFunctionPointer(name), None)
+    if function is None or not hasattr(nvml, name):
+        return by_package
+    from ctypes import byref, c_ulonglong
+
+    def by_driver(handle: Any) -> float:
+        energy_mj = c_ulonglong()
+        if function(handle, byref(energy_mj)) != SUCCESS:
+            return by_package(handle)  # raises the error
+        return energy_mj.value / MILLI_PER_UNIT
+
+    return by_driver
 
 
 def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:

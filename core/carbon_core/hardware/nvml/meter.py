@@ -48,7 +48,7 @@ class NvmlMeter:
         self.nvml = session.nvml
         self._session = session
         self._clock = clock
-        self._timers = {board: ReadTimer(clock) for board in boards}
+        self._timers = [ReadTimer(clock) for _ in boards]
         self._open = True
         self._is_slow = is_slow
         session.hold(boards)
@@ -65,23 +65,18 @@ class NvmlMeter:
         readings: list[Reading] = []
         began_ns = monotonic_ns()
         if self._is_slow:
-            calls = [partial(self._read_into, readings, (board,)) for board in self.boards]
+            calls = [
+                partial(_read_into, readings, *pair) for pair in zip(self.boards, self._timers)
+            ]
             in_parallel(calls, "carbon-gpu")
         else:
-            self._read_into(readings, self.boards)
+            readings += map(Board.read, self.boards, self._timers)
         ended_ns = monotonic_ns()
         if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
             self._is_slow = True
         if any(board.failures for board in self.boards):
             self._session.reconnect(ended_ns)
         return readings
-
-    def _read_into(self, readings: list[Reading], boards: Sequence[Board]) -> None:
-        now_ns = self._clock.monotonic_ns()
-        for board in boards:
-            timer = self._timers[board]
-            t_ns, (value, power_w) = timer.read(partial(board.read, now_ns))
-            readings.append(Reading(board.device.id, t_ns, value, power_w=power_w))
 
     def utilization_percent(self) -> dict[str, float]:
         """Return the utilisation of the GPUs in percent by device; without those that report none."""
@@ -104,3 +99,7 @@ class NvmlMeter:
         if self._open:
             self._open = False
             self._session.release()
+
+
+def _read_into(readings: list[Reading], board: Board, timer: ReadTimer) -> None:
+    readings.append(board.read(timer))
