@@ -100,6 +100,8 @@ class PreparedStart:
 
         began_ns = SystemClock.monotonic_ns()
         parts = self.make_parts(self.run_id)
+        # The meters are searched meanwhile.
+        preparation = self._prepared.of(self, parts)
         from carbon_core.tracker.run import Run
         from carbon_core.tracker.shutdown import Deadline
 
@@ -108,6 +110,6 @@ class PreparedStart:
             min(_LEAST_WAIT_S, parts.start_patience_s), parts.start_patience_s - loading_s
         )
         deadline = Deadline(parts.clock, patience_s)
-        run = Run(self._prepared.of(self, parts).used_by(parts, deadline.left_s))
+        run = Run(preparation.used_by(parts, deadline.left_s))
         run.start_wait_s = deadline.left_s
         return run
