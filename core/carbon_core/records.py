@@ -84,11 +84,14 @@ class Energy(NamedTuple):
         measured_j: Joules that the device's own method gave.
         extrapolated_j: Joules extrapolated from neighbouring power while nothing could be read.
         missing_s: Seconds of that.
+        extrapolated_sd_j: Standard deviation of the extrapolated joules; fully correlated, so that it
+            adds up as they do. 0 where it is not known, as in older files.
     """
 
     measured_j: Amount = 0.0
     extrapolated_j: Amount = 0.0
     missing_s: Seconds = 0.0
+    extrapolated_sd_j: Amount = 0.0
 
     @property
     def joules(self) -> float:

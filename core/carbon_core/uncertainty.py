@@ -80,15 +80,36 @@ class Sigmas(NamedTuple):
         return max(FLOOR_SIGMA_LN, math.hypot(*self)) if any(self) else 0.0
 
 
-def sigmas_ln(by_method: dict[Method, float], duration_s: float) -> Sigmas:
-    """Return the standard deviations of a sum of joules by method, over `duration_s` seconds."""
+def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
+    """Return the standard deviations of the sum of some devices' joules.
+
+    Extrapolated joules have the gain error of the device's method, and their own spread on top of it.
+
+    Args:
+        energies: The devices with their energy: all of a window's, or some.
+        duration_s: Length of the window in seconds.
+    """
+    by_method: dict[Method, float] = defaultdict(float)
+    for device, energy in energies.items():
+        by_method[device.method] += max(0.0, energy.joules)
     total_j = sum(by_method.values())
     if total_j <= 0:
         return Sigmas(0.0, 0.0)
     shares = {method: joules / total_j for method, joules in by_method.items()}
-    systematic = math.hypot(*(share * method.sigma_ln for method, share in shares.items()))
+    extrapolated = sum(_extrapolated_sd_j(energy) for energy in energies.values()) / total_j
+    gains = (share * method.sigma_ln for method, share in shares.items())
+    systematic = math.hypot(min(1.0, extrapolated), *gains)
     random = math.hypot(*(share * _edge(method, duration_s) for method, share in shares.items()))
     return Sigmas(systematic, random)
+
+
+def _extrapolated_sd_j(energy: Energy) -> float:
+    """Return the standard deviation of a device's extrapolated joules.
+
+    That of a window is below 0 where a reading within it confirmed what was extrapolated before it.
+    """
+    unknown_j = max(0.0, energy.extrapolated_j) * EXTRAPOLATED.sigma_ln
+    return abs(energy.extrapolated_sd_j) or unknown_j
 
 
 def _edge(method: Method, duration_s: float) -> float:

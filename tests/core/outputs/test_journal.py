@@ -50,6 +50,22 @@ def test_what_is_read_equals_what_was_written(path: Path, make_report: MakeRepor
     assert read(path).emissions_kg == report.emissions_kg
 
 
+def test_the_spread_of_what_was_extrapolated_is_kept_and_absent_in_older_journals(
+    path: Path, make_report: MakeReport
+) -> None:
+    report = make_report()
+    known = tuple(energy._replace(extrapolated_sd_j=7.0) for energy in report.window.end.energies)
+    window = replace(report.window.end, energies=known) - report.window.start
+    lines = written(path, replace(report, window=window)).splitlines()
+    assert read(path).window.end.energies == known
+    older = [json.loads(line) for line in lines]
+    for line in older:
+        if "energies" in line:
+            line["energies"] = [energy[:3] for energy in line["energies"]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in older))
+    assert read(path).energy_kwh == report.energy_kwh
+
+
 def test_the_last_totals_count(path: Path, make_report: MakeReport) -> None:
     written(path, *(make_report(kwh=kwh) for kwh in (1.0, 2.0, 3.0)))
     assert read(path).energy_kwh.value == pytest.approx(4.5)
