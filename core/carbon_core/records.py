@@ -82,8 +82,10 @@ class Energy(NamedTuple):
 
     Attributes:
         measured_j: Joules that the device's own method gave.
-        extrapolated_j: Joules extrapolated from neighbouring power while nothing could be read.
-        missing_s: Seconds of that.
+        extrapolated_j: Joules extrapolated from neighbouring power while nothing could be read, and
+            not delivered by a counter since. Of a window, below 0 where one delivered within it what
+            was extrapolated before it; `measured_j` is then larger by that.
+        missing_s: Seconds for which nothing could be read, delivered since or not.
         extrapolated_sd_j: Standard deviation of the extrapolated joules; fully correlated, so that it
             adds up as they do. 0 where it is not known, as in older files.
     """

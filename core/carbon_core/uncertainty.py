@@ -27,11 +27,15 @@ _T_975 = {1: 12.7062, 2: 4.30265}
 
 
 def joules_by_method(window: Window) -> dict[Method, float]:
-    """Return the window's joules by the method that gave them."""
+    """Return the window's joules by the method that gave them.
+
+    Within a window, a counter may deliver what was extrapolated before it: of the joules delivered, the
+    window has those that no earlier one was given.
+    """
     totals: dict[Method, float] = defaultdict(float)
     for device, energy in window.by_device.items():
-        totals[device.method] += energy.measured_j
-        if energy.extrapolated_j:
+        totals[device.method] += energy.measured_j + min(0.0, energy.extrapolated_j)
+        if energy.extrapolated_j > 0.0:
             totals[EXTRAPOLATED] += energy.extrapolated_j
     return dict(totals)
 
@@ -106,10 +110,11 @@ def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
 def _extrapolated_sd_j(energy: Energy) -> float:
     """Return the standard deviation of a device's extrapolated joules.
 
-    That of a window is below 0 where a reading within it confirmed what was extrapolated before it.
+    Both are below 0 in a window in which a counter delivered what was extrapolated before it: it is as
+    uncertain as that was, in the other direction.
     """
-    unknown_j = max(0.0, energy.extrapolated_j) * EXTRAPOLATED.sigma_ln
-    return abs(energy.extrapolated_sd_j) or unknown_j
+    most_j = abs(energy.extrapolated_j) * EXTRAPOLATED.sigma_ln
+    return min(most_j, abs(energy.extrapolated_sd_j) or most_j)
 
 
 def _edge(method: Method, duration_s: float) -> float:
