@@ -1,0 +1,161 @@
+"""One call that fails at the start of a run does not cost a meter for all of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import RETRIES_S
+from carbon_core.hardware.hwmon import open_hwmon
+from carbon_core.hardware.nvml.search import open_nvml
+from carbon_core.hardware.rapl import open_rapl
+from carbon_core.testing import FakeClock
+
+UNKNOWN, NOT_SUPPORTED, NO_PERMISSION, NOT_LOADED = 999, 3, 4, 9
+
+
+class NvmlError(Exception):
+    """As pynvml's."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(f"error {value}")
+        self.value = value
+
+
+class Driver:
+    """An NVIDIA driver with one GPU; each of its calls may fail some times before it answers."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.power_w = 200.0
+        self.failures: dict[str, int] = {}
+        self.error = UNKNOWN
+        self.calls: list[str] = []
+
+    def _call(self, name: str, answer: Callable[[], Any]) -> Callable[..., Any]:
+        def call(*_: object) -> Any:
+            self.calls.append(name)
+            if self.failures.get(name, 0) > 0:
+                self.failures[name] -= 1
+                raise NvmlError(self.error)
+            return answer()
+
+        return call
+
+    def _unsupported(self, *_: object) -> Any:
+        raise NvmlError(NOT_SUPPORTED)
+
+    def package(self) -> SimpleNamespace:
+        """Return the package that calls this driver."""
+        millijoules = lambda: int(self.power_w * self.clock.monotonic_ns() / 1e6)  # noqa: E731
+        return SimpleNamespace(
+            NVMLError=NvmlError,
+            nvmlInit=self._call("init", lambda: None),
+            nvmlShutdown=lambda: None,
+            nvmlDeviceGetCount=self._call("count", lambda: 1),
+            nvmlDeviceGetHandleByIndex=self._call("handle", lambda: "gpu"),
+            nvmlDeviceGetUUID=lambda handle: "GPU-1",
+            nvmlDeviceGetName=lambda handle: "A100",
+            nvmlDeviceGetCudaComputeCapability=lambda handle: (8, 0),
+            nvmlDeviceGetTotalEnergyConsumption=self._call("energy", millijoules),
+            nvmlDeviceGetPowerUsage=self._call("power", lambda: int(self.power_w * 1e3)),
+            nvmlDeviceGetEnforcedPowerLimit=lambda handle: 400_000,
+            nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=50.0),
+            nvmlDeviceGetFieldValues=self._unsupported,
+            nvmlDeviceGetMaxMigDeviceCount=self._unsupported,
+        )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def driver(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    driver = Driver(clock)
+    monkeypatch.setitem(sys.modules, "pynvml", driver.package())
+    return driver
+
+
+def methods(clock: FakeClock) -> list[str]:
+    problems: list[str] = []
+    meters = open_nvml(clock, 15.0, None, {}, problems.append, clock.advance)
+    assert problems == []
+    return [device.method.name for meter in meters for device in meter.devices]
+
+
+@pytest.mark.parametrize("call", ["init", "count", "handle", "energy"])
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_gpu_whose_first_calls_fail_has_its_counter(
+    driver: Driver, clock: FakeClock, call: str, failures: int
+) -> None:
+    driver.failures[call] = failures
+    assert methods(clock) == ["nvml.energy"]
+
+
+def test_a_counter_that_a_board_lacks_is_not_asked_for_again(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.error, driver.failures["energy"] = NOT_SUPPORTED, 9
+    began_ns = clock.monotonic_ns()
+    assert methods(clock) == ["nvml.power.sampled"]
+    assert driver.calls.count("energy") == 1
+    assert clock.monotonic_ns() == began_ns, "nothing has waited"
+
+
+def test_a_driver_that_is_not_loaded_is_not_waited_for(driver: Driver, clock: FakeClock) -> None:
+    driver.error, driver.failures["init"] = NOT_LOADED, 9
+    with pytest.raises(MeterError, match="NVML cannot be used"):
+        open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
+    assert driver.calls == ["init"]
+
+
+def test_a_counter_that_keeps_failing_is_named_and_its_power_polled(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.failures["energy"] = 1_000_000
+    began_ns = clock.monotonic_ns()
+    (meter,) = open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
+    assert [device.method.name for device in meter.devices] == ["nvml.power.sampled"]
+    (refusal,) = [one for one in meter.dropped if "energy counter" in one.reason]
+    assert refusal.reason.endswith("error 999")
+    assert (clock.monotonic_ns() - began_ns) / 1e9 == pytest.approx(sum(RETRIES_S))
+
+
+def filled(path: Path, text: str) -> Callable[[float], object]:
+    """Return a pause within which a file gets its contents."""
+    return lambda seconds: path.write_text(text)
+
+
+def test_a_sensor_without_a_value_at_first_is_read(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "sys/class/hwmon/hwmon0"
+    place.mkdir(parents=True)
+    (place / "name").write_text("amdgpu\n")
+    (place / "power1_cap").write_text("300000000\n")
+    (place / "power1_average").write_text("")
+    pause = filled(place / "power1_average", "250000000\n")
+    meters, refusals = open_hwmon(tmp_path, clock, 15.0, ("gpu",), pause=pause)
+    assert refusals == []
+    (reading,) = [reading for meter in meters for reading in meter.read()]
+    assert reading.value == 250.0
+
+
+def test_a_package_whose_first_read_fails_is_counted(tmp_path: Path, clock: FakeClock) -> None:
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text("262143328850\n")
+    (zone / "energy_uj").write_text("")
+    pause = filled(zone / "energy_uj", "5000000\n")
+    meter = open_rapl(tmp_path, clock, 15.0, "Intel Xeon", pause=pause)
+    try:
+        assert [reading.value for reading in meter.read()] == [5.0]
+    finally:
+        meter.close()
