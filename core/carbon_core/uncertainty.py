@@ -63,7 +63,7 @@ def is_unread(energy: Energy, duration_s: float) -> bool:
 def measures(window: Window, component: Component) -> bool:
     """Return whether a component has no device, or one that gave a reading in a window."""
     silent = unread(window)
-    devices = [one for one in window.end.devices if one.component == component]
+    devices = [one for one in window.by_device if one.component == component]
     return not devices or any(one not in silent for one in devices)
 
 

@@ -90,6 +90,17 @@ def test_a_window_that_confirms_what_came_before_is_as_uncertain_as_that() -> No
     assert sigmas.systematic == pytest.approx(math.hypot(0.05, 100.0 / 500.0))
 
 
+def test_a_device_without_a_reading_since_it_is_read_another_way_is_unread() -> None:
+    old = Device("gpu:1", "gpu", "", methods.NVML_POWER)
+    new = Device("gpu:1", "gpu", "", methods.NVML_ENERGY)
+    start = Snapshot(10**9, (old,), (Energy(100.0),))
+    end = Snapshot(2 * 10**9, (old, new), (Energy(100.0), Energy(0.0, 0.0, 1.0)))
+    assert list((end - start).by_device) == [new]
+    assert not uncertainty.is_known(end - start)
+    assert not uncertainty.measures(end - start, "gpu")
+    assert list((end - Snapshot(0)).by_device) == [old, new]
+
+
 def test_no_energy_has_no_spread() -> None:
     assert of({}).total == 0.0
     assert of({methods.RAM_MODEL: 0.0}).total == 0.0

@@ -141,6 +141,45 @@ def test_a_counter_that_survives_bad_reads_repays_them_exactly(
     assert of.energy.missing_s == pytest.approx(missing_s)
 
 
+@given(
+    st.lists(st.tuples(st.floats(0.05, 4.0), st.booleans()), min_size=4, max_size=12),
+    st.integers(1, 3),
+    st.floats(0.0, 0.9 * MAX_W),
+    st.lists(st.floats(0.0, 1.0), max_size=3),
+)
+def test_a_device_that_is_read_better_from_some_time_on_is_counted_once(
+    run: list[tuple[float, bool]], promoted_at: int, power_w: float, shares: list[float]
+) -> None:
+    """Reads may fail before and after: the power is constant, so that any gap is known."""
+    first, better = (
+        fake_device("gpu", max_power_w=MAX_W, kind=kind) for kind in ("power", "counter")
+    )
+    ledger, t_ns = Ledger(OPENED), OPENED
+    ledger.add_devices([first])
+    ledger.update([Reading(first.id, OPENED, power_w)])
+    snapshots = [ledger.snapshot(OPENED)]
+    for i, (step_s, fails) in enumerate(run):
+        since_ns, t_ns = t_ns, t_ns + units.nanoseconds(step_s)
+        counted = Reading(better.id, t_ns, 5e5 + power_w * units.seconds(t_ns - OPENED))
+        polled = Reading(first.id, t_ns, power_w)
+        reading = polled if i <= promoted_at else counted
+        ledger.update([reading._replace(value=None) if fails else reading])
+        if i == promoted_at:
+            early_j = 5e5 + power_w * units.seconds(since_ns - OPENED)
+            ledger.promote(better)
+            ledger.update([Reading(better.id, since_ns, early_j)])
+        asked = sorted(since_ns + round(share * (t_ns - since_ns)) for share in shares)
+        snapshots += [ledger.snapshot(at_ns) for at_ns in (*asked, t_ns)]
+    windows = [later - earlier for earlier, later in pairwise(snapshots)]
+    whole = snapshots[-1] - snapshots[0]
+    assert whole.joules == pytest.approx(power_w * whole.duration_s, rel=1e-6, abs=1e-3)
+    assert sum(window.joules for window in windows) == pytest.approx(whole.joules, abs=1e-6)
+    assert sum(energy.joules for energy in whole.by_device.values()) == pytest.approx(whole.joules)
+    for window in windows:
+        assert window.joules >= -1e-9 * max(1.0, whole.joules)
+        assert window.above_idle_j({first.id: power_w}) == pytest.approx(0.0, abs=1e-2)
+
+
 @given(steps, st.lists(st.sampled_from([None, -1.0, math.nan, math.inf]), min_size=1, max_size=5))
 def test_what_cannot_be_read_is_seconds_missing_and_never_measured(
     run: list[tuple[float, float]], values: list[float | None]

@@ -48,6 +48,7 @@ class Account:
         "_failures",
         "_gaps",
         "_history",
+        "_is_closed",
         "_is_still",
         "_is_stopped",
         "_measured_j",
@@ -68,7 +69,7 @@ class Account:
         # Until then, energy or missing time was booked; from then on, readings that added nothing.
         self._settled_ns = opened_ns
         self._failures = 0
-        self._is_still = False
+        self._is_closed = self._is_still = False
         # Whether the present standstill is booked.
         self._is_stopped = False
         # Fraction that counts. Decoder and gaps have the whole device's values; totals have the share.
@@ -94,6 +95,18 @@ class Account:
         if self._failures < failures:
             return None
         return Silence(self.device, self._is_still, self._gaps.power_w is not None)
+
+    def successor(self, device: Device) -> Account:
+        """End with the last reading, and return an account of the device as it is read from then on.
+
+        The power so far applies to both.
+        """
+        self._is_closed = True
+        account = Account(device, self._booked_ns)
+        account._extrapolated = Extrapolated(self._extrapolated.scatter)
+        if self._gaps.power_w is not None:
+            account._gaps.learn(self._gaps.power_w, 0.0)
+        return account
 
     def update(
         self,
@@ -141,7 +154,7 @@ class Account:
         """Return the cumulative energy at an instant: interpolated, or extrapolated after the last."""
         # Of one moment, whatever the sampler's thread books meanwhile.
         end_ns, measured_j, extrapolated_j, missing_s, sd_j = self._history.end
-        if t_ns < end_ns:
+        if t_ns < end_ns or self._is_closed:
             return self._history.at(t_ns)
         gap_s = (t_ns - end_ns) / NANOSECONDS_PER_SECOND
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share

@@ -53,16 +53,20 @@ class _Gap:
 class Extrapolated:
     """Of the joules, only the share that counts.
 
+    Args:
+        scatter: What the device's power does; of an account that this one continues.
+
     Attributes:
+        scatter: The same.
         joules: Joules that were extrapolated and not delivered since.
         sd_j: Their standard deviation.
     """
 
-    __slots__ = ("_first", "_open", "_scatter", "_settled_j", "joules", "sd_j")
+    __slots__ = ("_first", "_open", "_settled_j", "joules", "scatter", "sd_j")
 
-    def __init__(self) -> None:
+    def __init__(self, scatter: Scatter | None = None) -> None:
         self.joules = self.sd_j = 0.0
-        self._scatter = Scatter()
+        self.scatter = scatter or Scatter()
         self._first: _Gap | None = None
         self._open: _Gap | None = None
         # The spread of gaps that no counter delivers any more.
@@ -72,7 +76,7 @@ class Extrapolated:
         """Note the whole device's measured joules of a span."""
         if self._first is not None:
             self._first.note_after(joules, span_s)
-        if self._scatter.add(joules, span_s) and self._first is not None:
+        if self.scatter.add(joules, span_s) and self._first is not None:
             self._sum_up()
 
     def add(self, joules: float, span_s: float, share: float, beside_s: float | None) -> None:
@@ -112,7 +116,7 @@ class Extrapolated:
     def settle(self) -> None:
         """Note that the open gap will not be delivered."""
         if self._open is not None:
-            self._settled_j += self._open.sd_j(self._scatter)
+            self._settled_j += self._open.sd_j(self.scatter)
             self._open = None
             self._sum_up()
 
@@ -120,7 +124,7 @@ class Extrapolated:
         """Return the standard deviation of joules that are extrapolated after the last reading."""
         gap = _Gap()
         gap.add(joules, span_s, span_s * share, beside_s)
-        return gap.sd_j(self._scatter)
+        return gap.sd_j(self.scatter)
 
     def _add_to(
         self, gap: _Gap, joules: float, span_s: float, share: float, beside_s: float | None
@@ -132,4 +136,4 @@ class Extrapolated:
 
     def _sum_up(self) -> None:
         gaps = (self._first, self._open)
-        self.sd_j = self._settled_j + sum(gap.sd_j(self._scatter) for gap in gaps if gap)
+        self.sd_j = self._settled_j + sum(gap.sd_j(self.scatter) for gap in gaps if gap)

@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
+from carbon_core import uncertainty
 from carbon_core.errors import MeterError
+from carbon_core.hardware.base import WrappedMeter
 from carbon_core.hardware.driver_calls import RETRIES_S
 from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.nvml.search import open_nvml
 from carbon_core.hardware.rapl import open_rapl
+from carbon_core.ledger import Ledger
+from carbon_core.methods import NVML_POWER_SAMPLED
+from carbon_core.records import Snapshot
+from carbon_core.sampler.meter_reader import MeterReader
 from carbon_core.testing import FakeClock
 
 UNKNOWN, NOT_SUPPORTED, NO_PERMISSION, NOT_LOADED = 999, 3, 4, 9
@@ -159,3 +165,117 @@ def test_a_package_whose_first_read_fails_is_counted(tmp_path: Path, clock: Fake
         assert [reading.value for reading in meter.read()] == [5.0]
     finally:
         meter.close()
+
+
+# --- calls that answer later in the run -------------------------------------------------------------
+
+
+class Run:
+    """A run on a fake clock with the GPUs of a driver."""
+
+    def __init__(self, clock: FakeClock, claimed: bool = False) -> None:
+        self.clock = clock
+        self.faults: list[str] = []
+        meters = open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
+        self.opened_ns = clock.monotonic_ns()
+        self.ledger = Ledger(self.opened_ns)
+        self.reader = MeterReader(clock, self.ledger, self.faults.append, lambda: None)
+        self.reader.take_over()
+        self.reader.use([WrappedMeter(one, one.devices) for one in meters] if claimed else meters)
+
+    def go_on(self, seconds: float) -> Snapshot:
+        """Let time pass in steps of a tenth of a second, and return the totals."""
+        for _ in range(round(seconds * 10)):
+            self.reader.read(self.clock.monotonic_ns(), all_meters=False)
+            self.clock.advance(0.1)
+        self.reader.read(self.clock.monotonic_ns(), all_meters=True)
+        return self.ledger.snapshot(self.clock.monotonic_ns())
+
+
+@pytest.mark.parametrize("claimed", [False, True], ids=["plain", "wrapped"])
+def test_a_counter_that_answers_later_is_used_from_then_on_and_adds_up(
+    driver: Driver, clock: FakeClock, claimed: bool
+) -> None:
+    driver.failures["energy"] = 4  # three at the start
+    run = Run(clock, claimed)
+    start, early = Snapshot(run.opened_ns), run.go_on(0.5)
+    middle = run.go_on(20.0)
+    driver.power_w = 200.0
+    end = run.go_on(40.0)
+    assert run.faults == []
+    assert [(one.id, one.method.name, one.kind) for one in end.devices] == [
+        ("gpu:GPU-1", "nvml.power.sampled", "power"),
+        ("gpu:GPU-1", "nvml.energy", "counter"),
+    ]
+    whole = end - start
+    polled, counted = whole.by_device.values()
+    assert whole.joules == pytest.approx(200.0 * whole.duration_s, rel=1e-6)
+    assert 0.0 < polled.joules < counted.joules
+    parts = [early - start, middle - early, end - middle]
+    assert sum(part.joules for part in parts) == pytest.approx(whole.joules)
+    assert min(part.joules for part in parts) > 0.0
+    assert [one.method.name for one in parts[2].by_device] == ["nvml.energy"], "the old one is gone"
+    assert (polled.missing_s, counted.missing_s) == (0.0, 0.0)
+    assert run.reader.due_ns - clock.monotonic_ns() > 10e9, "it is not polled any more"
+
+
+def test_a_counter_that_does_not_move_is_not_used(driver: Driver, clock: FakeClock) -> None:
+    driver.failures["energy"] = 4
+    run = Run(clock)
+    sys.modules["pynvml"].nvmlDeviceGetTotalEnergyConsumption = lambda handle: 5_000_000
+    end = run.go_on(30.0)
+    assert [one.method.name for one in end.devices] == ["nvml.power.sampled"]
+    assert end.joules == pytest.approx(200.0 * 30.0, rel=0.01)
+
+
+def test_power_that_answers_later_replaces_the_utilisation(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.failures |= {"energy": 1_000_000, "power": 4}
+    run = Run(clock)
+    driver.power_w = 300.0
+    end = run.go_on(30.0)
+    assert [one.method.name for one in end.devices] == [
+        "gpu.limit_utilization",
+        "nvml.power.sampled",
+    ]
+    by_method = uncertainty.joules_by_method(end - Snapshot(run.opened_ns))
+    assert by_method[NVML_POWER_SAMPLED] > 25 * 300.0
+    assert run.faults == []
+
+
+def test_a_promoted_gpu_has_one_idle_draw(driver: Driver, clock: FakeClock) -> None:
+    driver.failures["energy"] = 4
+    run = Run(clock)
+    middle = run.go_on(20.0)
+    whole = middle - Snapshot(run.opened_ns)
+    assert whole.above_idle_j({"gpu:GPU-1": 50.0}) == pytest.approx(150.0 * whole.duration_s)
+
+
+def test_a_call_that_never_answers_costs_one_call_a_minute(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.failures["energy"] = 1_000_000
+    run = Run(clock)
+    before = driver.calls.count("energy")
+    run.go_on(600.0)
+    assert driver.calls.count("energy") - before <= 16
+
+
+def test_a_promotion_while_another_thread_took_over_is_made_later(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.failures["energy"] = 4
+    (meter,) = open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
+    lost = []
+    while not lost:
+        clock.advance(1.0)
+        lost = meter.promoted()
+    (reading,) = meter.read()
+    assert (reading.value, meter.boards[0].device.kind) == (200.0, "power"), "still watts"
+    clock.advance(1.0)
+    (promotion,) = meter.promoted()
+    promotion.use()
+    (reading,) = meter.read()
+    assert reading.value == pytest.approx(200.0 * clock.monotonic_ns() / 1e9)
+    assert meter.promoted() == []

@@ -15,6 +15,7 @@ import pytest
 
 import carbon_core
 from carbon_core.errors import OutputError
+from carbon_core.methods import NVML_ENERGY
 from carbon_core.outputs.journal import SUFFIX, Journal, abandoned, read
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Device, Energy, Snapshot
@@ -74,6 +75,22 @@ def test_the_last_totals_count(path: Path, make_report: MakeReport) -> None:
 def test_a_run_that_was_still_running_was_interrupted(path: Path, make_report: MakeReport) -> None:
     written(path, make_report(status="running"))
     assert read(path).status == "interrupted"
+
+
+def test_a_device_whose_method_has_changed_is_read_with_both(
+    path: Path, make_report: MakeReport
+) -> None:
+    report = make_report()
+    end = report.window.end
+    better = replace(end.devices[1], method=NVML_ENERGY, kind="counter")
+    later = Snapshot(end.t_ns, (*end.devices, better), (*end.energies, Energy(3_600_000.0)))
+    written(path, report, replace(report, window=later - Snapshot(0)))
+    found = read(path).window.by_device
+    assert found == (later - Snapshot(0)).by_device
+    assert [device.method for device in found if device.id == better.id] == [
+        end.devices[1].method,
+        NVML_ENERGY,
+    ]
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "interrupted", "pruned"])

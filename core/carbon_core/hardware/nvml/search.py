@@ -35,7 +35,8 @@ from carbon_core.hardware.nvml.board import (
     probe,
     readouts,
 )
-from carbon_core.hardware.nvml.meter import POLL_PERIOD_S, SLOW_NS, NvmlMeter
+from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
+from carbon_core.hardware.nvml.retries import Retries
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.record import record
 from carbon_core.records import Refusal
@@ -119,6 +120,7 @@ def open_nvml(
         raise MeterError(reason) from error
     dropped: list[Refusal] = []
     boards: list[Board] = []
+    retries: list[Retries] = []
     for candidate, result in zip(candidates, results):
         failed = [one for one in result.failed if _is_notable(one)]
         dropped += [_refusal(candidate.label, one) for one in failed]
@@ -130,8 +132,10 @@ def open_nvml(
         else:
             board = _board(nvml, candidate, result.readout)
             boards.append(board)
+            better = [one.readout for one in result.failed if not _is_lasting(one.error)]
+            retries += [Retries(board, better, clock)] if better else []
             dropped += _module_refusals(nvml, candidate, board)
-    return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
+    return _meters(session, boards, retries, clock, period_s, dropped, is_slow=is_slow)
 
 
 def _first_reason(result: ProbeResult) -> str:
@@ -355,6 +359,7 @@ def _refusal(label: str, failed: FailedReadout) -> Refusal:
 def _meters(
     session: Session,
     boards: Sequence[Board],
+    retries: Sequence[Retries],
     clock: Clock,
     period_s: float,
     dropped: Sequence[Refusal],
@@ -363,10 +368,9 @@ def _meters(
 ) -> list[NvmlMeter]:
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
-    groups = [(counters, period_s), (polled, min(period_s, POLL_PERIOD_S))]
     meters = [
-        NvmlMeter(session, group, clock, every_s, is_slow=is_slow)
-        for group, every_s in groups
+        NvmlMeter(session, group, clock, period_s, is_slow=is_slow, retries=of_group)
+        for group, of_group in ((counters, ()), (polled, retries))
         if group
     ]
     if not meters:
