@@ -12,7 +12,7 @@ from pathlib import Path
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.driver_calls import Pause, again, wait
+from carbon_core.hardware.driver_calls import Pause, again, lasts, wait
 from carbon_core.hardware.rapl_meter import (
     Counter,
     ModelsW,
@@ -76,7 +76,7 @@ def open_rapl(
         if zone.name == "dram" and not dram:
             continue
         try:
-            counters.append(again(partial(_open, root, zone, cpu_model), _is_lasting, pause))
+            counters.append(again(partial(_open, root, zone, cpu_model), lasts, pause))
         except (OSError, ValueError) as error:
             if zone.name == "dram":
                 continue  # memory is modelled instead; the package is still counted
@@ -102,11 +102,6 @@ def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:
         partial(_found_again, root, zone),
         partial(_is_same, root, zone),
     )
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Return whether a counter that cannot be opened so cannot be later, either."""
-    return isinstance(error, (FileNotFoundError, PermissionError))
 
 
 def _found_again(root: Path, zone: Zone) -> int:

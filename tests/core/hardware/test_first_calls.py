@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from carbon_core import uncertainty
 from carbon_core.errors import MeterError
+from carbon_core.hardware.apple import open_apple
 from carbon_core.hardware.base import WrappedMeter
-from carbon_core.hardware.driver_calls import RETRIES_S
+from carbon_core.hardware.driver_calls import RETRIES_S, again
 from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.nvml.search import open_nvml
 from carbon_core.hardware.rapl import open_rapl
@@ -279,3 +281,45 @@ def test_a_promotion_while_another_thread_took_over_is_made_later(
     (reading,) = meter.read()
     assert reading.value == pytest.approx(200.0 * clock.monotonic_ns() / 1e9)
     assert meter.promoted() == []
+
+
+# --- what lasts, and what passes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (OSError(errno.EBUSY, "busy"), 3),
+        (ValueError("it shows nothing"), 3),
+        (PermissionError(errno.EACCES, "denied"), 1),
+        (FileNotFoundError(errno.ENOENT, "gone"), 1),
+        (AttributeError("an older package"), 1),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else str(one),
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, calls: int) -> None:
+    made: list[int] = []
+
+    def fail() -> None:
+        made.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        again(fail, pause=lambda seconds: None)
+    assert len(made) == calls
+
+
+def test_an_apple_chip_whose_first_call_fails_is_read(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([RuntimeError("not ready")])
+
+    def energy() -> SimpleNamespace:
+        for error in answers:
+            raise error
+        return SimpleNamespace(cpu_total_mj=7_000)
+
+    monitor = SimpleNamespace(get_cumulative_energy=energy)
+    package = SimpleNamespace(AppleEnergyMonitor=lambda: monitor)
+    monkeypatch.setitem(sys.modules, "zeus_apple_silicon", package)
+    assert [reading.value for reading in open_apple(clock, 15.0).read()] == [7.0]

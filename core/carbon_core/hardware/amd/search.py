@@ -11,7 +11,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.answers import joules, names, watts
 from carbon_core.hardware.amd.meter import STILL_S, AmdBoard, AmdMeter, Library
-from carbon_core.hardware.driver_calls import RETRIES_S, Pause, again, reason_of, wait
+from carbon_core.hardware.driver_calls import RETRIES_S, Pause, again, lasts, reason_of, wait
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
@@ -68,12 +68,12 @@ def open_amd(
     except Exception as error:  # importing it loads its library, which may raise anything
         raise MeterError("the package amdsmi cannot be used", remedy=_NO_PACKAGE) from error
     try:
-        again(lambda: smi.amdsmi_init(), _is_lasting, pause)  # noqa: PLW0108 - looked up within
+        again(lambda: smi.amdsmi_init(), lasts, pause)  # noqa: PLW0108 - looked up within
     except Exception as error:
         raise MeterError(f"amdsmi cannot be used: {reason_of(error)}") from error
     library = Library(smi)
     try:
-        handles = again(lambda: list(smi.amdsmi_get_processor_handles()), _is_lasting, pause)
+        handles = again(lambda: list(smi.amdsmi_get_processor_handles()), lasts, pause)
         boards, dropped = _boards(smi, handles, gpu_ids, environ, on_problem, clock, pause)
     except Exception as error:
         library.release()
@@ -214,8 +214,3 @@ def _sample_twice(smi: Any, found: Sequence[_Sampled], clock: Clock, pause: Paus
 def _sample(smi: Any, one: _Sampled, clock: Clock) -> tuple[int, float | None, float | None]:
     """Return the time, the counter in joules and the power in watts of a GPU."""
     return clock.monotonic_ns(), joules(smi, one.handle), watts(smi, one.handle)
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Return whether a call that failed so fails later, too: an older package."""
-    return isinstance(error, (AttributeError, TypeError))
