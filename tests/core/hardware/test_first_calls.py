@@ -15,6 +15,7 @@ from carbon_core import uncertainty
 from carbon_core.errors import MeterError
 from carbon_core.hardware.apple import open_apple
 from carbon_core.hardware.base import WrappedMeter
+from carbon_core.hardware.claims import Claimed, Claims
 from carbon_core.hardware.driver_calls import RETRIES_S, again
 from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.nvml.search import open_nvml
@@ -262,6 +263,23 @@ def test_a_call_that_never_answers_costs_one_call_a_minute(
     before = driver.calls.count("energy")
     run.go_on(600.0)
     assert driver.calls.count("energy") - before <= 16
+
+
+@pytest.mark.parametrize("name", ["gpu:GPU-1", "gpu:GPU-2"])
+def test_only_a_rank_that_counts_a_gpu_promotes_it(
+    driver: Driver, clock: FakeClock, tmp_path: Path, name: str
+) -> None:
+    driver.failures["energy"] = 4
+    (meter,) = open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
+    claims = Claims(tmp_path / "claims", str(tmp_path), first=True)
+    claims.take([name])
+    claimed, found = Claimed(meter, claims), []
+    for _ in range(8):
+        clock.advance(1.0)
+        found += claimed.promoted()
+    claims.release()
+    counted = [(one.device.id, one.device.method.name) for one in found[:1]]
+    assert counted == ([(name, "nvml.energy")] if name == "gpu:GPU-1" else [])
 
 
 def test_a_promotion_while_another_thread_took_over_is_made_later(
