@@ -50,12 +50,12 @@ def several(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def row(*cells: Schema) -> Schema:
-    """Return the schema of an array with one kind for each position."""
+def row(*cells: Schema, optional: int = 0) -> Schema:
+    """Return the schema of an array with one kind for each position, of which the last may be absent."""
     return {
         "type": "array",
         "prefixItems": list(cells),
-        "minItems": len(cells),
+        "minItems": len(cells) - optional,
         "maxItems": len(cells),
     }
 
@@ -147,17 +147,20 @@ TRACE = {
     "(name, beginning, end). Not needed for any total.",
 }
 SEGMENT_ROWS = several(row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER))
-DEVICE = record(
-    id=TEXT,
-    name=TEXT,
-    component=COMPONENT,
-    method=TEXT,
-    grade=GRADE,
-    least_share=SHARE,
-    note=TEXT,
-    measured_j=NUMBER,
-    extrapolated_j=NUMBER,
-    missing_s=NOT_NEGATIVE,
+DEVICE = with_optional(
+    record(
+        id=TEXT,
+        name=TEXT,
+        component=COMPONENT,
+        method=TEXT,
+        grade=GRADE,
+        least_share=SHARE,
+        note=TEXT,
+        measured_j=NUMBER,
+        extrapolated_j=NUMBER,
+        missing_s=NOT_NEGATIVE,
+    ),
+    extrapolated_sd_j=NUMBER,
 )
 
 
@@ -243,7 +246,7 @@ def journal() -> Schema:
                 status=TEXT,
                 ended_at=TIME,
                 duration_s=NOT_NEGATIVE,
-                energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE)),
+                energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE, NUMBER, optional=1)),
                 prices=several(record(intensity=record(**INTENSITY), joules=NUMBER, grams=NUMBER)),
                 phases=several(record(**PHASE)),
                 hours=several(row(TEXT, NUMBER, NUMBER)),

@@ -89,7 +89,7 @@ class RankTotals(NamedTuple):
 def unique_gpus(report: Report | None) -> tuple[str, ...]:
     """Return the ids of a run's GPUs that contain a UUID or a serial number."""
     devices = report.window.end.devices if report is not None else ()
-    return tuple(device.id for device in devices if _UNIQUE.match(device.id))
+    return tuple({device.id: None for device in devices if _UNIQUE.match(device.id)})
 
 
 def counted_twice(ranks: Iterable[RankTotals]) -> tuple[str, ...]:

@@ -33,7 +33,9 @@ def run(*, seconds: float) -> None:
     if not idle_w:
         _fail("no device was measured; run carbon-callbacks detect for the reasons")
     path = idle_file(home)
-    watts = {device.id: power_w for device, power_w in idle_w.items()}
+    watts: dict[str, float] = {}
+    for device, power_w in idle_w.items():
+        watts[device.id] = watts.get(device.id, 0.0) + power_w
     text = as_json(watts, seconds, SystemClock().now().isoformat(timespec="seconds"))
     try:
         make_directory(path.parent)

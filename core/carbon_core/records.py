@@ -31,7 +31,7 @@ class Device:
     """One piece of hardware that a meter reads, and how.
 
     Attributes:
-        id: Unique within a machine and stable across runs, such as ``gpu:GPU-5d1f…``.
+        id: Unique within a machine, and stable; twice in a run where the method has changed.
         component: The column of the results that the device counts towards.
         name: Its product name.
         method: How its joules become known.
@@ -82,13 +82,18 @@ class Energy(NamedTuple):
 
     Attributes:
         measured_j: Joules that the device's own method gave.
-        extrapolated_j: Joules extrapolated from neighbouring power while nothing could be read.
-        missing_s: Seconds of that.
+        extrapolated_j: Joules extrapolated while nothing could be read, and not delivered since. Below
+            0 in a window in which a counter delivered what was extrapolated before; `measured_j` is
+            then larger by that.
+        missing_s: Seconds for which nothing could be read, delivered since or not.
+        extrapolated_sd_j: Standard deviation of the extrapolated joules; adds up as they do. 0 where it
+            is not known, as in older files.
     """
 
     measured_j: Amount = 0.0
     extrapolated_j: Amount = 0.0
     missing_s: Seconds = 0.0
+    extrapolated_sd_j: Amount = 0.0
 
     @property
     def joules(self) -> float:
@@ -155,9 +160,12 @@ class Window:
     def by_device(self) -> Mapping[Device, Energy]:
         """Each device's energy within the window."""
         pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
+        latest = {device.id: device for device in self.end.devices}
         return {
             device: Energy(*(b - a for b, a in zip(end, start)))
             for device, (end, start) in zip(self.end.devices, pairs)
+            # Of a device that a better method reads since, nothing is left within the window.
+            if end != start or latest[device.id] is device
         }
 
     @lazy_property
@@ -174,12 +182,14 @@ class Window:
         Args:
             idle_w: Idle draw in watts by `Device.id`. A device below its own counts as zero.
         """
-        energies = self.by_device.items()
-        if not any(device.id in idle_w for device, _ in energies):
+        joules: dict[str, float] = {}
+        for device, energy in self.by_device.items():
+            joules[device.id] = joules.get(device.id, 0.0) + energy.joules
+        if not any(name in idle_w for name in joules):
             return None
         return sum(
-            max(0.0, energy.joules - idle_w.get(device.id, 0.0) * self.duration_s)
-            for device, energy in energies
+            max(0.0, of_device_j - idle_w.get(name, 0.0) * self.duration_s)
+            for name, of_device_j in joules.items()
         )
 
     def component_j(self, component: Component) -> float:

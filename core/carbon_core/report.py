@@ -381,7 +381,7 @@ class Report:
     @property
     def energy_sigmas_ln(self) -> uncertainty.Sigmas:
         """Systematic and random standard deviation of ln(reported / true) of the energy."""
-        return uncertainty.sigmas_ln(self.joules_by_method, self.duration_s)
+        return uncertainty.sigmas_of(self.window.by_device, self.duration_s)
 
 
 def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, ...]) -> Report:

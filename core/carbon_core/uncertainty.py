@@ -27,11 +27,15 @@ _T_975 = {1: 12.7062, 2: 4.30265}
 
 
 def joules_by_method(window: Window) -> dict[Method, float]:
-    """Return the window's joules by the method that gave them."""
+    """Return the window's joules by the method that gave them.
+
+    Within a window, a counter may deliver what was extrapolated before it: of the joules delivered, the
+    window has those that no earlier one was given.
+    """
     totals: dict[Method, float] = defaultdict(float)
     for device, energy in window.by_device.items():
-        totals[device.method] += energy.measured_j
-        if energy.extrapolated_j:
+        totals[device.method] += energy.measured_j + min(0.0, energy.extrapolated_j)
+        if energy.extrapolated_j > 0.0:
             totals[EXTRAPOLATED] += energy.extrapolated_j
     return dict(totals)
 
@@ -59,7 +63,7 @@ def is_unread(energy: Energy, duration_s: float) -> bool:
 def measures(window: Window, component: Component) -> bool:
     """Return whether a component has no device, or one that gave a reading in a window."""
     silent = unread(window)
-    devices = [one for one in window.end.devices if one.component == component]
+    devices = [one for one in window.by_device if one.component == component]
     return not devices or any(one not in silent for one in devices)
 
 
@@ -80,15 +84,37 @@ class Sigmas(NamedTuple):
         return max(FLOOR_SIGMA_LN, math.hypot(*self)) if any(self) else 0.0
 
 
-def sigmas_ln(by_method: dict[Method, float], duration_s: float) -> Sigmas:
-    """Return the standard deviations of a sum of joules by method, over `duration_s` seconds."""
+def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
+    """Return the standard deviations of the sum of some devices' joules.
+
+    Extrapolated joules have the gain error of the device's method, and their own spread on top of it.
+
+    Args:
+        energies: The devices with their energy: all of a window's, or some.
+        duration_s: Length of the window in seconds.
+    """
+    by_method: dict[Method, float] = defaultdict(float)
+    for device, energy in energies.items():
+        by_method[device.method] += max(0.0, energy.joules)
     total_j = sum(by_method.values())
     if total_j <= 0:
         return Sigmas(0.0, 0.0)
     shares = {method: joules / total_j for method, joules in by_method.items()}
-    systematic = math.hypot(*(share * method.sigma_ln for method, share in shares.items()))
+    extrapolated = sum(_extrapolated_sd_j(energy) for energy in energies.values()) / total_j
+    gains = (share * method.sigma_ln for method, share in shares.items())
+    systematic = math.hypot(min(1.0, extrapolated), *gains)
     random = math.hypot(*(share * _edge(method, duration_s) for method, share in shares.items()))
     return Sigmas(systematic, random)
+
+
+def _extrapolated_sd_j(energy: Energy) -> float:
+    """Return the standard deviation of a device's extrapolated joules.
+
+    Both are below 0 in a window in which a counter delivered what was extrapolated before it: it is as
+    uncertain as that was, in the other direction.
+    """
+    most_j = abs(energy.extrapolated_j) * EXTRAPOLATED.sigma_ln
+    return min(most_j, abs(energy.extrapolated_sd_j) or most_j)
 
 
 def _edge(method: Method, duration_s: float) -> float:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from carbon_core import units
+from carbon_core import methods, uncertainty, units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.ledger import Account, Ledger
 from carbon_core.record import replace
-from carbon_core.records import Device, Energy, Intensity, Reading
+from carbon_core.records import Device, Energy, Intensity, Reading, Snapshot
 from carbon_core.testing import fake_device
 
 S = units.NANOSECONDS_PER_SECOND
@@ -27,7 +28,12 @@ def feed(to: Account, *readings: tuple[float, float | None]) -> Energy:
     """Book readings given as (seconds since the opening, value)."""
     for second, value in readings:
         to.update(OPENED + units.nanoseconds(second), value)
-    return to.energy
+    return amounts(to.energy)
+
+
+def amounts(energy: Energy) -> Energy:
+    """Return an energy without the spread of what was extrapolated."""
+    return energy._replace(extrapolated_sd_j=0.0)
 
 
 def watts(**more: object) -> Device:
@@ -107,16 +113,53 @@ def test_failed_reads_are_missing_and_the_surviving_counter_repays_them() -> Non
     of = account()
     assert feed(of, (0, 0.0), (10, 1_000.0), (20, None), (30, None)) == Energy(1_000.0, 2_000.0, 20)
     # It drew 2,400 J meanwhile and another 100 J since: in all 3,500 J.
-    energy = feed(of, (31, 3_500.0))
-    assert (energy.joules, energy.missing_s) == (3_500.0, 20.0)
+    feed(of, (31, 3_500.0))
+    assert of.energy == Energy(3_500.0, 0.0, 20.0, 0.0), "confirmed joules are measured"
 
 
 def test_what_was_extrapolated_too_high_is_repaid_by_later_readings() -> None:
     of = account()
     feed(of, (0, 0.0), (10, 1_000.0), (20, None), (30, 1_100.0))
-    assert of.energy.joules == 2_000.0  # more than the 1,100 J drawn; totals never fall
+    # More than the 1,100 J drawn, for totals never fall: the rest is known to be too much.
+    assert of.energy == Energy(1_100.0, 900.0, 10.0, pytest.approx(900.0 * math.log(2)))
     assert feed(of, (40, 1_700.0)).joules == 2_000.0
     assert feed(of, (50, 2_400.0)).joules == 2_400.0
+
+
+def test_windows_that_meet_within_a_gap_add_up_when_the_counter_delivers_it() -> None:
+    ledger, device = Ledger(OPENED), fake_device("gpu")
+    ledger.add_devices([device])
+    for second, value in ((0, 0.0), (10, 1_000.0), (20, None)):
+        ledger.update([Reading(device.id, OPENED + second * S, value)])
+    within = ledger.snapshot(OPENED + 20 * S)
+    ledger.update([Reading(device.id, OPENED + 30 * S, 2_600.0)])
+    start, end = Snapshot(OPENED), ledger.snapshot(OPENED + 30 * S)
+    before, after, whole = within - start, end - within, end - start
+    assert (before.joules, after.joules, whole.joules) == (2_000.0, 600.0, 2_600.0)
+    by_method = [uncertainty.joules_by_method(window) for window in (before, after, whole)]
+    assert by_method == [
+        {device.method: 1_000.0, methods.EXTRAPOLATED: 1_000.0},
+        {device.method: 600.0},
+        {device.method: 2_600.0},
+    ]
+    # What the first one was given too much, the second one has too little.
+    sds = [window.by_device[device].extrapolated_sd_j for window in (before, after, whole)]
+    assert sds[0] == -sds[1] > 0.0 == sds[2]
+    assert uncertainty.sigmas_of(after.by_device, 10.0).systematic > 0.2
+
+
+def test_a_share_of_a_device_is_confirmed_as_that_share() -> None:
+    of = account()
+    for second, value in ((0, 0.0), (10, 1_000.0), (20, None), (30, None), (40, 4_400.0)):
+        of.update(OPENED + second * S, value, 0.5)
+    assert of.energy == Energy(2_200.0, 0.0, 20.0, 0.0)
+
+
+def test_a_gap_that_a_reset_ends_stays_extrapolated() -> None:
+    of = account()
+    feed(of, (0, 1e6), (10, 1e6 + 1_000), (20, None), (30, 3.0), (40, 1_003.0), (50, 2_003.0))
+    assert amounts(of.energy) == Energy(3_000.0, 2_000.0, 20.0)
+    assert of.energy.extrapolated_sd_j > 0.0
 
 
 def test_a_device_that_never_answers_is_missing_not_zero() -> None:
@@ -131,8 +174,8 @@ def test_power_learnt_late_fills_in_what_went_before() -> None:
 def test_power_learnt_late_is_spread_over_the_time_before_the_first_reading() -> None:
     of = account()
     feed(of, (2, 100.0), (12, 1_100.0))
-    assert of.at(OPENED + S) == Energy(0.0, 100.0, 1.0)
-    assert of.at(OPENED + 2 * S) == Energy(0.0, 200.0, 2.0)
+    assert amounts(of.at(OPENED + S)) == Energy(0.0, 100.0, 1.0)
+    assert amounts(of.at(OPENED + 2 * S)) == Energy(0.0, 200.0, 2.0)
 
 
 def test_failed_reads_before_any_power_is_known_are_repaid_too() -> None:
@@ -197,7 +240,7 @@ def test_between_readings_the_totals_are_interpolated() -> None:
 def test_after_the_last_reading_the_totals_are_carried_on_and_graded_so() -> None:
     of = account()
     feed(of, (0, 0.0), (10, 1_000.0))
-    assert of.at(OPENED + 13 * S) == Energy(1_000.0, 300.0, 3.0)
+    assert amounts(of.at(OPENED + 13 * S)) == Energy(1_000.0, 300.0, 3.0)
     assert of.energy == Energy(1_000.0, 0.0, 0.0)
 
 
@@ -427,7 +470,7 @@ def test_a_counter_that_never_moves_uses_the_power_of_a_fallback() -> None:
     of = account(still_s=1.0)
     for second in range(0, 11, 2):
         of.update(OPENED + (second + 1) * S, 7_000.0, None, 250.0)
-    assert of.energy == pytest.approx(Energy(0.0, 250.0 * 11, 11.0))
+    assert amounts(of.energy) == pytest.approx(Energy(0.0, 250.0 * 11, 11.0))
 
 
 def test_a_counter_that_never_moves_without_a_fallback_is_unknown_until_it_does() -> None:
@@ -461,13 +504,13 @@ def test_a_read_that_fails_within_a_standstill_books_nothing_twice(failed: tuple
     of = account(still_s=1.0)
     feed(of, *((second, 100.0 * second) for second in range(11)))
     feed(of, *((second, None if second in failed else 1_000.0) for second in range(11, 61)))
-    assert of.energy == pytest.approx(Energy(1_000.0, 5_000.0, 50.0))
+    assert amounts(of.energy) == pytest.approx(Energy(1_000.0, 5_000.0, 50.0))
 
 
 def test_the_value_before_failed_reads_is_no_standstill_of_its_own() -> None:
     of = account(still_s=1.0)
     feed(of, (0, 0.0), (10, 1_000.0), (20, None), (21, 1_000.0))
-    assert of.energy == pytest.approx(Energy(1_000.0, 1_100.0, 11.0))
+    assert amounts(of.energy) == pytest.approx(Energy(1_000.0, 1_100.0, 11.0))
 
 
 def test_a_counter_that_catches_up_is_counted_once_whatever_its_last_power() -> None:
@@ -487,6 +530,80 @@ def test_a_counter_that_is_updated_rarely_is_counted() -> None:
         second = tenth / 10
         feed(of, (second, 300.0 * 2.2 * (second // 2.2)))
     assert of.energy.joules == pytest.approx(300.0 * 60, rel=0.1)
+
+
+# --- how well extrapolated joules are known --------------------------------------------------------
+
+
+def relative_sd(of: Account) -> float:
+    return of.energy.extrapolated_sd_j / of.energy.extrapolated_j
+
+
+def lost(power_w: Callable[[int], float], seconds: int = 600, gap_s: int = 60) -> Account:
+    """Return the account of a device that is read every second, and then never again."""
+    of, joules = account(), 0.0
+    for second in range(seconds):
+        of.update(OPENED + second * S, joules)
+        joules += power_w(second)
+    for second in range(seconds, seconds + gap_s):
+        of.update(OPENED + second * S, None)
+    return of
+
+
+def test_a_lost_device_has_its_own_scatter_and_not_a_factor_of_two() -> None:
+    steady, wave = lost(lambda _: 200.0), lost(lambda second: 100.0 + 200.0 * (second // 45 % 2))
+    assert relative_sd(steady) < 0.2
+    assert 0.25 < relative_sd(wave) <= math.log(2)
+
+
+def test_power_that_changes_fast_is_known_well_over_a_long_gap() -> None:
+    fast = lost(lambda second: 100.0 + 200.0 * (second % 2))
+    assert relative_sd(fast) < 0.2
+
+
+def test_a_device_that_was_hardly_read_is_known_to_a_factor_of_two_at_best() -> None:
+    of = account()
+    feed(of, (0, 0.0), (0.1, 20.0), (60, None))
+    assert relative_sd(of) == pytest.approx(math.log(2), rel=0.1)
+
+
+def test_a_start_gap_has_the_scatter_of_what_comes_after_it() -> None:
+    steady, wave = account(), account()
+    for second in range(20, 620):
+        steady.update(OPENED + second * S, 200.0 * second)
+        wave.update(OPENED + second * S, 200.0 * second + 100.0 * (second // 20 % 2))
+    early_j = feed(account(), (20, 0.0), (20.1, 20.0)).extrapolated_j
+    assert steady.energy.extrapolated_j == early_j == 4_000.0
+    assert relative_sd(steady) < relative_sd(wave) <= math.log(2)
+    assert relative_sd(steady) < 0.2
+
+
+def test_a_first_power_unlike_the_others_makes_a_start_gap_uncertain() -> None:
+    of = account()
+    feed(of, (20, 0.0), (20.5, 150.0), *((20.5 + s, 150.0 + 100.0 * s) for s in range(1, 200)))
+    assert of.energy.extrapolated_j == pytest.approx(6_000.0)
+    assert of.energy.extrapolated_sd_j >= 0.95 * 4_000.0
+
+
+def test_a_suspended_machine_is_as_uncertain_as_the_device_varies() -> None:
+    of = Account(watts(max_gap_s=5.0), OPENED)
+    feed(of, *((second, 100.0) for second in range(300)), (900, 100.0), (901, 100.0))
+    assert amounts(of.energy) == pytest.approx(Energy(29_900.0 + 100.0, 60_100.0, 601.0))
+    assert relative_sd(of) < 0.35
+
+
+def test_the_power_of_a_fallback_is_known_to_a_factor_of_two() -> None:
+    of = account(still_s=1.0)
+    for second in range(0, 100, 2):
+        of.update(OPENED + (second + 1) * S, 7_000.0, None, 250.0)
+    assert relative_sd(of) == pytest.approx(math.log(2))
+
+
+def test_no_energy_is_known_without_a_spread() -> None:
+    of = account()
+    feed(of, (1, 0.0), (2, 0.0), (3, None), (4, None))
+    assert of.energy == Energy(0.0, 0.0, 3.0, 0.0)
+    assert uncertainty.sigmas_of({of.device: of.energy}, 0.0) == (0.0, 0.0)
 
 
 # --- readings made before the opening -------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_nothing_is_extrapolated_after_a_preparation() -> None:
     report = tracker.final_report
     assert report is not None
     (energy,) = report.window.by_device.values()
-    assert energy == pytest.approx((2_000.0, 0.0, 0.0))
+    assert energy[:3] == pytest.approx((2_000.0, 0.0, 0.0))
     assert report.duration_s == pytest.approx(20)
     assert len(found) == 1
     assert found[0].closed
@@ -282,9 +282,9 @@ def test_a_slow_driver_delays_no_other_meter() -> None:
     report = tracker.final_report
     assert report is not None
     by_component = {device.component: energy for device, energy in report.window.by_device.items()}
-    assert by_component["cpu"] == pytest.approx((1_000, 0, 0))
+    assert by_component["cpu"][:3] == pytest.approx((1_000, 0, 0))
     # From the start on: what came before its first reading is extrapolated.
-    assert by_component["gpu"] == pytest.approx((2_400, 600, 2))
+    assert by_component["gpu"][:3] == pytest.approx((2_400, 600, 2))
     assert [one for one in said(tracker) if one.startswith("measuring")] == [
         "measuring cpu by RAPL energy counter (grade A), gpu by NVML energy counter (grade A); "
         "1000 gCO2e/kWh (somewhere)"

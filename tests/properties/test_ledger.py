@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carbon_core import units
+from carbon_core import uncertainty, units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.ledger import Account, Ledger
-from carbon_core.records import Energy, Intensity, Reading
+from carbon_core.records import Energy, Intensity, Reading, Snapshot
 from carbon_core.testing import fake_device
 
 S = units.NANOSECONDS_PER_SECOND
@@ -141,6 +141,45 @@ def test_a_counter_that_survives_bad_reads_repays_them_exactly(
     assert of.energy.missing_s == pytest.approx(missing_s)
 
 
+@given(
+    st.lists(st.tuples(st.floats(0.05, 4.0), st.booleans()), min_size=4, max_size=12),
+    st.integers(1, 3),
+    st.floats(0.0, 0.9 * MAX_W),
+    st.lists(st.floats(0.0, 1.0), max_size=3),
+)
+def test_a_device_that_is_read_better_from_some_time_on_is_counted_once(
+    run: list[tuple[float, bool]], promoted_at: int, power_w: float, shares: list[float]
+) -> None:
+    """Reads may fail before and after: the power is constant, so that any gap is known."""
+    first, better = (
+        fake_device("gpu", max_power_w=MAX_W, kind=kind) for kind in ("power", "counter")
+    )
+    ledger, t_ns = Ledger(OPENED), OPENED
+    ledger.add_devices([first])
+    ledger.update([Reading(first.id, OPENED, power_w)])
+    snapshots = [ledger.snapshot(OPENED)]
+    for i, (step_s, fails) in enumerate(run):
+        since_ns, t_ns = t_ns, t_ns + units.nanoseconds(step_s)
+        counted = Reading(better.id, t_ns, 5e5 + power_w * units.seconds(t_ns - OPENED))
+        polled = Reading(first.id, t_ns, power_w)
+        reading = polled if i <= promoted_at else counted
+        ledger.update([reading._replace(value=None) if fails else reading])
+        if i == promoted_at:
+            early_j = 5e5 + power_w * units.seconds(since_ns - OPENED)
+            ledger.promote(better)
+            ledger.update([Reading(better.id, since_ns, early_j)])
+        asked = sorted(since_ns + round(share * (t_ns - since_ns)) for share in shares)
+        snapshots += [ledger.snapshot(at_ns) for at_ns in (*asked, t_ns)]
+    windows = [later - earlier for earlier, later in pairwise(snapshots)]
+    whole = snapshots[-1] - snapshots[0]
+    assert whole.joules == pytest.approx(power_w * whole.duration_s, rel=1e-6, abs=1e-3)
+    assert sum(window.joules for window in windows) == pytest.approx(whole.joules, abs=1e-6)
+    assert sum(energy.joules for energy in whole.by_device.values()) == pytest.approx(whole.joules)
+    for window in windows:
+        assert window.joules >= -1e-9 * max(1.0, whole.joules)
+        assert window.above_idle_j({first.id: power_w}) == pytest.approx(0.0, abs=1e-2)
+
+
 @given(steps, st.lists(st.sampled_from([None, -1.0, math.nan, math.inf]), min_size=1, max_size=5))
 def test_what_cannot_be_read_is_seconds_missing_and_never_measured(
     run: list[tuple[float, float]], values: list[float | None]
@@ -153,6 +192,59 @@ def test_what_cannot_be_read_is_seconds_missing_and_never_measured(
         assert of.energy.measured_j == 0.0
         assert of.energy.missing_s == pytest.approx(units.seconds(t_ns - OPENED))
         assert of.energy.missing_s > 0
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.05, 30.0),
+            st.floats(0.0, 0.9 * MAX_W),
+            st.sampled_from(["read", "read", "fail", "reset", "still"]),
+        ),
+        min_size=1,
+        max_size=14,
+    ),
+    st.sampled_from(
+        [counter, polled, lambda: counter(wrap_j=WRAP_J), lambda: counter(still_s=1.0)]
+    ),
+    st.lists(st.floats(0.0, 1.0), max_size=3),
+    st.floats(0.0, 30.0),
+)
+def test_windows_add_up_while_what_was_extrapolated_becomes_measured(
+    run: list[tuple[float, float, str]],
+    make: Callable[[], Account],
+    shares: list[float],
+    late_s: float,
+) -> None:
+    """Snapshots are handed out within gaps, before the counter delivers, is reset or never answers."""
+    of, t_ns, joules, offset_j = make(), OPENED, 0.0, 1e5
+    device = of.device
+    t_ns += units.nanoseconds(late_s)
+    snapshots = [Snapshot(OPENED, (device,), (of.at(OPENED),))]
+    for step_s, power_w, event in run:
+        since_ns, t_ns = t_ns, t_ns + units.nanoseconds(step_s)
+        joules += power_w * step_s if event != "still" else 0.0
+        offset_j = -joules if event == "reset" else offset_j
+        value = power_w if device.kind == "power" else (offset_j + joules) % (device.wrap_j or 1e9)
+        of.update(t_ns, None if event == "fail" else value)
+        asked = sorted(since_ns + round(share * (t_ns - since_ns)) for share in shares)
+        snapshots += [Snapshot(at_ns, (device,), (of.at(at_ns),)) for at_ns in (*asked, t_ns)]
+    windows = [later - earlier for earlier, later in pairwise(snapshots)]
+    whole = snapshots[-1] - snapshots[0]
+    slack_j = 1e-9 * max(1.0, whole.joules)
+    assert sum(window.joules for window in windows) == pytest.approx(whole.joules)
+    energies = [window.by_device[device] for window in windows]
+    total = Energy(*map(math.fsum, zip(*energies)))
+    assert total == pytest.approx(whole.by_device[device], abs=1e-6)
+    for window in (*windows, whole):
+        assert window.joules >= -slack_j
+        by_method = uncertainty.joules_by_method(window)
+        assert min(by_method.values()) >= -slack_j
+        assert math.fsum(by_method.values()) == pytest.approx(window.joules, abs=1e-6)
+        sigmas = uncertainty.sigmas_of(window.by_device, window.duration_s)
+        assert 0.0 <= sigmas.systematic <= math.hypot(1.0, device.method.sigma_ln)
+    assert min(uncertainty.joules_by_method(whole).values()) >= -slack_j
 
 
 @given(
@@ -178,7 +270,10 @@ def test_no_total_ever_falls_whatever_is_read(
         asked = sorted(since_ns + round(share * (t_ns - since_ns)) for share in shares)
         for energy in (*map(of.at, asked), of.energy):
             assert all(math.isfinite(figure) for figure in energy)
-            assert all(b - a >= -1e-9 * max(1.0, a) for a, b in zip(before, energy))
+            grows = [(e.joules, e.measured_j, e.missing_s) for e in (before, energy)]
+            assert all(b - a >= -1e-9 * max(1.0, a) for a, b in zip(*grows))
+            assert energy.extrapolated_j >= -1e-9 * max(1.0, energy.joules)
+            assert 0.0 <= energy.extrapolated_sd_j <= 0.6932 * energy.extrapolated_j + 1e-6
             before = energy
     assert of.energy.missing_s <= units.seconds(t_ns - OPENED) + 1e-6
     spent_w = of.energy.joules / max(1e-9, units.seconds(t_ns - OPENED))

@@ -11,7 +11,7 @@ from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.driver_calls import attempt
+from carbon_core.hardware.driver_calls import again, attempt
 from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.methods import APPLE
 from carbon_core.plausible import number
@@ -84,8 +84,8 @@ def open_apple(clock: Clock, period_s: float) -> AppleMeter:
             "the package zeus-apple-silicon is not installed", remedy=remedy
         ) from error
     try:
-        monitor = AppleEnergyMonitor()
-        return AppleMeter(monitor.get_cumulative_energy, clock, period_s)
+        monitor = again(AppleEnergyMonitor)
+        return again(lambda: AppleMeter(monitor.get_cumulative_energy, clock, period_s))
     except MeterError:
         raise
     except Exception as error:

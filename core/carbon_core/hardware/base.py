@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from carbon_core.record import field, record, replace
 from carbon_core.records import Component, Device, HostFacts, Reading, Refusal, Utilization
@@ -44,6 +44,21 @@ class Meter(Protocol):
         ...
 
 
+class Promotion(NamedTuple):
+    """A device that a better method can read from now on.
+
+    Attributes:
+        device: The device as that method reads it, with the same id.
+        readings: Its readings so far by that method.
+        use: Makes the meter use the method. Not done yet: another thread may replace the present one
+            while a driver blocks it.
+    """
+
+    device: Device
+    readings: Sequence[Reading]
+    use: Callable[[], object]
+
+
 class WrappedMeter:
     """A meter around another one; subclasses change what is read.
 
@@ -73,9 +88,19 @@ class WrappedMeter:
         """Read the meter."""
         return self._meter.read()
 
+    def promoted(self) -> Sequence[Promotion]:
+        """Return the devices that a better method can read now; most meters have none."""
+        return promotions_of(self._meter)
+
     def close(self) -> None:
         """Close the meter."""
         self._meter.close()
+
+
+def promotions_of(meter: Meter) -> Sequence[Promotion]:
+    """Return the devices of a meter that a better method can read now."""
+    promoted = getattr(meter, "promoted", None)
+    return promoted() if promoted is not None else ()
 
 
 class Gauge(Protocol):

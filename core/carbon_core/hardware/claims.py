@@ -22,7 +22,7 @@ from pathlib import Path
 
 from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.hardware.abstract_names import ARE_SUPPORTED, HeldName, NameTaken, hold, is_taken
-from carbon_core.hardware.base import Meter, WrappedMeter
+from carbon_core.hardware.base import Meter, Promotion, WrappedMeter
 from carbon_core.record import replace
 from carbon_core.records import Device, Reading
 
@@ -184,12 +184,21 @@ class Claimed(WrappedMeter):
 
     def __init__(self, meter: Meter, claims: Claims) -> None:
         self._ids = claims.held
-        own = [one for one in meter.devices if one.id in self._ids]
-        super().__init__(meter, list(map(_doubted, own)) if claims.doubtful else own)
+        self._is_doubtful = claims.doubtful
+        own = [self._own(one) for one in meter.devices if one.id in self._ids]
+        super().__init__(meter, own)
 
     def read(self) -> Sequence[Reading]:
         """Read the claimed devices."""
         return [one for one in self._meter.read() if one.device_id in self._ids]
+
+    def promoted(self) -> Sequence[Promotion]:
+        """Return those of the claimed devices."""
+        found = [one for one in super().promoted() if one.device.id in self._ids]
+        return [one._replace(device=self._own(one.device)) for one in found]
+
+    def _own(self, device: Device) -> Device:
+        return _doubted(device) if self._is_doubtful else device
 
 
 def _doubted(device: Device) -> Device:

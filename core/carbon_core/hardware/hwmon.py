@@ -6,12 +6,14 @@ files, not on hardware. See https://docs.kernel.org/hwmon/sysfs-interface.html.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Literal
 
 from carbon_core.clock import Clock
 from carbon_core.hardware import acpi_power
+from carbon_core.hardware.driver_calls import RETRIES_S, Pause, wait
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.read_timer import ReadTimer
@@ -140,6 +142,7 @@ def open_hwmon(
     gpu_ids: Sequence[int | str] | None = None,
     environ: Mapping[str, str] | None = None,
     on_problem: Callable[[str], None] = lambda text: None,
+    pause: Pause = wait,
 ) -> tuple[list[HwmonMeter], list[Refusal]]:
     """Return meters of the sensors of some components, and refusals of the other sensors.
 
@@ -151,10 +154,13 @@ def open_hwmon(
         gpu_ids: GPUs that the user selected, or None.
         environ: Environment variables that select GPUs.
         on_problem: Callback that receives messages for the user.
+        pause: Waits for some seconds, before a sensor that failed is read again.
     """
     counted: dict[Device, Sensor] = {}
     refusals: list[Refusal] = []
     sensors = _best(_sensors(root / _HWMON))
+    if any(_component(one, set())[0] in wanted and _fails_now(one) for one in sensors):
+        pause(RETRIES_S[0])
     whole_sockets = acpi_power.whole_sockets(
         one.label for one in sensors if one.driver == acpi_power.DRIVER and one.value() is not None
     )
@@ -180,6 +186,12 @@ def open_hwmon(
         if (group := {device: one for device, one in counted.items() if device.kind == kind})
     ]
     return meters, refusals
+
+
+def _fails_now(sensor: Sensor) -> bool:
+    """Return whether a sensor cannot be read now, and may be later: one has no value at first."""
+    may_read = all(os.access(sensor.place / file, os.R_OK) for file, _ in sensor.files)
+    return may_read and sensor.raw() is None
 
 
 def _sensors(hwmon: Path) -> Iterator[Sensor]:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import Pause, again, lasts, wait
 from carbon_core.hardware.rapl_meter import (
     Counter,
     ModelsW,
@@ -52,7 +52,7 @@ def open_rapl(
     dram: bool = True,
     on_problem: Callable[[str], None] = lambda line: None,
     models_w: ModelsW | None = None,
-    pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
+    pause: Pause = wait,
 ) -> RaplMeter:
     """Return a meter of the packages and their DRAM.
 
@@ -64,7 +64,8 @@ def open_rapl(
         dram: Whether to count the memory as well.
         on_problem: Callback that receives a message when a counter fails later.
         models_w: Models of the power of all packages, and of all memory; for counters that never move.
-        pause: Waits for some seconds, between two reads that compare the counters of dies.
+        pause: Waits for some seconds, between two reads that compare the counters of dies, and
+            before a counter that failed is opened again.
 
     Raises:
         MeterError: There is no powercap tree, or a package may not be read.
@@ -75,7 +76,7 @@ def open_rapl(
         if zone.name == "dram" and not dram:
             continue
         try:
-            counters.append(_open(root, zone, cpu_model))
+            counters.append(again(partial(_open, root, zone, cpu_model), lasts, pause))
         except (OSError, ValueError) as error:
             if zone.name == "dram":
                 continue  # memory is modelled instead; the package is still counted
@@ -98,8 +99,8 @@ def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:
         _place(zone),
         descriptor,
         _read_joules,
-        functools.partial(_found_again, root, zone),
-        functools.partial(_is_same, root, zone),
+        partial(_found_again, root, zone),
+        partial(_is_same, root, zone),
     )
 
 

@@ -11,10 +11,12 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
+from carbon_core.hardware.driver_calls import again
 from carbon_core.hardware.rapl_meter import (
     Counter,
     ModelsW,
@@ -127,7 +129,8 @@ def open_rapl_perf(
     counters: list[Counter] = []
     for name, cpu in packages.items():
         try:
-            counters.append(_open(energy, package_device(name, cpu_model), cpu, perf_open))
+            device = package_device(name, cpu_model)
+            counters.append(again(partial(_open, energy, device, cpu, perf_open)))
         except (OSError, ValueError) as error:
             close_all(counters)
             raise _refused(root, energy, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from carbon_core.ledger.decoders import UNREADABLE, Step, decoder_for
+from carbon_core.ledger.extrapolated import Extrapolated
 from carbon_core.ledger.gaps import Gaps
 from carbon_core.ledger.history import History
 from carbon_core.records import Device, Energy
@@ -43,10 +44,11 @@ class Account:
         "_before_ns",
         "_booked_ns",
         "_decoder",
-        "_extrapolated_j",
+        "_extrapolated",
         "_failures",
         "_gaps",
         "_history",
+        "_is_closed",
         "_is_still",
         "_is_stopped",
         "_measured_j",
@@ -59,14 +61,15 @@ class Account:
 
     def __init__(self, device: Device, opened_ns: int) -> None:
         self.device = device
-        self._measured_j = self._extrapolated_j = self._missing_s = 0.0
+        self._measured_j = self._missing_s = 0.0
+        self._extrapolated = Extrapolated()
         self._opened_ns = self._booked_ns = opened_ns
         # The last valid reading before the opening, until the first one after it.
         self._before_ns: int | None = None
         # Until then, energy or missing time was booked; from then on, readings that added nothing.
         self._settled_ns = opened_ns
         self._failures = 0
-        self._is_still = False
+        self._is_closed = self._is_still = False
         # Whether the present standstill is booked.
         self._is_stopped = False
         # Fraction that counts. Decoder and gaps have the whole device's values; totals have the share.
@@ -78,20 +81,32 @@ class Account:
     @property
     def energy(self) -> Energy:
         """Energy up to the last reading."""
-        return Energy(self._measured_j, self._extrapolated_j, self._missing_s)
+        return Energy(*self._totals)
 
     @property
     def booked(self) -> tuple[int, float] | None:
         """When the last reading was, and the joules up to it; None while no power is known."""
         if self._gaps.unpowered_s:
             return None
-        return self._booked_ns, self._measured_j + self._extrapolated_j
+        return self._booked_ns, self._measured_j + self._extrapolated.joules
 
     def silence(self, failures: int) -> Silence | None:
         """Return a silence where the last `failures` readings or more have failed."""
         if self._failures < failures:
             return None
         return Silence(self.device, self._is_still, self._gaps.power_w is not None)
+
+    def successor(self, device: Device) -> Account:
+        """End with the last reading, and return an account of the device as it is read from then on.
+
+        The power so far applies to both.
+        """
+        self._is_closed = True
+        account = Account(device, self._booked_ns)
+        account._extrapolated = Extrapolated(self._extrapolated.scatter)
+        if self._gaps.power_w is not None:
+            account._gaps.learn(self._gaps.power_w, 0.0)
+        return account
 
     def update(
         self,
@@ -123,27 +138,35 @@ class Account:
             step = decoder.decode(t_ns, value, gaps.power_w, gaps.debt_j)
         step = self._since_opened(step, t_ns)
         self._note(step)
-        if step.power_w is not None:
-            gaps.learn(step.power_w, step.power_s)
+        self._learn(step)
         if step.joules is None:
             if power_w is not None and self._failures and 0.0 <= power_w <= self.device.max_power_w:
                 self._learn_fallback(power_w)
             self._book_missing(t_ns, covered=had_value)
         if step.restarts:
             gaps.forget_debt()
+            self._extrapolated.settle()
         if step.joules is not None:
             self._book_measured(t_ns, step.joules)
-        self._history.add(t_ns, self._measured_j, self._extrapolated_j, self._missing_s)
+        self._history.add(t_ns, *self._totals)
 
     def at(self, t_ns: int) -> Energy:
         """Return the cumulative energy at an instant: interpolated, or extrapolated after the last."""
         # Of one moment, whatever the sampler's thread books meanwhile.
-        end_ns, measured_j, extrapolated_j, missing_s = self._history.end
-        if t_ns < end_ns:
+        end_ns, measured_j, extrapolated_j, missing_s, sd_j = self._history.end
+        if t_ns < end_ns or self._is_closed:
             return self._history.at(t_ns)
         gap_s = (t_ns - end_ns) / NANOSECONDS_PER_SECOND
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
-        return Energy(measured_j, extrapolated_j + ahead_j, missing_s + gap_s)
+        if ahead_j:
+            beside_s = self._gaps.power_s
+            sd_j += self._extrapolated.ahead_sd_j(ahead_j, gap_s, self._share, beside_s)
+        return Energy(measured_j, extrapolated_j + ahead_j, missing_s + gap_s, sd_j)
+
+    @property
+    def _totals(self) -> tuple[float, float, float, float]:
+        extrapolated = self._extrapolated
+        return self._measured_j, extrapolated.joules, self._missing_s, extrapolated.sd_j
 
     def _note_before(self, t_ns: int, value: float | None) -> None:
         """Note a reading made before the account opens."""
@@ -162,6 +185,13 @@ class Account:
         self._before_ns = None
         return step._replace(joules=step.joules * part, power_s=step.power_s * part)
 
+    def _learn(self, step: Step) -> None:
+        """Note the power of a step, and how it varies."""
+        if step.power_w is not None:
+            self._gaps.learn(step.power_w, step.power_s)
+            if step.joules is not None:
+                self._extrapolated.learn(step.joules, step.power_s)
+
     def _note(self, step: Step) -> None:
         """Count the failed readings in a row; a first value is none."""
         self._is_still = step.still_ns is not None
@@ -177,13 +207,22 @@ class Account:
         # missing time may therefore exceed the length.
         self._is_stopped = True
         self._booked_ns = min(self._booked_ns, max(step.still_ns, self._settled_ns))
-        self._extrapolated_j += self._gaps.stopped_j() * self._share
+        lacking_j = self._gaps.stopped_j() * self._share
+        self._extrapolated.add(lacking_j, 0.0, self._share, self._beside_s)
+
+    @property
+    def _beside_s(self) -> float | None:
+        """Seconds that the power is the mean of; None where it is a fallback's."""
+        return None if self._gaps.has_fallback else self._gaps.power_s
 
     def _learn_fallback(self, power_w: float) -> None:
         gaps = self._gaps
         gaps.learn_fallback(power_w)
         if gaps.unpowered_s:
-            self._fill_in(gaps.fill_in_all())
+            delivered_s, owed_s = gaps.fill_in_all()
+            self._fill_in(owed_s)
+            power_w = (gaps.power_w or 0.0) * self._share
+            self._extrapolated.add(power_w * delivered_s, delivered_s, self._share, None)
 
     def _book_measured(self, t_ns: int, joules: float) -> None:
         gaps = self._gaps
@@ -191,18 +230,24 @@ class Account:
         if joules:
             self._settled_ns = t_ns
         if gaps.debt_j:
-            joules = gaps.repay(joules)
+            joules, part = gaps.repay(joules)
+            self._measured_j += self._extrapolated.confirm(part)
         if gaps.unpowered_s and gaps.power_w is not None:
             self._fill_in(gaps.fill_in())
         self._measured_j += joules * self._share
 
     def _fill_in(self, owed_s: float) -> None:
         power_w = (self._gaps.power_w or 0.0) * self._share
-        self._extrapolated_j += power_w * owed_s
-        self._history.fill_in(power_w, owed_s)
+        before_j = self._extrapolated.sd_j
+        self._extrapolated.add_first(power_w * owed_s, owed_s, self._share, self._beside_s)
+        spread_w = (self._extrapolated.sd_j - before_j) / owed_s if owed_s else 0.0
+        self._history.fill_in(power_w, spread_w, owed_s)
 
     def _book_missing(self, t_ns: int, *, covered: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
         self._booked_ns = self._settled_ns = t_ns
         self._missing_s += span_s
-        self._extrapolated_j += self._gaps.extrapolate(span_s, covered=covered) * self._share
+        joules = self._gaps.extrapolate(span_s, covered=covered) * self._share
+        if joules:
+            add = self._extrapolated.add if covered else self._extrapolated.add_first
+            add(joules, span_s, self._share, self._beside_s)

@@ -10,6 +10,7 @@ class Gaps:
 
     Attributes:
         power_w: Mean power of about the last ten seconds of readings; None while it is unknown.
+        power_s: Seconds that it is the mean of.
         debt_j: Joules extrapolated over failed reads, which a surviving counter delivers again.
         unpowered_s: Seconds that went missing before any power was known; the first known power
             fills them in.
@@ -19,8 +20,8 @@ class Gaps:
         "_covered_s",
         "_fallback_w",
         "_last",
-        "_power_s",
         "debt_j",
+        "power_s",
         "power_w",
         "unpowered_s",
     )
@@ -29,8 +30,7 @@ class Gaps:
         self.power_w: float | None = None
         self.debt_j = 0.0
         self.unpowered_s = 0.0
-        # Seconds that `power_w` is the mean of.
-        self._power_s = 0.0
+        self.power_s = 0.0
         # Power before the last span was learned, and that span: its power and seconds.
         self._last: tuple[float, float, float] | None = None
         # Power by a fallback at the last reading that had one.
@@ -43,11 +43,11 @@ class Gaps:
         before_w = self.power_w
         self._last = None if before_w is None else (before_w, power_w, span_s)
         if before_w is None or span_s >= POWER_MEMORY_S:
-            self.power_w, self._power_s = power_w, min(POWER_MEMORY_S, span_s)
+            self.power_w, self.power_s = power_w, min(POWER_MEMORY_S, span_s)
             return
-        self._power_s = min(POWER_MEMORY_S, self._power_s + span_s)
+        self.power_s = min(POWER_MEMORY_S, self.power_s + span_s)
         if span_s:
-            self.power_w = before_w + (power_w - before_w) * span_s / self._power_s
+            self.power_w = before_w + (power_w - before_w) * span_s / self.power_s
 
     def learn_fallback(self, power_w: float) -> None:
         """Replace the power by that of a fallback: the mean of its last two values."""
@@ -83,11 +83,18 @@ class Gaps:
         self.debt_j += joules
         return joules
 
-    def repay(self, joules: float) -> float:
-        """Return what remains of measured joules without those that were extrapolated before."""
-        repaid_j = min(joules, self.debt_j)
-        self.debt_j -= repaid_j
-        return joules - repaid_j
+    def repay(self, joules: float) -> tuple[float, float]:
+        """Return what remains of measured joules without those that were extrapolated before.
+
+        Returns:
+            The rest, and the part (0 to 1) of the extrapolated joules that was delivered.
+        """
+        if joules >= self.debt_j:
+            rest_j, self.debt_j = joules - self.debt_j, 0.0
+            return rest_j, 1.0
+        part = joules / self.debt_j
+        self.debt_j -= joules
+        return 0.0, part
 
     def fill_in(self) -> float:
         """Return the seconds before any power was known that no counter delivers; forget them."""
@@ -95,16 +102,21 @@ class Gaps:
         self.unpowered_s = self._covered_s = 0.0
         return owed_s
 
+    @property
+    def has_fallback(self) -> bool:
+        """Whether the power is a fallback's."""
+        return self._fallback_w is not None
+
     def forget_fallback(self) -> None:
         """Note that the device gives values again."""
         self._fallback_w = None
 
-    def fill_in_all(self) -> float:
-        """Return the seconds before any power was known, delivered later or not; forget them."""
-        owed_s = self.unpowered_s
-        self.debt_j += (self.power_w or 0.0) * self._covered_s
+    def fill_in_all(self) -> tuple[float, float]:
+        """Return the seconds before any power was known: delivered later, and not; forget them."""
+        covered_s, owed_s = self._covered_s, self.unpowered_s - self._covered_s
+        self.debt_j += (self.power_w or 0.0) * covered_s
         self.unpowered_s = self._covered_s = 0.0
-        return owed_s
+        return covered_s, owed_s
 
     def forget_debt(self) -> None:
         """Note that the counter delivers nothing of what was missed."""

@@ -9,7 +9,7 @@ from carbon_core.records import Energy
 # Marks are resolved after the next reading of every device, so a few points of history suffice.
 _LENGTH = 4
 
-_Point = tuple[int, float, float, float]
+_Point = tuple[int, float, float, float, float]
 
 
 class History:
@@ -24,16 +24,18 @@ class History:
     def __init__(self, opened_ns: int) -> None:
         # Flat tuples (t_ns, *energy): this is written at every reading of every device. Assigned at
         # once, for other threads read it.
-        self._points: tuple[_Point, ...] = ((opened_ns, 0.0, 0.0, 0.0),)
+        self._points: tuple[_Point, ...] = ((opened_ns, 0.0, 0.0, 0.0, 0.0),)
 
     @property
     def end(self) -> _Point:
-        """The last point: its time in nanoseconds, joules measured and extrapolated, missing seconds."""
+        """The last point: its time in nanoseconds, and the figures of `Energy`."""
         return self._points[-1]
 
-    def add(self, t_ns: int, measured_j: float, extrapolated_j: float, missing_s: float) -> None:
+    def add(
+        self, t_ns: int, measured_j: float, extrapolated_j: float, missing_s: float, sd_j: float
+    ) -> None:
         """Add the totals at a reading."""
-        point = (t_ns, measured_j, extrapolated_j, missing_s)
+        point = (t_ns, measured_j, extrapolated_j, missing_s, sd_j)
         self._points = (*self._points[1 - _LENGTH :], point)
 
     def at(self, t_ns: int) -> Energy:
@@ -48,11 +50,15 @@ class History:
         fraction = (t_ns - t0) / (t1 - t0)
         return Energy(*(a + (b - a) * fraction for a, b in zip(before, after)))
 
-    def fill_in(self, power_w: float, span_s: float) -> None:
+    def fill_in(self, power_w: float, spread_w: float, span_s: float) -> None:
         """Add the energy of missing time at the beginning, now that its power is known.
 
         Args:
             power_w: Power in watts.
+            spread_w: Its standard deviation in watts.
             span_s: Missing seconds that have it; the first ones of the run.
         """
-        self._points = tuple((t, m, e + power_w * min(s, span_s), s) for t, m, e, s in self._points)
+        self._points = tuple(
+            (t, m, e + power_w * min(s, span_s), s, sd + spread_w * min(s, span_s))
+            for t, m, e, s, sd in self._points
+        )

@@ -18,15 +18,26 @@ class Ledger:
     def __init__(self, opened_ns: int) -> None:
         self._opened_ns = opened_ns
         self._accounts: dict[str, Account] = {}
-        # The devices and their accounts in one assignment: other threads take snapshots.
+        # The devices and their accounts in one assignment, also closed ones: other threads take
+        # snapshots.
         self._open: tuple[tuple[Device, ...], tuple[Account, ...]] = ((), ())
 
     def add_devices(self, devices: Sequence[Device]) -> None:
         """Open an account for each device, counting from the beginning of the run."""
         for device in devices:
-            self._accounts[device.id] = Account(device, self._opened_ns)
-        accounts = tuple(self._accounts.values())
-        self._open = tuple(account.device for account in accounts), accounts
+            self._add(Account(device, self._opened_ns))
+
+    def promote(self, device: Device) -> None:
+        """Open an account for a device that another method reads from its last reading on.
+
+        The account so far keeps what it has; both together are the device's energy.
+        """
+        self._add(self._accounts[device.id].successor(device))
+
+    def _add(self, account: Account) -> None:
+        self._accounts[account.device.id] = account
+        devices, accounts = self._open
+        self._open = (*devices, account.device), (*accounts, account)
 
     def update(self, readings: Iterable[Reading]) -> None:
         """Book the readings of one tick."""
@@ -45,7 +56,7 @@ class Ledger:
 
     def readings(self) -> Iterator[tuple[int, int, float]]:
         """Give each device whose power is known: its number, when it was booked last, its joules."""
-        for i, account in enumerate(self._accounts.values()):
+        for i, account in enumerate(self._open[1]):
             if (booked := account.booked) is not None:
                 yield (i, *booked)
 

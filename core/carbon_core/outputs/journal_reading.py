@@ -53,10 +53,10 @@ class Facts:
     others: tuple[Segment, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that every device has an id of its own."""
+        """Check that every device has an id of its own, or a method."""
         if len(self.devices) > _MOST_DEVICES:
             raise ValueError(f"has more than {_MOST_DEVICES} devices")
-        if len({device.id for device in self.devices}) < len(self.devices):
+        if len({(one.id, one.method.name) for one in self.devices}) < len(self.devices):
             raise ValueError("has two devices with the same id")
 
 

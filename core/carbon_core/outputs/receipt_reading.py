@@ -66,11 +66,13 @@ class DeviceEnergy:
     missing_s: Seconds
     least_share: Share = 1.0
     note: str = ""
+    extrapolated_sd_j: Amount = 0.0
 
     @property
     def energy(self) -> Energy:
         """The energy as a record."""
-        return Energy(self.measured_j, self.extrapolated_j, self.missing_s)
+        spread_j = self.extrapolated_sd_j
+        return Energy(self.measured_j, self.extrapolated_j, self.missing_s, spread_j)
 
     @property
     def joules(self) -> float:

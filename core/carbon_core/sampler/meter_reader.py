@@ -9,11 +9,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 from carbon_core import units
 from carbon_core.clock import Clock
-from carbon_core.hardware.base import Meter
+from carbon_core.hardware.base import Meter, promotions_of
 from carbon_core.ledger import Ledger
 from carbon_core.records import Reading
 from carbon_core.sampler.silences import Silences
@@ -193,10 +194,23 @@ class MeterReader:
             if fault is not None:
                 raise fault
             self._ledger.update(readings or ())
+            self._promote(i, meter)
+        except ReplacedError:
+            raise
         except Exception as error:  # noqa: BLE001 - nor must a reading of an unknown device
             self._report_fault(i, meter, error)
         now_ns = self._clock.monotonic_ns()
         self._due_ns[i] = _next_due_ns(meter, now_ns, now_ns - self._joined_ns[i])
+
+    def _promote(self, i: int, meter: Meter) -> None:
+        """Book the devices of a meter by the better method that reads them from now on."""
+        found, fault = self._guarded(i, partial(promotions_of, meter))
+        if fault is not None:
+            raise fault
+        for promotion in found or ():
+            promotion.use()
+            self._ledger.promote(promotion.device)
+            self._ledger.update(promotion.readings)
 
     def _guarded(self, i: int, call: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
         """Make a call that a driver may block, so that another thread can replace this one.

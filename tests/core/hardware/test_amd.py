@@ -111,6 +111,37 @@ def test_a_counter_that_agrees_with_the_power_is_used(rocm: Rocm) -> None:
     assert ledger.snapshot(rocm.clock.monotonic_ns()).joules == pytest.approx(8_000.0)
 
 
+@pytest.mark.parametrize("failing", [{0}, {1}], ids=["first", "second"])
+def test_a_counter_that_fails_once_during_the_check_is_used(rocm: Rocm, failing: set[int]) -> None:
+    rocm.add(500.0)
+    counted, calls = rocm.smi.boards[0]["joules"], iter(range(9))
+
+    def joules() -> float:
+        if next(calls) in failing:
+            raise rocm.smi.AmdSmiException("AMDSMI_STATUS_BUSY")
+        return counted()
+
+    rocm.smi.boards[0]["joules"] = joules
+    (meter,) = rocm.open()
+    assert [device.method.name for device in meter.devices] == ["amdsmi.energy"]
+
+
+def test_a_library_that_opens_at_the_second_try_is_used(
+    rocm: Rocm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rocm.add(500.0)
+    real, tries = rocm.smi.amdsmi_init, iter(range(9))
+
+    def init() -> None:
+        if next(tries) == 0:
+            raise rocm.smi.AmdSmiException("AMDSMI_STATUS_BUSY")
+        real()
+
+    monkeypatch.setattr(rocm.smi, "amdsmi_init", init)
+    (meter,) = rocm.open()
+    assert [device.method.name for device in meter.devices] == ["amdsmi.energy"]
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.3, 4.0])
 def test_a_counter_that_contradicts_the_power_is_not(rocm: Rocm, factor: float) -> None:
     rocm.add(500.0, factor=factor)

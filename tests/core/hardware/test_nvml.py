@@ -403,6 +403,39 @@ def test_a_name_that_is_no_utf_8_is_counted(measure):
     assert device["name"] == "NVIDIA \ufffd A1"
 
 
+FIRST_CALLS_FAIL = """
+import pynvml
+counted = pynvml.nvmlDeviceGetTotalEnergyConsumption
+calls = iter(range(FAILURES))
+def failing_at_first(handle):
+    if next(calls, None) is not None:
+        raise pynvml.NVMLError(999)
+    return counted(handle)
+pynvml.nvmlDeviceGetTotalEnergyConsumption = failing_at_first
+"""
+
+
+def test_one_call_that_fails_at_the_start_leaves_the_counter(measure):
+    before = FIRST_CALLS_FAIL.replace("FAILURES", "1")
+    (device,) = measure(environ={"BEFORE": before})["devices"]
+    assert device["method"] == "nvml.energy"
+
+
+def test_a_counter_that_works_later_is_used_from_then_on(measure):
+    before = FIRST_CALLS_FAIL.replace("FAILURES", "3")
+    found = measure(environ={"BEFORE": before}, seconds=4.0, curve=PowerCurve.constant(200.0))
+    assert [device["method"] for device in found["devices"]] == [
+        "nvml.power.average",
+        "nvml.energy",
+    ]
+    assert len({device["id"] for device in found["devices"]}) == 1
+    seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
+    joules = sum(device["joules"] for device in found["devices"])
+    # The GPU may join within the window, with what it has since the start 0.3 s earlier.
+    assert 0.99 * 200.0 * seconds <= joules <= 1.01 * 200.0 * (seconds + 0.4)
+    assert min(device["joules"] for device in found["devices"]) > 0.0
+
+
 ONE_RAISES = """
 import pynvml
 found = pynvml.nvmlDeviceGetHandleByIndex

@@ -178,8 +178,8 @@ def test_a_right_withdrawn_or_a_zone_unplugged_fails_alone_and_is_said_once(
     report = machine.stop()
     assert report.missing_s == pytest.approx(30.0)
     by_name = {device.name: energy for device, energy in report.window.by_device.items()}
-    assert by_name["package-1"] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
-    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    assert by_name["package-1"][:3] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
+    assert by_name["package-0"][:3] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
     (line,) = lines_about_the_counter(machine)
     assert "Bad file descriptor" in line
 
@@ -221,7 +221,7 @@ def test_a_counter_that_stands_still_is_extrapolated_from_its_last_power(machine
         machine.work(10.0)
     report = machine.stop()
     by_name = {device.name: energy for device, energy in report.window.by_device.items()}
-    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    assert by_name["package-0"][:3] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
     assert report.shares_by_grade["E"] == pytest.approx(3_000.0 / (150.0 * 40.0))
     (line,) = [line for line in said(machine.tracker) if "stands still" in line]
     assert line.startswith("package-0 (cpu:package-0)")
@@ -254,8 +254,8 @@ def test_zones_that_are_renumbered_are_found_by_their_names(machine: Machine) ->
         machine.work(10.0)
     report = machine.stop()
     by_name = {device.name: energy for device, energy in report.window.by_device.items()}
-    assert by_name["package-0"] == pytest.approx((100.0 * 40.0, 0.0, 0.0))
-    assert by_name["package-1"] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
+    assert by_name["package-0"][:3] == pytest.approx((100.0 * 40.0, 0.0, 0.0))
+    assert by_name["package-1"][:3] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
 
 
 def test_a_tree_that_is_made_anew_with_other_numbers_is_followed(machine: Machine) -> None:
@@ -279,7 +279,7 @@ def test_a_place_that_another_kind_of_zone_takes_is_missing_and_said(machine: Ma
         machine.work(10.0)
     report = machine.stop()
     by_name = {device.name: energy for device, energy in report.window.by_device.items()}
-    assert by_name["package-0"] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
+    assert by_name["package-0"][:3] == pytest.approx((100.0 * 10.0, 100.0 * 30.0, 30.0))
     (line,) = lines_about_the_counter(machine)
     assert "no zone is called package-0" in line
 

@@ -15,6 +15,7 @@ import pytest
 
 import carbon_core
 from carbon_core.errors import OutputError
+from carbon_core.methods import NVML_ENERGY
 from carbon_core.outputs.journal import SUFFIX, Journal, abandoned, read
 from carbon_core.outputs.run_directory import RunDirectory
 from carbon_core.records import Device, Energy, Snapshot
@@ -50,6 +51,22 @@ def test_what_is_read_equals_what_was_written(path: Path, make_report: MakeRepor
     assert read(path).emissions_kg == report.emissions_kg
 
 
+def test_the_spread_of_what_was_extrapolated_is_kept_and_absent_in_older_journals(
+    path: Path, make_report: MakeReport
+) -> None:
+    report = make_report()
+    known = tuple(energy._replace(extrapolated_sd_j=7.0) for energy in report.window.end.energies)
+    window = replace(report.window.end, energies=known) - report.window.start
+    lines = written(path, replace(report, window=window)).splitlines()
+    assert read(path).window.end.energies == known
+    older = [json.loads(line) for line in lines]
+    for line in older:
+        if "energies" in line:
+            line["energies"] = [energy[:3] for energy in line["energies"]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in older))
+    assert read(path).energy_kwh == report.energy_kwh
+
+
 def test_the_last_totals_count(path: Path, make_report: MakeReport) -> None:
     written(path, *(make_report(kwh=kwh) for kwh in (1.0, 2.0, 3.0)))
     assert read(path).energy_kwh.value == pytest.approx(4.5)
@@ -58,6 +75,22 @@ def test_the_last_totals_count(path: Path, make_report: MakeReport) -> None:
 def test_a_run_that_was_still_running_was_interrupted(path: Path, make_report: MakeReport) -> None:
     written(path, make_report(status="running"))
     assert read(path).status == "interrupted"
+
+
+def test_a_device_whose_method_has_changed_is_read_with_both(
+    path: Path, make_report: MakeReport
+) -> None:
+    report = make_report()
+    end = report.window.end
+    better = replace(end.devices[1], method=NVML_ENERGY, kind="counter")
+    later = Snapshot(end.t_ns, (*end.devices, better), (*end.energies, Energy(3_600_000.0)))
+    written(path, report, replace(report, window=later - Snapshot(0)))
+    found = read(path).window.by_device
+    assert found == (later - Snapshot(0)).by_device
+    assert [device.method for device in found if device.id == better.id] == [
+        end.devices[1].method,
+        NVML_ENERGY,
+    ]
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "interrupted", "pruned"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.amd.answers import joules, names, watts
 from carbon_core.hardware.amd.meter import STILL_S, AmdBoard, AmdMeter, Library
-from carbon_core.hardware.driver_calls import reason_of
+from carbon_core.hardware.driver_calls import RETRIES_S, Pause, again, lasts, reason_of, wait
 from carbon_core.hardware.gpu_selection import select_amd
 from carbon_core.hardware.host import Host
 from carbon_core.methods import AMDSMI_ENERGY, AMDSMI_POWER
@@ -49,7 +48,7 @@ def open_amd(
     gpu_ids: Sequence[int | str] | None,
     environ: Mapping[str, str],
     on_problem: Callable[[str], None],
-    pause: Callable[[float], object] = lambda seconds: threading.Event().wait(seconds),
+    pause: Pause = wait,
 ) -> list[AmdMeter]:
     """Return meters of the selected GPUs: one for counters, one for polled power.
 
@@ -69,12 +68,12 @@ def open_amd(
     except Exception as error:  # importing it loads its library, which may raise anything
         raise MeterError("the package amdsmi cannot be used", remedy=_NO_PACKAGE) from error
     try:
-        smi.amdsmi_init()
+        again(lambda: smi.amdsmi_init(), lasts, pause)  # noqa: PLW0108 - looked up within
     except Exception as error:
         raise MeterError(f"amdsmi cannot be used: {reason_of(error)}") from error
     library = Library(smi)
     try:
-        handles = list(smi.amdsmi_get_processor_handles())
+        handles = again(lambda: list(smi.amdsmi_get_processor_handles()), lasts, pause)
         boards, dropped = _boards(smi, handles, gpu_ids, environ, on_problem, clock, pause)
     except Exception as error:
         library.release()
@@ -140,7 +139,7 @@ def _boards(
     environ: Mapping[str, str],
     on_problem: Callable[[str], None],
     clock: Clock,
-    pause: Callable[[float], object],
+    pause: Pause,
 ) -> tuple[list[AmdBoard], list[Refusal]]:
     found = [_Sampled(handle, *names(smi, handle, i)) for i, handle in enumerate(handles)]
     selection = select_amd([f"GPU-{one.serial}" for one in found], gpu_ids, environ)
@@ -190,17 +189,28 @@ def _device(one: _Sampled, note: str) -> Device:
     )
 
 
-def _sample_twice(
-    smi: Any, found: Sequence[_Sampled], clock: Clock, pause: Callable[[float], object]
-) -> None:
-    before = [(clock.monotonic_ns(), joules(smi, one.handle)) for one in found]
-    first_w = [watts(smi, one.handle) for one in found]
+def _sample_twice(smi: Any, found: Sequence[_Sampled], clock: Clock, pause: Pause) -> None:
+    before = [_sample(smi, one, clock) for one in found]
+    if any(None in sample for sample in before):
+        # A counter that has failed by chance would cost its board the counter for the whole run.
+        pause(RETRIES_S[0])
+        before = [
+            _sample(smi, one, clock) if None in sample else sample
+            for one, sample in zip(found, before)
+        ]
     pause(_CHECK_S)
-    for one, (since_ns, earlier_j), earlier_w in zip(found, before, first_w):
-        span_s = units.seconds(clock.monotonic_ns() - since_ns)
-        later_j, later_w = joules(smi, one.handle), watts(smi, one.handle)
+    for one, (since_ns, earlier_j, earlier_w) in zip(found, before):
+        later_ns, later_j, later_w = _sample(smi, one, clock)
+        if later_j is None and earlier_j is not None:
+            later_ns, later_j, _ = _sample(smi, one, clock)
+        span_s = units.seconds(later_ns - since_ns)
         known_w = [power_w for power_w in (earlier_w, later_w) if power_w is not None]
         one.watts = sum(known_w) / len(known_w) if known_w else None
         one.counter_j = later_j
         if earlier_j is not None and later_j is not None and span_s > 0:
             one.counted_w = (later_j - earlier_j) / span_s
+
+
+def _sample(smi: Any, one: _Sampled, clock: Clock) -> tuple[int, float | None, float | None]:
+    """Return the time, the counter in joules and the power in watts of a GPU."""
+    return clock.monotonic_ns(), joules(smi, one.handle), watts(smi, one.handle)

@@ -114,6 +114,18 @@ class Board:
         self._is_busy = is_busy
         self._still = StillCounter(_STILL_S)
 
+    def use(self, readout: Readout, device: Device) -> None:
+        """Read the board by another call, as another device of the ledger."""
+        self.device = device
+        self._call = readout.call
+        self._is_counter = readout.kind == "counter"
+        self._may_be_zero = readout.zero
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether its power is read: always, or while its counter stands still."""
+        return self.is_standing_still or not self._is_counter
+
     def read(self, timer: ReadTimer) -> Reading:
         """Read the board once."""
         t_ns, shown = timer.read(self._shown)

@@ -7,18 +7,22 @@ from functools import partial
 
 from carbon_core import units
 from carbon_core.clock import Clock
+from carbon_core.hardware.base import Promotion
 from carbon_core.hardware.driver_calls import attempt
-from carbon_core.hardware.nvml.board import Board, utilization
+from carbon_core.hardware.nvml.board import Board, Readout, utilization
+from carbon_core.hardware.nvml.retries import Retries
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.hardware.nvml.sharing import GpuSharing
 from carbon_core.hardware.read_timer import ReadTimer
-from carbon_core.records import Reading, Refusal
+from carbon_core.record import replace
+from carbon_core.records import Device, Reading, Refusal
 from carbon_core.threads import in_parallel
 
 # GPUs that take longer in total are read in parallel: otherwise a mark would wait for all of them.
 SLOW_NS = units.nanoseconds(0.01)
 # GPUs update their power reading every 20 to 100 ms (Yang et al., SC'24).
 POLL_PERIOD_S = 0.1
+_PROMOTED = "this call failed at the start of the run, and is used since it works"
 
 
 class NvmlMeter:
@@ -30,6 +34,7 @@ class NvmlMeter:
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
         is_slow: Read the GPUs in parallel from the start, because the driver is slow.
+        retries: Better calls of some boards, which failed at the start.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class NvmlMeter:
         period_s: float,
         *,
         is_slow: bool = False,
+        retries: Sequence[Retries] = (),
     ) -> None:
         self.devices = tuple(board.device for board in boards)
         self._period_s = period_s
@@ -51,12 +57,13 @@ class NvmlMeter:
         self._timers = [ReadTimer(clock) for _ in boards]
         self._open = True
         self._is_slow = is_slow
+        self._retries = list(retries)
         session.hold(boards)
 
     @property
     def period_s(self) -> float:
-        """Longest time between two reads: that of polled power while a counter stands still."""
-        is_polled = any(board.is_standing_still for board in self.boards)
+        """Longest time between two reads; shorter where power is polled."""
+        is_polled = any(board.is_polled for board in self.boards)
         return min(self._period_s, POLL_PERIOD_S) if is_polled else self._period_s
 
     def read(self) -> list[Reading]:
@@ -77,6 +84,22 @@ class NvmlMeter:
         if any(board.failures for board in self.boards):
             self._session.reconnect(ended_ns)
         return readings
+
+    def promoted(self) -> Sequence[Promotion]:
+        """Return the GPUs whose better call works now."""
+        found: list[Promotion] = []
+        for one in self._retries:
+            if (answer := one.answer()) is not None:
+                device, readout = one.board.device, answer.readout
+                note = "; ".join(filter(None, (device.note, _PROMOTED)))
+                device = replace(device, method=readout.method, kind=readout.kind, note=note)
+                use = partial(self._use, one, readout, device)
+                found.append(Promotion(device, answer.readings, use))
+        return found
+
+    def _use(self, retries: Retries, readout: Readout, device: Device) -> None:
+        self._retries.remove(retries)
+        retries.board.use(readout, device)
 
     def utilization_percent(self) -> dict[str, float]:
         """Return the utilisation of the GPUs in percent by device; without those that report none."""

@@ -10,7 +10,15 @@ from typing import Any
 
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
-from carbon_core.hardware.driver_calls import attempt, attempt_text, reason_of
+from carbon_core.hardware.driver_calls import (
+    RETRIES_S,
+    Pause,
+    again,
+    attempt,
+    attempt_text,
+    reason_of,
+    wait,
+)
 from carbon_core.hardware.gpu_selection import select
 from carbon_core.hardware.host import Host
 from carbon_core.hardware.nvml import mig
@@ -27,7 +35,8 @@ from carbon_core.hardware.nvml.board import (
     probe,
     readouts,
 )
-from carbon_core.hardware.nvml.meter import POLL_PERIOD_S, SLOW_NS, NvmlMeter
+from carbon_core.hardware.nvml.meter import SLOW_NS, NvmlMeter
+from carbon_core.hardware.nvml.retries import Retries
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.record import record
 from carbon_core.records import Refusal
@@ -37,6 +46,8 @@ from carbon_core.threads import in_parallel
 # NVML's numbers, which never change: an older package lacks some of their names.
 _NO_PERMISSION = 4
 _UNSUPPORTED = (3, 13)  # not supported, function not found
+# Not there, not permitted, no board, GPU lost, library and driver of different versions.
+_LASTING = (*_UNSUPPORTED, _NO_PERMISSION, 6, 9, 12, 15, 18)
 _DRIVER_NOT_LOADED = 9
 _LIBRARY_NOT_FOUND = 12
 _SCOPE_MODULE = 1
@@ -81,6 +92,7 @@ def open_nvml(
     gpu_ids: Sequence[int | str] | None,
     environ: Mapping[str, str],
     on_problem: _Problems,
+    pause: Pause = wait,
 ) -> list[NvmlMeter]:
     """Return meters of the selected GPUs: one for counters, one for polled power.
 
@@ -90,15 +102,17 @@ def open_nvml(
         gpu_ids: GPUs that the user selected, or None.
         environ: Environment variables that select GPUs (`CUDA_VARIABLES`).
         on_problem: Callback that receives messages for the user.
+        pause: Waits for some seconds, before a call that failed is made again.
 
     Raises:
         MeterError: There is no driver, no GPU is selected, or none can be read.
     """
-    session = _open_session(on_problem)
+    session = _open_session(on_problem, pause)
     nvml = session.nvml
     try:
-        candidates = _candidates(nvml, gpu_ids, environ, on_problem)
-        results, is_slow = _probe_all(nvml, candidates, clock)
+        found = _handles(nvml, pause)
+        candidates = _candidates(nvml, found, gpu_ids, environ, on_problem)
+        results, is_slow = _probe_all(nvml, candidates, clock, pause)
     except Exception as error:
         session.shut_down()
         reason = f"NVML lists no GPU: {reason_of(error)}"
@@ -106,6 +120,7 @@ def open_nvml(
         raise MeterError(reason) from error
     dropped: list[Refusal] = []
     boards: list[Board] = []
+    retries: list[Retries] = []
     for candidate, result in zip(candidates, results):
         failed = [one for one in result.failed if _is_notable(one)]
         dropped += [_refusal(candidate.label, one) for one in failed]
@@ -117,15 +132,17 @@ def open_nvml(
         else:
             board = _board(nvml, candidate, result.readout)
             boards.append(board)
+            better = [one.readout for one in result.failed if not _is_lasting(one.error)]
+            retries += [Retries(board, better, clock)] if better else []
             dropped += _module_refusals(nvml, candidate, board)
-    return _meters(session, boards, clock, period_s, dropped, is_slow=is_slow)
+    return _meters(session, boards, retries, clock, period_s, dropped, is_slow=is_slow)
 
 
 def _first_reason(result: ProbeResult) -> str:
     return reason_of(result.failed[0].error) if result.failed else "no reason given"
 
 
-def _open_session(on_problem: _Problems) -> Session:
+def _open_session(on_problem: _Problems, pause: Pause) -> Session:
     if not _has_driver():
         reason = "NVML cannot be used: NVML Shared Library Not Found"
         raise MeterError(reason, remedy=_NO_DRIVER_REMEDY)
@@ -135,7 +152,7 @@ def _open_session(on_problem: _Problems) -> Session:
         reason = f"the package pynvml cannot be used: {reason_of(error)}"
         raise MeterError(reason, remedy=_PACKAGE_REMEDY) from error
     try:
-        return Session(nvml)
+        return again(lambda: Session(nvml), _is_lasting, pause)
     except Exception as error:
         reason, remedy = f"NVML cannot be used: {reason_of(error)}", _remedy(error)
         if _code(error) not in (None, _LIBRARY_NOT_FOUND, _DRIVER_NOT_LOADED):
@@ -172,11 +189,11 @@ class _Candidate:
 
 def _candidates(
     nvml: Any,
+    found: Sequence[tuple[Any, str]],
     gpu_ids: Sequence[int | str] | None,
     environ: Mapping[str, str],
     on_problem: _Problems,
 ) -> list[_Candidate]:
-    found = [_handle(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]
     handles = [handle for handle, _ in found]
     uuids = [_uuid(nvml, handle) if handle is not None else "" for handle in handles]
     slices = mig.slices_of(nvml, handles)
@@ -202,9 +219,12 @@ def _candidates(
 
 
 def _probe_all(
-    nvml: Any, candidates: Sequence[_Candidate], clock: Clock
+    nvml: Any, candidates: Sequence[_Candidate], clock: Clock, pause: Pause
 ) -> tuple[list[ProbeResult], bool]:
-    """Probe every GPU, in parallel with a slow driver; return also whether it is slow."""
+    """Probe every GPU, in parallel with a slow driver; return also whether it is slow.
+
+    Those with a call that may have failed by chance are probed again, all after the same pause.
+    """
     results: dict[int, ProbeResult] = {}
 
     def attempt(candidate: _Candidate) -> None:
@@ -222,7 +242,19 @@ def _probe_all(
     else:
         for call in rest:
             call()
+    for pause_s in RETRIES_S:
+        failed = [one for one in candidates if _may_recover(one, results[one.index])]
+        if not failed:
+            break
+        pause(pause_s)
+        for candidate in failed:
+            attempt(candidate)
     return [results[candidate.index] for candidate in candidates], is_slow and bool(rest)
+
+
+def _may_recover(candidate: _Candidate, result: ProbeResult) -> bool:
+    """Return whether a better call than the one that works may have failed by chance."""
+    return candidate.handle is not None and any(not _is_lasting(one.error) for one in result.failed)
 
 
 def _board(nvml: Any, candidate: _Candidate, readout: Readout) -> Board:
@@ -264,10 +296,16 @@ def _module_refusals(nvml: Any, candidate: _Candidate, board: Board) -> list[Ref
     return [Refusal("nvml", "gpu", reason)]
 
 
-def _handle(nvml: Any, index: int) -> tuple[Any, str]:
+def _handles(nvml: Any, pause: Pause) -> list[tuple[Any, str]]:
+    """Return what `_handle` does for every GPU of the driver."""
+    count = again(lambda: nvml.nvmlDeviceGetCount(), _is_lasting, pause)  # noqa: PLW0108 - looked up within
+    return [_handle(nvml, i, pause) for i in range(count)]
+
+
+def _handle(nvml: Any, index: int, pause: Pause) -> tuple[Any, str]:
     """Return the handle of a GPU; None, with the reason, for one that is lost or refused."""
     try:
-        return nvml.nvmlDeviceGetHandleByIndex(index), ""
+        return again(lambda: nvml.nvmlDeviceGetHandleByIndex(index), _is_lasting, pause), ""
     except Exception as error:  # noqa: BLE001 - the other GPUs are counted, and keep their indices
         return None, reason_of(error)
 
@@ -294,6 +332,11 @@ def _code(error: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def _is_lasting(error: object) -> bool:
+    """Return whether a call that failed so fails later, too: not by chance."""
+    return isinstance(error, (AttributeError, TypeError)) or _code(error) in _LASTING
+
+
 def _is_notable(failed: FailedReadout) -> bool:
     """Return whether to report a failed call; most drivers lack the averaged power."""
     is_absent = isinstance(failed.error, AttributeError) or _code(failed.error) in _UNSUPPORTED
@@ -316,6 +359,7 @@ def _refusal(label: str, failed: FailedReadout) -> Refusal:
 def _meters(
     session: Session,
     boards: Sequence[Board],
+    retries: Sequence[Retries],
     clock: Clock,
     period_s: float,
     dropped: Sequence[Refusal],
@@ -324,10 +368,9 @@ def _meters(
 ) -> list[NvmlMeter]:
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
-    groups = [(counters, period_s), (polled, min(period_s, POLL_PERIOD_S))]
     meters = [
-        NvmlMeter(session, group, clock, every_s, is_slow=is_slow)
-        for group, every_s in groups
+        NvmlMeter(session, group, clock, period_s, is_slow=is_slow, retries=of_group)
+        for group, of_group in ((counters, ()), (polled, retries))
         if group
     ]
     if not meters:
