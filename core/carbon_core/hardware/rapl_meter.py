@@ -165,13 +165,15 @@ class RaplMeter:
         if self._models_w:
             # From the first reading on, so that the model's mean begins there.
             unmoved = {one.device.component for one in self._counters if not one.still.has_moved}
-            for component in unmoved & self._models_w.keys():
-                modelled_w[component] = self._models_w[component]()
+            for component, model in self._models_w.items():
+                if component in unmoved:
+                    modelled_w[component] = model()
         return [self._reading(*one, modelled_w) for one in self._reads]
 
     def close(self) -> None:
         """Close the files."""
         close_all(self._counters)
+        self._reads.clear()
 
     def _check(self, counter: Counter) -> None:
         """Reopen a counter whose file is another device's by now: the kernel renumbers zones."""

@@ -22,6 +22,8 @@ if not hasattr(os, "getuid"):
     pytest.skip("locks by user are for POSIX systems", allow_module_level=True)
 
 GPUS = ["gpu:a", "gpu:b", "gpu:c"]
+# Names of sockets are the machine's: another process that runs these tests has another job.
+JOB = f"job {os.getpid()}"
 
 
 class Boards:
@@ -51,30 +53,30 @@ def taken(claims: Claims, ids: list[str]) -> frozenset[str]:
 
 
 def test_the_first_rank_takes_all_that_it_sees_and_another_one_the_rest(directory):
-    first = Claims(directory, "job", first=True)
-    second = Claims(directory, "job", first=False)
+    first = Claims(directory, JOB, first=True)
+    second = Claims(directory, JOB, first=False)
     assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
     assert taken(second, GPUS) == {"gpu:c"}
 
 
 def test_the_other_ranks_wait_for_the_first(directory):
-    second = Claims(directory, "job", first=False)
+    second = Claims(directory, JOB, first=False)
     thread = threading.Thread(target=lambda: second.take(GPUS))
     thread.start()
-    first = Claims(directory, "job", first=True)
+    first = Claims(directory, JOB, first=True)
     assert taken(first, GPUS) == set(GPUS)
     thread.join(10)
     assert second.held == set()
 
 
 def test_where_the_first_rank_never_comes_the_others_take_what_they_see(directory):
-    second, third = (Claims(directory, "job", first=False, wait_s=0.1) for _ in range(2))
+    second, third = (Claims(directory, JOB, first=False, wait_s=0.1) for _ in range(2))
     assert taken(second, GPUS) == set(GPUS)
     assert taken(third, GPUS) == set()
 
 
 def test_where_no_launcher_tells_the_first_to_come_is_the_first(directory):
-    ranks = [Claims(directory, "job", first=None) for _ in range(3)]
+    ranks = [Claims(directory, JOB, first=None) for _ in range(3)]
     assert [rank.first for rank in ranks] == [True, False, False]
     assert sorted(one for rank in ranks for one in taken(rank, GPUS)) == GPUS
 
@@ -85,11 +87,11 @@ def test_jobs_beside_each_other_each_count_the_machine(directory):
 
 
 def test_the_next_run_of_a_job_can_take_what_the_last_one_gave_up(directory):
-    last = Claims(directory, "job", first=True)
+    last = Claims(directory, JOB, first=True)
     last.take(GPUS)
     last.release()
     assert last.held == set()
-    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+    assert taken(Claims(directory, JOB, first=True), GPUS) == set(GPUS)
 
 
 def test_what_a_killed_rank_held_is_free(directory):
@@ -102,13 +104,13 @@ def test_what_a_killed_rank_held_is_free(directory):
     environ = {**os.environ, "PYTHONPATH": core}
     done = subprocess.run([sys.executable, "-u", "-c", program], env=environ, capture_output=True)
     assert done.stdout == b"gpu:a\n"
-    assert taken(Claims(directory, "job", first=True), ["gpu:a"]) == {"gpu:a"}
+    assert taken(Claims(directory, JOB, first=True), ["gpu:a"]) == {"gpu:a"}
 
 
 def test_a_meter_shows_the_devices_that_are_claimed(directory):
-    rival = Claims(directory, "job", first=True)
+    rival = Claims(directory, JOB, first=True)
     rival.take(["gpu:b", "gpu:c"])
-    mine = Claims(directory, "job", first=False)
+    mine = Claims(directory, JOB, first=False)
     mine.take(GPUS)
     meter = Boards("gpu:a", "gpu:b")
     part = Claimed(meter, mine)
@@ -119,21 +121,21 @@ def test_a_meter_shows_the_devices_that_are_claimed(directory):
 
 
 def test_claims_last_as_long_as_the_meters(directory):
-    mine = Claims(directory, "job", first=True)
+    mine = Claims(directory, JOB, first=True)
     mine.take(GPUS)
     boards = Boards(*GPUS)
     (meter,) = kept_with([boards], mine)
     assert len(meter.read()) == len(meter.devices) == 3
-    assert taken(Claims(directory, "job", first=False), GPUS) == set()
+    assert taken(Claims(directory, JOB, first=False), GPUS) == set()
     meter.close()
     assert boards.closed
-    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+    assert taken(Claims(directory, JOB, first=True), GPUS) == set(GPUS)
 
 
 def test_a_rank_without_meters_claims_nothing(directory):
-    mine = Claims(directory, "job", first=None)
+    mine = Claims(directory, JOB, first=None)
     assert kept_with([], mine) == []
-    assert Claims(directory, "job", first=None).first
+    assert Claims(directory, JOB, first=None).first
 
 
 # --- other users of the machine ---
@@ -181,8 +183,8 @@ def test_a_directory_that_others_have_made_changes_no_count(tmp_path, plant):
     directory = tmp_path / "claims"
     plant(directory)
     before = sorted(tmp_path.rglob("*"))
-    first = Claims(directory, "job", first=True)
-    second = Claims(directory, "job", first=False)
+    first = Claims(directory, JOB, first=True)
+    second = Claims(directory, JOB, first=False)
     try:
         assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
         assert taken(second, GPUS) == {"gpu:c"}
@@ -197,8 +199,8 @@ def test_a_directory_that_others_have_made_changes_no_count(tmp_path, plant):
 def test_a_lock_that_another_user_holds_in_a_shared_directory_costs_no_device(tmp_path):
     directory = tmp_path / "claims"
     _writable_for_all(directory)
-    claims = Claims(directory, "job", first=True)
-    own = Claims(tmp_path / "private", "job", first=True)._file("gpu:a", 0.0)
+    claims = Claims(directory, JOB, first=True)
+    own = Claims(tmp_path / "private", JOB, first=True)._file("gpu:a", 0.0)
     with FileLock(directory / own.path.name):
         assert taken(claims, GPUS) == set(GPUS)
     claims.release()
@@ -229,8 +231,8 @@ sys.stdin.read()
 @as_root
 @pytest.mark.parametrize("how", ["deaf", "listening", "full"])
 def test_names_that_another_user_holds_cost_no_device(directory, how):
-    first = Claims(directory, "job", first=True)
-    second = Claims(directory, "job", first=False, wait_s=1.0)
+    first = Claims(directory, JOB, first=True)
+    second = Claims(directory, JOB, first=False, wait_s=1.0)
     names = [first._address(one) for one in ("first rank", *GPUS)]
     child = subprocess.Popen(
         [sys.executable, "-c", OCCUPANT, how, *names],
@@ -246,7 +248,7 @@ def test_names_that_another_user_holds_cost_no_device(directory, how):
         assert not second.doubtful
         # Where the directory is another user's, too, the node's first rank counts what it sees.
         (directory.parent / "file").touch()
-        nowhere = Claims(directory.parent / "file", "job", first=True)
+        nowhere = Claims(directory.parent / "file", JOB, first=True)
         assert taken(nowhere, GPUS) == set(GPUS)
     finally:
         first.release()
@@ -256,7 +258,7 @@ def test_names_that_another_user_holds_cost_no_device(directory, how):
 
 def test_nobody_waits_without_end(directory):
     before_ns = SystemClock().monotonic_ns()
-    Claims(directory, "job", first=False, wait_s=0.2).take([])
+    Claims(directory, JOB, first=False, wait_s=0.2).take([])
     assert SystemClock().monotonic_ns() - before_ns < 5e9
 
 
@@ -265,8 +267,8 @@ def test_nobody_waits_without_end(directory):
 
 @on_linux
 def test_ranks_with_private_temporary_directories_divide_the_devices(tmp_path):
-    first = Claims(tmp_path / "one", "job", first=True)
-    second = Claims(tmp_path / "other", "job", first=False)
+    first = Claims(tmp_path / "one", JOB, first=True)
+    second = Claims(tmp_path / "other", JOB, first=False)
     assert taken(first, GPUS[:2]) == {"gpu:a", "gpu:b"}
     assert taken(second, GPUS) == {"gpu:c"}
     assert not first.doubtful
@@ -275,20 +277,20 @@ def test_ranks_with_private_temporary_directories_divide_the_devices(tmp_path):
 
 @on_linux
 def test_private_ranks_whose_launcher_does_not_number_them(tmp_path):
-    ranks = [Claims(tmp_path / str(n), "job", first=None) for n in range(3)]
+    ranks = [Claims(tmp_path / str(n), JOB, first=None) for n in range(3)]
     assert [rank.first for rank in ranks] == [True, False, False]
     assert sorted(one for rank in ranks for one in taken(rank, GPUS)) == GPUS
 
 
 def test_nodes_that_are_numbered_are_not_one(tmp_path):
-    one, other = (Claims(tmp_path / n, "job", first=True, node=n) for n in ("0", "1"))
+    one, other = (Claims(tmp_path / n, JOB, first=True, node=n) for n in ("0", "1"))
     assert taken(one, GPUS) == taken(other, GPUS) == set(GPUS)
 
 
 HOLD = """
 import pathlib, sys
 from carbon_core.hardware.claims import Claims
-claims = Claims(pathlib.Path(sys.argv[1]), "job", first=True)
+claims = Claims(pathlib.Path(sys.argv[1]), sys.argv[2], first=True)
 claims.take(["gpu:a"])
 print(*claims.held, flush=True)
 sys.stdin.read()
@@ -299,14 +301,14 @@ sys.stdin.read()
 def test_a_private_rank_holds_its_devices_until_it_dies(tmp_path):
     core = str(Path(carbon_core.__file__).parents[1])
     rival = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "rival")],
+        [sys.executable, "-c", HOLD, str(tmp_path / "rival"), JOB],
         env={**os.environ, "PYTHONPATH": core},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert rival.stdout is not None
     assert rival.stdout.readline() == b"gpu:a\n"
-    mine = Claims(tmp_path / "mine", "job", first=False)
+    mine = Claims(tmp_path / "mine", JOB, first=False)
     assert taken(mine, ["gpu:a", "gpu:b"]) == {"gpu:b"}
     rival.kill()
     rival.communicate()
@@ -315,7 +317,7 @@ def test_a_private_rank_holds_its_devices_until_it_dies(tmp_path):
 
 @on_linux
 def test_a_forked_worker_does_not_keep_the_claims_of_its_parent(directory):
-    mine = Claims(directory, "job", first=True)
+    mine = Claims(directory, JOB, first=True)
     mine.take(GPUS)
     ready, go = os.pipe()
     worker = os.fork()
@@ -324,14 +326,14 @@ def test_a_forked_worker_does_not_keep_the_claims_of_its_parent(directory):
         os.read(ready, 1)
         os._exit(0)
     mine.release()
-    assert taken(Claims(directory, "job", first=True), GPUS) == set(GPUS)
+    assert taken(Claims(directory, JOB, first=True), GPUS) == set(GPUS)
     os.close(go)
     os.close(ready)
     os.waitpid(worker, 0)
 
 
 def test_a_rank_that_does_not_meet_the_first_one_doubts_its_devices(directory):
-    alone = Claims(directory, "job", first=False, wait_s=0.1)
+    alone = Claims(directory, JOB, first=False, wait_s=0.1)
     alone.take(GPUS)
     assert alone.doubtful
     (device, *_) = Claimed(Boards(*GPUS), alone).devices
@@ -346,7 +348,7 @@ def sockets_open() -> set[int]:
 
 @on_linux
 def test_releasing_does_not_close_a_file_of_the_program(tmp_path):
-    mine = Claims(tmp_path / "claims", "job", first=True)
+    mine = Claims(tmp_path / "claims", JOB, first=True)
     before = sockets_open()
     mine.take(["gpu:a"])
     sockets = sockets_open() - before
