@@ -124,16 +124,34 @@ PHASE: dict[str, Schema] = {
     "joules": NUMBER,
     "count": COUNT,
 }
+PHASE_SIGMA: dict[str, Schema] = {"sigma_ln": NUMBER_OR_NULL}
 REFUSALS = several(record(meter=TEXT, component=COMPONENT, reason=TEXT, remedy=TEXT))
 ESTIMATE = record(value=NUMBER_OR_NULL, low_95=NUMBER_OR_NULL, high_95=NUMBER_OR_NULL)
 TOTALS: dict[str, Schema] = {"energy_kwh": NUMBER_OR_NULL, "emissions_kg": NUMBER_OR_NULL}
+ENERGY_ENDS: dict[str, Schema] = {
+    "energy_low_kwh": NUMBER_OR_NULL,
+    "energy_high_kwh": NUMBER_OR_NULL,
+}
+ENDS: dict[str, Schema] = {
+    **ENERGY_ENDS,
+    "emissions_low_kg": NUMBER_OR_NULL,
+    "emissions_high_kg": NUMBER_OR_NULL,
+}
+ERRORS: dict[str, Schema] = {
+    "energy_sd_kwh": {"oneOf": [{"type": "null"}, by_name(NOT_NEGATIVE)]},
+    "intensity_sd_kg": by_name(NOT_NEGATIVE),
+    "foreign_kwh": NOT_NEGATIVE,
+}
 SEGMENTS = several(
-    record(
-        run_id=TEXT,
-        started_at=TEXT,
-        duration_s=NOT_NEGATIVE,
-        energy_kwh=NUMBER,
-        emissions_kg=NUMBER,
+    with_optional(
+        record(
+            run_id=TEXT,
+            started_at=TEXT,
+            duration_s=NOT_NEGATIVE,
+            energy_kwh=NUMBER,
+            emissions_kg=NUMBER,
+        ),
+        **ERRORS,
     )
 )
 TRACE = {
@@ -146,7 +164,9 @@ TRACE = {
     "(index of the device, times, cumulative joules), phases (beginning, name), windows that ended "
     "(name, beginning, end). Not needed for any total.",
 }
-SEGMENT_ROWS = several(row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER))
+SEGMENT_ROWS = several(
+    row(TEXT, TEXT, NOT_NEGATIVE, NUMBER, NUMBER, *ERRORS.values(), optional=len(ERRORS))
+)
 DEVICE = with_optional(
     record(
         id=TEXT,
@@ -161,6 +181,9 @@ DEVICE = with_optional(
         missing_s=NOT_NEGATIVE,
     ),
     extrapolated_sd_j=NUMBER,
+    calibration={
+        "oneOf": [{"type": "null"}, record(gain=NUMBER, sigma_ln=NOT_NEGATIVE, source=TEXT)]
+    },
 )
 
 
@@ -188,8 +211,11 @@ def receipt() -> Schema:
                 is_estimate={"type": "boolean"},
                 share_by_grade=by_name(SHARE, GRADE),
                 components=by_name(
-                    record(
-                        energy_kwh=NUMBER_OR_NULL, power_w=NUMBER_OR_NULL, methods=several(TEXT)
+                    with_optional(
+                        record(
+                            energy_kwh=NUMBER_OR_NULL, power_w=NUMBER_OR_NULL, methods=several(TEXT)
+                        ),
+                        **ENERGY_ENDS,
                     ),
                     COMPONENT,
                 ),
@@ -201,12 +227,16 @@ def receipt() -> Schema:
                 intensities=several(record(**INTENSITY, **TOTALS)),
                 earlier_starts=SEGMENTS,
                 other_ranks=SEGMENTS,
-                training=record(**TOTALS),
+                training=with_optional(record(**TOTALS), **ENDS),
                 marginal_intensity={
                     "oneOf": [{"type": "null"}, record(g_per_kwh=NUMBER, place=TEXT, source=TEXT)]
                 },
                 phases=several(
-                    record(**{**PHASE, "joules": NUMBER_OR_NULL}, energy_kwh=NUMBER_OR_NULL)
+                    with_optional(
+                        record(**{**PHASE, "joules": NUMBER_OR_NULL}, energy_kwh=NUMBER_OR_NULL),
+                        **PHASE_SIGMA,
+                        **ENERGY_ENDS,
+                    )
                 ),
                 hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
                 host=HOST,
@@ -215,6 +245,10 @@ def receipt() -> Schema:
             ),
             is_known={"type": "boolean"},
             not_measured=several(TEXT),
+            net_energy_low_kwh=NUMBER_OR_NULL,
+            net_energy_high_kwh=NUMBER_OR_NULL,
+            **ERRORS,
+            tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
         ),
     }
 
@@ -248,7 +282,7 @@ def journal() -> Schema:
                 duration_s=NOT_NEGATIVE,
                 energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE, NUMBER, optional=1)),
                 prices=several(record(intensity=record(**INTENSITY), joules=NUMBER, grams=NUMBER)),
-                phases=several(record(**PHASE)),
+                phases=several(with_optional(record(**PHASE), **PHASE_SIGMA)),
                 hours=several(row(TEXT, NUMBER, NUMBER)),
                 utilization=UTILIZATION,
                 moments=TRACE,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from carbon_callbacks._training.totals import Figures, Measured, TrainingTotals
-from carbon_core import joules, kwh
+from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh
 
 if TYPE_CHECKING:
-    from carbon_core import Report
+    from carbon_core import Estimate, Report
 
 Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
 OfRank = Callable[[Measured], "float | None"]
@@ -81,6 +81,52 @@ def _joules_per(count: Literal["samples", "tokens"]) -> OfTraining:
     return value
 
 
+def _end_of(of: Callable[[TrainingTotals], Estimate | None], end: str) -> OfTraining:
+    def value(training: TrainingTotals) -> float | None:
+        found = of(training)
+        return None if found is None else getattr(found, end)
+
+    return value
+
+
+def _ends(
+    name: str, unit: str, topic: Topic, of: Callable[[TrainingTotals], Estimate | None]
+) -> list[Metric]:
+    """Return the rows of the ends of a total's 95 % interval.
+
+    Args:
+        name: The total, without its unit.
+        unit: Unit at the end of its name.
+        topic: Topic of the total.
+        of: Returns it with its interval; None where it has none.
+    """
+    shown = {"kwh": "kWh", "kg": "kg CO2e"}[unit]
+    ends = {"low": "Lower", "high": "Upper"}
+    return [
+        Metric(
+            f"{name}_{end}_{unit}", shown, f"{word} end of the 95 % interval of `{name}_{unit}`.",
+            of_training=_end_of(of, end), topic=topic,
+        )
+        for end, word in ends.items()
+    ]  # fmt: skip
+
+
+def _run_kwh(training: TrainingTotals) -> Estimate | None:
+    return energy_of_segments(training.runs) if training.totals and training.runs else None
+
+
+def _run_kg(training: TrainingTotals) -> Estimate | None:
+    return emissions_of_segments(training.runs) if training.totals and training.runs else None
+
+
+def _all_kwh(training: TrainingTotals) -> Estimate | None:
+    return energy_of_segments(training.all_segments) if training.runs else None
+
+
+def _all_kg(training: TrainingTotals) -> Estimate | None:
+    return emissions_of_segments(training.all_segments) if training.runs else None
+
+
 _SINCE = "since the start of this run"
 _WITH_EARLIER = "of this run and those that it resumes"
 # A row that is appended before a callback is made is logged by it.
@@ -93,6 +139,8 @@ METRICS: list[Metric] = [
         "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.", _measured("emissions_kg"),
         brief=True, monitored=True, per_window=True, rising=True,
     ),
+    *_ends("energy", "kwh", "totals", _run_kwh),
+    *_ends("emissions", "kg", "totals", _run_kg),
     Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), brief=True),
     Metric(
         "carbon_intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
@@ -124,6 +172,8 @@ METRICS: list[Metric] = [
         "all_starts_emissions_kg", "kg CO2e", f"Emissions {_WITH_EARLIER}.",
         of_training=lambda training: training.all_segments_kg, topic="segments", rising=True,
     ),
+    *_ends("all_starts_energy", "kwh", "segments", _all_kwh),
+    *_ends("all_starts_emissions", "kg", "segments", _all_kg),
     Metric(
         "samples_per_kwh", "1/kWh", "Training samples for each kWh.",
         of_training=_per_kwh("samples"), topic="samples",

@@ -40,6 +40,7 @@ class TrainingState:
         phase: The current phase; an empty string outside of any training.
         standalone: Whether this is an evaluation or a prediction outside of a training, with one phase.
         others: Totals of the other ranks, as last received.
+        own: This rank's run as a segment, as last reported; None where it measures nothing.
         progress: Its progress, as last reported.
         improvement: Energy for each unit by which a metric has improved.
         epoch: The window of the current epoch.
@@ -56,6 +57,7 @@ class TrainingState:
     phase: str = ""
     standalone: bool = False
     others: Sequence[RankTotals] = ()
+    own: Segment | None = None
     progress: Progress = UNKNOWN_PROGRESS
     improvement: Improvement = field(default_factory=Improvement)
     epoch: OpenWindow | None = None
@@ -102,6 +104,7 @@ class TrainingState:
         for prefix, window in list(self.provisional.items()):
             self.note_window(window, prefix)
         totals = of_report(report)
+        self.own = report.segment if report is not None and totals else None
         trained = None
         if self.trained is not None and report is not None:
             trained = self.trained.report(report.window.end)
@@ -111,7 +114,7 @@ class TrainingState:
             of_phases(report),
             trained.hardware_kwh * trained.run.pue if trained is not None else 0.0,
             trained.duration_s if trained is not None else 0.0,
-            report.segment if report is not None and totals else None,
+            self.own,
             report.earlier if report is not None else (),
             self.windows,
             unique_gpus(report),
@@ -150,6 +153,7 @@ class TrainingState:
             forecast: Whether to forecast the whole training.
         """
         training = TrainingTotals(ranks.totals, ranks.epoch, ranks.earlier, self.progress)
+        training = training._replace(runs=self._runs(self.own))
         improved = self.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
         expected = self._forecast(ranks, training) if forecast else None
         return of_training(
@@ -161,8 +165,14 @@ class TrainingState:
         totals = across_ranks([of_report(report), *(one.totals for one in self.others)])
         earlier = report.earlier if report else ()
         phases = across_ranks([of_phases(report), *(one.phases for one in self.others)])
-        final = TrainingTotals(totals, earlier=earlier, progress=self.progress)
+        own = report.segment if report is not None and of_report(report) else None
+        runs = self._runs(own)
+        final = TrainingTotals(totals, earlier=earlier, runs=runs, progress=self.progress)
         return {**of_training(final), **phases}
+
+    def _runs(self, own: Segment | None) -> tuple[Segment, ...]:
+        """Return the segments of this run of all ranks, of which one is this rank's own."""
+        return tuple(one for one in (own, *(rank.own for rank in self.others)) if one is not None)
 
     def of_evaluation(self, prefix: str) -> Figures:
         """Return the metrics of the latest evaluation with a prefix, combined over the ranks."""

@@ -118,6 +118,7 @@ class TrainingTotals(NamedTuple):
         progress: How far the training has come.
         forecast: Its expected totals; None where its end is not known.
         energy_per_improvement_kwh: Energy for each unit by which the chosen metric has improved.
+        runs: The segments of this run, one for each rank that measures something.
     """
 
     totals: Figures
@@ -126,6 +127,7 @@ class TrainingTotals(NamedTuple):
     progress: Progress = Progress()
     forecast: TrainingForecast | None = None
     energy_per_improvement_kwh: float | None = None
+    runs: tuple[Segment, ...] = ()
 
     @property
     def energy_kwh(self) -> float:
@@ -150,6 +152,11 @@ class TrainingTotals(NamedTuple):
         if not self.totals:
             return None
         return self.totals["energy_kwh"] + sum(one.energy_kwh for one in self.earlier)
+
+    @property
+    def all_segments(self) -> tuple[Segment, ...]:
+        """The segments of this run, and those that it continues; none where nothing is measured."""
+        return (*self.earlier, *self.runs) if self.totals else ()
 
     @property
     def all_segments_kg(self) -> float | None:

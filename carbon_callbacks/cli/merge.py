@@ -11,8 +11,9 @@ from rich.table import Table
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
-from carbon_core.formatting import formatted
+from carbon_core.formatting import formatted, with_interval
 from carbon_core.outputs.merging import MISSING, Merged, Part, merge
+from carbon_core.outputs.receipt import segment_data, with_ends
 from carbon_core.units import GRAMS_PER_KG
 
 _UNKNOWN = ("unknown", "unknown")
@@ -40,16 +41,16 @@ def run(directory: Path, *, as_json: bool) -> None:
 
 def _data(training: Merged) -> dict[str, Any]:
     return {
-        "energy_kwh": training.energy_kwh if training.is_known else None,
-        "emissions_kg": training.emissions_kg if training.is_known else None,
+        **with_ends("energy", "kwh", training.energy if training.is_known else None),
+        **with_ends("emissions", "kg", training.emissions if training.is_known else None),
         "parts": [_part(part) for part in training.parts],
     }
 
 
 def _part(part: Part) -> dict[str, Any]:
-    segment = part.segment._asdict()
+    segment = segment_data(part.segment)
     if not part.is_known:
-        segment |= {"energy_kwh": None, "emissions_kg": None}
+        segment |= {**with_ends("energy", "kwh", None), **with_ends("emissions", "kg", None)}
     return {**part._asdict(), "segment": segment}
 
 
@@ -65,10 +66,10 @@ def _print_table(training: Merged) -> None:
         seconds, kwh = f"{segment.duration_s:.0f}", formatted(segment.energy_kwh)
         figures = (kwh, grams) if part.is_known else _UNKNOWN
         table.add_row(segment.started_at[:19], rank, part.status, seconds, *figures)
-    grams = formatted(training.emissions_kg * GRAMS_PER_KG)
+    totals = training.energy, training.emissions.scaled(GRAMS_PER_KG)
     table.add_section()
-    figures = (formatted(training.energy_kwh), grams) if training.is_known else _UNKNOWN
-    table.add_row("total", "", "", "", *figures)
+    kwh, grams = map(with_interval, totals) if training.is_known else _UNKNOWN
+    table.add_row("total", "", "", "", kwh, grams)
     PlainConsole().print(table)
     unknown = sum(not part.is_known for part in training.parts)
     if note := unknown_note(unknown, len(training.parts)):

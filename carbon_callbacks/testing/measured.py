@@ -23,7 +23,17 @@ from carbon_callbacks.testing.machine import Machine, assert_two_runs, phase_jou
 from carbon_core import ConfigError
 from carbon_core.outputs.emissions_data import COLUMNS
 
-TOTALS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh", "cpu_energy_kwh"}
+TOTALS = {
+    "energy_kwh",
+    "energy_low_kwh",
+    "energy_high_kwh",
+    "emissions_kg",
+    "emissions_low_kg",
+    "emissions_high_kg",
+    "power_w",
+    "carbon_intensity_g_per_kwh",
+    "cpu_energy_kwh",
+}
 FORECAST = {
     "forecast_energy_kwh",
     "forecast_energy_low_kwh",
@@ -31,7 +41,14 @@ FORECAST = {
     "forecast_emissions_kg",
     "forecast_left_s",
 }
-ALL_STARTS = {"all_starts_energy_kwh", "all_starts_emissions_kg"}
+ALL_STARTS = {
+    "all_starts_energy_kwh",
+    "all_starts_energy_low_kwh",
+    "all_starts_energy_high_kwh",
+    "all_starts_emissions_kg",
+    "all_starts_emissions_low_kg",
+    "all_starts_emissions_high_kg",
+}
 PER_EPOCH = {"epoch_energy_kwh", "epoch_emissions_kg"}
 
 

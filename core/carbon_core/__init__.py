@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
-    from carbon_core.records import Segment, Window
+    from carbon_core.records import Estimate, Segment, Window
     from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
     from carbon_core.threads import LazyThread
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.status import status_of
     from carbon_core.tracker.tracker import Tracker
-    from carbon_core.uncertainty import t_975
+    from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, t_975
     from carbon_core.units import grams, joules, kwh
 
 _HOMES = {
@@ -53,6 +53,7 @@ _HOMES = {
     "ConfigError": "errors",
     "EmissionsData": "outputs.emissions_data",
     "EmissionsTracker": "assemble.trackers",
+    "Estimate": "records",
     "IntensityError": "errors",
     "LazyThread": "threads",
     "MeterError": "errors",
@@ -69,6 +70,8 @@ _HOMES = {
     "Tracker": "tracker.tracker",
     "Window": "records",
     "card_entry": "outputs.card_entry",
+    "emissions_of_segments": "uncertainty",
+    "energy_of_segments": "uncertainty",
     "formatted": "formatting",
     "grams": "units",
     "raise_if_of_program": "interruptions",
@@ -90,6 +93,7 @@ __all__ = [
     "ConfigError",
     "EmissionsData",
     "EmissionsTracker",
+    "Estimate",
     "IntensityError",
     "LazyThread",
     "MeterError",
@@ -106,6 +110,8 @@ __all__ = [
     "Tracker",
     "Window",
     "card_entry",
+    "emissions_of_segments",
+    "energy_of_segments",
     "formatted",
     "grams",
     "joules",

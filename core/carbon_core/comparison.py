@@ -105,7 +105,10 @@ def _sigma(runs: Sequence[PastRun], *, same_meters: bool) -> float:
     random = math.hypot(*(one.random for one in sigmas if one)) / len(runs)
     if same_meters:
         return random
-    return max(FLOOR_SIGMA_LN, math.hypot(random, max(one.systematic for one in sigmas if one)))
+    # That of a calibrated run has the floor already, for what is not calibrated.
+    is_calibrated = any(".calibrated" in meter for run in runs for meter in run.meters)
+    floor = 0.0 if is_calibrated else FLOOR_SIGMA_LN
+    return max(floor, math.hypot(random, max(one.systematic for one in sigmas if one)))
 
 
 def _grid_sigmas(a: Sequence[PastRun], b: Sequence[PastRun]) -> Iterator[float]:

@@ -9,6 +9,7 @@ from carbon_core import units
 from carbon_core.escaping import one_line
 
 if TYPE_CHECKING:
+    from carbon_core.records import Estimate
     from carbon_core.report import Report
 
 _UNKNOWN = "energy unknown: no meter gave a reading"
@@ -22,13 +23,20 @@ def formatted(value: float) -> str:
     return f"{value:.2e}"
 
 
+def with_interval(estimate: Estimate, unit: str = "") -> str:
+    """Return a figure with its 95 % interval as text."""
+    value = " ".join(filter(None, (formatted(estimate.value), unit)))
+    return f"{value} ({formatted(estimate.low)} to {formatted(estimate.high)})"
+
+
 def summary(report: Report) -> str:
     """Return a run as one line of text."""
     if not report.is_known:
         return f"{report.status} after {report.duration_s:.1f} s: {_UNKNOWN}{_training(report)}"
     energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
     unread = f"; not measured: {', '.join(report.not_measured)}" if report.not_measured else ""
-    net = f" ({formatted(report.net_kwh)} above idle)" if report.net_kwh is not None else ""
+    net_kwh = report.intervals.net_kwh
+    net = f" ({formatted(net_kwh.value)} above idle)" if net_kwh is not None else ""
     return (
         f"{report.status} after {report.duration_s:.1f} s: "
         f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
@@ -53,15 +61,25 @@ def _figures(report: Report) -> dict[str, str]:
     energy, emissions = report.energy_kwh, report.emissions_kg.scaled(units.GRAMS_PER_KG)
     unread = {"not measured": ", ".join(report.not_measured)} if report.not_measured else {}
     return {
-        "energy": f"{formatted(energy.value)} kWh "
-        f"({formatted(energy.low)} to {formatted(energy.high)})",
-        "emissions": f"{formatted(emissions.value)} gCO2e "
-        f"({formatted(emissions.low)} to {formatted(emissions.high)})",
+        "energy": with_interval(energy, "kWh"),
+        **_components(report),
+        "emissions": with_interval(emissions, "gCO2e"),
         "power": f"{formatted(report.power_w)} W on average",
         "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
         "known by": f"{_quality(report)}; 95 % intervals",
         **unread,
     }
+
+
+def _components(report: Report) -> dict[str, str]:
+    """Return the energy of each component that is known, and the energy above idle."""
+    found: dict[str, str] = {
+        name: with_interval(report.intervals.component_kwh(name), "kWh")
+        for name in report.components
+        if report.measures(name)
+    }
+    net_kwh = report.intervals.net_kwh
+    return found if net_kwh is None else {**found, "above idle": with_interval(net_kwh, "kWh")}
 
 
 def _quality(report: Report) -> str:
@@ -78,9 +96,12 @@ def _training(report: Report) -> str:
     """Return the total of a training of several runs, as text; nothing for one run."""
     if not report.earlier and not report.others:
         return ""
-    kwh, grams = report.training_kwh, report.training_kg * units.GRAMS_PER_KG
-    if not kwh:
+    kwh, grams = (
+        report.intervals.training_kwh,
+        report.intervals.training_kg.scaled(units.GRAMS_PER_KG),
+    )
+    if not kwh.value:
         return ""
     lacking = "" if report.is_known else ", without this one,"
     parts = f"; all {len(report.segments)} parts of the training{lacking} together"
-    return f"{parts}: {formatted(kwh)} kWh, {formatted(grams)} gCO2e"
+    return f"{parts}: {with_interval(kwh)} kWh, {with_interval(grams)} gCO2e"

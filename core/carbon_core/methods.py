@@ -9,8 +9,23 @@ from __future__ import annotations
 
 import math
 
-from carbon_core.limits import NotNegative, SigmaLn
-from carbon_core.record import record
+from carbon_core.limits import NotNegative, Positive, SigmaLn
+from carbon_core.record import record, replace
+
+
+@record(frozen=True)
+class Calibration:
+    """The comparison of a device's meter with a better one, such as a wall meter.
+
+    Attributes:
+        gain: True energy divided by reported energy.
+        sigma_ln: One standard deviation of ln(gain).
+        source: What it was compared with, in the user's words.
+    """
+
+    gain: Positive
+    sigma_ln: SigmaLn
+    source: str = ""
 
 
 @record(frozen=True)
@@ -23,6 +38,8 @@ class Method:
         sigma_ln: One standard deviation of ln(reported / true), systematic over a run.
         edge_s: Random uncertainty of a window's ends, in seconds of the window's mean power.
         summary: Short description for messages.
+        calibration: The user's calibration, which the joules include; its uncertainty is that of the
+            method. None for one that was not calibrated.
     """
 
     name: str
@@ -30,11 +47,29 @@ class Method:
     sigma_ln: SigmaLn
     summary: str
     edge_s: NotNegative = 0.0
+    calibration: Calibration | None = None
 
     def __str__(self) -> str:
         return self.name
 
+    def calibrated(self, calibration: Calibration) -> Method:
+        """Return the method of a device that the user has calibrated."""
+        source = f" ({calibration.source})" if calibration.source else ""
+        return replace(
+            self,
+            name=f"{self.name}.calibrated",
+            sigma_ln=calibration.sigma_ln,
+            summary=f"{self.summary}, calibrated{source}",
+            calibration=calibration,
+        )
 
+    def unpublished(self) -> Method:
+        """Return the method of a board whose sensor was not compared with an external meter."""
+        return replace(self, sigma_ln=math.hypot(self.sigma_ln, _UNPUBLISHED_SIGMA_LN))
+
+
+# A sensor that was never compared with a meter may be worse than those that were: 6 % instead of 5 %.
+_UNPUBLISHED_SIGMA_LN = math.sqrt(0.06**2 - 0.05**2)
 # Khan et al. 2018 and Hackenberg et al. 2015: metered at the integrated regulator since Haswell-EP.
 RAPL_INTEL_SERVER = Method("rapl.package", "A", 0.04, "RAPL energy counter")
 # Desrochers et al. 2016: modelled rather than metered domains on client parts.
@@ -57,6 +92,17 @@ NVML_POWER_SAMPLED = Method(
     "nvml.power.sampled", "B", 0.08, "NVML power, a quarter of the time", edge_s=0.1
 )
 NVML_POWER = Method("nvml.power", "B", 0.055, "NVML power, polled and integrated", edge_s=0.1)
+NVML_ENERGY_UNPUBLISHED = NVML_ENERGY.unpublished()
+NVML_POWER_UNPUBLISHED = NVML_POWER.unpublished()
+NVML_POWER_AVERAGE_UNPUBLISHED = NVML_POWER_AVERAGE.unpublished()
+NVML_POWER_SAMPLED_UNPUBLISHED = NVML_POWER_SAMPLED.unpublished()
+# Of NVML's methods, those for boards that were not compared.
+UNPUBLISHED = {
+    NVML_ENERGY: NVML_ENERGY_UNPUBLISHED,
+    NVML_POWER: NVML_POWER_UNPUBLISHED,
+    NVML_POWER_AVERAGE: NVML_POWER_AVERAGE_UNPUBLISHED,
+    NVML_POWER_SAMPLED: NVML_POWER_SAMPLED_UNPUBLISHED,
+}
 # No comparison with an external meter is published: assumptions, wider than NVML's.
 AMDSMI_ENERGY = Method("amdsmi.energy", "B", 0.08, "AMD SMI energy counter", edge_s=0.1)
 AMDSMI_POWER = Method(

@@ -327,6 +327,10 @@ class Segment(NamedTuple):
         duration_s: Length in seconds.
         energy_kwh: Energy in kWh, times PUE.
         emissions_kg: Emissions in kg CO2e.
+        energy_sd_kwh: Standard deviations of the energy in kWh, by what causes them; errors with one
+            name are correlated between segments. None in segments of older versions.
+        intensity_sd_kg: Those of the emissions in kg that the grid intensity causes, by its place.
+        foreign_kwh: Energy in kWh that may be other users'.
     """
 
     run_id: RunId
@@ -334,6 +338,9 @@ class Segment(NamedTuple):
     duration_s: Seconds
     energy_kwh: Amount
     emissions_kg: Amount
+    energy_sd_kwh: Mapping[str, NotNegative] | None = None
+    intensity_sd_kg: Mapping[str, NotNegative] = {}
+    foreign_kwh: NotNegative = 0.0
 
 
 class Amounts(NamedTuple):

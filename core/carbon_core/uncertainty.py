@@ -2,22 +2,37 @@
 
 Errors are combined to first order in the logarithm. Within one method they are taken as fully
 correlated over time and devices (a gain error does not average out), between methods as
-independent. No interval is narrower than the 5 % of the worst grade-A sensor.
+independent. No interval is narrower than the 5 % of the worst grade-A sensor, but for the part of the
+energy that the user has calibrated.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from carbon_core import intensity_spread
 from carbon_core.limits import SigmaLn
 from carbon_core.methods import EXTRAPOLATED, Method
-from carbon_core.records import Component, Device, Energy, Estimate, IntensityShare, Window
+from carbon_core.records import (
+    Component,
+    Device,
+    Energy,
+    Estimate,
+    IntensityShare,
+    Segment,
+    Window,
+)
 
 Z_95 = 1.959964
+# Key of errors that are independent between windows and runs: those of their ends.
+RANDOM = "window ends"
+# Of a part whose errors are not known, where there is no other part: that of grade E.
+_UNKNOWN_SIGMA_LN = math.log(2.0)
+# The limit of `limits.SigmaLn`; a larger exponent may overflow.
+_WIDEST_LN = 10.0
 FLOOR_SIGMA_LN = 0.05
 ESTIMATE_SHARE = 0.20
 # A device with a longer part of the run missing, and no energy, gave no reading.
@@ -81,7 +96,7 @@ class Sigmas(NamedTuple):
     @property
     def total(self) -> float:
         """Both together."""
-        return max(FLOOR_SIGMA_LN, math.hypot(*self)) if any(self) else 0.0
+        return math.hypot(*self)
 
 
 def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
@@ -93,18 +108,51 @@ def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
         energies: The devices with their energy: all of a window's, or some.
         duration_s: Length of the window in seconds.
     """
-    by_method: dict[Method, float] = defaultdict(float)
-    for device, energy in energies.items():
-        by_method[device.method] += max(0.0, energy.joules)
-    total_j = sum(by_method.values())
+    total_j = sum(max(0.0, energy.joules) for energy in energies.values())
     if total_j <= 0:
         return Sigmas(0.0, 0.0)
-    shares = {method: joules / total_j for method, joules in by_method.items()}
-    extrapolated = sum(_extrapolated_sd_j(energy) for energy in energies.values()) / total_j
-    gains = (share * method.sigma_ln for method, share in shares.items())
-    systematic = math.hypot(min(1.0, extrapolated), *gains)
-    random = math.hypot(*(share * _edge(method, duration_s) for method, share in shares.items()))
-    return Sigmas(systematic, random)
+    systematic = math.hypot(*systematic_sd_j(energies).values()) / total_j
+    # Again, exactly: the sum of what was widened is rounded.
+    systematic = max(systematic, FLOOR_SIGMA_LN * (_uncalibrated_j(energies) / total_j))
+    return Sigmas(systematic, _random_sd_j(energies, duration_s) / total_j)
+
+
+def errors_j(energies: Mapping[Device, Energy], duration_s: float) -> dict[str, float]:
+    """Return the standard deviations of `systematic_sd_j`, and that of the ends under `RANDOM`."""
+    random_j = _random_sd_j(energies, duration_s)
+    return {**systematic_sd_j(energies), **({RANDOM: random_j} if random_j > 0 else {})}
+
+
+def _random_sd_j(energies: Mapping[Device, Energy], duration_s: float) -> float:
+    edges: dict[str, float] = defaultdict(float)
+    for device, energy in energies.items():
+        edges[device.method.name] += max(0.0, energy.joules) * _edge(device.method, duration_s)
+    return math.hypot(*edges.values())
+
+
+def systematic_sd_j(energies: Mapping[Device, Energy]) -> dict[str, float]:
+    """Return the standard deviation in joules that each source of errors causes, by its name.
+
+    Errors of one name are fully correlated, also with those of other windows and runs; those of
+    different names are independent. None is as small together as to be below the 5 % of the worst
+    grade-A sensor, but for devices that the user has calibrated.
+    """
+    found: dict[str, float] = defaultdict(float)
+    total_j = 0.0
+    for device, energy in energies.items():
+        joules, method = max(0.0, energy.joules), device.method
+        total_j += joules
+        found[method.name] += joules * method.sigma_ln
+        found[EXTRAPOLATED.name] += _extrapolated_sd_j(energy)
+    found[EXTRAPOLATED.name] = min(total_j, found[EXTRAPOLATED.name])
+    together_j, floor_j = math.hypot(*found.values()), FLOOR_SIGMA_LN * _uncalibrated_j(energies)
+    widening = max(1.0, floor_j / together_j) if together_j > 0 else 1.0
+    return {name: sd_j * widening for name, sd_j in found.items() if sd_j > 0}
+
+
+def _uncalibrated_j(energies: Mapping[Device, Energy]) -> float:
+    uncalibrated = (one for device, one in energies.items() if device.method.calibration is None)
+    return sum(max(0.0, energy.joules) for energy in uncalibrated)
 
 
 def _extrapolated_sd_j(energy: Energy) -> float:
@@ -129,25 +177,89 @@ def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estim
         sigma_ln: One standard deviation of ln(reported / true).
         foreign_share: Share of the value (0 to 1) that may be other users'; it lowers the low end only.
     """
-    factor = math.exp(Z_95 * sigma_ln)
+    factor = math.exp(Z_95 * min(sigma_ln, _WIDEST_LN))
     return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
 
 
-def foreign_share(window: Window, least_shares: Mapping[str, float]) -> float:
-    """Return the share of a window's joules (0 to 1) that may be other users'.
+def above(
+    value_j: float,
+    energies: Mapping[Device, Energy],
+    less_j: Mapping[str, float],
+    foreign_j: float = 0.0,
+) -> Estimate:
+    """Return joules above others that the same meters have measured before, with their interval.
+
+    The errors of both count in joules, not in per cent of the difference, which may be small.
 
     Args:
-        window: The window.
+        value_j: The difference.
+        energies: The devices with their energy.
+        less_j: The joules that were subtracted, by `Device.id`.
+        foreign_j: Joules that may be other users'; they lower the low end only.
+    """
+    # A device that two methods have read one after the other is subtracted once, by the last of them.
+    last = {device.id: device for device in energies}
+    lesser = {device: Energy(less_j[name]) for name, device in last.items() if name in less_j}
+    errors = (*systematic_sd_j(energies).values(), *systematic_sd_j(lesser).values())
+    half_j = Z_95 * math.hypot(*errors)
+    return Estimate(value_j, max(0.0, value_j - half_j - foreign_j), value_j + half_j)
+
+
+def energy_of_segments(segments: Iterable[Segment]) -> Estimate:
+    """Return the energy in kWh of a training, over its runs and ranks, with its interval."""
+    return _together((one.energy_kwh, one.energy_sd_kwh, one.foreign_kwh) for one in segments)
+
+
+def emissions_of_segments(segments: Iterable[Segment]) -> Estimate:
+    """Return the emissions in kg of a training, over its runs and ranks, with their interval."""
+    parts = []
+    for one in segments:
+        per_kwh = max(0.0, one.emissions_kg / one.energy_kwh) if one.energy_kwh > 0 else 0.0
+        errors = one.energy_sd_kwh
+        if errors is not None:
+            of_energy = {name: sd_kwh * per_kwh for name, sd_kwh in errors.items()}
+            errors = {**of_energy, **{f"of {k}": sd for k, sd in one.intensity_sd_kg.items()}}
+        parts.append((one.emissions_kg, errors, one.foreign_kwh * per_kwh))
+    return _together(parts)
+
+
+def _together(parts: Iterable[tuple[float, Mapping[str, float] | None, float]]) -> Estimate:
+    """Return a sum with its interval: errors of one name are correlated, but for those of ends.
+
+    A part without known errors has the same relative error as the others together.
+
+    Args:
+        parts: For each, its value, its standard deviations by name, and what may be other users' of it.
+    """
+    total = known = foreign = 0.0
+    by_name: dict[str, float] = defaultdict(float)
+    for value, errors, others in parts:
+        total += value
+        known += 0.0 if errors is None else value
+        foreign += others
+        for name, sd in (errors or {}).items():
+            by_name[name] = math.hypot(by_name[name], sd) if name == RANDOM else by_name[name] + sd
+    if total <= 0:
+        return Estimate(total, total, total)
+    sigma_ln = math.hypot(*by_name.values()) / known if known > 0 else _UNKNOWN_SIGMA_LN
+    return interval(total, sigma_ln, min(1.0, foreign / total))
+
+
+def foreign_share(energies: Mapping[Device, Energy], least_shares: Mapping[str, float]) -> float:
+    """Return the share of some devices' joules (0 to 1) that may be other users'.
+
+    Args:
+        energies: The devices with their energy.
         least_shares: Least share (0 to 1) that is the run's own, by `Device.id`, where others were seen.
     """
-    total_j = window.joules
+    total_j = sum(energy.joules for energy in energies.values())
     if total_j <= 0:
         return 0.0
     foreign_j = sum(
         energy.joules * (1.0 - min(device.least_share, least_shares.get(device.id, 1.0)))
-        for device, energy in window.by_device.items()
+        for device, energy in energies.items()
     )
-    return foreign_j / total_j
+    return min(1.0, max(0.0, foreign_j / total_j))
 
 
 def intensity_sigma_ln(

@@ -208,4 +208,6 @@ def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     energy = named.energy_kwh
     assert f"4.00 kWh ({formatted(energy.low)} to {formatted(energy.high)})" in table
     assert "measured; grades: 92% A, 8% E" in table
-    assert table.count("<tr>") == table.count("</tr>") == 6
+    gpu = named.intervals.component_kwh("gpu")
+    assert f"2.80 kWh ({formatted(gpu.low)} to {formatted(gpu.high)})" in table
+    assert table.count("<tr>") == table.count("</tr>") == 9

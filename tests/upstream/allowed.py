@@ -9,7 +9,11 @@ import re
 # Metrics that the callback logs, whatever prefix a framework puts before them.
 NAMES = (
     "energy_kwh",
+    "energy_low_kwh",
+    "energy_high_kwh",
     "emissions_kg",
+    "emissions_low_kg",
+    "emissions_high_kg",
     "power_w",
     "carbon_intensity_g_per_kwh",
     "energy_per_improvement_kwh",

@@ -60,7 +60,9 @@ def _rendered(history: History) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(interval=_interval, grams=_grams, duration=_duration)
+    environment.filters.update(
+        interval=_interval, ends=_ends, range_kwh=_range_kwh, grams=_grams, duration=_duration
+    )
     script = (files("carbon_callbacks.cli.html") / "page.js").read_text(encoding="utf-8")
     scripts = {"plotly": get_plotlyjs(), "script": script}
     largest_first = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
@@ -69,6 +71,7 @@ def _rendered(history: History) -> bytes:
         history=history,
         projects=largest_first,
         run=view.receipt if view is not None else None,
+        components=_components(view) if view is not None else [],
         most_rows=_MOST_ROWS,
         grades=_grades(view) if view is not None else "",
         charts=run_charts.charts(view) if view is not None else [],
@@ -117,6 +120,29 @@ def _what_if(view: RunView, places: Sequence[elsewhere.CountryEmissions]) -> lis
 def _grades(view: RunView) -> str:
     shares = view.receipt.share_by_grade.items()
     return ", ".join(f"{share:.0%} {grade}" for grade, share in shares)
+
+
+def _components(view: RunView) -> list[dict[str, Any]]:
+    found = view.receipt.components.items()
+    return [
+        {"name": name, **one._asdict()} for name, one in found if one.energy_low_kwh is not None
+    ]
+
+
+def _range_kwh(row: Any) -> str:
+    """Return the 95 % interval of the energy of a row as text; a dash where it has none."""
+    low, high = (
+        row.get(key) if isinstance(row, dict) else getattr(row, key)
+        for key in ("energy_low_kwh", "energy_high_kwh")
+    )
+    return "-" if low is None or high is None else f"{formatted(low)} to {formatted(high)}"
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    """Return a 95 % interval as text before other text; nothing in receipts of older versions."""
+    if low is None or high is None:
+        return ""
+    return f"95 %: {formatted(low)} to {formatted(high)}; "
 
 
 def _interval(estimate: Estimate) -> str:

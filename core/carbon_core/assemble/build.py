@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carbon_core import calibrations
 from carbon_core.assemble import outputs
 from carbon_core.assemble.grid import (
     learned,
@@ -156,6 +157,7 @@ def detect(
         first=rank_of(environ).measures_node,
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
+        calibrations=calibrations.parse(settings.calibration) if settings.calibration else {},
     )
     # The revision of the program may be unknown; measuring does not need it.
     code = OptionalFact(lambda: code_facts(Path()), "carbon-code")

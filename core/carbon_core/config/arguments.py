@@ -20,6 +20,7 @@ class SettingArguments(TypedDict, total=False):
     force_cpu_power: float | None
     force_ram_power: float | None
     force_mode_cpu_load: bool | None
+    calibration: Mapping[str, Any] | str | None
     pue: float | None
     cloud_pue: bool | None
     wue: float | None

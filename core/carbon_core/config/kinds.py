@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from carbon_core import calibrations
 from carbon_core.addresses import parsed
 from carbon_core.record import record
 
@@ -229,6 +230,15 @@ def mapping_or_path() -> Kind:
 
     accepts = "Mapping[str, Any] | str | os.PathLike[str]"
     return Kind("object", accepts, "a mapping or the path of a JSON file", parse)
+
+
+def calibration() -> Kind:
+    """Gains of devices with their uncertainty: text, or a mapping; kept as text."""
+
+    def parse(value: Any) -> str:
+        return calibrations.text_of(calibrations.parse(value))
+
+    return Kind("calibration", "Mapping[str, Any] | str", calibrations.WORDS, parse)
 
 
 def anything() -> Kind:

@@ -128,6 +128,12 @@ class Settings:
     force_mode_cpu_load: bool = _key(
         False, kinds.boolean(), "Use the CPU load model even where a counter can be read."
     )
+    calibration: str | None = _key(
+        None,
+        kinds.calibration(),
+        "Gains of devices that you compared with a wall meter or in a laboratory, with their standard "
+        "deviations: multiply the energy, and replace the uncertainty of the meter.",
+    )
     pue: float = _key(
         1.0,
         kinds.number(least=1),

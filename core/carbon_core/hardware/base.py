@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from carbon_core.methods import Calibration
 from carbon_core.record import field, record, replace
 from carbon_core.records import Component, Device, HostFacts, Reading, Refusal, Utilization
 
@@ -144,6 +145,7 @@ class DetectionOptions:
             one counts only the GPUs that the first one cannot see.
         claims: Returns the locks by which the ranks of the job claim GPUs; None for a single process.
         idle_file: File with the idle power of the machine, or None.
+        calibrations: Calibrations by the user, by `Device.id` or component.
         gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds; of a process that
             counts more than GPUs, no longer than `GPU_WAIT_S`. GPUs that are found later join the run.
     """
@@ -159,6 +161,7 @@ class DetectionOptions:
     first: bool = True
     claims: Callable[[], Claims] | None = None
     idle_file: Path | None = None
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     gpu_search_limit_s: float = 5.0
 
     @property

@@ -12,6 +12,7 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware import meters as table
 from carbon_core.hardware.base import GPU_WAIT_S, Detection, DetectionOptions, LateGpus, Meter
+from carbon_core.hardware.calibrated_meter import calibrated, calibrated_idle, unknown_devices
 from carbon_core.hardware.claims import Claimed, Claims, kept_with
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.driver_calls import attempt
@@ -25,7 +26,7 @@ from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.record import replace
-from carbon_core.records import COMPONENTS, Component, HostFacts, Refusal
+from carbon_core.records import COMPONENTS, Component, Device, HostFacts, Refusal
 from carbon_core.system_files import LARGE
 
 __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
@@ -154,7 +155,7 @@ class _Detector:
             if search.is_late:
                 search.when_late(_close_all)
             self._warn_unsaid()
-        self._load_gauge = self._gauge(gpus or ())
+        self._load_gauge = LoadGauge(self._context.host, *self._gpu_load(gpus or ()))
         return self._detection(self._all_meters(), late=late)
 
     def settled(self, search: GpuSearch, late: LateGpus | None) -> Detection:
@@ -168,10 +169,9 @@ class _Detector:
 
     def late_detection(self, result: FoundGpus) -> Detection:
         """Return the detection again, with GPUs that were found after it."""
-        counts_gpus = any(
-            device.component == "gpu" for found in self._found for device in found.meter.devices
-        )
-        if counts_gpus:  # by a sensor, perhaps the same ones
+        if "gpu" in {
+            device.component for device in _devices(self._found)
+        }:  # by a sensor, perhaps the same
             _close_all(result)
             result = replace(result, backend=None, meters=())
         before = len(self._found)
@@ -186,7 +186,7 @@ class _Detector:
         """Return the detection with the meters that were found after the first `before` ones."""
         self._load_gauge.add_gpus(*self._gpu_load(gpus))
         new: Sequence[Meter] = [found.meter for found in self._found[before:]]
-        new = self._reduced_to_job(new)
+        new = self._adjusted(new)
         if self._claims is not None and not self._kept:
             new = kept_with(new, self._claims)
         self._kept = (*self._kept, *new)
@@ -198,7 +198,7 @@ class _Detector:
         return Detection(*found, gauge, not_tried, late=late, contested=self._is_contested)
 
     def _all_meters(self) -> Sequence[Meter]:
-        meters = self._reduced_to_job([found.meter for found in self._found])
+        meters = self._adjusted([found.meter for found in self._found])
         self._kept = meters if self._claims is None else kept_with(meters, self._claims)
         return self._kept
 
@@ -215,9 +215,13 @@ class _Detector:
         return gpus
 
     def _warn_unsaid(self) -> None:
-        """Warn about GPUs that the system shows and no meter counts."""
-        counted = {device.component for found in self._found for device in found.meter.devices}
-        for text in () if "gpu" in counted else self._unsaid:
+        """Warn about GPUs that no meter counts, and about calibrations of devices that are not there."""
+        devices, texts = _devices(self._found), list(self._unsaid)
+        if "gpu" in {device.component for device in devices}:
+            texts.clear()
+        if self._claims is None and self._is_first:  # other ranks may count them
+            texts += unknown_devices(self._options.calibrations, devices)
+        for text in texts:
             self._context.on_problem(text)
 
     def _try(self, spec: MeterSpec) -> None:
@@ -256,9 +260,8 @@ class _Detector:
 
     def _missing(self, spec: MeterSpec) -> frozenset[Component]:
         """Return the components without a meter; models come last and replace what was refused."""
-        devices = [device for _, meter in self._found for device in meter.devices]
-        found: set[Component] = {device.component for device in devices}
-        if any(device.method in WITH_MEMORY for device in devices):
+        found: set[Component] = {device.component for device in _devices(self._found)}
+        if any(device.method in WITH_MEMORY for device in _devices(self._found)):
             found.add("ram")
         modelled = frozenset() if spec.is_model else self._options.modelled
         pending: frozenset[Component] = frozenset({"gpu"} if self._gpus_are_pending else ())
@@ -305,9 +308,6 @@ class _Detector:
             return self._claims.held
         return None if self._is_first else frozenset()
 
-    def _gauge(self, gpus: Sequence[GpuMeter]) -> LoadGauge:
-        return LoadGauge(self._context.host, *self._gpu_load(gpus))
-
     def _gpu_load(
         self, gpus: Sequence[GpuMeter]
     ) -> tuple[Callable[[], float | None] | None, Sequence[Sharing]]:
@@ -318,11 +318,12 @@ class _Detector:
         if self._context.host.sees_all_processes():
             is_own = JobProcesses(launched=self._options.launched).__contains__
             sharings = [one for meter in gpus if (one := meter.sharing(is_own)) is not None]
-        counted = {device.id for _, meter in self._found for device in meter.devices}
+        counted = {device.id for device in _devices(self._found)}
         return functools.partial(_mean_percent, gpus, counted), sharings
 
-    def _reduced_to_job(self, meters: Sequence[Meter]) -> Sequence[Meter]:
-        """Return the meters, each reduced to the job's share if the options require it."""
+    def _adjusted(self, meters: Sequence[Meter]) -> Sequence[Meter]:
+        """Return the meters, calibrated, and reduced to the job's share if the options require it."""
+        meters = calibrated(meters, self._options.calibrations)
         if not self._options.only_job:
             return meters
         host, clock = self._context.host, self._context.clock
@@ -336,12 +337,11 @@ class _Detector:
     def _facts(self) -> HostFacts:
         host = self._context.host
         cpu = self._context.cpu()
-        devices = [device for _, meter in self._found for device in meter.devices]
         return HostFacts(
             cpu_model=cpu.model_name,
             cpu_count=host.logical_cpus(),
             ram_total_gb=host.ram_total_gb(),
-            gpu_models=tuple(device.name for device in devices if device.component == "gpu"),
+            gpu_models=tuple(one.name for one in _devices(self._found) if one.component == "gpu"),
             facts={
                 "cpu_tdp_w": f"{cpu.tdp_w:g}",
                 "cpu_tdp_match": cpu.match,
@@ -355,7 +355,8 @@ class _Detector:
         path = self._options.idle_file
         if path is None or self._options.only_job:
             return {}
-        return OptionalFact(lambda: read_idle(path), "carbon-idle").result(_IDLE_LIMIT_S, {})
+        idle_w = OptionalFact(lambda: read_idle(path), "carbon-idle").result(_IDLE_LIMIT_S, {})
+        return calibrated_idle(idle_w, _devices(self._found), self._options.calibrations)
 
 
 class _Late:
@@ -393,3 +394,7 @@ def _mean_percent(gpus: Sequence[GpuMeter], counted: AbstractSet[str]) -> float 
     by_device = [item for meter in gpus for item in meter.utilization_percent().items()]
     loads = [load for device_id, load in by_device if device_id in counted]
     return sum(loads) / len(loads) if loads else None
+
+
+def _devices(found: Sequence[_Found]) -> list[Device]:
+    return [device for _, meter in found for device in meter.devices]

@@ -119,10 +119,8 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         label="NVML",
         module="carbon_core.hardware.nvml.search",
         methods=(
-            methods.NVML_ENERGY,
-            methods.NVML_POWER,
-            methods.NVML_POWER_AVERAGE,
-            methods.NVML_POWER_SAMPLED,
+            *methods.UNPUBLISHED,
+            *methods.UNPUBLISHED.values(),
             methods.GPU_LIMIT_UTILIZATION,
         ),
         vendor_module="pynvml",

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_runs
 from carbon_core.outputs.receipt_reading import Receipt
-from carbon_core.records import Segment
+from carbon_core.records import Estimate, Segment
 from carbon_core.segments import merged
+from carbon_core.uncertainty import emissions_of_segments, energy_of_segments
 
 MISSING = "missing"
 
@@ -48,14 +49,24 @@ class Merged(NamedTuple):
         return any(part.is_known for part in self.parts)
 
     @property
+    def energy(self) -> Estimate:
+        """Energy in kWh with its 95 % interval, times PUE."""
+        return energy_of_segments(part.segment for part in self.parts)
+
+    @property
+    def emissions(self) -> Estimate:
+        """Emissions in kg CO2e with their 95 % interval."""
+        return emissions_of_segments(part.segment for part in self.parts)
+
+    @property
     def energy_kwh(self) -> float:
         """Energy in kWh, times PUE."""
-        return sum(part.segment.energy_kwh for part in self.parts)
+        return self.energy.value
 
     @property
     def emissions_kg(self) -> float:
         """Emissions in kg CO2e."""
-        return sum(part.segment.emissions_kg for part in self.parts)
+        return self.emissions.value
 
 
 def merge(

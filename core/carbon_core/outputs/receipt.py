@@ -8,8 +8,9 @@ from typing import Any
 
 from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
-from carbon_core.records import Estimate, IntensityShare
+from carbon_core.records import Estimate, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
+from carbon_core.uncertainty import emissions_of_segments, energy_of_segments
 from carbon_core.units import GRAMS_PER_KG, kwh
 
 SCHEMA_VERSION = 1
@@ -26,6 +27,7 @@ def receipt(report: Report) -> dict[str, Any]:
 
 
 def _complete(report: Report) -> dict[str, Any]:
+    intervals, segment = report.intervals, report.segment
     return {
         "schema_version": SCHEMA_VERSION,
         "run": asdict(report.run),
@@ -35,13 +37,16 @@ def _complete(report: Report) -> dict[str, Any]:
         "energy_kwh": estimate_data(report.energy_kwh),
         "energy_sigma_ln": report.energy_sigmas_ln._asdict(),
         "hardware_energy_kwh": report.hardware_kwh,
-        "net_energy_kwh": report.net_kwh,
+        **with_ends("net_energy", "kwh", intervals.net_kwh),
         "emissions_kg": estimate_data(report.emissions_kg),
         "power_w": report.power_w,
         "water_l": report.water_l,
         "is_known": report.is_known,
         "is_estimate": report.is_estimate,
         "share_by_grade": report.shares_by_grade,
+        "energy_sd_kwh": segment.energy_sd_kwh,
+        "intensity_sd_kg": segment.intensity_sd_kg,
+        "foreign_kwh": segment.foreign_kwh,
         "components": {name: _component(report, name) for name in report.components},
         "devices": _devices(report),
         "missing_s": report.missing_s,
@@ -52,12 +57,16 @@ def _complete(report: Report) -> dict[str, Any]:
         "intensities": [_intensity(share) for share in report.intensities],
         "earlier_starts": [segment._asdict() for segment in report.earlier],
         "other_ranks": [segment._asdict() for segment in report.others],
-        "training": {"energy_kwh": report.training_kwh, "emissions_kg": report.training_kg},
+        "training": {
+            **with_ends("energy", "kwh", intervals.training_kwh),
+            **with_ends("emissions", "kg", intervals.training_kg),
+        },
         "marginal_intensity": report.marginal._asdict() if report.marginal else None,
         "phases": [
-            {**asdict(phase), "energy_kwh": kwh(phase.joules) * report.run.pue}
+            {**asdict(phase), **with_ends("energy", "kwh", intervals.phase_kwh(phase))}
             for phase in report.phases
         ],
+        "tasks": [_task(name, task) for name, task in report.tasks],
         "hours": [
             {
                 "start": hour.start,
@@ -83,10 +92,35 @@ def estimate_data(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low_95": estimate.low, "high_95": estimate.high}
 
 
+def segment_data(segment: Segment) -> dict[str, Any]:
+    """Return a segment with its intervals as JSON-ready data."""
+    return {
+        **segment._asdict(),
+        **with_ends("energy", "kwh", energy_of_segments([segment])),
+        **with_ends("emissions", "kg", emissions_of_segments([segment])),
+    }
+
+
+def with_ends(name: str, unit: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """Return a figure and the ends of its 95 % interval, each under a key of its own."""
+    keys = f"{name}_{unit}", f"{name}_low_{unit}", f"{name}_high_{unit}"
+    return dict(zip(keys, estimate or (None, None, None)))
+
+
+def _task(name: str, task: Report) -> dict[str, Any]:
+    energy, emissions = (task.energy_kwh, task.emissions_kg) if task.is_known else (None, None)
+    return {
+        "name": name,
+        "duration_s": task.duration_s,
+        **with_ends("energy", "kwh", energy),
+        **with_ends("emissions", "kg", emissions),
+    }
+
+
 def _component(report: Report, name: Any) -> dict[str, Any]:
     is_known = report.measures(name)
     return {
-        "energy_kwh": report.component_kwh(name) if is_known else None,
+        **with_ends("energy", "kwh", report.intervals.component_kwh(name) if is_known else None),
         "power_w": report.component_w(name) if is_known else None,
         "methods": report.methods_of(name),
     }
@@ -97,14 +131,15 @@ def _without_figures(data: dict[str, Any]) -> dict[str, Any]:
     unknown = dict.fromkeys(("hardware_energy_kwh", "power_w", "water_l"))
     no_interval = {"value": None, "low_95": None, "high_95": None}
     no_totals = {"energy_kwh": None, "emissions_kg": None}
+    no_energy = with_ends("energy", "kwh", None)
     return {
         **data,
         **unknown,
         "energy_kwh": no_interval,
         "emissions_kg": no_interval,
-        "training": no_totals,
+        "training": {**no_energy, **with_ends("emissions", "kg", None)},
         "intensities": [{**one, **no_totals} for one in data["intensities"]],
-        "phases": [{**one, "joules": None, "energy_kwh": None} for one in data["phases"]],
+        "phases": [{**one, "joules": None, **no_energy} for one in data["phases"]],
         "hours": [],
     }
 
@@ -119,6 +154,7 @@ def _devices(report: Report) -> list[dict[str, Any]]:
             "grade": device.method.grade,
             "least_share": device.least_share,
             "note": device.note,
+            "calibration": asdict(device.method.calibration) if device.method.calibration else None,
             **energy._asdict(),
         }
         for device, energy in report.window.by_device.items()

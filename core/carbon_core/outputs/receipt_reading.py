@@ -10,6 +10,7 @@ from typing import NamedTuple
 from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
 from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
+from carbon_core.methods import Calibration
 from carbon_core.outputs import receipt
 from carbon_core.record import field, record, replace
 from carbon_core.records import (
@@ -67,6 +68,7 @@ class DeviceEnergy:
     least_share: Share = 1.0
     note: str = ""
     extrapolated_sd_j: Amount = 0.0
+    calibration: Calibration | None = None
 
     @property
     def energy(self) -> Energy:
@@ -90,12 +92,35 @@ class IntensityPart(Intensity):
 
 @record(frozen=True)
 class PhaseEnergy:
-    """A phase with its energy, times PUE."""
+    """A phase with its energy, times PUE; older versions wrote no interval."""
 
     name: str
     duration_s: Seconds
     count: Count
     energy_kwh: Amount | None
+    energy_low_kwh: Amount | None = None
+    energy_high_kwh: Amount | None = None
+
+
+class ComponentEnergy(NamedTuple):
+    """A component with its energy, times PUE."""
+
+    energy_kwh: Amount | None
+    energy_low_kwh: Amount | None = None
+    energy_high_kwh: Amount | None = None
+
+
+class TaskEnergy(NamedTuple):
+    """A task with its energy, times PUE, and its emissions."""
+
+    name: str
+    duration_s: Seconds
+    energy_kwh: Amount | None
+    energy_low_kwh: Amount | None
+    energy_high_kwh: Amount | None
+    emissions_kg: Amount | None
+    emissions_low_kg: Amount | None
+    emissions_high_kg: Amount | None
 
 
 class Hour(NamedTuple):
@@ -111,6 +136,10 @@ class Training(NamedTuple):
 
     energy_kwh: Amount | None
     emissions_kg: Amount | None
+    energy_low_kwh: Amount | None = None
+    energy_high_kwh: Amount | None = None
+    emissions_low_kg: Amount | None = None
+    emissions_high_kg: Amount | None = None
 
 
 _UNKNOWN_SIGMAS = Sigmas(0.0, 0.0)
@@ -132,6 +161,12 @@ class Receipt:
     hardware_energy_kwh: Amount | None
     energy_sigma_ln: Sigmas = _UNKNOWN_SIGMAS
     net_energy_kwh: Amount | None = None
+    net_energy_low_kwh: Amount | None = None
+    net_energy_high_kwh: Amount | None = None
+    energy_sd_kwh: Mapping[str, NotNegative] | None = None
+    intensity_sd_kg: Mapping[str, NotNegative] = field(default_factory=dict)
+    foreign_kwh: NotNegative = 0.0
+    components: Mapping[Component, ComponentEnergy] = field(default_factory=dict)
     power_w: Amount | None = None
     is_known: bool = True
     is_estimate: bool = False
@@ -145,6 +180,7 @@ class Receipt:
     training: Training | None = None
     marginal_intensity: Marginal | None = None
     phases: tuple[PhaseEnergy, ...] = ()
+    tasks: tuple[TaskEnergy, ...] = ()
     hours: tuple[Hour, ...] = ()
     host: HostFacts = field(default_factory=HostFacts)
     refused_meters: tuple[Refusal, ...] = ()
@@ -164,6 +200,9 @@ class Receipt:
             self.duration_s,
             self.energy_kwh.estimate.value,
             self.emissions_kg.estimate.value,
+            self.energy_sd_kwh,
+            self.intensity_sd_kg,
+            self.foreign_kwh,
         )
 
     @property

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+from carbon_core import uncertainty
+from carbon_core.lazy_property import lazy_property
 from carbon_core.record import field, record
 from carbon_core.records import Device, Energy, Snapshot, Window
 
@@ -33,6 +36,15 @@ class PhaseTotal:
             before = energy.get(device, Energy())
             energy[device] = Energy(*(a + b for a, b in zip(before, more)))
         return PhaseTotal(self.name, self.duration_s + window.duration_s, energy, self.count + 1)
+
+    @lazy_property
+    def sigma_ln(self) -> float:
+        """One standard deviation of ln(reported / true) of the joules.
+
+        Each span has ends of its own, whose errors are independent.
+        """
+        span_s = self.duration_s / math.sqrt(max(1, self.count))
+        return uncertainty.sigmas_of(self.energy, span_s).total
 
     @property
     def joules(self) -> float:

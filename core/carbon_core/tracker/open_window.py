@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from carbon_core import uncertainty, units
-from carbon_core.records import Component, Snapshot, Window
+from carbon_core.records import Component, Estimate, Snapshot, Window
 from carbon_core.report import Report
 from carbon_core.sampler import Mark
 from carbon_core.tracker.run import Run
@@ -87,6 +87,20 @@ class OpenWindow:
         if self.run is None or not self._is_known(window):
             return math.nan
         return self.run.grams(window) / units.GRAMS_PER_KG
+
+    @property
+    def energy_interval_kwh(self) -> Estimate | None:
+        """Energy of the hardware in kWh with its 95 % interval; None where it is unknown."""
+        report = self.report()
+        if report is None or not report.is_known:
+            return None
+        return report.energy_kwh.scaled(1.0 / report.run.pue)
+
+    @property
+    def emissions_interval_kg(self) -> Estimate | None:
+        """Emissions in kg CO2e with their 95 % interval; None where they are unknown."""
+        report = self.report()
+        return None if report is None or not report.is_known else report.emissions_kg
 
     def component_kwh(self, component: Component) -> float:
         """Return the energy of one component (``cpu``, ``gpu`` or ``ram``) in kWh; NaN as above."""

@@ -289,6 +289,6 @@ class Run:
 
 def _phases(sampler: Sampler) -> tuple[Phase, ...]:
     return tuple(
-        Phase(total.name, total.duration_s, total.joules, total.count)
+        Phase(total.name, total.duration_s, total.joules, total.count, total.sigma_ln)
         for total in sampler.phases.values()
     )

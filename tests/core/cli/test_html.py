@@ -20,6 +20,7 @@ from core.cli.conftest import Command, kept
 from core.outputs.conftest import report_of
 
 from carbon_core import units
+from carbon_core.formatting import formatted
 from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
@@ -102,6 +103,52 @@ def figures(page: str) -> dict[str, dict[str, Any]]:
     pattern = rf'<h3>([^<]*)</h3>\s*<div class="plot"[^>]*>\s*{script}'
     found = re.findall(pattern, page, re.DOTALL)
     return {html.unescape(title): json.loads(text) for title, text in found}
+
+
+def test_every_figure_of_the_page_has_its_interval(command: Command, tmp_path: Path) -> None:
+    reports = two_hours()
+    host = replace(reports[-1].host, idle_w={"cpu:package-0": 10.0})
+    task = report_of("task", kwh=0.1)
+    earlier = (report_of("earlier").segment,)
+    last = replace(reports[-1], host=host, tasks=(("load", task),), earlier=earlier)
+    journalled(tmp_path, *reports[:-1], last)
+    text = text_of(page_of(command, tmp_path, "."))
+    intervals = last.intervals
+    assert intervals.net_kwh is not None
+    figures = [
+        *(intervals.component_kwh(name) for name in last.components),
+        *map(intervals.phase_kwh, last.phases),
+        intervals.net_kwh,
+        intervals.training_kwh,
+        intervals.training_kg.scaled(1000.0),
+        task.energy_kwh,
+    ]
+    for one in figures:
+        assert f"{formatted(one.low)} to {formatted(one.high)}" in text
+
+
+def test_a_receipt_of_an_older_version_is_shown_without_them(
+    command: Command, tmp_path: Path
+) -> None:
+    journalled(tmp_path, *two_hours())
+    (path,) = (tmp_path / "carbon_runs").glob(f"*{receipt.SUFFIX}")
+    data = json.loads(path.read_text())
+    for row in (data, data["training"], *data["components"].values(), *data["phases"]):
+        for key in [key for key in row if "_low_" in key or "_high_" in key]:
+            del row[key]
+    del data["energy_sd_kwh"], data["tasks"]
+    data["earlier_starts"] = [{**OLD_SEGMENT, "run_id": "old"}]
+    data["net_energy_kwh"] = 0.1
+    path.write_text(json.dumps(data))
+    assert "Above idle" in text_of(page_of(command, tmp_path, "."))
+
+
+OLD_SEGMENT = {
+    "started_at": "2026-01-01T00:00:00+00:00",
+    "duration_s": 1.0,
+    "energy_kwh": 1.0,
+    "emissions_kg": 0.1,
+}
 
 
 def text_of(page: str) -> str:

@@ -70,7 +70,7 @@ class Driver:
             nvmlDeviceGetCount=self._call("count", lambda: 1),
             nvmlDeviceGetHandleByIndex=self._call("handle", lambda: "gpu"),
             nvmlDeviceGetUUID=lambda handle: "GPU-1",
-            nvmlDeviceGetName=lambda handle: "A100",
+            nvmlDeviceGetName=lambda handle: "NVIDIA A100-SXM4-40GB",
             nvmlDeviceGetCudaComputeCapability=lambda handle: (8, 0),
             nvmlDeviceGetTotalEnergyConsumption=self._call("energy", millijoules),
             nvmlDeviceGetPowerUsage=self._call("power", lambda: int(self.power_w * 1e3)),

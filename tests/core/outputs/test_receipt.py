@@ -72,6 +72,7 @@ def test_each_device_with_its_joules(path: Path, make_report: MakeReport) -> Non
         "measured_j": pytest.approx(2.4 * 3.6e6),
         "extrapolated_j": pytest.approx(0.4 * 3.6e6),
         "missing_s": 12.5,
+        "calibration": None,
         "extrapolated_sd_j": 0.0,
     }
 

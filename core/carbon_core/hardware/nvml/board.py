@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from carbon_core.hardware.driver_calls import attempt, attempt_text
+from carbon_core.hardware.nvml.published import is_published
 from carbon_core.hardware.read_timer import ReadTimer
 from carbon_core.hardware.still_counter import StillCounter
 from carbon_core.methods import (
@@ -17,6 +18,7 @@ from carbon_core.methods import (
     NVML_POWER,
     NVML_POWER_AVERAGE,
     NVML_POWER_SAMPLED,
+    UNPUBLISHED,
     Method,
 )
 from carbon_core.plausible import number
@@ -235,11 +237,12 @@ def name_of(nvml: Any, handle: Any) -> str:
 
 def device_of(nvml: Any, handle: Any, uuid: str, readout: Readout) -> Device:
     """Return a GPU as a device of the ledger."""
+    name = name_of(nvml, handle)
     return Device(
         f"gpu:{uuid}",
         "gpu",
-        name_of(nvml, handle),
-        readout.method,
+        name,
+        method_of(name, readout),
         kind=readout.kind,
         max_power_w=_MAX_GPU_W,
         still_s=_STILL_S,
@@ -270,6 +273,12 @@ def _counter_j(nvml: Any) -> Call:
         return energy_mj.value / MILLI_PER_UNIT
 
     return by_driver
+
+
+def method_of(name: str, readout: Readout) -> Method:
+    """Return the method of a call, with the uncertainty that it has on a board of some name."""
+    method = readout.method
+    return method if is_published(name) else UNPUBLISHED.get(method, method)
 
 
 def field_w(nvml: Any, field: int | tuple[int, int]) -> Call:

@@ -9,7 +9,7 @@ from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.hardware.base import Promotion
 from carbon_core.hardware.driver_calls import attempt
-from carbon_core.hardware.nvml.board import Board, Readout, utilization
+from carbon_core.hardware.nvml.board import Board, Readout, method_of, utilization
 from carbon_core.hardware.nvml.retries import Retries
 from carbon_core.hardware.nvml.session import Session
 from carbon_core.hardware.nvml.sharing import GpuSharing
@@ -92,7 +92,9 @@ class NvmlMeter:
             if (answer := one.answer()) is not None:
                 device, readout = one.board.device, answer.readout
                 note = "; ".join(filter(None, (device.note, _PROMOTED)))
-                device = replace(device, method=readout.method, kind=readout.kind, note=note)
+                device = replace(
+                    device, method=method_of(device.name, readout), kind=readout.kind, note=note
+                )
                 use = partial(self._use, one, readout, device)
                 found.append(Promotion(device, answer.readings, use))
         return found

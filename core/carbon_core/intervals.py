@@ -1,0 +1,93 @@
+"""The figures of a report with their 95 % intervals, but for its totals, which `Report` itself has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from carbon_core import uncertainty, units
+from carbon_core.records import Component, Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from carbon_core.report import Report
+    from carbon_core.run_facts import Phase
+
+
+class Errors(NamedTuple):
+    """The errors of a run's totals, as a `Segment` has them."""
+
+    energy_sd_kwh: Mapping[str, float]
+    intensity_sd_kg: Mapping[str, float]
+    foreign_kwh: float
+
+
+class Intervals:
+    """Figures of a report with their 95 % intervals. Energies are in kWh, times PUE.
+
+    Args:
+        report: The report.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._kwh_per_j = units.kwh(1.0) * report.run.pue
+
+    def component_kwh(self, component: Component) -> Estimate:
+        """Return the energy of a component; its errors are those of its own devices only."""
+        report = self._report
+        every = report.window.by_device.items()
+        devices = {one: energy for one, energy in every if one.component == component}
+        sigma_ln = uncertainty.sigmas_of(devices, report.duration_s).total
+        foreign = uncertainty.foreign_share(devices, report.utilization.gpu_least_share)
+        return uncertainty.interval(report.component_kwh(component), sigma_ln, foreign)
+
+    def phase_kwh(self, phase: Phase) -> Estimate:
+        """Return the energy of a phase; without errors of its own, it has those of the run."""
+        report, sigma_ln = self._report, phase.sigma_ln
+        if sigma_ln is None:
+            sigma_ln = report.energy_sigmas_ln.total
+        return uncertainty.interval(
+            max(0.0, phase.joules) * self._kwh_per_j, sigma_ln, report.foreign_share
+        )
+
+    @property
+    def net_kwh(self) -> Estimate | None:
+        """Energy above the machine's idle power; None without a baseline, or where it is unknown.
+
+        A device below its baseline counts as zero.
+        """
+        report = self._report
+        window, idle_w = report.window, report.host.idle_w
+        net_j = window.above_idle_j(idle_w) if report.is_known else None
+        if net_j is None:
+            return None
+        idle_j = {name: watts * window.duration_s for name, watts in idle_w.items()}
+        foreign_j = report.foreign_share * max(0.0, window.joules)
+        found = uncertainty.above(net_j, window.by_device, idle_j, foreign_j)
+        return found.scaled(self._kwh_per_j)
+
+    @property
+    def training_kwh(self) -> Estimate:
+        """Energy of the whole training, over all segments and ranks."""
+        return uncertainty.energy_of_segments(self._report.segments)
+
+    @property
+    def training_kg(self) -> Estimate:
+        """Emissions in kg CO2e of the whole training, over all segments and ranks."""
+        return uncertainty.emissions_of_segments(self._report.segments)
+
+    @property
+    def errors(self) -> Errors:
+        """The errors of the totals by their causes, for the sum with other runs and ranks."""
+        report = self._report
+        if not report.is_known:
+            return Errors({}, {}, 0.0)
+        energy = uncertainty.errors_j(report.window.by_device, report.duration_s)
+        kg = max(0.0, sum(share.grams for share in report.intensities) / units.GRAMS_PER_KG)
+        intensity_kg = kg * report.intensity_sigma_ln
+        return Errors(
+            {name: sd_j * self._kwh_per_j for name, sd_j in energy.items()},
+            {report.place: intensity_kg} if intensity_kg > 0 else {},
+            report.foreign_share * max(0.0, report.window.joules) * self._kwh_per_j,
+        )

@@ -1,0 +1,117 @@
+"""Parts of a run's results: the facts known at its start, its phases, and how sure its totals are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, SigmaLn, Time
+from carbon_core.record import field, record
+from carbon_core.records import Estimate
+
+NOT_METERED = (
+    "power supply losses, fans, mainboard, disks and network are not metered; "
+    "neither is cooling, unless pue is set"
+)
+
+
+@record(frozen=True)
+class RunFacts:
+    """Facts of a run that are available when it starts.
+
+    Attributes:
+        run_id: A UUID; a restart of the tracker begins another run.
+        project_name: The setting.
+        started_at: ISO time in UTC.
+        package_version: Version of this package.
+        python_version: Version of Python.
+        os: Name of the operating system.
+        rank: Rank within the job.
+        country_name: Name of the country, also where it is a guess; an empty string if unknown. The
+            place of the intensity, which may be a part of it, is that of the `Intensity`.
+        country_iso_code: Its three-letter code, or an empty string.
+        region: State or province as CodeCarbon writes it, or an empty string.
+        cloud_provider: Cloud provider such as ``aws``, or an empty string.
+        cloud_region: Its region such as ``eu-west-3``, or an empty string.
+        tracking_mode: The setting.
+        experiment_id: The setting, or None.
+        pue: Power usage effectiveness.
+        wue: Water usage effectiveness in litres per kWh of the hardware.
+        settings: All settings, secrets hidden.
+        origins: Where the settings came from that are not defaults.
+        settings_not_used: Settings that were given and have no effect yet.
+        told: Services that receive its results, in parts or at its end.
+        phases_synced: Whether the accelerator's queue was synchronised where a phase ended; None where
+            that is unknown.
+        trial: The trial of a search that the run belongs to, or None.
+    """
+
+    run_id: RunId
+    project_name: str
+    started_at: Time
+    package_version: str
+    python_version: str
+    os: str
+    rank: Count = 0
+    country_name: str = ""
+    country_iso_code: str = ""
+    region: str = ""
+    cloud_provider: str = ""
+    cloud_region: str = ""
+    tracking_mode: str = "machine"
+    experiment_id: str | None = None
+    pue: Factor = 1.0
+    wue: NotNegative = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    settings_not_used: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    phases_synced: bool | None = None
+    trial: str | None = None
+
+    @property
+    def year(self) -> int | None:
+        """Year in which the run began, in UTC; None if unknown."""
+        return int(self.started_at[:4]) if self.started_at[:4].isdecimal() else None
+
+
+@record(frozen=True)
+class Phase:
+    """A phase's part of a run: seconds, joules and how often it was entered.
+
+    Attributes:
+        sigma_ln: One standard deviation of ln(reported / true) of the joules; None in files of older
+            versions.
+    """
+
+    name: str
+    duration_s: Seconds
+    joules: Amount
+    count: Count
+    sigma_ln: SigmaLn | None = None
+
+
+@record(frozen=True)
+class Provenance:
+    """How sure a run's totals are, and what they leave out.
+
+    Attributes:
+        energy_kwh: Energy with its 95 % interval, times PUE.
+        emissions_kg: Emissions in kg CO2e with their 95 % interval.
+        share_by_grade: Share of the joules (0 to 1) by grade, best grade first.
+        is_estimate: Whether more than a fifth of the joules come from models.
+        missing_s: Longest time, over all devices, that was extrapolated instead of measured.
+        is_known: Whether any device gave a reading; if not, energy and emissions are unknown, and their
+            0 here means nothing.
+        shared: Notes on devices that others use, too, or that are counted as a whole; the low ends of
+            the intervals exclude what may be others'.
+        not_metered: Hardware that no figure includes, as text.
+    """
+
+    energy_kwh: Estimate
+    emissions_kg: Estimate
+    share_by_grade: Mapping[str, float]
+    is_estimate: bool
+    missing_s: float
+    shared: tuple[str, ...] = ()
+    not_metered: str = NOT_METERED
+    is_known: bool = True
