@@ -1,7 +1,7 @@
 """Families with gaps: lost reads, late starts, lost devices, suspension, resets and wraps.
 
-How often meters fail is not published; the gaps here are drawn over wide ranges, so that a family holds for
-short and for long ones. Gains are those of `published`.
+How often meters fail is not published; the gaps here are drawn over wide ranges, so that a family holds
+for short and for long ones. Gains are those of `published`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 from carbon_core.testing import FakeMeter
 from coverage_simulation import published
-from coverage_simulation.figures import Figure, energy
-from coverage_simulation.measuring import Measurement
+from coverage_simulation.coverage import family
+from coverage_simulation.devices import Power, Value, failing, package, polled, restarted, standing
+from coverage_simulation.measuring import Figure, Measurement, energy
 from coverage_simulation.metered import (
     COUNTER_S,
     cpu_power,
@@ -21,10 +22,7 @@ from coverage_simulation.metered import (
     rapl_counter,
     seconds,
 )
-from coverage_simulation.meters import Value, failing, package, polled, restarted, standing
 from coverage_simulation.nvml import TURING, Card, open_cards
-from coverage_simulation.power import Power
-from coverage_simulation.registry import family
 
 
 class _Gpu:

@@ -1,19 +1,27 @@
-"""Measures simulated devices with the package's sampler, on a clock that is advanced by hand."""
+"""Measures simulated devices with the package's sampler, on a clock that is advanced by hand.
+
+A figure is a result as the package states it, with its interval and beside its truth.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from carbon_core import units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.hardware.base import Meter
-from carbon_core.records import Intensity, Snapshot
+from carbon_core.record import replace
+from carbon_core.records import Component, Device, Energy, Estimate, Intensity, Snapshot, Window
 from carbon_core.report import Report, RunFacts
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.testing import FakeClock
 
 _RUN_ID = "00000000-0000-4000-8000-000000000000"
 USER = Intensity(400.0, "a place", "a user", "user", None, 0.0)
+# A heartbeat starts a thread and changes no energy.
+_NEVER_S = 1e8
 # Readings that a sampler makes soon after the start, in seconds.
 _EARLY_S = (0.0, 0.1, 0.45, 1.8, 7.2)
 
@@ -49,7 +57,7 @@ class Measurement:
             opened_ns=self._opened.t_ns,
             first_phase=first_phase,
             detect=lambda: self._detect(),
-            heartbeat_s=15.0,
+            heartbeat_s=_NEVER_S,
             on_heartbeat=lambda snapshot: None,
             on_fault=lambda text: None,
         )
@@ -124,3 +132,88 @@ class Measurement:
         return [
             (begin_s, end_s) for (begin_s, name), end_s in zip(self.phases, ends) if name == phase
         ]
+
+
+class Figure(NamedTuple):
+    """One figure of a run.
+
+    Attributes:
+        name: What it is, such as ``energy``.
+        stated: Value and interval.
+        truth: The true value in the same unit.
+    """
+
+    name: str
+    stated: Estimate
+    truth: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval, in ln."""
+        return math.log(self.stated.high / self.stated.low) / 2.0
+
+    @property
+    def error(self) -> float:
+        """Return ln(reported / true)."""
+        return math.log(self.stated.value / self.truth)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval contains the truth."""
+        return self.stated.low <= self.truth <= self.stated.high
+
+    def check(self) -> None:
+        """Raise ValueError where a figure is not finite or outside of its interval."""
+        low, value, high = self.stated.low, self.stated.value, self.stated.high
+        if not 0.0 < low <= value <= high < math.inf:
+            raise ValueError(f"{self.name}: invalid interval {self.stated}")
+
+
+def energy(report: Report, true_j: float, name: str = "energy") -> Figure:
+    """Return the energy of a run, or of a part in the shape of one."""
+    return Figure(name, report.energy_kwh, units.kwh(true_j) * report.run.pue)
+
+
+def part(report: Report, counts: Callable[[Device], bool]) -> Report:
+    """Return the results of some of the devices, in the shape of a run."""
+    window = report.window
+    return replace(report, window=Window(_only(window.start, counts), _only(window.end, counts)))
+
+
+def component(report: Report, name: Component, true_j: float) -> Figure:
+    """Return the energy of a component."""
+    return energy(part(report, lambda device: device.component == name), true_j, f"{name} energy")
+
+
+def span(report: Report, begin: Snapshot, end: Snapshot, true_j: float, name: str) -> Figure:
+    """Return the energy of a window of a run."""
+    return energy(replace(report, window=end - begin), true_j, name)
+
+
+def phase(
+    report: Report, by_device: Mapping[Device, Energy], seconds: float, true_j: float, name: str
+) -> Figure:
+    """Return the energy of a phase: of all its spans together."""
+    end_ns = units.nanoseconds(seconds)
+    total = Snapshot(end_ns, tuple(by_device), tuple(by_device.values()))
+    return energy(replace(report, window=total - Snapshot(0)), true_j, name)
+
+
+def together(figures: list[Figure], name: str) -> Figure:
+    """Return the sum of figures whose errors are the same, such as a training's segments."""
+    stated = Estimate(*(sum(values) for values in zip(*(one.stated for one in figures))))
+    return Figure(name, stated, sum(one.truth for one in figures))
+
+
+def _only(snapshot: Snapshot, counts: Callable[[Device], bool]) -> Snapshot:
+    kept = [
+        (device, energy)
+        for device, energy in zip(snapshot.devices, snapshot.energies)
+        if counts(device)
+    ]
+    return Snapshot(
+        snapshot.t_ns,
+        tuple(device for device, _ in kept),
+        tuple(energy for _, energy in kept),
+        snapshot.provisional,
+    )

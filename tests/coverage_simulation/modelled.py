@@ -1,7 +1,7 @@
 """Families without a meter: processors by load, memory by size, boards by utilisation, shares of a job.
 
-The truth is that of measured machines. The load model was fitted to the same machines, so that its error on
-one of them is enlarged to what it would be without that machine in the fit.
+The truth is that of measured machines. The load model was fitted to the same machines, so that its error
+on one of them is enlarged to what it would be without that machine in the fit.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from typing import Any
 
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
+from carbon_core.hardware.dimms import Dimms
 from carbon_core.hardware.host import CpuTimes, Host
 from carbon_core.hardware.load_model import cpu_power_w
 from carbon_core.hardware.process_share import SharedMeter, Use
 from carbon_core.hardware.ram import RamMeter
 from carbon_core.testing import FakeMeter
 from coverage_simulation import published
-from coverage_simulation.figures import Figure, component, energy
-from coverage_simulation.measuring import Measurement
+from coverage_simulation.coverage import family
+from coverage_simulation.devices import Power, board, course, package
+from coverage_simulation.measuring import Figure, Measurement, component, energy
 from coverage_simulation.metered import COUNTER_S, cpu_power, rapl_counter, seconds
-from coverage_simulation.meters import package
 from coverage_simulation.nvml import Card, open_cards
-from coverage_simulation.power import Power, board, course
 from coverage_simulation.published import Curve, interpolated
-from coverage_simulation.registry import family
 
 _MEASURED = published.measured_processors()
 _CLOUD = published.cloud_machines()
@@ -75,7 +74,9 @@ def held_out(curve: Curve) -> float:
     n / (n - p) on average.
     """
     errors = [
-        math.log(cpu_power_w(curve.tdp_w, load) / watts) for load, watts in curve.points if load > 0.05
+        math.log(cpu_power_w(curve.tdp_w, load) / watts)
+        for load, watts in curve.points
+        if load > 0.05
     ]
     count = len({one.name for one in _MEASURED})
     return math.exp(-sum(errors) / len(errors) * _PARAMETERS / (count - _PARAMETERS))
@@ -103,15 +104,21 @@ class _Machine:
         rng: Source of chance.
         curves: Measured machines, of which it is one, or a part of it.
         identity: Returns what the package knows of its processor.
+        part: Part of the machine (0 to 1); drawn when None.
     """
 
     def __init__(
-        self, rng: Random, curves: list[Curve], identity: Callable[[Curve, int], CpuIdentity]
+        self,
+        rng: Random,
+        curves: list[Curve],
+        identity: Callable[[Curve, int], CpuIdentity],
+        part: float | None = None,
     ) -> None:
         self.run, self._rng = Measurement(), rng
         self._duration_s = seconds(rng, 60.0, 1200.0)
         self.curve = rng.choice(curves)
-        self.part = rng.choice((1.0, 0.5, 0.25)) if self.curve.ram else 1.0
+        drawn = rng.choice((1.0, 0.5, 0.25)) if self.curve.ram else 1.0
+        self.part = drawn if part is None else part
         threads = int(self.part * self.curve.threads)
         load = cpu_load(rng, self.run.begin_s, self._duration_s)
         self.host = SimulatedHost(self.run.clock, load, threads, self.part * self.curve.ram_gb)
@@ -119,18 +126,23 @@ class _Machine:
         self.cpu = load.mapped(lambda level: scale * interpolated(self.curve.points, level))
         ram = self.curve.ram or ((0.0, 0.0), (1.0, 0.0))
         self.ram = load.mapped(lambda level: self.part * interpolated(ram, level))
-        self.meters: list[Any] = [CpuLoadMeter(self.host, self.run.clock, identity(self.curve, threads))]
+        self.meters: list[Any] = [
+            CpuLoadMeter(self.host, self.run.clock, identity(self.curve, threads))
+        ]
 
-    def add_memory(self) -> None:
-        """Have the memory model count the memory."""
-        self.meters.append(RamMeter(self.run.clock, self.host.ram_total_gb(), COUNTER_S))
+    def add_memory(self, dimms: Dimms | None = None) -> None:
+        """Have the memory model count the memory, by its size or its modules."""
+        size_gb = self.host.ram_total_gb()
+        self.meters.append(RamMeter(self.run.clock, size_gb, COUNTER_S, dimms=dimms))
 
     def figures(self, names: tuple[str, ...]) -> list[Figure]:
         """Measure; return the energy, or that of some components."""
         self.run.begin(*self.meters)
         self.run.go(self._duration_s, 1.0 if self._duration_s < 300 else 3.0)
         report = self.run.end()
-        cpu_j, ram_j = (one.between(self.run.begin_s, self.run.end_s) for one in (self.cpu, self.ram))
+        cpu_j, ram_j = (
+            one.between(self.run.begin_s, self.run.end_s) for one in (self.cpu, self.ram)
+        )
         found = {
             "energy": lambda: energy(report, cpu_j + ram_j),
             "cpu": lambda: component(report, "cpu", cpu_j),
@@ -156,11 +168,11 @@ def unknown_processor(rng: Random) -> list[Figure]:
     return _Machine(rng, _MEASURED, unnamed).figures(("cpu",))
 
 
-@family("GPU, limit × utilisation")
+@family("GPU, limit x utilisation")
 def limit_utilization(rng: Random) -> list[Figure]:
-    # Trainings reach 50 to 95 % of the limit: nodes with 8 H100 76 % (Latif et al., 2025), estimates by
-    # rated power are 27 to 37 % too high, V100 and A40 never reach it (ML.ENERGY). The utilisation counts
-    # the time in which any kernel runs, which exceeds the part of the board at work.
+    # Trainings reach 50 to 95 % of the limit: nodes with 8 H100 76 % (Latif et al., 2025), estimates
+    # by rated power are 27 to 37 % too high, V100 and A40 never reach it (ML.ENERGY). The utilisation
+    # counts the time in which any kernel runs, which exceeds the part of the board at work.
     run, duration_s = Measurement(), seconds(rng, 20.0, 120.0)
     limit_w, idle_w = rng.choice(published.GPU_BOARDS)
     scale = rng.choice((1.0, 1.0, rng.uniform(0.1, 1.0)))
@@ -186,6 +198,16 @@ class _JobUse:
         times = self._host.cpu_times()
         busy_s = times.busy_s if times else 0.0
         return Use(self._share * busy_s, busy_s, self._memory)
+
+
+@family("memory model, modules known")
+def memory_with_modules(rng: Random) -> list[Figure]:
+    machine = _Machine(rng, _CLOUD, named, part=1.0)
+    # The number of modules was not published. Assumption: of 32 GB, and of 16 GB up to 256 GB.
+    size_gb = machine.curve.ram_gb
+    modules = round(size_gb / (16.0 if size_gb <= 256.0 else 32.0))
+    machine.add_memory(Dimms(modules, size_gb, "SMBIOS"))
+    return machine.figures(("ram",))
 
 
 @family("process share")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from carbon_core.hardware.nvml.search import open_nvml
-from coverage_simulation.meters import Value
+from coverage_simulation.devices import Value
 
 HOPPER, GA100, AMPERE, TURING = (9, 0), (8, 0), (8, 6), (7, 5)
 _AVERAGE, _INSTANT = 185, 186

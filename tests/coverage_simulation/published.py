@@ -171,7 +171,7 @@ def _cloud(row: dict[str, str]) -> Curve:
     memory = tuple((int(x) / 100.0, float(row[f"ram_w_{x}"])) for x in at)
     tdp_w = _CLOUD_TDP_W[row["cpu"]] * int(row["sockets"])
     size_gb = float(row["memory_gb"])
-    return Curve(row["cpu"], tdp_w, int(row["threads"]), package, memory, size_gb)
+    return Curve(f"Intel {row['cpu']}", tdp_w, int(row["threads"]), package, memory, size_gb)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
