@@ -13,7 +13,7 @@ from carbon_core.testing import FakeMeter
 from coverage_simulation import published
 from coverage_simulation.coverage import family
 from coverage_simulation.devices import Power, Value, failing, package, polled, restarted, standing
-from coverage_simulation.measuring import Figure, Measurement, energy
+from coverage_simulation.measuring import Figure, Measurement, energy, span
 from coverage_simulation.metered import (
     COUNTER_S,
     cpu_power,
@@ -76,6 +76,28 @@ def reads_dropped(rng: Random) -> list[Figure]:
     one.begin(rng)
     one.run.go(one.duration_s)
     return one.figures()
+
+
+@family("windows around dropped reads")
+def windows_around_a_gap(rng: Random) -> list[Figure]:
+    one = _Gpu(rng)
+    begin_s, gap_s = one.instant_s(rng, 0.2, 0.5), rng.uniform(0.05, 0.3) * one.duration_s
+    one.value = failing(one.value, [(begin_s, begin_s + gap_s)])
+    one.begin(rng)
+    # One window ends within the gap, and the next begins there.
+    run = one.run
+    run.go(begin_s - run.begin_s - rng.uniform(0.1, 0.9) * (begin_s - run.begin_s))
+    first, first_s = run.mark(), run.now_s
+    run.go(begin_s + rng.uniform(0.2, 0.8) * gap_s - first_s)
+    middle, middle_s = run.mark(), run.now_s
+    run.go(begin_s + gap_s + rng.uniform(0.1, 0.9) * 0.2 * one.duration_s - middle_s)
+    last, last_s = run.mark(), run.now_s
+    run.go(COUNTER_S)
+    report = run.end()
+    return [
+        span(report, first, middle, one.power.between(first_s, middle_s), "window into the gap"),
+        span(report, middle, last, one.power.between(middle_s, last_s), "window out of the gap"),
+    ]
 
 
 @family("reads of power dropped")

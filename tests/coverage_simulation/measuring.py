@@ -5,20 +5,22 @@ A figure is a result as the package states it, with its interval and beside its 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from carbon_core import units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.hardware.base import Meter
 from carbon_core.record import replace
-from carbon_core.records import Component, Device, Energy, Estimate, Intensity, Snapshot, Window
-from carbon_core.report import Report, RunFacts
-from carbon_core.sampler import Mark, Sampler
+from carbon_core.records import Component, Estimate, Intensity, Snapshot
+from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.sampler import Mark, PhaseTotal, Sampler
 from carbon_core.testing import FakeClock
 
-_RUN_ID = "00000000-0000-4000-8000-000000000000"
+_ids = itertools.count()
 USER = Intensity(400.0, "a place", "a user", "user", None, 0.0)
 # A heartbeat starts a thread and changes no energy.
 _NEVER_S = 1e8
@@ -115,10 +117,10 @@ class Measurement:
 
     def report(self, end: Snapshot) -> Report:
         """Return the results up to a snapshot."""
-        curve = EmissionsCurve(self._intensity)
+        curve, run_id = EmissionsCurve(self._intensity), str(uuid.UUID(int=next(_ids)))
         return Report(
             run=RunFacts(
-                _RUN_ID, "simulated", f"{self._year}-03-01T00:00:00+00:00", "0", "3", "Linux"
+                run_id, "simulated", f"{self._year}-03-01T00:00:00+00:00", "0", "3", "Linux"
             ),
             status="completed",
             ended_at=self.clock.now().isoformat(),
@@ -174,15 +176,10 @@ def energy(report: Report, true_j: float, name: str = "energy") -> Figure:
     return Figure(name, report.energy_kwh, units.kwh(true_j) * report.run.pue)
 
 
-def part(report: Report, counts: Callable[[Device], bool]) -> Report:
-    """Return the results of some of the devices, in the shape of a run."""
-    window = report.window
-    return replace(report, window=Window(_only(window.start, counts), _only(window.end, counts)))
-
-
 def component(report: Report, name: Component, true_j: float) -> Figure:
     """Return the energy of a component."""
-    return energy(part(report, lambda device: device.component == name), true_j, f"{name} energy")
+    stated = report.intervals.component_kwh(name)
+    return Figure(f"{name} energy", stated, units.kwh(true_j) * report.run.pue)
 
 
 def span(report: Report, begin: Snapshot, end: Snapshot, true_j: float, name: str) -> Figure:
@@ -190,30 +187,18 @@ def span(report: Report, begin: Snapshot, end: Snapshot, true_j: float, name: st
     return energy(replace(report, window=end - begin), true_j, name)
 
 
-def phase(
-    report: Report, by_device: Mapping[Device, Energy], seconds: float, true_j: float, name: str
-) -> Figure:
+def phase(report: Report, total: PhaseTotal, true_j: float) -> Figure:
     """Return the energy of a phase: of all its spans together."""
-    end_ns = units.nanoseconds(seconds)
-    total = Snapshot(end_ns, tuple(by_device), tuple(by_device.values()))
-    return energy(replace(report, window=total - Snapshot(0)), true_j, name)
+    one = Phase(total.name, total.duration_s, total.joules, total.count, total.sigma_ln)
+    return Figure(f"phase {total.name}", report.intervals.phase_kwh(one), units.kwh(true_j))
 
 
-def together(figures: list[Figure], name: str) -> Figure:
-    """Return the sum of figures whose errors are the same, such as a training's segments."""
-    stated = Estimate(*(sum(values) for values in zip(*(one.stated for one in figures))))
-    return Figure(name, stated, sum(one.truth for one in figures))
-
-
-def _only(snapshot: Snapshot, counts: Callable[[Device], bool]) -> Snapshot:
-    kept = [
-        (device, energy)
-        for device, energy in zip(snapshot.devices, snapshot.energies)
-        if counts(device)
+def training(reports: Sequence[Report], true_j: float) -> list[Figure]:
+    """Return energy and emissions of a training of several segments or ranks."""
+    *others, last = reports
+    whole = replace(last, others=tuple(one.segment for one in others))
+    true_kg = units.kwh(true_j) * USER.g_per_kwh / units.GRAMS_PER_KG
+    return [
+        Figure("training energy", whole.intervals.training_kwh, units.kwh(true_j)),
+        Figure("training emissions", whole.intervals.training_kg, true_kg),
     ]
-    return Snapshot(
-        snapshot.t_ns,
-        tuple(device for device, _ in kept),
-        tuple(energy for _, energy in kept),
-        snapshot.provisional,
-    )

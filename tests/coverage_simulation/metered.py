@@ -126,6 +126,24 @@ family("NVML power, mean of a second")(_nvml_power(HOPPER, 0.1, 1.0, "average"))
 family("NVML power, a quarter of the time")(_nvml_power(GA100, 0.1, 0.025, "power"))
 
 
+@family("NVML energy, calibrated by the user")
+def calibrated(rng: Random) -> list[Figure]:
+    from carbon_core.hardware.calibrated_meter import CalibratedMeter
+
+    from carbon_core.methods import Calibration
+
+    # A wall meter of class 1 (IEC 62053-21) reads within 1 %; the rest is the user's own scatter.
+    run, duration_s = Measurement(), seconds(rng, 30.0, 1800.0)
+    gain, sigma = published.gain_of_nvml_model(rng), rng.uniform(0.01, 0.03)
+    found = Calibration(published.normal_gain(rng, sigma) / gain, sigma, "wall meter")
+    power = gpu_power(rng, run.begin_s, duration_s)
+    meters = open_cards(run.clock, [Card(energy=nvml_counter(rng, power, gain))], rng)
+    calibrations = {"gpu": found}
+    return one_device(
+        run, power, [CalibratedMeter(one, calibrations) for one in meters], duration_s
+    )
+
+
 # --- processors and memory --------------------------------------------------------------------------
 
 

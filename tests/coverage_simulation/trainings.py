@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from carbon_core.record import replace
 from carbon_core.testing import FakeMeter
+from carbon_core.units import kwh
 from coverage_simulation import published
 from coverage_simulation.coverage import family
 from coverage_simulation.devices import Power, board, course, dram, package
@@ -17,7 +19,7 @@ from coverage_simulation.measuring import (
     energy,
     phase,
     span,
-    together,
+    training,
 )
 from coverage_simulation.metered import (
     COUNTER_S,
@@ -112,6 +114,25 @@ def short_windows(rng: Random) -> list[Figure]:
     return [span(report, begin, end, node.true_j(begin_s, end_s), "window")]
 
 
+@family("energy above idle")
+def above_idle(rng: Random) -> list[Figure]:
+    # The baseline was measured once, with the same meters and a power at rest that has changed a little.
+    run, duration_s = Measurement(), seconds(rng, 60.0, 1200.0)
+    limit_w, idle_w = rng.choice(published.GPU_BOARDS)
+    load = course(rng, run.begin_s, duration_s)
+    power = board(load, idle_w, limit_w, ripple(rng), rng.uniform(0.55, 0.95))
+    gain = published.gain_of_nvml_model(rng)
+    meters = open_cards(run.clock, [Card(energy=nvml_counter(rng, power, gain))], rng)
+    run.begin(*meters)
+    run.go(duration_s)
+    report = run.end()
+    baseline_w = {meters[0].devices[0].id: idle_w * gain * published.normal_gain(rng, 0.03)}
+    report = replace(report, host=replace(report.host, idle_w=baseline_w))
+    net = report.intervals.net_kwh
+    true_j = power.between(run.begin_s, run.end_s) - idle_w * duration_s
+    return [Figure("net energy", net, kwh(true_j))]
+
+
 @family("phases and epochs")
 def phases_and_epochs(rng: Random) -> list[Figure]:
     run = Measurement("setup")
@@ -131,7 +152,7 @@ def phases_and_epochs(rng: Random) -> list[Figure]:
     for name in ("train", "validate"):
         total = run.sampler.phases[name]
         true_j = sum(node.true_j(*one) for one in run.spans_of(name))
-        figures.append(phase(report, total.energy, total.duration_s, true_j, f"phase {name}"))
+        figures.append(phase(report, total, true_j))
     return figures
 
 
@@ -140,27 +161,29 @@ def resumed(rng: Random) -> list[Figure]:
     # On the same node, the gains are the same; after a requeue the node is another one.
     is_same = rng.random() < 0.5
     gains = published.gains_of_boards(rng, 2)
-    figures = []
+    reports, true_j = [], 0.0
     for segment in range(2):
         run, duration_s = Measurement(), seconds(rng, 60.0, 900.0)
         chosen = gains if is_same or not segment else published.gains_of_boards(rng, 2)
         node = Node(rng, run, 2, duration_s, chosen)
         run.begin(*node.meters)
         run.go(duration_s)
-        figures.append(energy(run.end(), node.true_j(run.begin_s, run.end_s)))
-    return [together(figures, "training energy")]
+        reports.append(run.end())
+        true_j += node.true_j(run.begin_s, run.end_s)
+    return training(reports, true_j)
 
 
 @family("several ranks, 2 to 4 nodes", cost=0.5)
 def ranks(rng: Random) -> list[Figure]:
     duration_s = seconds(rng, 60.0, 900.0)
     model = published.gain_of_nvml_model(rng)
-    figures = []
+    reports, true_j = [], 0.0
     for _ in range(rng.randint(2, 4)):
         run = Measurement()
         gains = [model * published.normal_gain(rng, published.NVML_UNIT_SD) for _ in range(4)]
         node = Node(rng, run, 4, duration_s, gains)
         run.begin(*node.meters)
         run.go(duration_s)
-        figures.append(energy(run.end(), node.true_j(run.begin_s, run.end_s)))
-    return [together(figures, "training energy")]
+        reports.append(run.end())
+        true_j += node.true_j(run.begin_s, run.end_s)
+    return training(reports, true_j)
