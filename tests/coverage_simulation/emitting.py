@@ -27,7 +27,9 @@ from coverage_simulation.published import Spread
 
 _HOUR_S = 3600.0
 _LENGTHS = {"1 h": 1, "24 h": 24, "7 d": 168}
-_SPREADS = published.spreads()
+SPREADS = published.spreads()
+# Countries that are one zone, but for islands.
+OF_COUNTRIES = [one for one in SPREADS if one.zone in ("DE", "KR", "ZA", "CL-SEN")]
 
 # The package reads a table anew for each look-up.
 _zone, _country = functools.cache(zones.zone), functools.cache(tables.country)
@@ -80,7 +82,7 @@ def _rest(longer: float, shorter: float) -> float:
 
 def of_zone(rng: Random) -> Grid:
     """A zone by its key, with the mean of the year before the run."""
-    spread = rng.choice([one for one in _SPREADS if one.year > 2021])
+    spread = rng.choice([one for one in SPREADS if one.year > 2021])
     used, now = _zone(spread.zone, spread.year - 1), _zone(spread.zone, spread.year)
     assert used is not None
     assert now is not None
@@ -89,7 +91,7 @@ def of_zone(rng: Random) -> Grid:
 
 def of_country(rng: Random) -> Grid:
     """A country's average for a run in one of its zones, of the year before the run."""
-    spread = rng.choice([one for one in _SPREADS if one.year > 2021])
+    spread = rng.choice([one for one in SPREADS if one.year > 2021])
     used = _country(_iso3(spread.zone), spread.year - 1)
     now = _zone(spread.zone, spread.year)
     assert used is not None
@@ -98,16 +100,22 @@ def of_country(rng: Random) -> Grid:
 
 
 def of_newest_country(rng: Random) -> Grid:
-    """A country's newest average, one or two years before the run; the grid is the country's."""
-    spread = rng.choice(_SPREADS)
+    """A country's newest average, one or two years before the run, where it is one zone."""
+    return of_own_country(rng, rng.choice(OF_COUNTRIES), 2026)
+
+
+def of_own_country(rng: Random, spread: Spread, year: int) -> Grid:
+    """The newest average of a zone's country; until the run, it changes as between two earlier years."""
     iso3 = _iso3(spread.zone)
-    # The table has figures of 2015 to 2025, of some countries to 2024.
-    year = rng.randint(2018, 2024)
-    used, now = _country(iso3, year - rng.choice((1, 1, 2))), _country(iso3, year)
+    used = _country(iso3, None)
     assert used is not None
+    years = year - (used.year or year)
+    # The table has figures of 2015 to 2025, of some countries to 2024.
+    later = rng.randint(2018, 2024)
+    now, before = _country(iso3, later), _country(iso3, later - years)
     assert now is not None
-    # The zones of the country do not matter here: its mean is the truth.
-    return Grid(used, now.g_per_kwh, spread, year)
+    assert before is not None
+    return Grid(used, used.g_per_kwh * now.g_per_kwh / before.g_per_kwh, spread, year)
 
 
 def _emissions(grid_of: Callable[[Random], Grid]) -> Callable[[Random], list[Figure]]:

@@ -21,9 +21,11 @@ from carbon_core.record import replace
 from carbon_core.records import Estimate
 from carbon_core.testing import FakeClock
 from carbon_core.tracker import run
+from carbon_core.units import kwh
 from coverage_simulation import published
 from coverage_simulation.coverage import family
 from coverage_simulation.devices import Power, counter
+from coverage_simulation.emitting import OF_COUNTRIES, hourly_g, of_own_country
 from coverage_simulation.measuring import Figure
 from coverage_simulation.nvml import Card, open_cards
 
@@ -52,36 +54,59 @@ def _simulated(clock: FakeClock, meters_of: Callable[[], list[Any]]) -> Iterator
         trackers.make_parts, run.PATIENCE_S = real, patience_s
 
 
+class _Training:
+    """A simulated training on one board.
+
+    Args:
+        rng: Source of chance.
+        course: Course of its power and of the length of its steps.
+    """
+
+    def __init__(self, rng: Random, course: Course) -> None:
+        self._rng, self._clock = rng, FakeClock()
+        begin_s = self._clock.monotonic_ns() / 1e9
+        epochs, self._per_epoch = rng.choice((4, 10, 20)), rng.choice((5, 10))
+        logs = epochs * self._per_epoch
+        step_s, watts = rng.uniform(5.0, 60.0), rng.uniform(100.0, 700.0)
+        noise = rng.choice((0.005, 0.02, 0.08))
+        levels = [course((i + 0.5) / logs) * math.exp(rng.gauss(0.0, noise)) for i in range(logs)]
+        # Half of a change is of power, half of time: fewer steps a second.
+        self._spans_s = [step_s * math.sqrt(level) for level in levels]
+        ends_s = list(itertools.accumulate(self._spans_s, initial=begin_s))
+        self._power = Power(ends_s[:-1], [watts * math.sqrt(level) for level in levels])
+        self.true_kwh = kwh(self._power.between(begin_s, ends_s[-1]))
+        self.hours = math.ceil((ends_s[-1] - begin_s) / 3600.0)
+
+    def run(self, **settings: Any) -> dict[float, dict[str, float]]:
+        """Train; return all metrics at some parts of the training."""
+        gain = published.normal_gain(self._rng, 0.05)
+        card = Card(energy=counter(self._power, gain, update_s=0.1, first_j=1e6))
+        with _simulated(self._clock, lambda: open_cards(self._clock, [card], self._rng)):
+            training = Training(save_to_file=False, log_level="critical", **settings)
+            training.begin()
+            found = dict(_steps(training, self._clock, self._spans_s, self._per_epoch))
+            training.end()
+        return found
+
+
+def stated(figures: dict[str, float], name: str, unit: str) -> Estimate:
+    """Return a metric with its interval."""
+    return Estimate(*(figures[f"{name}{end}_{unit}"] for end in ("", "_low", "_high")))
+
+
 def forecasts(rng: Random, course: Course) -> list[Figure]:
-    """Train with a course of power, and return the forecasts at some points of the training."""
-    clock = FakeClock()
-    begin_s = clock.monotonic_ns() / 1e9
-    epochs, per_epoch = rng.choice((4, 10, 20)), rng.choice((5, 10))
-    logs = epochs * per_epoch
-    step_s, watts = rng.uniform(5.0, 60.0), rng.uniform(100.0, 700.0)
-    noise = rng.choice((0.005, 0.02, 0.08))
-    levels = [course((i + 0.5) / logs) * math.exp(rng.gauss(0.0, noise)) for i in range(logs)]
-    # Half of a change is of power, half of time: fewer steps a second.
-    spans_s = [step_s * math.sqrt(level) for level in levels]
-    ends_s = list(itertools.accumulate(spans_s, initial=begin_s))
-    power = Power(ends_s[:-1], [watts * math.sqrt(level) for level in levels])
-    gain = published.normal_gain(rng, 0.05)
-    card = Card(energy=counter(power, gain, update_s=0.1, first_j=1e6))
-    with _simulated(clock, lambda: open_cards(clock, [card], rng)):
-        training = Training(save_to_file=False, log_level="critical", country_iso_code="FRA")
-        training.begin()
-        found = dict(_steps(training, clock, spans_s, per_epoch))
-        training.end()
-    true_kwh = power.between(begin_s, ends_s[-1]) / 3.6e6
+    """Train with a course, and return the forecasts of the energy."""
+    training = _Training(rng, course)
     return [
-        Figure(f"forecast at {100 * at:.0f} %", stated, true_kwh) for at, stated in found.items()
+        Figure(f"at {100 * at:.0f} %", stated(found, "forecast_energy", "kwh"), training.true_kwh)
+        for at, found in training.run(country_iso_code="FRA").items()
     ]
 
 
 def _steps(
     training: Training, clock: FakeClock, spans_s: list[float], per_epoch: int
-) -> Iterator[tuple[float, Estimate]]:
-    """Train; yield each forecast that is wanted, with the part of the training that is done."""
+) -> Iterator[tuple[float, dict[str, float]]]:
+    """Train; yield the metrics at each part of the training that is wanted."""
     wanted = [*_AT, 2.0]
     for i, span_s in enumerate(spans_s):
         if i % per_epoch == 0:
@@ -93,11 +118,7 @@ def _steps(
             training.epoch_end()
         figures = training.metrics(Progress(done), within_epoch=not is_last)
         if done >= wanted[0] - 1e-9:
-            names = ("", "_low", "_high")
-            yield (
-                wanted.pop(0),
-                Estimate(*(figures[f"forecast_energy{name}_kwh"] for name in names)),
-            )
+            yield wanted.pop(0), figures
 
 
 def _forecast(course_of: Callable[[Random], Course]) -> Callable[[Random], list[Figure]]:
@@ -141,3 +162,17 @@ family("forecast, slow start", _COST)(_forecast(slow_start))
 family("forecast, late jump", _COST)(_forecast(late_jump))
 family("forecast, noisy neighbour", _COST)(_forecast(noisy_neighbour))
 family("forecast, early phases", _COST)(_forecast(early_phases))
+
+
+@family("forecast, emissions of a steady training", _COST)
+def emissions(rng: Random) -> list[Figure]:
+    spread = rng.choice(OF_COUNTRIES)
+    grid = of_own_country(rng, spread, FakeClock().now().year)
+    training = _Training(rng, lambda done: 1.0)
+    found = training.run(country_iso_code=spread.zone[:2])
+    hours_g = hourly_g(rng, grid, training.hours)
+    true_kg = training.true_kwh * sum(hours_g) / len(hours_g) / 1000.0
+    return [
+        Figure(f"emissions at {100 * at:.0f} %", stated(one, "forecast_emissions", "kg"), true_kg)
+        for at, one in found.items()
+    ]
