@@ -282,6 +282,18 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """Simulate trainings with a known truth: do the intervals contain it? Writes docs/uncertainty.md.
+
+    Takes some minutes; `nox -s coverage -- --runs 50 "RAPL"` simulates some families and writes nothing.
+    """
+    session.install("-e", ".")
+    arguments = session.posargs or ["--write"]
+    env = {"PYTHONPATH": os.fspath(ROOT / "tests")}
+    session.run("python", "-m", "coverage_simulation", *arguments, env=env)
+
+
+@nox.session
 def compat(session: nox.Session) -> None:
     """Resolve generated configurations with CodeCarbon, too; every difference is in the docs."""
     session.install(*GROUPS["compat"], *GROUPS["test"], "-e", ".")
