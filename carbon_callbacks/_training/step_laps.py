@@ -36,8 +36,9 @@ class StepLaps:
     def __init__(self) -> None:
         self.due = math.inf
         self._begin: OpenWindow | None = None
+        self._latest: OpenWindow | None = None
         self._first_progress = 0.0
-        self._marked: tuple[float, OpenWindow] | None = None
+        self._marked: list[tuple[float, OpenWindow]] = []
         self._points: list[Point] = []
 
     def open(self, begin: OpenWindow, progress: float) -> None:
@@ -47,7 +48,8 @@ class StepLaps:
             begin: A window that began with it.
             progress: Part of the training (0 to 1) that was done before.
         """
-        self._begin, self._first_progress = begin, progress
+        self._begin = self._latest = begin
+        self._first_progress = progress
         self.due = 1
 
     def close(self) -> None:
@@ -64,10 +66,11 @@ class StepLaps:
         """
         each = (progress - self._first_progress) / step if step > 0 else 0.0
         self.due = step + max(1, math.ceil(1 / (_LAPS * each))) if each > 0 else step + 1
-        latest = self._marked[1] if self._marked is not None else self._begin
+        latest = self._latest
         if latest is not None and latest.age_s >= _LEAST_S:
             self._resolve()
-            self._marked = progress, mark()
+            self._latest = mark()
+            self._marked.append((progress, self._latest))
 
     def taken(self) -> list[Point]:
         """Return the points since the last call."""
@@ -76,8 +79,11 @@ class StepLaps:
         return points
 
     def _resolve(self) -> None:
-        if self._marked is not None and self._begin is not None:
-            progress, window = self._marked
+        """Replace the oldest marks by their totals, as far as these are known."""
+        while self._marked and self._begin is not None:
+            progress, window = self._marked[0]
             so_far = self._begin.up_to(window)
+            if so_far.provisional:
+                break
             self._points.append(Point(progress, so_far.joules, so_far.duration_s))
-        self._marked = None
+            del self._marked[0]
