@@ -262,7 +262,7 @@ class Fit:
 
     @property
     def patience_used(self) -> float | None:
-        """Part of the patience of early stopping (0 to 1) that is used up."""
+        """How near early stopping is (0 to 1); None without it."""
         return patience_used(self._stopping)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ _ATTRIBUTES = {
 
 
 def patience_used(callbacks: Iterable[Any]) -> float | None:
-    """Return the part of the patience (0 to 1) that is used up; None without early stopping.
+    """Return how near early stopping is: 0 after an improvement, 1 as it stops; None without it.
 
     Args:
         callbacks: All callbacks of a training.

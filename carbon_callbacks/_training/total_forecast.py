@@ -27,7 +27,7 @@ _EVERY_S = 0.5
 # Compilation, caches and the first allocations take about this long, of a first lap at most that part.
 _WARM_UP_S = 10.0
 _MOST_WARM_UP = 0.8
-# Part of early stopping's patience from which on a training may well end early.
+# Part of the evaluations without improvement after which early stopping ends a training.
 _PATIENCE_USED = 0.5
 
 

@@ -25,8 +25,8 @@ class Progress(NamedTuple):
         fraction: Part of the whole training (0 to 1) that is done, by all its runs.
         samples: Training samples since this run began, of all ranks.
         tokens: Tokens since this run began, of all ranks.
-        patience_used: Part of the patience of early stopping (0 to 1) that is used up by evaluations
-            without improvement; None without early stopping.
+        patience_used: How near early stopping is (0 to 1): evaluations without improvement, divided by
+            the number after which it ends the training; None without early stopping.
     """
 
     fraction: float | None = None
