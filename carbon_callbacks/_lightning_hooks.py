@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_logs import PREFIX, TrainerLogs
-from carbon_callbacks._lightning_trainer import SampleCount, fraction_done
+from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, part_of_epoch
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
+from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
@@ -112,6 +113,10 @@ class LightningHooks(CallbackBase):
     ) -> None:
         self._batches += 1
         self._samples.add(batch)
+        if self._batches > self._training.steps.due:
+            with self._training.guard():
+                epochs = trainer.current_epoch + part_of_epoch(trainer, batch_idx)
+                self._training.note_step(self._batches - 1, fraction_done(trainer, epochs))
         # No hook follows a checkpoint that was written; the next batch does.
         if self._saving:
             self._saving = False
@@ -212,7 +217,8 @@ class LightningHooks(CallbackBase):
         with self._training.guard():
             samples = self._samples.value
             fraction = fraction_done(trainer, trainer.current_epoch + 1)
-            return Progress(fraction, samples and samples * trainer.world_size)
+            used = patience_used(trainer.callbacks)
+            return Progress(fraction, samples and samples * trainer.world_size, None, used)
         return Progress()
 
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,27 @@ def fraction_done(trainer: Any, epochs: float) -> float | None:
         parts.append(trainer.global_step / trainer.max_steps)
     parts += [part for callback in trainer.callbacks if (part := _time_used(callback)) is not None]
     return max(parts, default=None)
+
+
+# A batch of validation needs a third of one of training: its backward pass takes twice the forward one.
+_VALIDATION_BATCH = 1 / 3
+
+
+def part_of_epoch(trainer: Any, batches: int) -> float:
+    """Return the part of an epoch (0 to 1) that some batches of training are; 0 where that is unknown.
+
+    Args:
+        trainer: The trainer.
+        batches: Batches of training that are done in this epoch.
+    """
+    of_epoch = trainer.num_training_batches
+    if not 0 < of_epoch < math.inf:
+        return 0.0
+    # Validation within an epoch is spread over it; that at its end follows all batches.
+    is_at_end = trainer.check_val_every_n_epoch == 1 and trainer.val_check_batch == of_epoch
+    validation = sum(trainer.num_val_batches) * _VALIDATION_BATCH if is_at_end else 0.0
+    part: float = batches / (of_epoch + (validation if validation < math.inf else 0.0))
+    return min(1.0, part)
 
 
 def _time_used(callback: Any) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
+from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.metrics import Topic
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 try:
     from keras import Model
-    from keras.callbacks import Callback
+    from keras.callbacks import Callback, CallbackList
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.keras needs the package keras: pip install 'carbon-callbacks[keras]'"
@@ -32,6 +33,17 @@ __all__ = ["EmissionsCallback"]
 wrap_method(Model, "fit")
 wrap_method(Model, "evaluate")
 wrap_method(Model, "predict")
+
+
+def _batch_begins(begin: Any, listed: Any, /, batch: int, *args: Any, **kwargs: Any) -> Any:
+    """Count batches in the list that Keras calls in any case: a hook of a callback may cost it more."""
+    for callback in listed.callbacks:
+        if isinstance(callback, EmissionsCallback):
+            callback.note_batch(batch, listed)
+    return begin(listed, batch, *args, **kwargs)
+
+
+wrap_method(CallbackList, "on_train_batch_begin", _batch_begins)
 
 
 @with_settings(Training)
@@ -46,7 +58,8 @@ class EmissionsCallback(CallbackBase, Callback):
     same model in this process, or the latest one of the same project and output directory that did not
     complete (`BackupAndRestore`). A trial of KerasTuner continues the trial whose weights it loads.
 
-    No batch hook is overridden: Keras would synchronise with the device at every batch to call it.
+    No batch hook is overridden: Keras may synchronise with the device to call one. Batches are counted
+    in the method that calls the hooks.
 
     Args:
         samples_per_epoch: Training samples of an epoch, which Keras reports to no callback; with it,
@@ -63,8 +76,8 @@ class EmissionsCallback(CallbackBase, Callback):
         super().__init__(**overrides)
         self._samples_per_epoch = samples_per_epoch
         self._fit: Fit | None = None
-        unknown: list[Topic] = ["tokens"] if samples_per_epoch else ["tokens", "samples"]
-        self._names = self._training.metric_names(unknown)
+        self._unknown: list[Topic] = ["tokens"] if samples_per_epoch else ["tokens", "samples"]
+        self._names = self._training.metric_names([*self._unknown, "early stopping"])
 
     def _implements_train_batch_hooks(self) -> NoReturn:
         # The package tf_keras calls this on its callbacks, and Keras 3 does not.
@@ -100,20 +113,41 @@ class EmissionsCallback(CallbackBase, Callback):
             fit.first_epoch = epoch
             if epoch > 0:
                 self._continue(fit)
+        fit.epoch = epoch
         self._training.epoch_begin(fit.fraction(epoch))
+
+    def note_batch(self, batch: int, listed: Any) -> None:
+        """Note that a batch of training begins.
+
+        Args:
+            batch: Its number within the epoch.
+            listed: The list of callbacks of the fit.
+        """
+        fit = self._own_fit
+        if fit is None:
+            return
+        fit.batches += 1
+        if fit.batches > self._training.steps.due:
+            with self._training.guard():
+                self._training.note_step(fit.batches - 1, fit.fraction_at(batch))
+        if fit.batches == 1:
+            fit.note_callbacks(listed.callbacks)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         fit = self._own_fit
         if fit is None:
             return
         epochs, samples = epoch + 1 - (fit.first_epoch or 0), self._samples_per_epoch
-        progress = Progress(fit.fraction(epoch + 1), samples and samples * epochs)
+        used = fit.patience_used
+        fraction = fit.fraction(epoch + 1)
+        progress = Progress(fraction, samples and samples * epochs, None, used)
         self._training.improve(logs)
         self._training.epoch_end()
         metrics = self._training.selection.of(self._training.metrics(progress))
         if logs is not None:
             # Tables need every column from the first row on. Metrics of the model keep their values.
-            logs |= {**dict.fromkeys(self._names, math.nan), **metrics, **logs}
+            names = self._names if used is None else self._training.metric_names(self._unknown)
+            logs |= {**dict.fromkeys(names, math.nan), **metrics, **logs}
         if self._training.should_stop():
             fit.stop()
 
@@ -178,6 +212,8 @@ class Fit:
 
     Attributes:
         first_epoch: The epoch that it began with, once that is known.
+        epoch: The current epoch.
+        batches: How many batches of training have begun.
         nested: How many fits with the same callback are running within it.
         trial: As below.
 
@@ -189,9 +225,13 @@ class Fit:
 
     def __init__(self, model: Any, params: dict[str, Any] | None, trial: Trial) -> None:
         self.first_epoch: int | None = None
+        self.epoch = 0
+        self.batches = 0
+        self._stopping: list[Any] = []
         self.nested = 0
         self.trial = trial
         self._epochs = (params or {}).get("epochs")
+        self._steps = (params or {}).get("steps")
         # Other models may be evaluated with the same callback in the meantime.
         self._model = weakref.ref(model) if model is not None else lambda: None
         self._call = innermost()
@@ -209,6 +249,21 @@ class Fit:
     def fraction(self, epochs: int) -> float | None:
         """Return the part of the training (0 to 1) that is done after some epochs."""
         return epochs / self._epochs if self._epochs else None
+
+    def fraction_at(self, batch: int) -> float | None:
+        """Return the part of the training (0 to 1) that is done before a batch of the current epoch."""
+        if not self._epochs or not self._steps:
+            return None
+        return (self.epoch + min(1.0, batch / self._steps)) / self._epochs  # type: ignore[no-any-return]
+
+    def note_callbacks(self, callbacks: list[Any]) -> None:
+        """Keep those that may stop the fit early."""
+        self._stopping = [one for one in callbacks if patience_used([one]) is not None]
+
+    @property
+    def patience_used(self) -> float | None:
+        """How near early stopping is (0 to 1); None without it."""
+        return patience_used(self._stopping)
 
     def stop(self) -> None:
         """Have Keras stop after this epoch."""

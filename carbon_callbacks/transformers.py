@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.calls import innermost
+from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -52,6 +53,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         super().__init__(return_metrics=return_metrics, **overrides)
         self._sample_count = SampleCount()
         self._token_count = TokenCount()
+        self._steps = 0
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self.guard():
@@ -68,6 +70,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         if self.state_key in state.stateful_callbacks:
             self._training.restore(state.stateful_callbacks[self.state_key])
         self._training.begin(resumes=True, ranks=args.world_size)
+        self._steps = 0
         self._sample_count = SampleCount(state.epoch or 0.0)
         self._token_count = TokenCount(trainer, state)
 
@@ -75,6 +78,9 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         self._training.epoch_begin(fraction_done(state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._steps += 1
+        if self._steps >= self._training.steps.due:
+            self._training.note_step(self._steps, fraction_done(state))
         if self._training.may_stop:
             self._stop_if_spent(args, state, control)
 
@@ -124,11 +130,12 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
     def _progress(self, trainer: Any, *, last: bool) -> Progress:
-        samples = None
+        samples = used = None
         with self._training.guard():
+            used = patience_used(trainer.callback_handler.callbacks)
             if last or self._training.selection.has("samples"):
                 samples = self._sample_count.so_far(trainer)
-        return Progress(fraction_done(trainer.state), samples, self._token_count.value)
+        return Progress(fraction_done(trainer.state), samples, self._token_count.value, used)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

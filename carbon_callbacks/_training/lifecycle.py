@@ -41,6 +41,7 @@ class Lifecycle:
         name: Distinguishes this callback from others in checkpoints, and on other ranks.
         may_stop: Whether a budget is set that stops the training.
         disabled: Whether to do nothing, because another callback measures this training.
+        steps: Laps of the current training, by its steps.
 
     Args:
         name: As above; the project's name by default.
@@ -73,6 +74,7 @@ class Lifecycle:
         self._latest: Report | None = None
         self._restored: tuple[Segment, ...] = ()
         self._state = TrainingState()
+        self.steps = self._state.forecast.steps
         self._ranks = RankSync(self.tracker, self._state)
 
     @contextlib.contextmanager
@@ -145,6 +147,7 @@ class Lifecycle:
                 self.end("interrupted")
             improvement = Improvement(upwards=self._higher_is_better)
             self._state = TrainingState("setup", improvement=improvement)
+            self.steps = self._state.forecast.steps
             restored, self._restored = self._restored if resumes else (), ()
             self.tracker.trial = trial
             self.tracker.prepare(_PREPARE_TIMEOUT_S)
@@ -239,6 +242,7 @@ class Lifecycle:
             if not self._state.standalone:
                 self._latest = self.report
         self._state.phase = ""
+        self.steps.close()
 
     def exit(self, error: BaseException | None) -> None:
         """End a run that no hook has ended: its callback was removed, or an exception was raised."""

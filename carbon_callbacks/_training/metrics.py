@@ -14,7 +14,9 @@ from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh
 if TYPE_CHECKING:
     from carbon_core import Estimate, Report
 
-Topic = Literal["totals", "epoch", "segments", "forecast", "samples", "tokens", "improvement"]
+Topic = Literal[
+    "totals", "epoch", "segments", "forecast", "early stopping", "samples", "tokens", "improvement"
+]
 OfRank = Callable[[Measured], "float | None"]
 OfTraining = Callable[[TrainingTotals], "float | None"]
 
@@ -61,8 +63,16 @@ def _of_epoch(name: str) -> OfTraining:
     return lambda training: training.epoch.get(name)
 
 
-def _forecast(name: str) -> OfTraining:
-    return lambda training: training.forecast and getattr(training.forecast, name)
+def _forecast(name: str, end: str = "value") -> OfTraining:
+    def value(training: TrainingTotals) -> float | None:
+        figure = getattr(training.forecast, name, None)
+        return None if figure is None else getattr(figure, end)
+
+    return value
+
+
+def _left_s(training: TrainingTotals) -> float | None:
+    return training.forecast.left_s if training.forecast is not None else None
 
 
 def _per_kwh(count: Literal["samples", "tokens"]) -> OfTraining:
@@ -196,19 +206,39 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.",
-        of_training=_forecast("energy_low_kwh"), topic="forecast",
+        of_training=_forecast("energy_kwh", "low"), topic="forecast",
     ),
     Metric(
         "forecast_energy_high_kwh", "kWh", "Upper end of its 95 % interval.",
-        of_training=_forecast("energy_high_kwh"), topic="forecast",
+        of_training=_forecast("energy_kwh", "high"), topic="forecast",
     ),
     Metric(
         "forecast_emissions_kg", "kg CO2e", "Emissions of the whole training, by its end.",
         of_training=_forecast("emissions_kg"), topic="forecast",
     ),
     Metric(
+        "forecast_emissions_low_kg", "kg CO2e", "Lower end of its 95 % interval.",
+        of_training=_forecast("emissions_kg", "low"), topic="forecast",
+    ),
+    Metric(
+        "forecast_emissions_high_kg", "kg CO2e", "Upper end of its 95 % interval.",
+        of_training=_forecast("emissions_kg", "high"), topic="forecast",
+    ),
+    Metric(
         "forecast_left_s", "s", "Time until its end.",
-        of_training=_forecast("left_s"), topic="forecast",
+        of_training=_left_s, topic="forecast",
+    ),
+    Metric(
+        "forecast_if_stopped_kwh", "kWh", "Energy of the training if early stopping ends it now.",
+        of_training=_forecast("stopped_kwh"), topic="early stopping",
+    ),
+    Metric(
+        "forecast_if_stopped_low_kwh", "kWh", "Lower end of its 95 % interval.",
+        of_training=_forecast("stopped_kwh", "low"), topic="early stopping",
+    ),
+    Metric(
+        "forecast_if_stopped_high_kwh", "kWh", "Upper end of its 95 % interval.",
+        of_training=_forecast("stopped_kwh", "high"), topic="early stopping",
     ),
     Metric(
         ENERGY_PER_IMPROVEMENT, "kWh", "Energy for each unit by which a metric has improved.",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from carbon_callbacks._training.forecast import Forecast, Laps
 from carbon_callbacks._training.improvement import Improvement
 from carbon_callbacks._training.metrics import (
     across_ranks,
@@ -15,11 +14,11 @@ from carbon_callbacks._training.metrics import (
     of_training,
     of_window,
 )
+from carbon_callbacks._training.total_forecast import TotalForecast
 from carbon_callbacks._training.totals import (
     Figures,
     Progress,
     RankTotals,
-    TrainingForecast,
     TrainingTotals,
     unique_gpus,
 )
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from carbon_core import OpenWindow, Report, Segment, Tracker
 
 UNKNOWN_PROGRESS = Progress()
-# A forecast costs as much as all other metrics, and hardly changes between many logs a second.
-_FORECAST_EVERY_S = 0.25
 
 
 @dataclass
@@ -48,10 +45,7 @@ class TrainingState:
         windows: Metrics of the latest evaluations, by prefix.
         provisional: Windows of these whose readings were late, by prefix; an empty one for the epoch.
         trained: The window since the first epoch began.
-        kwh: Energy of `trained` by progress.
-        seconds: Time of `trained` by progress.
-        forecast: The latest forecast of energy and time.
-        forecast_s: Seconds of `trained` at which it was made.
+        forecast: Its forecast.
     """
 
     phase: str = ""
@@ -65,17 +59,14 @@ class TrainingState:
     windows: dict[str, Figures] = field(default_factory=dict)
     provisional: dict[str, OpenWindow] = field(default_factory=dict)
     trained: OpenWindow | None = None
-    kwh: Laps = field(default_factory=lambda: Laps(0.0))
-    seconds: Laps = field(default_factory=lambda: Laps(0.0))
-    forecast: tuple[Forecast | None, Forecast | None] | None = None
-    forecast_s: float = 0.0
+    forecast: TotalForecast = field(default_factory=TotalForecast)
 
     def begin_epoch(self, tracker: Tracker, fraction: float | None) -> None:
         """Open the window of an epoch, and that of all epochs if it is the first."""
         self.epoch = tracker.window("epoch")
         if self.trained is None:
             self.trained = tracker.window("trained")
-            self.kwh, self.seconds = Laps(fraction or 0.0), Laps(fraction or 0.0)
+            self.forecast.begin(self.trained, fraction or 0.0)
 
     def note_window(self, window: OpenWindow, prefix: str = "") -> None:
         """Keep the metrics of a window that has ended; those of a late reading until the next log.
@@ -108,6 +99,8 @@ class TrainingState:
         trained = None
         if self.trained is not None and report is not None:
             trained = self.trained.report(report.window.end)
+        if report is not None:
+            self.forecast.note_own(report, trained)
         return RankTotals(
             totals,
             self.epoch_figures,
@@ -155,7 +148,7 @@ class TrainingState:
         training = TrainingTotals(ranks.totals, ranks.epoch, ranks.earlier, self.progress)
         training = training._replace(runs=self._runs(self.own))
         improved = self.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
-        expected = self._forecast(ranks, training) if forecast else None
+        expected = self.forecast.of(ranks, training, self.progress) if forecast else None
         return of_training(
             training._replace(forecast=expected, energy_per_improvement_kwh=improved)
         )
@@ -178,26 +171,3 @@ class TrainingState:
         """Return the metrics of the latest evaluation with a prefix, combined over the ranks."""
         ranks = [self.windows, *(rank.windows for rank in self.others)]
         return of_window(across_ranks(windows.get(prefix, {}) for windows in ranks), prefix)
-
-    def _forecast(self, ranks: RankTotals, so_far: TrainingTotals) -> TrainingForecast | None:
-        """Return the totals that are expected at the end of the training."""
-        fraction = self.progress.fraction
-        done_kwh, done_kg = so_far.all_segments_kwh, so_far.all_segments_kg
-        if fraction is None or done_kwh is None or done_kg is None:
-            return None
-        if ranks.trained_s - self.forecast_s > _FORECAST_EVERY_S or self.forecast is None:
-            self.kwh.add(fraction, ranks.trained_kwh)
-            self.seconds.add(fraction, ranks.trained_s)
-            self.forecast = self.kwh.forecast(), self.seconds.forecast()
-            self.forecast_s = ranks.trained_s
-        kwh, seconds = self.forecast
-        if kwh is None or seconds is None:
-            return None
-        value, low, high = (max(0.0, figure - ranks.trained_kwh) for figure in kwh)
-        return TrainingForecast(
-            energy_kwh=done_kwh + value,
-            energy_low_kwh=done_kwh + low,
-            energy_high_kwh=done_kwh + high,
-            emissions_kg=done_kg + value * (so_far.kg_per_kwh or 0.0),
-            left_s=max(0.0, seconds.value - ranks.trained_s),
-        )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from carbon_callbacks._training.forecast import Forecast
 from carbon_core import grams
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ class Progress(NamedTuple):
         fraction: Part of the whole training (0 to 1) that is done, by all its runs.
         samples: Training samples since this run began, of all ranks.
         tokens: Tokens since this run began, of all ranks.
+        patience_used: How near early stopping is (0 to 1): evaluations without improvement, divided by
+            the number after which it ends the training; None without early stopping.
     """
 
     fraction: float | None = None
     samples: float | None = None
     tokens: float | None = None
+    patience_used: float | None = None
 
 
 class Measured(NamedTuple):
@@ -99,13 +103,19 @@ def counted_twice(ranks: Iterable[RankTotals]) -> tuple[str, ...]:
 
 
 class TrainingForecast(NamedTuple):
-    """Totals of the whole training at its end, as expected now; the energy has a 95 % interval."""
+    """Totals of the whole training at its end, as expected now, with their 95 % intervals.
 
-    energy_kwh: float
-    energy_low_kwh: float
-    energy_high_kwh: float
-    emissions_kg: float
+    Attributes:
+        energy_kwh: Energy at its end.
+        emissions_kg: Emissions at its end.
+        left_s: Seconds until then.
+        stopped_kwh: Energy if the training stops now; None where nothing suggests that it may.
+    """
+
+    energy_kwh: Forecast
+    emissions_kg: Forecast
     left_s: float
+    stopped_kwh: Forecast | None = None
 
 
 class TrainingTotals(NamedTuple):

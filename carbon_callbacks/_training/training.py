@@ -69,7 +69,7 @@ class Training(Lifecycle):
         """
         unknown = set(without)
         if not self._forecasts:
-            unknown.add("forecast")
+            unknown |= {"forecast", "early stopping"}
         if not self.improvement_of:
             unknown.add("improvement")
         return self.selection.names(unknown)
@@ -99,6 +99,19 @@ class Training(Lifecycle):
                 figures = {**figures, **ranks.phases}
             return self._ranks.agreed(at, figures)
         return {}
+
+    def note_step(self, step: int, fraction: float | None) -> None:
+        """Note the progress of the training after a step; between logs, the forecast uses it.
+
+        Most steps cost a comparison, which an adapter that must compute the fraction makes itself.
+
+        Args:
+            step: Steps since the run began.
+            fraction: Part of the whole training (0 to 1) that is done; None where that is unknown.
+        """
+        if step >= self.steps.due and fraction is not None and self.running:
+            with self.guard():
+                self.steps.note(step, fraction, self.tracker.window)
 
     def window_metrics(self, window: OpenWindow, prefix: str, at: str) -> Figures:
         """Close a window and return its metrics, combined over the ranks.
@@ -186,5 +199,6 @@ class Training(Lifecycle):
 
     def __getstate__(self) -> dict[str, Any]:
         state = TrainingState()
-        fresh = {"_state": state, "_ranks": RankSync(self.tracker, state), "_restored": ()}
+        ranks = RankSync(self.tracker, state)
+        fresh = {"_state": state, "_ranks": ranks, "_restored": (), "steps": state.forecast.steps}
         return {**self.__dict__, **fresh}

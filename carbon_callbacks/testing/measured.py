@@ -39,6 +39,8 @@ FORECAST = {
     "forecast_energy_low_kwh",
     "forecast_energy_high_kwh",
     "forecast_emissions_kg",
+    "forecast_emissions_low_kg",
+    "forecast_emissions_high_kg",
     "forecast_left_s",
 }
 ALL_STARTS = {

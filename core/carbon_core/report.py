@@ -162,6 +162,16 @@ class Report(Measurement):
         """Share of the joules (0 to 1) that may be other users'."""
         return uncertainty.foreign_share(self.window.by_device, self.utilization.gpu_least_share)
 
+    def stretched(self, duration_s: float) -> Report:
+        """Return this report as if its energy had taken some time: the intervals of a longer run.
+
+        Args:
+            duration_s: That time in seconds.
+        """
+        start = self.window.start
+        end = replace(self.window.end, t_ns=start.t_ns + units.nanoseconds(duration_s))
+        return replace(self, window=end - start)
+
     def summary(self) -> str:
         """Return the run as one line of text."""
         return summary(self)

@@ -200,6 +200,20 @@ class LightningContract(ShippedContract):
     def stopping(self, monitor: str) -> Any:
         return self.framework.pl.callbacks.EarlyStopping(monitor, mode="min", patience=1)
 
+    def test_the_energy_is_logged_if_early_stopping_may_end_the_training(self, machine):
+        stop = self.framework.pl.callbacks.EarlyStopping(
+            "carbon/energy_kwh", mode="min", patience=4, check_on_train_epoch_end=False
+        )
+        outcome = self.framework.train(
+            self.framework.callback(metrics="all"),
+            stop,
+            on_batch=clockwork(machine.clock),
+            epochs=5,
+        )
+        stopped = [one.get("forecast_if_stopped_kwh") for one in outcome.epochs]
+        assert stopped[0] is None
+        assert stopped[-1] == outcome.epochs[-1]["energy_kwh"]
+
     def test_checkpoint_can_monitor_the_energy(self):
         best = self.framework.pl.callbacks.ModelCheckpoint(
             "best", monitor="carbon/energy_kwh", save_top_k=1

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 
 from carbon_callbacks.testing import AdapterContract, Framework, run_python
@@ -46,6 +47,24 @@ class ShippedContract(AdapterContract):
         lines = run_python(program).stdout
         assert f"pip install 'carbon-callbacks[{self.framework.extra}]'" in lines
         assert f"{self.framework.module} needs the package" in lines
+
+    def test_a_first_batch_that_compiles_the_model_is_not_multiplied(self, machine):
+        seconds, batches = {"train": 5.0, "validate": 1.0}, iter([100.0])
+
+        def on_batch(what: str) -> None:
+            is_first = what == "train" and machine.runs > 0
+            machine.clock.advance(next(batches, 0.0) if is_first else 0.0)
+            machine.clock.advance(seconds.get(what, 0.0))
+
+        callback = self.framework.callback(metrics="all")
+        outcome = self.framework.train(callback, on_batch=on_batch, epochs=5)
+        total_kwh = callback.report.energy_kwh.value
+        first, second, *_, last = outcome.epochs
+        assert first["forecast_energy_kwh"] < 1.6 * total_kwh
+        for epoch in (first, second):
+            assert epoch["forecast_energy_low_kwh"] < total_kwh < epoch["forecast_energy_high_kwh"]
+        assert second["forecast_energy_kwh"] == pytest.approx(total_kwh, rel=0.15)
+        assert last["forecast_energy_low_kwh"] < last["forecast_energy_high_kwh"]
 
 
 def bytes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, bytes]:

@@ -213,6 +213,19 @@ class TestKeras(ShippedContract):
         assert len(history.history["energy_kwh"]) == epochs
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
+    def test_the_energy_is_logged_if_early_stopping_may_end_the_training(self, machine):
+        stop = keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=1e9)
+        history = self.framework.fit(
+            self.framework.model(clockwork(machine.clock)),
+            EmissionsCallback(metrics="all"),
+            stop,
+            epochs=5,
+        ).history
+        # The callback is listed first, so it reads the patience before this epoch's value counts.
+        stopped = history["forecast_if_stopped_kwh"]
+        assert [np.isnan(one) for one in stopped] == [True, True, False]
+        assert stopped[-1] == history["energy_kwh"][-1] > history["forecast_if_stopped_low_kwh"][-1]
+
     def test_checkpoint_can_monitor_the_energy(self, machine):
         best = keras.callbacks.ModelCheckpoint(
             "best.weights.h5",

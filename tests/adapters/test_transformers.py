@@ -673,6 +673,22 @@ class TestTransformers(ShippedContract):
         assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second), rel=0.5)
 
 
+class TestEarlyStopping:
+    def test_the_energy_is_logged_if_it_may_end_the_training(self, machine):
+        stop = transformers.EarlyStoppingCallback(4, early_stopping_threshold=1e9)
+        trainer = TransformersFramework().trainer(
+            EmissionsCallback(metrics="all"),
+            stop,
+            on_batch=clockwork(machine.clock),
+            num_train_epochs=6,
+            metric_for_best_model="eval_loss",
+        )
+        trainer.train()
+        stopped = [one.get("forecast_if_stopped_kwh") for one in logged_epochs(trainer)]
+        assert stopped[0] is None
+        assert stopped[-1] == logged_epochs(trainer)[-1]["energy_kwh"]
+
+
 class AddedLaterWorld(TransformersFramework):
     """A callback that the Trainer gets once it exists."""
 

@@ -60,6 +60,19 @@ class OpenWindow:
             return self.run.part_report(until - self.run.at(self._start))
         return self.run.part_report(self.result)
 
+    def up_to(self, later: OpenWindow) -> Window:
+        """Return the window from the begin of this one to that of another of the same run."""
+        if self.run is None or self._start is None or later._start is None:
+            return Snapshot(0) - Snapshot(0)
+        return self.run.at(later._start) - self.run.at(self._start)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since its begin."""
+        if self.run is None or self._start is None:
+            return 0.0
+        return self.run.seconds_since(self._start)
+
     @property
     def provisional(self) -> bool:
         """Whether a reading is late, so that the figures are extrapolated until it arrives."""

@@ -121,6 +121,10 @@ class Run:
         self._sampler.mark(mark)
         return mark
 
+    def seconds_since(self, mark: Mark) -> float:
+        """Return the seconds since a mark."""
+        return units.seconds(self._parts.clock.monotonic_ns() - mark.t_ns)
+
     def snapshot(self) -> Snapshot:
         """Return the totals now; extrapolated where no reading arrives in time."""
         mark = self.instant()

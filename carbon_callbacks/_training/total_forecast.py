@@ -1,0 +1,183 @@
+"""Forecast of a training's totals: what its laps suggest, and how sure its meters and intensity are.
+
+A forecast is about the true total, so its interval combines two uncertainties in quadrature: how the
+training may continue (`forecast`), and that of a report of that energy and duration. At the end,
+nothing remains, and the interval is the report's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from carbon_callbacks._training.forecast import Forecast, Laps
+from carbon_callbacks._training.step_laps import Point, StepLaps
+from carbon_callbacks._training.totals import (
+    Progress,
+    RankTotals,
+    TrainingForecast,
+    TrainingTotals,
+)
+
+if TYPE_CHECKING:
+    from carbon_core import OpenWindow, Report
+
+# A forecast costs more than all other metrics, and hardly changes between many logs a second.
+_EVERY_S = 0.5
+# Compilation, caches and the first allocations take about this long, of a first lap at most that part.
+_WARM_UP_S = 10.0
+_MOST_WARM_UP = 0.8
+# Part of the evaluations without improvement after which early stopping ends a training.
+_PATIENCE_USED = 0.5
+
+
+class Factors(NamedTuple):
+    """Ends of an interval divided by its value."""
+
+    low: float = 1.0
+    high: float = 1.0
+
+
+class _Expected(NamedTuple):
+    """Energy and time since the first epoch, as expected at the end, and the factors of both totals."""
+
+    trained_kwh: Forecast
+    trained_s: float
+    energy: Factors
+    emissions: Factors
+
+
+class TotalForecast:
+    """Forecasts the totals of one run's training.
+
+    Attributes:
+        steps: Laps between logs.
+    """
+
+    def __init__(self) -> None:
+        self.steps = StepLaps()
+        self._kwh, self._seconds = Laps(0.0), Laps(0.0)
+        self._own = self._before = Point(0.0, 0.0, 0.0)
+        self._all_before = (0.0, 0.0)
+        self._report: Report | None = None
+        self._expected: _Expected | None = None
+        self._expected_s = 0.0
+
+    def begin(self, trained: OpenWindow, progress: float) -> None:
+        """Begin with the first epoch of a run.
+
+        Args:
+            trained: A window that began with it.
+            progress: Part of the training (0 to 1) that was done before.
+        """
+        self._kwh, self._seconds = Laps(progress), Laps(progress)
+        self.steps.open(trained, progress)
+
+    def note_own(self, report: Report, trained: Report | None) -> None:
+        """Keep the totals of this rank.
+
+        Args:
+            report: Its run so far.
+            trained: The part since the first epoch began.
+        """
+        self._report = report
+        if trained is not None:
+            self._own = Point(0.0, trained.window.joules, trained.duration_s)
+
+    def of(
+        self, ranks: RankTotals, so_far: TrainingTotals, progress: Progress
+    ) -> TrainingForecast | None:
+        """Return the totals that are expected at the end of the training; None where that is unknown.
+
+        Args:
+            ranks: Totals of all ranks.
+            so_far: The same with earlier segments.
+            progress: Progress of the training.
+        """
+        done_kwh, done_kg = so_far.all_segments_kwh, so_far.all_segments_kg
+        if progress.fraction is None or done_kwh is None or done_kg is None:
+            return None
+        is_over = progress.fraction >= 1.0
+        is_old = ranks.trained_s - self._expected_s > _EVERY_S
+        if self._expected is None or is_old or is_over:
+            self._expected = self._forecast(progress.fraction, ranks)
+            self._expected_s = ranks.trained_s
+        if self._expected is None:
+            return None
+        kwh, trained_s, energy, emissions = self._expected
+        left = Forecast(*(max(0.0, figure - ranks.trained_kwh) for figure in kwh))
+        each_kg = so_far.kg_per_kwh or 0.0
+        stopped = None
+        if (progress.patience_used or 0.0) >= _PATIENCE_USED:
+            stopped = with_error(Forecast(done_kwh, done_kwh, done_kwh), self._factors(0.0)[0])
+        return TrainingForecast(
+            with_error(Forecast(*(done_kwh + figure for figure in left)), energy),
+            with_error(Forecast(*(done_kg + figure * each_kg for figure in left)), emissions),
+            max(0.0, trained_s - ranks.trained_s),
+            stopped,
+        )
+
+    def _forecast(self, fraction: float, ranks: RankTotals) -> _Expected | None:
+        """Return what is expected since the first epoch; None before the first lap."""
+        self._add_laps(fraction, ranks)
+        warm_up = min(_MOST_WARM_UP, _WARM_UP_S / max(_WARM_UP_S, ranks.trained_s))
+        kwh, seconds = self._kwh.forecast(warm_up), self._seconds.forecast(warm_up)
+        if kwh is None or seconds is None:
+            return None
+        return _Expected(kwh, seconds.value, *self._factors(seconds.value - ranks.trained_s))
+
+    def _add_laps(self, fraction: float, ranks: RankTotals) -> None:
+        """Add the laps until now.
+
+        Of those at steps only the energy of this rank is known. They divide that of all ranks alike.
+        """
+        (_, before_j, before_s), own = self._before, self._own
+        kwh, seconds = self._all_before
+        per_joule = _ratio(ranks.trained_kwh - kwh, own.joules - before_j)
+        per_second = _ratio(ranks.trained_s - seconds, own.seconds - before_s)
+        for point in self.steps.taken():
+            if point.progress < fraction and own.joules > before_j:
+                self._kwh.add(point.progress, kwh + per_joule * (point.joules - before_j))
+                self._seconds.add(point.progress, seconds + per_second * (point.seconds - before_s))
+        self._kwh.add(fraction, ranks.trained_kwh)
+        self._seconds.add(fraction, ranks.trained_s)
+        self._before, self._all_before = own, (ranks.trained_kwh, ranks.trained_s)
+
+    def _factors(self, left_s: float) -> tuple[Factors, Factors]:
+        """Return the interval of energy and that of emissions of a run that takes some more seconds."""
+        if self._report is None:
+            return Factors(), Factors()
+        whole = self._report.stretched(self._report.duration_s + max(0.0, left_s))
+        energy, emissions = whole.energy_kwh, whole.emissions_kg
+        return (
+            Factors(_ratio(energy.low, energy.value), _ratio(energy.high, energy.value)),
+            Factors(
+                _ratio(emissions.low, emissions.value), _ratio(emissions.high, emissions.value)
+            ),
+        )
+
+
+def with_error(forecast: Forecast, factors: Factors) -> Forecast:
+    """Return a forecast whose interval contains errors of measurement: logarithms in quadrature.
+
+    Args:
+        forecast: What is expected of the measured total.
+        factors: The interval of a total that is measured.
+    """
+    value, low, high = forecast
+    if value <= 0:
+        return forecast
+    below = _quadrature(low / value, factors.low)
+    above = _quadrature(high / value, factors.high)
+    return Forecast(value, value / below, value * above)
+
+
+def _quadrature(one: float, other: float) -> float:
+    """Return the factor (1 or more) of two independent factors."""
+    logs = [abs(math.log(factor)) if factor > 0 else math.inf for factor in (one, other)]
+    return math.exp(math.hypot(*logs)) if math.inf not in logs else math.inf
+
+
+def _ratio(value: float, of: float) -> float:
+    """Return a quotient; 1 where there is nothing to divide by."""
+    return value / of if of > 0 else 1.0
