@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from carbon_core import uncertainty
+from carbon_core import intensity_spread, uncertainty, units
 from carbon_core.formatting import html_table, summary
 from carbon_core.intervals import Intervals
 from carbon_core.lazy_property import lazy_property
@@ -166,11 +166,13 @@ class Report(Measurement):
         """Return this report as if its energy had taken some time: the intervals of a longer run.
 
         Args:
-            duration_s: That time in seconds.
+            duration_s: That time in seconds; live intensities are not known for what it is longer.
         """
         start = self.window.start
         end = replace(self.window.end, t_ns=start.t_ns + units.nanoseconds(duration_s))
-        return replace(self, window=end - start)
+        known = min(1.0, self.duration_s / duration_s) if duration_s > 0 else 1.0
+        shares = (part for one in self.intensities for part in _split(one, known))
+        return replace(self, window=end - start, intensities=tuple(shares))
 
     def summary(self) -> str:
         """Return the run as one line of text."""
@@ -199,6 +201,15 @@ def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, 
         earlier=(),
         tasks=(),
     )
+
+
+def _split(share: IntensityShare, known: float) -> tuple[IntensityShare, ...]:
+    """Return a live intensity in two parts: for its own hours, and for those to come."""
+    later = intensity_spread.of_other_hours(share.intensity)
+    if later is share.intensity or known >= 1.0:
+        return (share,)
+    own = share._replace(joules=share.joules * known, grams=share.grams * known)
+    return own, IntensityShare(later, share.joules - own.joules, share.grams - own.grams)
 
 
 def _sharing_notes(devices: Sequence[Device], least_shares: Mapping[str, float]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ CPU = Device("cpu:package-0", "cpu", "package-0", methods.RAPL_INTEL_SERVER)
 GPU = Device("gpu:GPU-1", "gpu", "A GPU", methods.NVML_ENERGY)
 RAM = Device("ram:all", "ram", "64 GiB", methods.RAM_MODEL)
 FRANCE = Intensity(50.0, "France", "Ember", "annual", "lifecycle", 0.2, year=2025)
+YEARLY = replace(FRANCE, low_carbon_share=0.9)
 LIVE = Intensity(100.0, "FR", "Electricity Maps", "live", "lifecycle", 0.05)
 
 
@@ -112,6 +113,20 @@ def test_the_interval_of_emissions_is_narrower_for_a_longer_run() -> None:
     energy_sigma_ln = report(hours=24).energy_sigmas_ln.total
     sigma_ln = math.hypot(energy_sigma_ln, sigma_of(grid, 24 * 3_600.0, 2026))
     assert factor(24) == pytest.approx(math.exp(Z_95 * sigma_ln))
+
+
+def test_a_live_intensity_is_less_certain_for_the_hours_to_come() -> None:
+    of = replace(report(hours=1.0), intensities=(IntensityShare(LIVE, 4 * KWH, 400.0),))
+    same, twice, tenfold = (of.stretched(hours * 3_600.0) for hours in (1.0, 2.0, 10.0))
+    assert same.emissions_kg == of.emissions_kg
+    widths = [one.emissions_kg.high / one.emissions_kg.low for one in (same, twice, tenfold)]
+    assert widths == sorted(set(widths))
+    assert {one.emissions_kg.value for one in (same, twice, tenfold)} == {of.emissions_kg.value}
+
+
+def test_an_annual_intensity_is_more_certain_for_a_longer_run() -> None:
+    of = replace(report(hours=1.0), intensities=(IntensityShare(YEARLY, 4 * KWH, 200.0),))
+    assert of.stretched(36_000.0).emissions_kg.high < of.emissions_kg.high
 
 
 def test_shares_by_grade_and_whether_it_is_an_estimate() -> None:
