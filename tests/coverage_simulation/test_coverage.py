@@ -5,7 +5,7 @@ import pytest
 from coverage_simulation import FAMILIES, coverage, expected
 from coverage_simulation.coverage import Row, binomial_least, binomial_most, simulate
 
-RUNS = 100
+RUNS = 80
 SEED = 20
 
 
