@@ -50,7 +50,7 @@ class CpuLoadMeter:
         self._clock = clock
         self._tdp_w = identity.tdp_w if forced_tdp_w is None else forced_tdp_w
         self._saves_power = saves_power(host.root)
-        self._joules = 0.0
+        self._joules = self._latest_j = 0.0
         self._t_ns = clock.monotonic_ns()
         times = host.cpu_times()
         if times is None:
@@ -64,11 +64,12 @@ class CpuLoadMeter:
             return [Reading("cpu:all", t_ns, None)]
         load, span_s = times.load_since(self._times), units.seconds(t_ns - self._t_ns)
         power_w = cpu_power_w(self._tdp_w, load, saves_power=self._saves_power)
-        joules = self._joules + power_w * span_s
-        # Readings within a second begin at the same time. Of a concave model, their energies increase.
+        # Readings within a second begin at the same time. Processor time advances in steps: the load of a
+        # short span may be too high.
+        self._latest_j = max(self._latest_j, self._joules + power_w * span_s)
         if span_s >= _PERIOD_S:
-            self._joules, self._times, self._t_ns = joules, times, t_ns
-        return [Reading("cpu:all", t_ns, joules)]
+            self._joules, self._times, self._t_ns = self._latest_j, times, t_ns
+        return [Reading("cpu:all", t_ns, self._latest_j)]
 
     def close(self) -> None:
         """Do nothing: no file is open."""

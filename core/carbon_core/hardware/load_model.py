@@ -41,7 +41,7 @@ def cpu_power_w(tdp_w: float, load: float, *, saves_power: bool = False) -> floa
         return 0.0
     bounded = min(1.0, load) if load > 0.0 else 0.0
     exponent = SAVING_EXPONENT if saves_power else EXPONENT
-    return tdp_w * (IDLE_SHARE + DYNAMIC_SHARE * bounded**exponent)
+    return tdp_w * (IDLE_SHARE + DYNAMIC_SHARE * math.pow(bounded, exponent))
 
 
 def saves_power(root: Path) -> bool:

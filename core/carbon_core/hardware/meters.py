@@ -82,7 +82,7 @@ def _open_ram(context: OpenContext) -> Opened:
     host, options = context.host, context.options
     size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
     forced_w = options.force_ram_power_w
-    return Opened([RamMeter(context.clock, size_gb, options.period_s, forced_w, dimms)])
+    return Opened([RamMeter(context.clock, size_gb, options.period_s, forced_w, dimms, host)])
 
 
 METERS: tuple[MeterSpec | GpuBackend, ...] = (

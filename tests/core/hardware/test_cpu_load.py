@@ -84,6 +84,20 @@ def test_readings_within_a_second_have_its_mean_load_and_never_decrease(
     assert found[-1] == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.5), rel=0.001)
 
 
+def test_a_short_span_with_too_much_busy_time_is_no_step_back(
+    host: BusyHost, clock: FakeClock
+) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    host.work(0.1, 1.0)
+    found = [joules(meter)]
+    host.busy_s -= 0.4
+    host.work(0.01, 0.0)
+    found.append(joules(meter))
+    host.work(2.0, 0.5)
+    found.append(joules(meter))
+    assert found == sorted(found)
+
+
 def test_a_power_saving_governor_has_its_own_curve(
     host: BusyHost, clock: FakeClock, tmp_path: Path
 ) -> None:
