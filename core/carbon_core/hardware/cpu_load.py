@@ -64,8 +64,8 @@ class CpuLoadMeter:
             return [Reading("cpu:all", t_ns, None)]
         load, span_s = times.load_since(self._times), units.seconds(t_ns - self._t_ns)
         power_w = cpu_power_w(self._tdp_w, load, saves_power=self._saves_power)
-        # Readings within a second begin at the same time. Processor time advances in steps: the load of a
-        # short span may be too high.
+        # Readings within a second begin at the same time. Processor time advances in steps: the load
+        # of a short span may be too high.
         self._latest_j = max(self._latest_j, self._joules + power_w * span_s)
         if span_s >= _PERIOD_S:
             self._joules, self._times, self._t_ns = self._latest_j, times, t_ns
