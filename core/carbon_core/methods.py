@@ -120,6 +120,8 @@ APPLE = Method("apple.energy", "C", 0.20, "Apple's energy model of the chip")
 GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.35, "GPU power limit x utilisation")
 # On a machine that it was not fitted on, the load model has a log rms of 0.26 (tools/fit_load_model.py).
 CPU_LOAD_TDP = Method("cpu.load_tdp", "D", 0.30, "CPU load x TDP")
+# Under a power-saving governor, the clock depends on which processors are busy: 0.49 on the one machine.
+CPU_LOAD_SAVING = Method("cpu.load_tdp", "D", 0.50, "CPU load x TDP, power-saving governor")
 # The same, and 0.54 for the watts by thread of server processors around their median.
 CPU_LOAD_DEFAULT = Method("cpu.load_default", "E", 0.60, "CPU load x typical power")
 # The memory model has a log rms of 0.31 on five servers whose modules are unknown (docs/uncertainty.md);

@@ -14,7 +14,7 @@ from carbon_core.errors import MeterError
 from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import CpuTimes, Host
 from carbon_core.hardware.load_model import cpu_power_w, saves_power
-from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP
+from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_SAVING, CPU_LOAD_TDP
 from carbon_core.records import Device, Reading
 
 # The model is concave, and was fitted to means over seconds. Over a longer period, the power at the mean
@@ -42,14 +42,15 @@ class CpuLoadMeter:
         self, host: Host, clock: Clock, identity: CpuIdentity, forced_tdp_w: float | None = None
     ) -> None:
         is_rated = forced_tdp_w is not None or identity.match != "per thread"
-        method = CPU_LOAD_TDP if is_rated else CPU_LOAD_DEFAULT
+        self._saves_power = saves_power(host.root)
+        of_rated = CPU_LOAD_SAVING if self._saves_power else CPU_LOAD_TDP
+        method = of_rated if is_rated else CPU_LOAD_DEFAULT
         name = identity.model_name or "processor"
         self.devices = (Device("cpu:all", "cpu", name, method, max_power_w=_MAX_CPU_W),)
         self.period_s = _PERIOD_S
         self._host = host
         self._clock = clock
         self._tdp_w = identity.tdp_w if forced_tdp_w is None else forced_tdp_w
-        self._saves_power = saves_power(host.root)
         self._joules = self._latest_j = 0.0
         self._t_ns = clock.monotonic_ns()
         times = host.cpu_times()

@@ -156,7 +156,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         name="cpu load",
         module="carbon_core.hardware.cpu_load",
         components=("cpu",),
-        methods=(methods.CPU_LOAD_TDP, methods.CPU_LOAD_DEFAULT),
+        methods=(methods.CPU_LOAD_TDP, methods.CPU_LOAD_SAVING, methods.CPU_LOAD_DEFAULT),
         is_model=True,
         open=_open_cpu_load,
     ),
