@@ -31,7 +31,7 @@ _MAX_GPU_W = 5000.0
 # 50 of 400 W, H100 70 of 700 W, RTX 4090 20 of 450 W).
 IDLE_SHARE = 0.1
 # A board that is always at work draws less than its limit: in trainings 50 to 95 % (nodes with
-# eight H100: 76 % of the rated power, Latif et al. 2025). Utilisation is the time in which any kernel runs.
+# eight H100: 76 % of the rated power, Latif et al. 2025). Utilisation counts any kernel.
 BUSY_SHARE = 0.85
 # A counter is updated every 100 ms, and even an idle GPU draws watts: a constant one stands still.
 _STILL_S = 0.5
