@@ -32,8 +32,11 @@ def sigma_of(estimate: Estimate) -> float:
     return math.log(estimate.high / estimate.value) / Z_95
 
 
+STARTED_AT = "2026-01-01T00:00:00+00:00"
+
+
 def segment(run_id: str = "a", kwh: float = 1.0, **more: Any) -> Segment:
-    return Segment(run_id, "2026-01-01T00:00:00+00:00", 60.0, kwh, kwh / 10, **more)
+    return Segment(run_id, STARTED_AT, 60.0, kwh, kwh / 10, **more)
 
 
 # --- components -----------------------------------------------------------------------------------
@@ -146,6 +149,8 @@ def test_emissions_have_the_errors_of_energy_and_of_each_place() -> None:
         [segment(kwh=0.0, energy_sd_kwh={})],
         [segment(kwh=0.0, energy_sd_kwh={"nvml.energy": 1.0}), segment("b", 1.0)],
         [segment(kwh=1e-300, energy_sd_kwh={"nvml.energy": 1e15})],
+        [Segment("a", STARTED_AT, 60.0, 1e-300, 1e15, {"nvml.energy": 0.0})],
+        [Segment("a", STARTED_AT, 60.0, 5e-324, 1e15, {"nvml.energy": 1e15}, {}, 1e15)],
         [segment(kwh=-1e-4, energy_sd_kwh={"nvml.energy": 0.0})],
         [segment(energy_sd_kwh={}, foreign_kwh=5.0)],
     ],
