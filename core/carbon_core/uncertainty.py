@@ -184,6 +184,14 @@ def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estim
     return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
 
 
+def sigma_and_foreign_share(estimate: Estimate) -> tuple[float, float]:
+    """Return the standard deviation and the foreign share that `interval` made an estimate from."""
+    if estimate.value <= 0:
+        return 0.0, 0.0
+    up = estimate.high / estimate.value
+    return math.log(up) / Z_95, max(0.0, 1.0 - estimate.low / estimate.value * up)
+
+
 def above(
     value_j: float,
     energies: Mapping[Device, Energy],

@@ -13,9 +13,10 @@ import pytest
 from core.outputs.conftest import KWH, report_of
 
 from carbon_core import methods, units
+from carbon_core.decoding import decoded
 from carbon_core.outputs import journal, past_runs, receipt
 from carbon_core.outputs.merging import merge
-from carbon_core.outputs.receipt_reading import of_report
+from carbon_core.outputs.receipt_reading import Receipt, of_report
 from carbon_core.records import Device, Energy, Estimate, HostFacts, Segment, Snapshot
 from carbon_core.report import Phase, Report
 from carbon_core.sampler.phases import PhaseTotal
@@ -204,6 +205,21 @@ def test_a_journal_and_a_receipt_give_the_segment_of_their_run(tmp_path: Path) -
     (training,) = merge(tmp_path)
     assert training.energy == pytest.approx(report.intervals.training_kwh)
     assert training.emissions == pytest.approx(report.intervals.training_kg)
+
+
+@pytest.mark.parametrize("least_share", [1.0, 0.25])
+def test_a_receipt_of_an_older_version_keeps_its_own_interval(least_share: float) -> None:
+    report = report_of()
+    use = replace(report.utilization, gpu_least_share={"gpu:GPU-1": least_share})
+    report = replace(report, utilization=use)
+    data = receipt.receipt(report)
+    for key in ("energy_sd_kwh", "intensity_sd_kg", "foreign_kwh"):
+        del data[key]
+    old = decoded(Receipt, data).segment
+    assert energy_of_segments([old]) == pytest.approx(report.energy_kwh)
+    assert emissions_of_segments([old]) == pytest.approx(report.emissions_kg)
+    assert old.energy_sd_kwh is not None
+    assert set(old.energy_sd_kwh) == {"nvml.power"}  # correlated with other runs by this method
 
 
 def test_a_receipt_has_the_ends_of_every_figure() -> None:
