@@ -52,9 +52,12 @@ def parse(value: Any) -> dict[str, Calibration]:
     found: dict[str, Calibration] = {}
     for device, gain, sigma, source in entries:
         name = _device(device)
-        if name in found:
+        if name.lower() in {one.lower() for one in found}:
             raise ValueError(value)
         found[name] = _calibration(gain, sigma, source)
+    # Settings keep it as text, which is read again.
+    if len(text_of(found)) > _LONGEST:
+        raise ValueError("too long")
     return found
 
 

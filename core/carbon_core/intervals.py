@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from carbon_core import uncertainty, units
@@ -17,9 +18,28 @@ if TYPE_CHECKING:
 class Errors(NamedTuple):
     """The errors of a run's totals, as a `Segment` has them."""
 
-    energy_sd_kwh: Mapping[str, float]
+    energy_sd_kwh: Mapping[str, float] | None
     intensity_sd_kg: Mapping[str, float]
     foreign_kwh: float
+
+
+def errors_of(energy: Estimate, emissions: Estimate, method: str, place: str) -> Errors:
+    """Return the errors of totals whose intervals are known, as in receipts of older versions.
+
+    Args:
+        energy: Energy in kWh.
+        emissions: Emissions in kg CO2e.
+        method: Name of the method that the errors of the energy are attributed to.
+        place: Place of the grid intensity.
+    """
+    sigma_ln, foreign_share = uncertainty.sigma_and_foreign_share(energy)
+    together_ln, _ = uncertainty.sigma_and_foreign_share(emissions)
+    intensity_ln = math.sqrt(max(0.0, together_ln**2 - sigma_ln**2))
+    return Errors(
+        {method: energy.value * sigma_ln},
+        {place: emissions.value * intensity_ln} if emissions.value > 0 else {},
+        energy.value * foreign_share,
+    )
 
 
 class Intervals:

@@ -183,7 +183,5 @@ def _with_interval(value: float, energy: Estimate, intensity_sigma_ln: float) ->
     """Return emissions with an interval that combines those of the energy and the intensity."""
     if energy.value <= 0:
         return Estimate(value, value, value)
-    energy_ln = math.log(energy.high / energy.value)
-    foreign = 1.0 - (energy.low / energy.value) * (energy.high / energy.value)
-    sigma_ln = math.hypot(energy_ln / uncertainty.Z_95, intensity_sigma_ln)
-    return uncertainty.interval(value, sigma_ln, max(0.0, foreign))
+    energy_ln, foreign_share = uncertainty.sigma_and_foreign_share(energy)
+    return uncertainty.interval(value, math.hypot(energy_ln, intensity_sigma_ln), foreign_share)

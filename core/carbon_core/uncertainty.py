@@ -114,7 +114,8 @@ def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:
     systematic = math.hypot(*systematic_sd_j(energies).values()) / total_j
     # Again, exactly: the sum of what was widened is rounded.
     systematic = max(systematic, FLOOR_SIGMA_LN * (_uncalibrated_j(energies) / total_j))
-    return Sigmas(systematic, _random_sd_j(energies, duration_s) / total_j)
+    random = _random_sd_j(energies, duration_s) / total_j
+    return Sigmas(min(systematic, _WIDEST_LN), min(random, _WIDEST_LN))
 
 
 def errors_j(energies: Mapping[Device, Energy], duration_s: float) -> dict[str, float]:
@@ -177,8 +178,18 @@ def interval(value: float, sigma_ln: float, foreign_share: float = 0.0) -> Estim
         sigma_ln: One standard deviation of ln(reported / true).
         foreign_share: Share of the value (0 to 1) that may be other users'; it lowers the low end only.
     """
+    if value <= 0:  # rounding may leave a difference a little below 0
+        return Estimate(value, value, value)
     factor = math.exp(Z_95 * min(sigma_ln, _WIDEST_LN))
     return Estimate(value, value * (1.0 - foreign_share) / factor, value * factor)
+
+
+def sigma_and_foreign_share(estimate: Estimate) -> tuple[float, float]:
+    """Return the standard deviation and the foreign share that `interval` made an estimate from."""
+    if estimate.value <= 0:
+        return 0.0, 0.0
+    up = estimate.high / estimate.value
+    return math.log(up) / Z_95, max(0.0, 1.0 - estimate.low / estimate.value * up)
 
 
 def above(
@@ -214,13 +225,17 @@ def emissions_of_segments(segments: Iterable[Segment]) -> Estimate:
     """Return the emissions in kg of a training, over its runs and ranks, with their interval."""
     parts = []
     for one in segments:
-        per_kwh = max(0.0, one.emissions_kg / one.energy_kwh) if one.energy_kwh > 0 else 0.0
-        errors = one.energy_sd_kwh
+        kwh, kg, errors = one.energy_kwh, max(0.0, one.emissions_kg), one.energy_sd_kwh
         if errors is not None:
-            of_energy = {name: sd_kwh * per_kwh for name, sd_kwh in errors.items()}
+            of_energy = {name: kg * _part(sd, kwh, _WIDEST_LN) for name, sd in errors.items()}
             errors = {**of_energy, **{f"of {k}": sd for k, sd in one.intensity_sd_kg.items()}}
-        parts.append((one.emissions_kg, errors, one.foreign_kwh * per_kwh))
+        parts.append((one.emissions_kg, errors, kg * _part(one.foreign_kwh, kwh, 1.0)))
     return _together(parts)
+
+
+def _part(value: float, whole: float, most: float) -> float:
+    """Return a value by the whole; files may have an energy so small that this overflows."""
+    return min(most, value / whole) if whole > 0 else 0.0
 
 
 def _together(parts: Iterable[tuple[float, Mapping[str, float] | None, float]]) -> Estimate:

@@ -42,6 +42,7 @@ WRONG: list[Any] = [
     "gpu: 103 ± 2",
     "gpu: 1 ± 0; gpu: 1 ± 0",
     "GPU: 1 ± 0; gpu: 1 ± 0",
+    "gpu:GPU-A: 1 ± 0; gpu:gpu-a: 1.1 ± 0",
     "gpu: 1 ± 0 (wall meter",
     "gpu: 1.0.3 ± 0",
     ";" * 10_000,
@@ -56,6 +57,7 @@ WRONG: list[Any] = [
     {"gpu": {"gain": 1.0, "sigma": 0.1, "sd": 0.1}},
     {"gpu": (1.0, 0.1, "a\x00b")},
     {7: (1.0, 0.1)},
+    {f"gpu:{i}": (1.0, 0.1, "meter " * 30) for i in range(30)},
     1.03,
     ["gpu"],
 ]

@@ -12,6 +12,7 @@ from carbon_core import intensity_spread
 from carbon_core.comparison import Comparison, compare
 from carbon_core.intensity import tables
 from carbon_core.intensity.location import Place, locate
+from carbon_core.methods import Calibration
 from carbon_core.outputs import receipt
 from carbon_core.outputs.history import PastRun, read
 from carbon_core.record import replace
@@ -28,6 +29,22 @@ def past(directory: Path, intensity: Intensity, run_id: str, kwh: float = 4.0) -
     share = IntensityShare(intensity, joules, joules / 3.6e6 * intensity.g_per_kwh)
     receipt.write(replace(of, intensities=(share,)), directory / f"{run_id}.receipt.json")
     [found] = read([directory / f"{run_id}.receipt.json"])
+    assert isinstance(found, PastRun)
+    return found
+
+
+def calibrated(directory: Path, gain: float, run_id: str) -> PastRun:
+    """Return a run whose GPU is calibrated."""
+    of = report_of(run_id)
+    calibration = Calibration(gain, 0.02)
+    devices = tuple(
+        replace(one, method=one.method.calibrated(calibration)) if one.component == "gpu" else one
+        for one in of.window.end.devices
+    )
+    end = replace(of.window.end, devices=devices)
+    path = directory / f"{run_id}.receipt.json"
+    receipt.write(replace(of, window=end - of.window.start), path)
+    [found] = read([path])
     assert isinstance(found, PastRun)
     return found
 
@@ -80,3 +97,13 @@ def test_the_hours_of_many_runs_average_out(tmp_path: Path, germany: Intensity) 
     one = compare(a[:1], b[:1], lambda run: run.emissions_kg.value, with_grid=True)
     four = compare(a, b, lambda run: run.emissions_kg.value, with_grid=True)
     assert sigma_of(four) == pytest.approx(sigma_of(one) / 2)
+
+
+def test_the_errors_of_two_calibrations_do_not_cancel(tmp_path: Path) -> None:
+    a, same, other = (
+        calibrated(tmp_path, gain, run_id) for gain, run_id in [(1.0, "a"), (1.0, "b"), (1.1, "c")]
+    )
+    with_same = compare([a], [same], lambda run: run.energy_kwh.value)
+    with_other = compare([a], [other], lambda run: run.energy_kwh.value)
+    assert (with_same.same_meters, with_other.same_meters) == (True, False)
+    assert sigma_of(with_other) > sigma_of(with_same)

@@ -13,9 +13,10 @@ import pytest
 from core.outputs.conftest import KWH, report_of
 
 from carbon_core import methods, units
+from carbon_core.decoding import decoded
 from carbon_core.outputs import journal, past_runs, receipt
 from carbon_core.outputs.merging import merge
-from carbon_core.outputs.receipt_reading import of_report
+from carbon_core.outputs.receipt_reading import Receipt, of_report
 from carbon_core.records import Device, Energy, Estimate, HostFacts, Segment, Snapshot
 from carbon_core.report import Phase, Report
 from carbon_core.sampler.phases import PhaseTotal
@@ -32,8 +33,11 @@ def sigma_of(estimate: Estimate) -> float:
     return math.log(estimate.high / estimate.value) / Z_95
 
 
+STARTED_AT = "2026-01-01T00:00:00+00:00"
+
+
 def segment(run_id: str = "a", kwh: float = 1.0, **more: Any) -> Segment:
-    return Segment(run_id, "2026-01-01T00:00:00+00:00", 60.0, kwh, kwh / 10, **more)
+    return Segment(run_id, STARTED_AT, 60.0, kwh, kwh / 10, **more)
 
 
 # --- components -----------------------------------------------------------------------------------
@@ -146,6 +150,8 @@ def test_emissions_have_the_errors_of_energy_and_of_each_place() -> None:
         [segment(kwh=0.0, energy_sd_kwh={})],
         [segment(kwh=0.0, energy_sd_kwh={"nvml.energy": 1.0}), segment("b", 1.0)],
         [segment(kwh=1e-300, energy_sd_kwh={"nvml.energy": 1e15})],
+        [Segment("a", STARTED_AT, 60.0, 1e-300, 1e15, {"nvml.energy": 0.0})],
+        [Segment("a", STARTED_AT, 60.0, 5e-324, 1e15, {"nvml.energy": 1e15}, {}, 1e15)],
         [segment(kwh=-1e-4, energy_sd_kwh={"nvml.energy": 0.0})],
         [segment(energy_sd_kwh={}, foreign_kwh=5.0)],
     ],
@@ -199,6 +205,21 @@ def test_a_journal_and_a_receipt_give_the_segment_of_their_run(tmp_path: Path) -
     (training,) = merge(tmp_path)
     assert training.energy == pytest.approx(report.intervals.training_kwh)
     assert training.emissions == pytest.approx(report.intervals.training_kg)
+
+
+@pytest.mark.parametrize("least_share", [1.0, 0.25])
+def test_a_receipt_of_an_older_version_keeps_its_own_interval(least_share: float) -> None:
+    report = report_of()
+    use = replace(report.utilization, gpu_least_share={"gpu:GPU-1": least_share})
+    report = replace(report, utilization=use)
+    data = receipt.receipt(report)
+    for key in ("energy_sd_kwh", "intensity_sd_kg", "foreign_kwh"):
+        del data[key]
+    old = decoded(Receipt, data).segment
+    assert energy_of_segments([old]) == pytest.approx(report.energy_kwh)
+    assert emissions_of_segments([old]) == pytest.approx(report.emissions_kg)
+    assert old.energy_sd_kwh is not None
+    assert set(old.energy_sd_kwh) == {"nvml.power"}  # correlated with other runs by this method
 
 
 def test_a_receipt_has_the_ends_of_every_figure() -> None:

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_core import methods, uncertainty
+from carbon_core.decoding import decoded
 from carbon_core.methods import Method
 from carbon_core.records import Device, Energy, Snapshot, Window
+from carbon_core.testing import fake_device
 from carbon_core.uncertainty import Sigmas
 
 HOUR_S = 3_600.0
@@ -154,3 +156,15 @@ def test_every_method_has_a_grade_and_a_spread(method: Method) -> None:
     assert method.grade in tuple("ABCDE")
     assert 0 < method.sigma_ln <= math.log(2)
     assert method.edge_s >= 0
+
+
+def test_a_figure_that_rounding_leaves_below_zero_is_within_its_interval() -> None:
+    found = uncertainty.interval(-1e-12, 0.5)
+    assert found.low <= found.value <= found.high
+
+
+def test_no_run_is_as_uncertain_as_to_be_unreadable() -> None:
+    method = methods.RAM_MODEL.calibrated(methods.Calibration(1.0, 10.0))
+    device = fake_device("ram", method=method)
+    found = uncertainty.sigmas_of({device: Energy(50.0, 50.0)}, 1.0)
+    assert decoded(Sigmas, found) == (10.0, 0.0)

@@ -13,7 +13,7 @@ from carbon_core.errors import OutputError
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.past_rows import Row
-from carbon_core.outputs.receipt_reading import Receipt
+from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
 from carbon_core.records import Estimate, IntensityShare
 from carbon_core.uncertainty import Sigmas, intensity_sigmas_ln
 
@@ -145,7 +145,7 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         for one in found.intensities
     ]
     grid = sorted({f"{one.place} {one.source} {one.kind} {one.year}" for one in found.intensities})
-    methods = sorted({f"{one.component} {one.method}" for one in found.devices})
+    methods = sorted({_meter(one) for one in found.devices})
     return PastRun(
         run.run_id,
         run.project_name,
@@ -161,3 +161,9 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         tuple(grid),
         intensity_sigmas_ln(shares, found.duration_s, run.year),
     )
+
+
+def _meter(device: DeviceEnergy) -> str:
+    """Name the meter of a device; another calibration has other errors."""
+    name = f"{device.component} {device.method}"
+    return f"{name} x {device.calibration.gain:.9g}" if device.calibration is not None else name

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
+from carbon_core.intervals import Errors, errors_of
 from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
 from carbon_core.methods import Calibration
 from carbon_core.outputs import receipt
@@ -198,16 +199,15 @@ class Receipt:
     @property
     def segment(self) -> Segment:
         """The run as a part of its training."""
-        return Segment(
-            self.run.run_id,
-            self.run.started_at,
-            self.duration_s,
-            self.energy_kwh.estimate.value,
-            self.emissions_kg.estimate.value,
-            self.energy_sd_kwh,
-            self.intensity_sd_kg,
-            self.foreign_kwh,
-        )
+        energy, emissions = self.energy_kwh.estimate, self.emissions_kg.estimate
+        errors = Errors(self.energy_sd_kwh, self.intensity_sd_kg, self.foreign_kwh)
+        if self.energy_sd_kwh is None and self.energy_kwh.high_95 is not None:
+            # Of several methods, that of most of the energy: it may be correlated with other runs.
+            most = max(self.devices, key=lambda one: one.joules, default=None)
+            method = most.method if most is not None else "unknown"
+            errors = errors_of(energy, emissions, method, self.place)
+        totals = self.duration_s, energy.value, emissions.value
+        return Segment(self.run.run_id, self.run.started_at, *totals, *errors)
 
     @property
     def linked(self) -> tuple[Segment, ...]:
