@@ -1,11 +1,11 @@
-"""Fits the CPU load model to measured package power and cross-validates it (leave one processor out).
+"""Fits the CPU load model to measured package power and cross-validates it (leave one machine out).
 
     PYTHONPATH=core:. python tools/fit_load_model.py
 
-Prints the fraction of TDP that a full load adds, and the root mean square of ln(model / measured) of
-several models, each fitted to all processors but one and evaluated on that one. The data are those of
-tests/core/data/cpu_load_power.csv: RAPL package power at known loads, without the points up to 5 %
-load, where two of the three processors report less than a watt.
+Prints the three shares of the model, and the root mean square of ln(model / measured) on each machine
+after a fit on the others. The data are those of tests/core/data: package power by RAPL at known loads
+on eight machines. One has a power-saving governor: it is left out of every fit, and is
+evaluated with the model's second exponent, which is not fitted.
 """
 
 from __future__ import annotations
@@ -17,67 +17,69 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from carbon_core.hardware.load_model import IDLE_SHARE
+from carbon_core.hardware.load_model import SAVING_EXPONENT
 
-MEASURED = Path(__file__).parents[1] / "tests" / "core" / "data" / "cpu_load_power.csv"
-LEAST_LOAD = 0.05
+DATA = Path(__file__).parents[1] / "tests" / "core" / "data"
+CLOUD_LOADS = (0, 10, 50, 100)
+# With a power of less than zero at idle, the model would be invalid; above 1, convex.
+_RATIOS = (0.01, 1.0)
+_EXPONENTS = (0.2, 1.0)
+_HALVINGS = 40
 
 
 class Point(NamedTuple):
-    """A measurement: load and clock as fractions of their maxima, power as a fraction of TDP."""
+    """A measurement: load from 0 to 1, power of all sockets as a fraction of their TDP."""
 
     load: float
-    clock: float
     power: float
 
 
-Data = Mapping[str, Sequence[Point]]
-Shape = Callable[[Point, float], float]  # maps a point and the parameter to power / TDP
+class Shares(NamedTuple):
+    """Parameters of the model: power / TDP = idle + dynamic x load^exponent."""
+
+    idle: float
+    dynamic: float
+    exponent: float
+
+    def power(self, load: float) -> float:
+        """Return the power at a load, as a fraction of TDP."""
+        return self.idle + self.dynamic * load**self.exponent
 
 
-def linear(point: Point, dynamic: float) -> float:
-    """The shipped model: linear in the load."""
-    return IDLE_SHARE + dynamic * point.load
+class Machine(NamedTuple):
+    """The measurements on one machine."""
+
+    name: str
+    saves_power: bool
+    points: Sequence[Point]
 
 
-def bent(point: Point, dynamic: float) -> float:
-    """Steeper at low load, where a few busy cores activate the caches and the fabric."""
-    return IDLE_SHARE + dynamic * point.load**0.75
+def read() -> list[Machine]:
+    """Return the machines of both tables."""
+    found: dict[str, list[Point]] = {}
+    saving = set()
+    for row in _rows("cpu_load_power"):
+        if row["governor"] == "saving":
+            saving.add(row["cpu"])
+        found.setdefault(row["cpu"], []).append(
+            Point(float(row["load_pct"]) / 100, float(row["package_w"]) / _rated_w(row))
+        )
+    for row in _rows("cloud_cpu_power"):
+        found[row["cpu"]] = [
+            Point(percent / 100, float(row[f"package_w_{percent}"]) / _rated_w(row))
+            for percent in CLOUD_LOADS
+        ]
+    return [Machine(name, name in saving, points) for name, points in found.items()]
 
 
-def clocked(point: Point, dynamic: float) -> float:
-    """Load times clock; few machines report the clock, and reading it changes it."""
-    return IDLE_SHARE + dynamic * point.load * point.clock
+def cubic(load: float) -> float:
+    """Return the power by CodeCarbon 3.3.2's curve, without a parameter."""
+    return 0.1 + 0.9 * load**3
 
 
-def cubic(point: Point, _: float) -> float:
-    """CodeCarbon 3.3.2's curve, without a parameter."""
-    return 0.1 + 0.9 * point.load**3
-
-
-SHAPES: dict[str, Shape] = {
-    "0.1 + 0.9 x load^3 (CodeCarbon)": cubic,
-    "0.1 + k x load (shipped)": linear,
-    "0.1 + k x load^0.75": bent,
-    "0.1 + k x load x clock": clocked,
-}
-
-
-def read(path: Path = MEASURED) -> Data:
-    """Return the measurements by processor."""
-    with path.open(encoding="utf-8", newline="") as file:
-        table = [row for row in csv.DictReader(file) if float(row["load_pct"]) > 100 * LEAST_LOAD]
-    top_mhz = {row["cpu"]: 0.0 for row in table}
-    for row in table:
-        top_mhz[row["cpu"]] = max(top_mhz[row["cpu"]], float(row["freq_mhz"]))
-    return {
-        cpu: [_point(row, top_mhz[cpu]) for row in table if row["cpu"] == cpu] for cpu in top_mhz
-    }
-
-
-def errors(shape: Shape, dynamic: float, points: Sequence[Point]) -> list[float]:
+def errors(model: Callable[[float], float], machine: Machine) -> list[float]:
     """Return ln(model / measured) of each point."""
-    return [math.log(shape(point, dynamic) / point.power) for point in points]
+    return [math.log(model(point.load) / point.power) for point in machine.points]
 
 
 def rms(values: Sequence[float]) -> float:
@@ -85,17 +87,59 @@ def rms(values: Sequence[float]) -> float:
     return math.sqrt(sum(value**2 for value in values) / len(values))
 
 
-def fit(shape: Shape, data: Data) -> float:
-    """Return the parameter with the least squared error, with equal weight for each processor.
+def pooled(by_machine: Mapping[str, Sequence[float]]) -> float:
+    """Return the root mean square with equal weight for each machine."""
+    return rms([rms(values) for values in by_machine.values()])
 
-    The power at full load is limited to TDP, which is the most that processors sustain.
-    """
 
-    def cost(dynamic: float) -> float:
-        return sum(rms(errors(shape, dynamic, points)) ** 2 for points in data.values())
+def fit(machines: Sequence[Machine]) -> Shares:
+    """Return the shares with the least squared error, with equal weight for each machine."""
+    used = [machine for machine in machines if not machine.saves_power]
 
-    low, high = 0.0, 1.0 - IDLE_SHARE
-    for _ in range(60):  # ternary search: the cost has one minimum
+    def of_ratio(exponent: float) -> float:
+        return _least(lambda ratio: _scaled(used, ratio, exponent)[0], *_RATIOS)
+
+    exponent = _least(lambda power: _scaled(used, of_ratio(power), power)[0], *_EXPONENTS)
+    ratio = of_ratio(exponent)
+    scale = _scaled(used, ratio, exponent)[1]
+    return Shares(ratio * scale, scale, exponent)
+
+
+def leave_one_out(machines: Sequence[Machine]) -> dict[str, list[float]]:
+    """Return the errors on each machine of the model fitted to the others."""
+    found = {}
+    for machine in machines:
+        shares = fit([other for other in machines if other.name != machine.name])
+        if machine.saves_power:
+            shares = shares._replace(exponent=SAVING_EXPONENT)
+        found[machine.name] = errors(shares.power, machine)
+    return found
+
+
+def main() -> None:
+    """Print the fit and the table of docs/uncertainty.md."""
+    machines = read()
+    print(fit(machines), "\n")
+    print("| machine left out | rms | CodeCarbon's curve |\n|---|--:|--:|")
+    ours, theirs = leave_one_out(machines), {one.name: errors(cubic, one) for one in machines}
+    for machine in machines:
+        remark = " (saves power)" if machine.saves_power else ""
+        figures = f"{rms(ours[machine.name]):.2f} | {rms(theirs[machine.name]):.2f}"
+        print(f"| {machine.name}{remark} | {figures} |")
+    print(f"| all, weighted equally | {pooled(ours):.2f} | {pooled(theirs):.2f} |")
+
+
+def _scaled(machines: Sequence[Machine], ratio: float, exponent: float) -> tuple[float, float]:
+    """Return the cost and the dynamic share of the best fit with a ratio of idle to dynamic share."""
+    residuals = [errors(Shares(ratio, 1.0, exponent).power, machine) for machine in machines]
+    shift = sum(sum(values) / len(values) for values in residuals) / len(residuals)
+    cost = sum(rms([value - shift for value in values]) ** 2 for values in residuals)
+    return cost, math.exp(-shift)
+
+
+def _least(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a cost with one minimum is least."""
+    for _ in range(_HALVINGS):
         third = (high - low) / 3
         if cost(low + third) < cost(high - third):
             high -= third
@@ -104,41 +148,13 @@ def fit(shape: Shape, data: Data) -> float:
     return (low + high) / 2
 
 
-def leave_one_out(shape: Shape, data: Data) -> dict[str, list[float]]:
-    """Return the errors on each processor of the model fitted to the others."""
-    found = {}
-    for cpu, points in data.items():
-        others = {name: of_cpu for name, of_cpu in data.items() if name != cpu}
-        found[cpu] = errors(shape, fit(shape, others), points)
-    return found
+def _rows(name: str) -> list[dict[str, str]]:
+    with (DATA / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def own_level(shape: Shape, data: Data) -> float:
-    """Return the rms error without each processor's mean error: the errors of shape and repetition."""
-    left = []
-    for points in data.values():
-        found = errors(shape, fit(shape, data), points)
-        left += [error - sum(found) / len(found) for error in found]
-    return rms(left)
-
-
-def main() -> None:
-    """Print the fit and the table."""
-    data = read()
-    print(f"dynamic part of TDP: {fit(linear, data):.3f}, idle part (given): {IDLE_SHARE}\n")
-    print(f"{'rms of ln(model / measured)':34}{'all':>6}{'left out':>10}   by processor left out")
-    for name, shape in SHAPES.items():
-        seen = [e for points in data.values() for e in errors(shape, fit(shape, data), points)]
-        unseen = leave_one_out(shape, data)
-        by_cpu = ", ".join(f"{rms(values):.2f} {cpu[:14]}" for cpu, values in unseen.items())
-        pooled = [error for values in unseen.values() for error in values]
-        print(f"{name:34}{rms(seen):6.3f}{rms(pooled):10.3f}   {by_cpu}")
-    print(f"\nrms without each processor's mean error: {own_level(linear, data):.3f}")
-
-
-def _point(row: Mapping[str, str], top_mhz: float) -> Point:
-    power = float(row["package_w"]) / float(row["tdp_w"])
-    return Point(float(row["load_pct"]) / 100, float(row["freq_mhz"]) / top_mhz, power)
+def _rated_w(row: Mapping[str, str]) -> float:
+    return float(row["sockets"]) * float(row["tdp_w_per_socket"])
 
 
 if __name__ == "__main__":

@@ -37,11 +37,14 @@ def summary(report: Report) -> str:
     unread = f"; not measured: {', '.join(report.not_measured)}" if report.not_measured else ""
     net_kwh = report.intervals.net_kwh
     net = f" ({formatted(net_kwh.value)} above idle)" if net_kwh is not None else ""
+    node_kwh = report.node_energy_kwh
+    node = f"; whole node estimated: {with_interval(node_kwh, 'kWh')}" if node_kwh else ""
     return (
         f"{report.status} after {report.duration_s:.1f} s: "
         f"{formatted(energy.value)} kWh{net}, {formatted(emissions.value)} gCO2e "
         f"(95 %: {formatted(emissions.low)} to {formatted(emissions.high)}; {_quality(report)}; "
-        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){unread}{_training(report)}"
+        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place})"
+        f"{unread}{node}{_training(report)}"
     )
 
 
@@ -78,8 +81,12 @@ def _components(report: Report) -> dict[str, str]:
         for name in report.components
         if report.measures(name)
     }
-    net_kwh = report.intervals.net_kwh
-    return found if net_kwh is None else {**found, "above idle": with_interval(net_kwh, "kWh")}
+    net_kwh, node_kwh = report.intervals.net_kwh, report.node_energy_kwh
+    if net_kwh is not None:
+        found["above idle"] = with_interval(net_kwh, "kWh")
+    if node_kwh is not None:
+        found["whole node, estimated"] = with_interval(node_kwh, "kWh")
+    return found
 
 
 def _quality(report: Report) -> str:

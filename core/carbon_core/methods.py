@@ -116,12 +116,18 @@ HWMON_SOCKET = Method(
 )
 # Apple's model reads low: it does not cover all power drawn at the plug.
 APPLE = Method("apple.energy", "C", 0.20, "Apple's energy model of the chip")
-GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.30, "GPU power limit x utilisation")
-# The load model has a log rms of 0.49 on processors it was not fitted on (tools/fit_load_model.py), and
-# 0.44 on a larger set of RAPL profiles (96 points, four processors). The larger value is used.
-CPU_LOAD_TDP = Method("cpu.load_tdp", "D", math.log(1.65), "CPU load x TDP")
-CPU_LOAD_DEFAULT = Method("cpu.load_default", "E", math.log(2.0), "CPU load x typical power")
-RAM_MODEL = Method("ram.model", "E", math.log(2.0), "RAM power by size")
+# TDP-based estimates err by 27 to 37 %; 0.15 more for the idle share, which differs between boards by a
+# factor of about two, at a utilisation of 20 %.
+GPU_LIMIT_UTILIZATION = Method("gpu.limit_utilization", "D", 0.35, "GPU power limit x utilisation")
+# On a machine that it was not fitted on, the load model has a log rms of 0.26 (tools/fit_load_model.py).
+CPU_LOAD_TDP = Method("cpu.load_tdp", "D", 0.30, "CPU load x TDP")
+# Under a power-saving governor, the clock depends on which processors are busy: 0.49 on the one machine.
+CPU_LOAD_SAVING = Method("cpu.load_tdp", "D", 0.50, "CPU load x TDP, power-saving governor")
+# The same, and 0.54 for the watts by thread of server processors around their median.
+CPU_LOAD_DEFAULT = Method("cpu.load_default", "E", 0.60, "CPU load x typical power")
+# The memory model has a log rms of 0.31 on five servers whose modules are unknown (docs/uncertainty.md);
+# desktops and virtual machines are not among them.
+RAM_MODEL = Method("ram.model", "E", 0.37, "RAM power by modules, size and load")
 FORCED_POWER = Method("forced", "D", 0.30, "power given in the settings")
 # Of these, the energy of a processor includes that of its memory.
 WITH_MEMORY = (HWMON_SOCKET,)

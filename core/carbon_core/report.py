@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from carbon_core import intensity_spread, uncertainty, units
+from carbon_core import intensity_spread, node_energy, uncertainty, units
 from carbon_core.formatting import html_table, summary
 from carbon_core.intervals import Intervals
 from carbon_core.lazy_property import lazy_property
@@ -79,6 +79,12 @@ class Report(Measurement):
     def intervals(self) -> Intervals:
         """The other figures with their 95 % intervals: components, phases, net energy, all segments."""
         return Intervals(self)
+
+    @property
+    def node_energy_kwh(self) -> Estimate | None:
+        """Energy of the whole machine at the wall in kWh, an estimate beside `energy_kwh`, or None."""
+        found = node_energy.of_report(self)
+        return found.kwh if found else None
 
     @property
     def net_kwh(self) -> float | None:

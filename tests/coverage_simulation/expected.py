@@ -37,9 +37,6 @@ MISSES: dict[tuple[str, str], Miss] = {
     ("RAPL with DRAM", "ram energy"): Miss(0.83, _DRAM),
     ("training, 1 GPU", "ram energy"): Miss(0.87, _DRAM),
     ("training, 2 to 8 GPUs", "ram energy"): Miss(0.83, _DRAM),
-    ("processor without a counter, load model", "cpu energy"): Miss(
-        0.86, "a Xeon E3 under a power-saving governor draws half of what the model says"
-    ),
     ("forecast, steady training", "at 10 %"): Miss(3.7, _STEADY),
     ("forecast, steady training", "at 30 %"): Miss(3.7, _STEADY),
     ("forecast, slow start", "at 10 %"): Miss(0.77, _EARLY),

@@ -30,8 +30,10 @@ from coverage_simulation.published import Curve, interpolated
 
 _MEASURED = published.measured_processors()
 _CLOUD = published.cloud_machines()
-# Level and curvature are fitted.
-_PARAMETERS = 2
+# System files of a machine with a power-saving governor.
+_SAVING = Path(__file__).parent / "data" / "saving"
+# Idle share, level and curvature are fitted.
+_PARAMETERS = 3
 
 
 class SimulatedHost(Host):
@@ -71,8 +73,10 @@ def held_out(curve: Curve) -> float:
     """Return a factor for the power of a machine, for the model was fitted to it, too.
 
     In a least-squares fit of p parameters to n machines, the error on one that was not used is larger by
-    n / (n - p) on average.
+    n / (n - p) on average. Machines that save power are not used in the fit.
     """
+    if curve.saves_power:
+        return 1.0
     errors = [
         math.log(cpu_power_w(curve.tdp_w, load) / watts)
         for load, watts in curve.points
@@ -122,6 +126,8 @@ class _Machine:
         threads = int(self.part * self.curve.threads)
         load = cpu_load(rng, self.run.begin_s, self._duration_s)
         self.host = SimulatedHost(self.run.clock, load, threads, self.part * self.curve.ram_gb)
+        if self.curve.saves_power:
+            self.host.root = _SAVING
         scale = self.part * held_out(self.curve)
         self.cpu = load.mapped(lambda level: scale * interpolated(self.curve.points, level))
         ram = self.curve.ram or ((0.0, 0.0), (1.0, 0.0))
@@ -133,7 +139,9 @@ class _Machine:
     def add_memory(self, dimms: Dimms | None = None) -> None:
         """Have the memory model count the memory, by its size or its modules."""
         size_gb = self.host.ram_total_gb()
-        self.meters.append(RamMeter(self.run.clock, size_gb, COUNTER_S, dimms=dimms))
+        self.meters.append(
+            RamMeter(self.run.clock, size_gb, COUNTER_S, dimms=dimms, host=self.host)
+        )
 
     def figures(self, names: tuple[str, ...]) -> list[Figure]:
         """Measure; return the energy, or that of some components."""

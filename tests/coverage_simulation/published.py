@@ -77,6 +77,7 @@ class Curve(NamedTuple):
         points: Load (0 to 1) and watts, ascending.
         ram: Load and watts of the memory; empty if it was not measured.
         ram_gb: Size of the memory.
+        saves_power: Whether it has a power-saving governor.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Curve(NamedTuple):
     points: tuple[tuple[float, float], ...]
     ram: tuple[tuple[float, float], ...] = ()
     ram_gb: float = 0.0
+    saves_power: bool = False
 
 
 def nvml_model(rng: Random) -> tuple[str, float]:
@@ -128,7 +130,7 @@ _CLOUD_TDP_W = {
     "Xeon E5-2686 v4": 145.0,
     "Xeon Platinum 8151": 240.0,
     "Xeon Platinum 8175M": 240.0,
-    "Xeon Platinum 8252C": 150.0,
+    "Xeon Platinum 8252C": 240.0,
     "Xeon Platinum 8275CL": 240.0,
 }
 _THREADS = {"AMD EPYC 8024P": 16, "AMD Ryzen Threadripper": 32, "Intel(R) Xeon(R) CPU E3-1240": 8}
@@ -161,7 +163,8 @@ def _profiles() -> list[Curve]:
         tdp_w = sum(float(rows[0][name]) for name in rows[0] if name.startswith("tdp_w"))
         points = sorted((float(row["load_pct"]) / 100.0, float(row["package_w"])) for row in rows)
         threads = next(count for name, count in _THREADS.items() if cpu.startswith(name))
-        found.append(Curve(cpu, tdp_w, threads, tuple(points)))
+        saves_power = rows[0]["governor"] == "saving"
+        found.append(Curve(cpu, tdp_w, threads, tuple(points), saves_power=saves_power))
     return found
 
 

@@ -132,7 +132,7 @@ def shown(method: Method) -> str:
     return f"{method.grade} | {sigma}{edge} | {range_95}"
 
 
-LOGARITHMS = {methods.CPU_LOAD_TDP.sigma_ln: "ln 1.65", methods.RAM_MODEL.sigma_ln: "ln 2"}
+LOGARITHMS = {methods.EXTRAPOLATED.sigma_ln: "ln 2"}
 
 
 def test_the_page_about_uncertainty_has_a_row_for_every_method_with_its_figures() -> None:

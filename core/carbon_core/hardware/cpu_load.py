@@ -1,8 +1,7 @@
 """Processors without a readable counter: load x thermal design power, integrated over time.
 
-A model: compared with RAPL on other processors it was wrong by a factor of 1.6 (one standard
-deviation). The load is the busy share of processor time since the previous reading, so it covers all
-of the time between two readings.
+A model: compared with RAPL on other machines it was wrong by 26 % (docs/uncertainty.md). The load is
+the busy share of processor time, so it covers all of the time between two readings.
 """
 
 from __future__ import annotations
@@ -14,11 +13,13 @@ from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import CpuTimes, Host
-from carbon_core.hardware.load_model import cpu_power_w
-from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_TDP
+from carbon_core.hardware.load_model import cpu_power_w, saves_power
+from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_SAVING, CPU_LOAD_TDP
 from carbon_core.records import Device, Reading
 
-# The model is not linear in the load; within a second the difference is negligible.
+# The model is concave, and was fitted to means over seconds. Over a longer period, the power at the mean
+# load is above the mean power where the load changes within it; over a shorter one, it is below, because
+# processor time advances in steps.
 _PERIOD_S = 1.0
 _MAX_CPU_W = 20_000.0
 
@@ -41,28 +42,35 @@ class CpuLoadMeter:
         self, host: Host, clock: Clock, identity: CpuIdentity, forced_tdp_w: float | None = None
     ) -> None:
         is_rated = forced_tdp_w is not None or identity.match != "per thread"
-        method = CPU_LOAD_TDP if is_rated else CPU_LOAD_DEFAULT
+        self._saves_power = saves_power(host.root)
+        of_rated = CPU_LOAD_SAVING if self._saves_power else CPU_LOAD_TDP
+        method = of_rated if is_rated else CPU_LOAD_DEFAULT
         name = identity.model_name or "processor"
         self.devices = (Device("cpu:all", "cpu", name, method, max_power_w=_MAX_CPU_W),)
         self.period_s = _PERIOD_S
         self._host = host
         self._clock = clock
         self._tdp_w = identity.tdp_w if forced_tdp_w is None else forced_tdp_w
-        self._joules = 0.0
+        self._joules = self._latest_j = 0.0
         self._t_ns = clock.monotonic_ns()
-        self._times = host.cpu_times()
-        if self._times is None:
+        times = host.cpu_times()
+        if times is None:
             raise MeterError("the system does not report the processor load")
+        self._times = times
 
     def read(self) -> list[Reading]:
         """Advance the counter to now."""
         times, t_ns = self._host.cpu_times(), self._clock.monotonic_ns()
-        if times is None or self._times is None:
+        if times is None:
             return [Reading("cpu:all", t_ns, None)]
-        power_w = cpu_power_w(self._tdp_w, times.load_since(self._times))
-        self._joules += power_w * units.seconds(t_ns - self._t_ns)
-        self._times, self._t_ns = times, t_ns
-        return [Reading("cpu:all", t_ns, self._joules)]
+        load, span_s = times.load_since(self._times), units.seconds(t_ns - self._t_ns)
+        power_w = cpu_power_w(self._tdp_w, load, saves_power=self._saves_power)
+        # Readings within a second begin at the same time. Processor time advances in steps: the load
+        # of a short span may be too high.
+        self._latest_j = max(self._latest_j, self._joules + power_w * span_s)
+        if span_s >= _PERIOD_S:
+            self._joules, self._times, self._t_ns = self._latest_j, times, t_ns
+        return [Reading("cpu:all", t_ns, self._latest_j)]
 
     def close(self) -> None:
         """Do nothing: no file is open."""
@@ -83,6 +91,9 @@ def modelled_power(host: Host, identity: Callable[[], CpuIdentity]) -> Callable[
         if times is None or times == before:
             return None
         last[:] = [times]
-        return cpu_power_w(identity().tdp_w, times.load_since(before)) if before else None
+        if before is None:
+            return None
+        load = times.load_since(before)
+        return cpu_power_w(identity().tdp_w, load, saves_power=saves_power(host.root))
 
     return power_w

@@ -21,6 +21,7 @@ from carbon_core.hardware.host import Host, JobProcesses
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge, Sharing
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext
+from carbon_core.hardware.node_facts import node_facts
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
@@ -345,6 +346,7 @@ class _Detector:
             facts={
                 "cpu_tdp_w": f"{cpu.tdp_w:g}",
                 "cpu_tdp_match": cpu.match,
+                **attempt(lambda: node_facts(host, cpu), {}),
                 **attempt(lambda: zone_facts(host.root), {}),
             },
             idle_w=self._idle_w(),

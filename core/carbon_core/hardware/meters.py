@@ -82,7 +82,7 @@ def _open_ram(context: OpenContext) -> Opened:
     host, options = context.host, context.options
     size_gb, dimms = host.ram_total_gb(), read_dimms(host.root)
     forced_w = options.force_ram_power_w
-    return Opened([RamMeter(context.clock, size_gb, options.period_s, forced_w, dimms)])
+    return Opened([RamMeter(context.clock, size_gb, options.period_s, forced_w, dimms, host)])
 
 
 METERS: tuple[MeterSpec | GpuBackend, ...] = (
@@ -156,7 +156,7 @@ METERS: tuple[MeterSpec | GpuBackend, ...] = (
         name="cpu load",
         module="carbon_core.hardware.cpu_load",
         components=("cpu",),
-        methods=(methods.CPU_LOAD_TDP, methods.CPU_LOAD_DEFAULT),
+        methods=(methods.CPU_LOAD_TDP, methods.CPU_LOAD_SAVING, methods.CPU_LOAD_DEFAULT),
         is_model=True,
         open=_open_cpu_load,
     ),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from carbon_core import node_energy
 from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
 from carbon_core.records import Estimate, IntensityShare, Segment
@@ -38,6 +39,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "energy_sigma_ln": report.energy_sigmas_ln._asdict(),
         "hardware_energy_kwh": report.hardware_kwh,
         **with_ends("net_energy", "kwh", intervals.net_kwh),
+        **_node(report),
         "emissions_kg": estimate_data(report.emissions_kg),
         "power_w": report.power_w,
         "water_l": report.water_l,
@@ -105,6 +107,14 @@ def with_ends(name: str, unit: str, estimate: Estimate | None) -> dict[str, floa
     """Return a figure and the ends of its 95 % interval, each under a key of its own."""
     keys = f"{name}_{unit}", f"{name}_low_{unit}", f"{name}_high_{unit}"
     return dict(zip(keys, estimate or (None, None, None)))
+
+
+def _node(report: Report) -> dict[str, Any]:
+    found = node_energy.of_report(report)
+    return {
+        **with_ends("node_energy", "kwh", found.kwh if found else None),
+        "node_energy_basis": f"{found.basis}; {node_energy.NOT_METERED}" if found else None,
+    }
 
 
 def _task(name: str, task: Report) -> dict[str, Any]:

@@ -163,6 +163,10 @@ class Receipt:
     net_energy_kwh: Amount | None = None
     net_energy_low_kwh: Amount | None = None
     net_energy_high_kwh: Amount | None = None
+    node_energy_kwh: Amount | None = None
+    node_energy_low_kwh: Amount | None = None
+    node_energy_high_kwh: Amount | None = None
+    node_energy_basis: str | None = None
     energy_sd_kwh: Mapping[str, NotNegative] | None = None
     intensity_sd_kg: Mapping[str, NotNegative] = field(default_factory=dict)
     foreign_kwh: NotNegative = 0.0

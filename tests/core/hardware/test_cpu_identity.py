@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import statistics
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from carbon_core.data import rows
 from carbon_core.hardware.cpu_identity import W_PER_THREAD, identify, normalise, sockets_of
+from carbon_core.methods import CPU_LOAD_DEFAULT
 
 EXAMPLES = Path(__file__).parents[1] / "data" / "cpu_brand_examples.csv"
 
@@ -224,7 +226,7 @@ def test_text_that_names_nothing(text: str) -> None:
     found = identify(text, logical_cpus=160)
     assert (found.model_name, found.vendor, found.match) == (None, "", "per thread")
     assert found.tdp_w == pytest.approx(160 * W_PER_THREAD)
-    assert "3.1 W per thread" in found.note
+    assert "4.5 W per thread" in found.note
 
 
 POWER = "processor\t: 0\ncpu\t\t: POWER9, altivec supported\nclock\t\t: 3800.000000MHz\n"
@@ -312,9 +314,17 @@ def test_the_table_has_base_power_not_turbo_power(suffix: str, most_w: float) ->
     assert {key: watts for key, watts in rated.items() if watts > most_w} == {}
 
 
-def test_default_is_the_median_of_the_families() -> None:
-    ratios = [float(row["tdp_w"]) / int(row["threads"]) for row in rows("cpu_family")]
-    assert round(statistics.median(ratios), 1) == W_PER_THREAD
+def test_default_is_the_median_of_the_server_processors() -> None:
+    server = re.compile("xeon|epyc|opteron|altra")
+    ratios = [
+        float(row["tdp_w"]) / (int(row["threads"] or 0) or 2 * int(row["cores"]))
+        for row in rows("cpu_tdp")
+        if row["cores"] and server.search(row["key"])
+    ]
+    assert statistics.median(ratios) == pytest.approx(W_PER_THREAD, rel=0.02)
+    # The deviation that methods.CPU_LOAD_DEFAULT has, besides that of the load model.
+    spread = math.sqrt(statistics.fmean(math.log(ratio / W_PER_THREAD) ** 2 for ratio in ratios))
+    assert math.hypot(spread, 0.26) == pytest.approx(CPU_LOAD_DEFAULT.sigma_ln, rel=0.2)
 
 
 def test_keys_of_the_table_are_normalised_and_unmasked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ class BusyHost(Host):
     """A machine of eight processors whose busy time is set by hand."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
+        super().__init__(Path("/nonexistent"))
         self._clock = clock
         self._opened_ns = clock.monotonic_ns()
         self.busy_s = 1e6
@@ -68,6 +69,45 @@ def test_the_mean_load_since_the_last_reading_counts(host: BusyHost, clock: Fake
     host.work(0.5, 1.0)
     host.work(0.5, 0.0)
     assert joules(meter) == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.5))
+
+
+def test_readings_within_a_second_have_its_mean_load_and_never_decrease(
+    host: BusyHost, clock: FakeClock
+) -> None:
+    """Processor time advances in steps: a short span is idle or full, whatever the mean load is."""
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    found = []
+    for i in range(100):
+        host.work(0.01, float(i % 2))
+        found.append(joules(meter))
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.5), rel=0.001)
+
+
+def test_a_short_span_with_too_much_busy_time_is_no_step_back(
+    host: BusyHost, clock: FakeClock
+) -> None:
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    host.work(0.1, 1.0)
+    found = [joules(meter)]
+    host.busy_s -= 0.4
+    host.work(0.01, 0.0)
+    found.append(joules(meter))
+    host.work(2.0, 0.5)
+    found.append(joules(meter))
+    assert found == sorted(found)
+
+
+def test_a_power_saving_governor_has_its_own_curve(
+    host: BusyHost, clock: FakeClock, tmp_path: Path
+) -> None:
+    (tmp_path / "sys/devices/system/cpu/cpu0/cpufreq").mkdir(parents=True)
+    governor = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    governor.write_text("powersave\n", encoding="ascii")
+    host.root = tmp_path
+    meter = CpuLoadMeter(host, clock, KNOWN)
+    host.work(1.0, 0.3)
+    assert joules(meter) == pytest.approx(cpu_power_w(KNOWN.tdp_w, 0.3, saves_power=True))
 
 
 def test_a_reading_is_stamped_with_its_own_time(host: BusyHost, clock: FakeClock) -> None:

@@ -263,7 +263,7 @@ def test_without_counter_and_power_the_limit_times_utilisation_counts(measure):
     (device,) = found["devices"]
     assert device["method"] == "gpu.limit_utilization"
     seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
-    assert device["joules"] == pytest.approx(350.0 * seconds, rel=0.02)
+    assert device["joules"] == pytest.approx((0.1 + 0.75 * 0.5) * 700.0 * seconds, rel=0.02)
 
 
 def test_a_gpu_that_tells_nothing_is_left_out_not_counted_as_nothing(measure):

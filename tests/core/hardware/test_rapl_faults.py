@@ -313,7 +313,7 @@ def test_packages_that_never_move_divide_one_model(tmp_path: Path) -> None:
     for i in (0, 1):
         tree.zone(f"intel-rapl:{i}", f"package-{i}", range_j=RANGE_J)
     times = iter(CpuTimes(100.0 * i, 100.0 * i) for i in range(9))
-    host = SimpleNamespace(cpu_times=lambda: next(times))
+    host = SimpleNamespace(root=tmp_path, cpu_times=lambda: next(times))
     model_w = modelled_power(host, lambda: identify("", logical_cpus=8))
     meter = open_rapl(tree.root, clock, 15.0, XEON, models_w={"cpu": model_w})
     meter.read()

@@ -27,6 +27,12 @@ from carbon_core.records import Device, Reading
 
 MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
+# A board at rest draws 5 to 15 % of its limit (an assumption, from the makers' and users' figures: A100
+# 50 of 400 W, H100 70 of 700 W, RTX 4090 20 of 450 W).
+IDLE_SHARE = 0.1
+# A board that is always at work draws less than its limit: in trainings 50 to 95 % (nodes with
+# eight H100: 76 % of the rated power, Latif et al. 2025). Utilisation counts any kernel.
+BUSY_SHARE = 0.85
 # A counter is updated every 100 ms, and even an idle GPU draws watts: a constant one stands still.
 _STILL_S = 0.5
 # By compute capability (Yang et al., SC'24): GA100 samples 25 of every 100 ms. GA10x and Ada have a
@@ -190,11 +196,16 @@ def readouts(nvml: Any, handle: Any) -> list[Readout]:
         Readout(
             GPU_LIMIT_UTILIZATION,
             "power",
-            lambda handle: _limit_w(nvml, handle) * utilization(nvml, handle),
+            lambda handle: _limit_w(nvml, handle) * power_share(utilization(nvml, handle)),
             "utilisation",
             zero=True,
         ),
     ]
+
+
+def power_share(utilisation: float) -> float:
+    """Return the modelled power of a board at a utilisation of 0 to 1, as a share of its limit."""
+    return IDLE_SHARE + (BUSY_SHARE - IDLE_SHARE) * utilisation
 
 
 def is_busy(nvml: Any, handle: Any) -> bool | None:
