@@ -44,6 +44,24 @@ def late_jump(rng: random.Random) -> Steps:
     return _noisy(rng, [1.0 if i < at else factor for i in range(COUNT)])
 
 
+def large_late_jump(rng: random.Random) -> Steps:
+    """The rate rises to as much as twice the former one: a larger model stage, a lost fast data path."""
+    at, factor = COUNT * rng.uniform(0.6, 0.95), rng.uniform(1.5, 2.0)
+    return _noisy(rng, [1.0 if i < at else factor for i in range(COUNT)])
+
+
+def final_evaluation(rng: random.Random) -> Steps:
+    """The last step is followed by an evaluation of the test data, with the energy of many steps."""
+    steps = _noisy(rng, [1.0] * COUNT)
+    return [*steps[:-1], steps[-1] + COUNT * rng.uniform(0.02, 0.12)]
+
+
+def early_part(rng: random.Random) -> Steps:
+    """A first part of another kind: shorter sequences, frozen layers."""
+    until, level = COUNT * rng.uniform(0.05, 0.35), rng.uniform(0.5, 1.5)
+    return _noisy(rng, [level if i < until else 1.0 for i in range(COUNT)])
+
+
 def jump(rng: random.Random) -> Steps:
     """As `late_jump`, upwards and at any time."""
     at, factor = COUNT * rng.random(), rng.uniform(1.2, 1.6)
@@ -117,8 +135,8 @@ def scattered(rng: random.Random) -> Steps:
 KINDS: dict[str, Kind] = {
     kind.__name__: kind
     for kind in (
-        steady, drifting, slow_start, late_jump, jump, noisy_neighbour, wandering, validated,
-        heavy_tailed, staged, breathing, compiled, scattered,
+        steady, drifting, slow_start, late_jump, large_late_jump, final_evaluation, early_part, jump,
+        noisy_neighbour, wandering, validated, heavy_tailed, staged, breathing, compiled, scattered,
     )
 }  # fmt: skip
 

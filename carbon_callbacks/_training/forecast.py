@@ -14,11 +14,12 @@ change that was observed for a short time only may pass: then the mean of all la
 Rates of trainings have a long memory (validations, other programs, clocks, sample lengths), so noise
 averages out more slowly than that of independent laps. The amount over a length l has the variance
 c^2 l^2H with H = 0.7 (fractional Gaussian noise; Mandelbrot and Van Ness 1968); H = 0.5 would be
-independent. c is estimated from the laps. Changes that no lap has shown yet, jumps above all, have a
-similar form with constants: the half-width is at least 0.245 q^0.6 of the present level.
+independent. c is estimated from the laps. For changes that no lap has shown yet (a jump, a final
+evaluation), the half-width is at least s(q) = 0.23 q^3 / (q^3 + 0.12^3) of the present level: nearly
+constant until little is left, because a late change is as large as an early one.
 
     half-width^2 = (1.96 sd of the hypotheses)^2 + (t sd of the mean)^2
-                   + max(t c q^H, 0.245 q^0.6 level)^2
+                   + max(t c q^H, s(q) level)^2
 
 The constants were chosen so that 95 % intervals contain the truth in simulated trainings of many kinds
 (`tests/trainings.py`), and so that a tenth of a steady training gives its total within 30 %.
@@ -30,8 +31,9 @@ import math
 from typing import NamedTuple
 
 _MEMORY = 0.7  # H above
-_SURPRISE = 0.245
-_SURPRISE_POWER = 0.6
+_SURPRISE = 0.23
+# Part of the training that is left when half of that remains.
+_SURPRISE_LEFT = 0.12
 # One standard deviation: of a lap's rate, and of the drift over a whole training.
 _NOISE = 0.1
 _DRIFT = 0.5
@@ -128,12 +130,11 @@ def remaining(laps: list[Lap], progress: float) -> Forecast:
         sum(one.weight * (one.slope_var + (one.remaining - value) ** 2) for one in found) / total
     )
     value = max(_LEAST_LEVEL * left, value)
-    future = max(
-        t * math.sqrt(noise_var) * left**_MEMORY, _SURPRISE * value * left ** (_SURPRISE_POWER - 1)
-    )
+    surprise = _SURPRISE * left**3 / (left**3 + _SURPRISE_LEFT**3) * value / left
+    future = max(t * math.sqrt(noise_var) * left**_MEMORY, surprise)
     reach = math.sqrt(t**2 * of_noise + _Z_975**2 * between + future**2) / value
-    # The upper end is exp(reach) to second order: what is left may be several times as much.
-    factor = 1.0 + reach + reach**2 / 2
+    # The upper end is exp(reach) to third order: what is left may be several times as much.
+    factor = 1.0 + reach + reach**2 / 2 + reach**3 / 6
     return Forecast(value * unit, value * max(0.0, 1 - reach) * unit, value * factor * unit)
 
 

@@ -592,6 +592,16 @@ def test_a_suspended_machine_is_as_uncertain_as_the_device_varies() -> None:
     assert relative_sd(of) < 0.35
 
 
+def test_a_gap_in_which_a_counter_started_at_zero_again_is_known_to_a_factor_of_two() -> None:
+    of, survived = account(), account()
+    steady = [(second, 100.0 * second) for second in range(300)]
+    feed(of, *steady, (400, 50.0), (410, 1_050.0))
+    feed(survived, *steady, (400, None), (410, None))
+    assert of.energy.extrapolated_j > 9_000.0
+    assert relative_sd(of) == pytest.approx(math.log(2))
+    assert relative_sd(survived) < 0.35
+
+
 def test_the_power_of_a_fallback_is_known_to_a_factor_of_two() -> None:
     of = account(still_s=1.0)
     for second in range(0, 100, 2):

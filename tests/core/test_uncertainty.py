@@ -58,7 +58,7 @@ def test_within_a_method_errors_do_not_average_out() -> None:
 
 def test_between_methods_errors_are_independent() -> None:
     mixture = {methods.RAPL_DRAM: 300.0, methods.RAPL_AMD: 700.0}
-    expected = math.hypot(0.3 * 0.15, 0.7 * 0.10)
+    expected = math.hypot(0.3 * 0.20, 0.7 * 0.10)
     assert of(mixture).total == pytest.approx(expected)
 
 

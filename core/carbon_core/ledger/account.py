@@ -145,7 +145,7 @@ class Account:
             self._book_missing(t_ns, covered=had_value)
         if step.restarts:
             gaps.forget_debt()
-            self._extrapolated.settle()
+            self._extrapolated.settle(was_reset=self.device.kind != "power")
         if step.joules is not None:
             self._book_measured(t_ns, step.joules)
         self._history.add(t_ns, *self._totals)

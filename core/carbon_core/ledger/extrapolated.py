@@ -3,7 +3,8 @@
 Their states:
 
     missing span ──▶ open gap ──counter delivers──▶ measured
-                        └────counter restarts────▶ settled: its spread is kept
+                        └────counter restarts────▶ settled: with a factor of two
+                        └────power is read again─▶ settled: its spread is kept
     before the first reading ──▶ first gap: its spread follows from what comes after it
 """
 
@@ -113,10 +114,16 @@ class Extrapolated:
         self._sum_up()
         return confirmed_j
 
-    def settle(self) -> None:
-        """Note that the open gap will not be delivered."""
+    def settle(self, *, was_reset: bool) -> None:
+        """Note that the open gap will not be delivered.
+
+        Args:
+            was_reset: Whether a counter started at 0 again: the machine was suspended or the driver reloaded;
+                the device's other power is no guide to its power meanwhile.
+        """
         if self._open is not None:
-            self._settled_j += self._open.sd_j(self.scatter)
+            most_j = EXTRAPOLATED.sigma_ln * self._open.joules
+            self._settled_j += most_j if was_reset else self._open.sd_j(self.scatter)
             self._open = None
             self._sum_up()
 
