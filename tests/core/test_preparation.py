@@ -161,6 +161,7 @@ def test_meters_that_nobody_uses_are_closed_after_a_while(monkeypatch: pytest.Mo
     tracker, clock, found = prepared(lambda t_s: 100 * t_s)
     assert eventually(gone)
     assert found[0].closed
+    monkeypatch.undo()
     tracker.start()
     clock.advance(10)
     tracker.stop()
