@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from carbon_core import methods, uncertainty
 from carbon_core.decoding import decoded
 from carbon_core.methods import Method
+from carbon_core.record import asdict
 from carbon_core.records import Device, Energy, Snapshot, Window
+from carbon_core.run_facts import Phase
 from carbon_core.testing import fake_device
 from carbon_core.uncertainty import Sigmas
 
@@ -168,3 +170,7 @@ def test_no_run_is_as_uncertain_as_to_be_unreadable() -> None:
     device = fake_device("ram", method=method)
     found = uncertainty.sigmas_of({device: Energy(50.0, 50.0)}, 1.0)
     assert decoded(Sigmas, found) == (10.0, 0.0)
+    gpu = fake_device("gpu", method=methods.NVML_ENERGY.calibrated(methods.Calibration(1.0, 10.0)))
+    short = uncertainty.sigmas_of({gpu: Energy(50.0)}, 0.1)
+    phase = Phase("train", 0.1, 50.0, 1, short.total)
+    assert decoded(Phase, asdict(phase)) == phase
