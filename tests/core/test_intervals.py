@@ -50,7 +50,7 @@ def test_a_component_has_the_errors_of_its_own_devices() -> None:
         name: report.component_kwh(name) for name in report.components
     }
     assert sigma_of(found["cpu"]) == pytest.approx(0.05)  # the least
-    assert sigma_of(found["ram"]) == pytest.approx(math.log(2))
+    assert sigma_of(found["ram"]) == pytest.approx(methods.RAM_MODEL.sigma_ln)
     assert sigma_of(found["gpu"]) > methods.NVML_POWER.sigma_ln
 
 
