@@ -204,8 +204,10 @@ class Receipt:
         net, node = "net_energy", "node_energy"
         yield net, (self.net_energy_kwh, self.net_energy_low_kwh, self.net_energy_high_kwh)
         yield node, (self.node_energy_kwh, self.node_energy_low_kwh, self.node_energy_high_kwh)
-        several = (*self.components.values(), *self.phases, *self.tasks, self.training)
-        for one in filter(None, several):
+        several: list[ComponentEnergy | PhaseEnergy | TaskEnergy | Training] = [
+            *self.components.values(), *self.phases, *self.tasks, *filter(None, [self.training])
+        ]  # fmt: skip
+        for one in several:
             yield "energy_kwh", (one.energy_kwh, one.energy_low_kwh, one.energy_high_kwh)
             if isinstance(one, (TaskEnergy, Training)):
                 emissions = one.emissions_kg, one.emissions_low_kg, one.emissions_high_kg
