@@ -22,6 +22,7 @@ from carbon_core.testing import RaplTree
 _NO_PERMISSION = 4
 SHOW = """
 import contextlib, encodings.ascii, io, os, sys
+import psutil  # a root without files of its own is read by it
 from pathlib import Path
 sys.path[:0] = os.environ["SHOW_PATH"].split(os.pathsep)
 from carbon_callbacks.cli import detect

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from carbon_core.limits import NotNegative, Positive, SigmaLn
+from carbon_core.limits import NotNegative, SigmaLn
 from carbon_core.record import record, replace
 
 
@@ -23,7 +23,7 @@ class Calibration:
         source: What it was compared with, in the user's words.
     """
 
-    gain: Positive
+    gain: NotNegative
     sigma_ln: SigmaLn
     source: str = ""
 

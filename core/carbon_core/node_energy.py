@@ -112,7 +112,8 @@ def of_report(report: Report) -> NodeEnergy | None:
     """Return the energy of the whole machine in a run.
 
     None where a part of the machine is counted (a job's share, one of several ranks), where a meter
-    covers processors or memory, and where too little is known of the machine.
+    covers processors or memory, where too little is known of the machine, and where it would be below
+    the sum of the components.
     """
     is_whole = report.run.tracking_mode == "machine" and not report.counted_elsewhere
     if not report.is_known or not is_whole or not {"cpu", "ram"} <= set(report.components):
@@ -133,6 +134,9 @@ def of_report(report: Report) -> NodeEnergy | None:
     if found is None:
         return None
     kwh = units.kwh(found[0] * report.duration_s) * report.run.pue
+    # Of a machine unlike those servers, such as a part of one, the two models contradict each other.
+    if kwh < report.energy_kwh.value:
+        return None
     return NodeEnergy(uncertainty.interval(kwh, found[1]), OF_SERVERS)
 
 

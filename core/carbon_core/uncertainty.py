@@ -95,8 +95,8 @@ class Sigmas(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Both together."""
-        return math.hypot(*self)
+        """Both together, at most what files may have."""
+        return min(_WIDEST_LN, math.hypot(*self))
 
 
 def sigmas_of(energies: Mapping[Device, Energy], duration_s: float) -> Sigmas:

@@ -10,7 +10,9 @@ import pytest
 
 from carbon_core.calibrations import of_device, parse, text_of
 from carbon_core.config.resolve import resolve
+from carbon_core.decoding import DecodingError, decoded
 from carbon_core.errors import ConfigError
+from carbon_core.methods import Calibration
 from carbon_core.testing import fake_device
 
 WALL = "gpu: 1.03 ± 0.02 (wall meter)"
@@ -105,3 +107,9 @@ def test_the_id_of_a_device_precedes_its_component() -> None:
         for device in [fake_device("gpu", "gpu-a"), fake_device("gpu", "B"), fake_device("cpu")]
     }
     assert gains == {"gpu:gpu-a": 1.2, "gpu:B": 1.1, "cpu:fake": None}
+
+
+@pytest.mark.parametrize("gain", [float("inf"), float("nan"), -1.0])
+def test_a_gain_in_a_file_is_finite(gain: float) -> None:
+    with pytest.raises(DecodingError, match="gain must be"):
+        decoded(Calibration, {"gain": gain, "sigma_ln": 0.1})

@@ -13,7 +13,7 @@ import pytest
 from core.outputs.conftest import KWH, report_of
 
 from carbon_core import methods, units
-from carbon_core.decoding import decoded
+from carbon_core.decoding import DecodingError, decoded
 from carbon_core.outputs import journal, past_runs, receipt
 from carbon_core.outputs.merging import merge
 from carbon_core.outputs.receipt_reading import Receipt, of_report
@@ -50,7 +50,7 @@ def test_a_component_has_the_errors_of_its_own_devices() -> None:
         name: report.component_kwh(name) for name in report.components
     }
     assert sigma_of(found["cpu"]) == pytest.approx(0.05)  # the least
-    assert sigma_of(found["ram"]) == pytest.approx(math.log(2))
+    assert sigma_of(found["ram"]) == pytest.approx(methods.RAM_MODEL.sigma_ln)
     assert sigma_of(found["gpu"]) > methods.NVML_POWER.sigma_ln
 
 
@@ -220,6 +220,18 @@ def test_a_receipt_of_an_older_version_keeps_its_own_interval(least_share: float
     assert emissions_of_segments([old]) == pytest.approx(report.emissions_kg)
     assert old.energy_sd_kwh is not None
     assert set(old.energy_sd_kwh) == {"nvml.power"}  # correlated with other runs by this method
+
+
+@pytest.mark.parametrize("at", [("components", "gpu"), ("phases", 0), ("training",)])
+def test_a_figure_outside_its_interval_is_no_receipt(at: tuple[Any, ...]) -> None:
+    data = json.loads(json.dumps(receipt.receipt(report_of())))
+    decoded(Receipt, data)
+    figure = data
+    for key in at:
+        figure = figure[key]
+    figure["energy_low_kwh"] = 2 * figure["energy_kwh"]
+    with pytest.raises(DecodingError, match="energy_kwh must have an interval around its value"):
+        decoded(Receipt, data)
 
 
 def test_a_receipt_has_the_ends_of_every_figure() -> None:

@@ -135,9 +135,10 @@ def test_with_gpus_it_is_a_factor_of_the_sum() -> None:
         report(CPU, RAM, facts={**FACTS, "cpu_tdp_w": "0"}),
         report(CPU, RAM, facts={**FACTS, "cpu_tdp_w": "nan"}),
         replace(report(CPU, RAM), counted_elsewhere=True),
+        report(CPU, RAM, facts={"cpu_tdp_w": "20", "cpu_sockets": "1"}),
     ],
     ids=["metered", "metered with GPU", "no memory", "one rank's", "job", "no load", "nan load",
-         "no facts", "0 W", "nan W", "elsewhere"],
+         "no facts", "0 W", "nan W", "elsewhere", "less than its components"],
 )  # fmt: skip
 def test_there_is_none(one: Report) -> None:
     assert one.node_energy_kwh is None

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from carbon_core import methods, uncertainty
 from carbon_core.decoding import decoded
 from carbon_core.methods import Method
+from carbon_core.record import asdict
 from carbon_core.records import Device, Energy, Snapshot, Window
+from carbon_core.run_facts import Phase
 from carbon_core.testing import fake_device
 from carbon_core.uncertainty import Sigmas
 
@@ -49,11 +51,9 @@ def test_joules_are_summed_by_method_and_what_was_extrapolated_stands_apart() ->
 def test_within_a_method_errors_do_not_average_out() -> None:
     one = window((methods.RAM_MODEL, Energy(8.0)))
     eight = window(*[(methods.RAM_MODEL, Energy(1.0))] * 8)
-    assert (
-        uncertainty.sigmas_of(one.by_device, HOUR_S).total
-        == uncertainty.sigmas_of(eight.by_device, HOUR_S).total
-        == math.log(2)
-    )
+    for whole in (one, eight):
+        found = uncertainty.sigmas_of(whole.by_device, HOUR_S).total
+        assert found == pytest.approx(methods.RAM_MODEL.sigma_ln)
 
 
 def test_between_methods_errors_are_independent() -> None:
@@ -168,3 +168,7 @@ def test_no_run_is_as_uncertain_as_to_be_unreadable() -> None:
     device = fake_device("ram", method=method)
     found = uncertainty.sigmas_of({device: Energy(50.0, 50.0)}, 1.0)
     assert decoded(Sigmas, found) == (10.0, 0.0)
+    gpu = fake_device("gpu", method=methods.NVML_ENERGY.calibrated(methods.Calibration(1.0, 10.0)))
+    short = uncertainty.sigmas_of({gpu: Energy(50.0)}, 0.1)
+    phase = Phase("train", 0.1, 50.0, 1, short.total)
+    assert decoded(Phase, asdict(phase)) == phase

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
@@ -192,9 +192,26 @@ class Receipt:
     utilization: Utilization = field(default_factory=Utilization)
 
     def __post_init__(self) -> None:
-        """Check that only a run in which nothing was measured has no figures."""
+        """Check that each figure is within its interval, and that only an unknown energy has none."""
         if self.is_known and None in (self.energy_kwh.value, self.emissions_kg.value):
             raise ValueError("energy_kwh and emissions_kg are unknown, but is_known is true")
+        for name, (value, low, high) in self._figures():
+            if None not in (value, low, high) and not low <= value <= high:
+                raise ValueError(f"{name} must have an interval around its value")
+
+    def _figures(self) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
+        """Yield the figures that are no totals of the run, each with the ends of its interval."""
+        net, node = "net_energy", "node_energy"
+        yield net, (self.net_energy_kwh, self.net_energy_low_kwh, self.net_energy_high_kwh)
+        yield node, (self.node_energy_kwh, self.node_energy_low_kwh, self.node_energy_high_kwh)
+        several: list[ComponentEnergy | PhaseEnergy | TaskEnergy | Training] = [
+            *self.components.values(), *self.phases, *self.tasks, *filter(None, [self.training])
+        ]  # fmt: skip
+        for one in several:
+            yield "energy_kwh", (one.energy_kwh, one.energy_low_kwh, one.energy_high_kwh)
+            if isinstance(one, (TaskEnergy, Training)):
+                emissions = one.emissions_kg, one.emissions_low_kg, one.emissions_high_kg
+                yield "emissions_kg", emissions
 
     @property
     def segment(self) -> Segment:
