@@ -2,7 +2,7 @@
 
 The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
 difference. Runs that were measured by the same methods on the same hardware have the same systematic
-error, which cancels; otherwise the errors of both sides are included. This also applies to the grid
+error, which cancels, but for what was extrapolated; otherwise the errors of both sides are included. This also applies to the grid
 intensity of emissions, except that an annual average differs from the hours of each run. With several
 runs on both sides, the variance between runs is included (Welch's interval); with one run, it is
 unknown.
@@ -104,7 +104,7 @@ def _sigma(runs: Sequence[PastRun], *, same_meters: bool) -> float:
         return FLOOR_SIGMA_LN  # unknown; no meter is more accurate
     random = math.hypot(*(one.random for one in sigmas if one)) / len(runs)
     if same_meters:
-        return random
+        return math.hypot(random, *(run.extrapolated_sigma_ln / len(runs) for run in runs))
     # That of a calibrated run has the floor already, for what is not calibrated.
     is_calibrated = any(".calibrated" in meter for run in runs for meter in run.meters)
     floor = 0.0 if is_calibrated else FLOOR_SIGMA_LN

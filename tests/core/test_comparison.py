@@ -53,6 +53,16 @@ def sigma_of(found: Comparison) -> float:
     return (math.log1p(found.high) - math.log1p(found.low)) / 2 / Z_95
 
 
+def test_what_was_extrapolated_does_not_cancel_between_runs_with_the_same_meters(
+    tmp_path: Path, germany: Intensity
+) -> None:
+    # `report_of` extrapolates a tenth of the energy, with a factor of two.
+    a, b = (past(tmp_path, germany, run_id) for run_id in "ab")
+    found = compare([a], [b], lambda run: run.energy_kwh.value)
+    assert found.same_meters
+    assert sigma_of(found) >= math.hypot(0.1, 0.1) * math.log(2)
+
+
 @pytest.fixture
 def germany() -> Intensity:
     found = tables.country("DEU")

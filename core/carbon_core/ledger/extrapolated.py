@@ -118,8 +118,8 @@ class Extrapolated:
         """Note that the open gap will not be delivered.
 
         Args:
-            was_reset: Whether a counter started at 0 again: the machine was suspended or the driver reloaded;
-                the device's other power is no guide to its power meanwhile.
+            was_reset: Whether a counter started at 0 again: the machine was suspended or the driver
+                reloaded. The device's other power is no guide to its power meanwhile.
         """
         if self._open is not None:
             most_j = EXTRAPOLATED.sigma_ln * self._open.joules
