@@ -2,10 +2,10 @@
 
 The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
 difference. Runs that were measured by the same methods on the same hardware have the same systematic
-error, which cancels, but for what was extrapolated; otherwise the errors of both sides are included. This also applies to the grid
-intensity of emissions, except that an annual average differs from the hours of each run. With several
-runs on both sides, the variance between runs is included (Welch's interval); with one run, it is
-unknown.
+error, which cancels, but for what was extrapolated; otherwise the errors of both sides are included.
+This also applies to the grid intensity of emissions, except that an annual average differs from the
+hours of each run. With several runs on both sides, the variance between runs is included (Welch's
+interval); with one run, it is unknown.
 """
 
 from __future__ import annotations

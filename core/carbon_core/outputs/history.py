@@ -35,8 +35,8 @@ class PastRun(NamedTuple):
         is_known: Whether anything was measured; if not, energy and emissions are unknown, and not 0.
         grid: Figures of grid intensity; the error of a figure is the same in all runs that have it.
         grid_sigmas_ln: Uncertainty of the intensity: of the figures, and of the hours of the run.
-        extrapolated_sigma_ln: Part of the systematic uncertainty of the energy that is due to extrapolation;
-            no other run has the same error.
+        extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
+            run has the same error.
     """
 
     run_id: str
