@@ -35,6 +35,7 @@ class PastRun(NamedTuple):
         is_known: Whether anything was measured; if not, energy and emissions are unknown, and not 0.
         grid: Figures of grid intensity; the error of a figure is the same in all runs that have it.
         grid_sigmas_ln: Uncertainty of the intensity: of the figures, and of the hours of the run.
+        devices: Ids of the devices, which for GPUs are those of the boards.
         extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
             run has the same error.
     """
@@ -52,6 +53,7 @@ class PastRun(NamedTuple):
     is_known: bool = True
     grid: tuple[str, ...] = ()
     grid_sigmas_ln: Sigmas = Sigmas(0.0, 0.0)
+    devices: tuple[str, ...] = ()
     extrapolated_sigma_ln: float = 0.0
 
 
@@ -163,6 +165,7 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         found.is_known,
         tuple(grid),
         intensity_sigmas_ln(shares, found.duration_s, run.year),
+        tuple(sorted(one.id for one in found.devices)),
         extrapolated_sigma_ln([one.energy for one in found.devices]),
     )
 
