@@ -15,7 +15,7 @@ Rates of trainings have a long memory (validations, other programs, clocks, samp
 averages out more slowly than that of independent laps. The amount over a length l has the variance
 c^2 l^2H with H = 0.7 (fractional Gaussian noise; Mandelbrot and Van Ness 1968); H = 0.5 would be
 independent. c is estimated from the laps. For changes that no lap has shown yet (a jump, a final
-evaluation), the half-width is at least s(q) = 0.23 q^3 / (q^3 + 0.12^3) of the present level: nearly
+evaluation), the half-width is at least s(q) = 0.248 q^3 / (q^3 + 0.12^3) of the present level: nearly
 constant until little is left, because a late change is as large as an early one.
 
     half-width^2 = (1.96 sd of the hypotheses)^2 + (t sd of the mean)^2
@@ -31,7 +31,7 @@ import math
 from typing import NamedTuple
 
 _MEMORY = 0.7  # H above
-_SURPRISE = 0.23
+_SURPRISE = 0.248
 # Part of the training that is left when half of that remains.
 _SURPRISE_LEFT = 0.12
 # One standard deviation: of a lap's rate, and of the drift over a whole training.
@@ -133,9 +133,10 @@ def remaining(laps: list[Lap], progress: float) -> Forecast:
     surprise = _SURPRISE * left**3 / (left**3 + _SURPRISE_LEFT**3) * value / left
     future = max(t * math.sqrt(noise_var) * left**_MEMORY, surprise)
     reach = math.sqrt(t**2 * of_noise + _Z_975**2 * between + future**2) / value
-    # The upper end is exp(reach) to third order: what is left may be several times as much.
-    factor = 1.0 + reach + reach**2 / 2 + reach**3 / 6
-    return Forecast(value * unit, value * max(0.0, 1 - reach) * unit, value * factor * unit)
+    # exp(reach) and exp(-reach) to third order: what is left may be several times as much, or nothing.
+    even, odd = 1.0 + reach**2 / 2, reach + reach**3 / 6
+    low = max(0.0, even - odd)
+    return Forecast(value * unit, value * low * unit, value * (even + odd) * unit)
 
 
 class _Sums(NamedTuple):

@@ -2,10 +2,11 @@
 
 The logarithms of the values are compared, because a meter's gain error cancels in a ratio, not in a
 difference. Runs that were measured by the same methods on the same hardware have the same systematic
-error, which cancels; otherwise the errors of both sides are included. This also applies to the grid
-intensity of emissions, except that an annual average differs from the hours of each run. With several
-runs on both sides, the variance between runs is included (Welch's interval); with one run, it is
-unknown.
+error, which cancels, but for what was extrapolated and for the difference between boards of one model;
+otherwise the errors of both sides are included.
+This also applies to the grid intensity of emissions, except that an annual average differs from the
+hours of each run. With several runs on both sides, the variance between runs is included (Welch's
+interval); with one run, it is unknown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from carbon_core.outputs.history import PastRun
 from carbon_core.uncertainty import FLOOR_SIGMA_LN, Z_95, t_975
 
 _LARGEST_EXPONENT = 700.0
+# Gain errors of three boards of one model differ by so much (RTX 3090; Yang et al., SC'24).
+_UNIT_SIGMA_LN = 0.02
 
 
 class Comparison(NamedTuple):
@@ -65,7 +68,9 @@ def compare(
     """
     logs_a, logs_b = _logs(a, value_of), _logs(b, value_of)
     same_meters = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
+    same_devices = len({run.devices for run in (*a, *b)}) == 1
     measurement_sigma_ln = math.hypot(
+        _UNIT_SIGMA_LN * math.sqrt(2.0) if same_meters and not same_devices else 0.0,
         _sigma(a, same_meters=same_meters),
         _sigma(b, same_meters=same_meters),
         *(_grid_sigmas(a, b) if with_grid else ()),
@@ -104,7 +109,7 @@ def _sigma(runs: Sequence[PastRun], *, same_meters: bool) -> float:
         return FLOOR_SIGMA_LN  # unknown; no meter is more accurate
     random = math.hypot(*(one.random for one in sigmas if one)) / len(runs)
     if same_meters:
-        return random
+        return math.hypot(random, *(run.extrapolated_sigma_ln / len(runs) for run in runs))
     # That of a calibrated run has the floor already, for what is not calibrated.
     is_calibrated = any(".calibrated" in meter for run in runs for meter in run.meters)
     floor = 0.0 if is_calibrated else FLOOR_SIGMA_LN

@@ -166,6 +166,12 @@ def _extrapolated_sd_j(energy: Energy) -> float:
     return min(most_j, abs(energy.extrapolated_sd_j) or most_j)
 
 
+def extrapolated_sigma_ln(energies: Sequence[Energy]) -> float:
+    """Return the part of the standard deviation of ln(reported / true) that is due to extrapolation."""
+    total_j = sum(max(0.0, energy.joules) for energy in energies)
+    return sum(map(_extrapolated_sd_j, energies)) / total_j if total_j > 0 else 0.0
+
+
 def _edge(method: Method, duration_s: float) -> float:
     return min(1.0, method.edge_s / duration_s) if duration_s > 0 else 0.0
 

@@ -53,6 +53,25 @@ def sigma_of(found: Comparison) -> float:
     return (math.log1p(found.high) - math.log1p(found.low)) / 2 / Z_95
 
 
+def test_what_was_extrapolated_does_not_cancel_between_runs_with_the_same_meters(
+    tmp_path: Path, germany: Intensity
+) -> None:
+    # `report_of` extrapolates a tenth of the energy, with a factor of two.
+    a, b = (past(tmp_path, germany, run_id) for run_id in "ab")
+    found = compare([a], [b], lambda run: run.energy_kwh.value)
+    assert found.same_meters
+    assert sigma_of(found) >= math.hypot(0.1, 0.1) * math.log(2)
+
+
+def test_boards_of_one_model_differ(tmp_path: Path, germany: Intensity) -> None:
+    a, b = (past(tmp_path, germany, run_id) for run_id in "ab")
+    other = b._replace(devices=("gpu:GPU-2", *b.devices[1:]))
+    found = compare([a], [other], lambda run: run.energy_kwh.value)
+    assert found.same_meters
+    same = sigma_of(compare([a], [b], lambda run: run.energy_kwh.value))
+    assert math.sqrt(sigma_of(found) ** 2 - same**2) == pytest.approx(0.02 * math.sqrt(2.0))
+
+
 @pytest.fixture
 def germany() -> Intensity:
     found = tables.country("DEU")

@@ -13,7 +13,7 @@ from coverage_simulation.coverage import Row, simulate
 def main() -> int:
     """Simulate; return 1 where a figure misses that is not expected to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=400, help="runs of each family")
+    parser.add_argument("--runs", type=int, default=250, help="runs of each family")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/uncertainty.md")
     parser.add_argument(

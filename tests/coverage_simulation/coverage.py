@@ -10,6 +10,7 @@ inverse. 1.0: as wide as necessary; 2.0: twice as wide; below 1: too narrow.
 A figure *holds* where its coverage is compatible with at least 93 % and its ratio with at most 2.0,
 given the number of runs (99 % of the binomial distribution). A coverage above 98 %, even of 100 %, is
 accepted where the ratio is at most 2.0: the ratio measures the excess of width, with fewer runs.
+Forecasts have other limits.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ HEADER = (
     "| family | figure | runs | coverage | stated ÷ necessary width | half-width (median) | |",
     "|---|---|--:|--:|--:|--:|---|",
 )
-LEAST_COVERAGE = 0.93
-GREATEST_RATIO = 2.0
 CONFIDENCE = 0.99
 _QUANTILE = 0.95
 
 
+class Limits(NamedTuple):
+    """What is required of a family: least coverage (0 to 1), and greatest width ratio."""
+
+    coverage: float = 0.93
+    ratio: float = 2.0
+
+
+METERED = Limits()
 Simulate = Callable[[Random], "list[Figure]"]
 
 
@@ -45,26 +52,31 @@ class Family(NamedTuple):
         name: Short description, as the table shows it.
         simulate: Simulates one run with random devices, and returns its figures.
         cost: Runs of the long form for each run of a cheap family, 0 to 1.
+        limits: What is required of it.
     """
 
     name: str
     simulate: Simulate
     cost: float = 1.0
+    limits: Limits = METERED
 
 
 FAMILIES: dict[str, Family] = {}
 
 
-def family(name: str, cost: float = 1.0) -> Callable[[Simulate], Simulate]:
+def family(
+    name: str, cost: float = 1.0, limits: Limits = METERED
+) -> Callable[[Simulate], Simulate]:
     """Add a function to the table.
 
     Args:
         name: Name of the family.
         cost: As in `Family`.
+        limits: As in `Family`.
     """
 
     def add(simulate: Simulate) -> Simulate:
-        FAMILIES[name] = Family(name, simulate, cost)
+        FAMILIES[name] = Family(name, simulate, cost, limits)
         return simulate
 
     return add
@@ -81,6 +93,7 @@ class Row(NamedTuple):
         needs: |ln(reported / true)| divided by the stated half-width, of each run; ascending.
         bias: Mean of ln(reported / true).
         half_width: Median of the stated half-widths, in ln.
+        limits: What is required.
     """
 
     family: str
@@ -90,6 +103,7 @@ class Row(NamedTuple):
     needs: tuple[float, ...]
     bias: float
     half_width: float
+    limits: Limits = METERED
 
     @property
     def coverage(self) -> float:
@@ -110,9 +124,9 @@ class Row(NamedTuple):
     @property
     def misses(self) -> str:
         """``narrow`` or ``wide`` where the figure does not hold; else an empty string."""
-        if self.held < binomial_least(self.runs, LEAST_COVERAGE, CONFIDENCE):
+        if self.held < binomial_least(self.runs, self.limits.coverage, CONFIDENCE):
             return "narrow"
-        return "wide" if self.least_ratio > GREATEST_RATIO else ""
+        return "wide" if self.least_ratio > self.limits.ratio else ""
 
 
 def simulate(family: Family, runs: int, seed: int) -> list[Row]:
@@ -126,7 +140,7 @@ def simulate(family: Family, runs: int, seed: int) -> list[Row]:
         for figure in family.simulate(Random(f"{seed} {family.name} {i}")):
             figure.check()
             figures.setdefault(figure.name, []).append(figure)
-    return [_row(family.name, name, found) for name, found in figures.items()]
+    return [_row(family, name, found) for name, found in figures.items()]
 
 
 def quantile(ascending: Sequence[float], share: float) -> float:
@@ -162,16 +176,17 @@ def _binomial(count: int, k: int, probability: float) -> float:
     return math.exp(log + k * math.log(probability) + (count - k) * math.log(1.0 - probability))
 
 
-def _row(family: str, figure: str, found: list[Figure]) -> Row:
+def _row(family: Family, figure: str, found: list[Figure]) -> Row:
     needs = sorted(abs(one.error) / max(1e-9, one.half_width) for one in found)
     return Row(
-        family,
+        family.name,
         figure,
         len(found),
         sum(one.holds for one in found),
         tuple(needs),
         sum(one.error for one in found) / len(found),
         quantile(sorted(one.half_width for one in found), 0.5),
+        family.limits,
     )
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-_HERE = Path(__file__).parent
-_MEASURED = _HERE.parent / "core" / "data"
+_MEASURED = Path(__file__).parents[1] / "core" / "data"
 
 # Steady-state error against an external meter in percent (Yang et al., SC'24, arXiv 2312.02741; computed
 # from the published measurements), of 17 cards; a K620 (-41 %) is left out.
@@ -124,15 +123,6 @@ def interpolated(points: Sequence[tuple[float, float]], x: float) -> float:
     return points[-1][1]
 
 
-# Rated power of a socket of the cloud machines (vendor specifications; AWS's own parts after the retail
-# part that they resemble).
-_CLOUD_TDP_W = {
-    "Xeon E5-2686 v4": 145.0,
-    "Xeon Platinum 8151": 240.0,
-    "Xeon Platinum 8175M": 240.0,
-    "Xeon Platinum 8252C": 240.0,
-    "Xeon Platinum 8275CL": 240.0,
-}
 _THREADS = {"AMD EPYC 8024P": 16, "AMD Ryzen Threadripper": 32, "Intel(R) Xeon(R) CPU E3-1240": 8}
 
 
@@ -149,8 +139,10 @@ def cloud_machines() -> list[Curve]:
 def spreads() -> list[Spread]:
     """Return how hourly intensities differ from their year's mean, by zone and year."""
     return [
-        Spread(row["zone"], int(row["year"]), *(float(value) for value in list(row.values())[2:]))
-        for row in _rows(_HERE / "data" / "intensity_spread.csv")
+        Spread(
+            row["zone_key"], int(row["year"]), *(float(value) for value in list(row.values())[2:])
+        )
+        for row in _rows(_MEASURED / "intensity_spread.csv")
     ]
 
 
@@ -172,7 +164,7 @@ def _cloud(row: dict[str, str]) -> Curve:
     at = ("0", "10", "50", "100")
     package = tuple((int(x) / 100.0, float(row[f"package_w_{x}"])) for x in at)
     memory = tuple((int(x) / 100.0, float(row[f"ram_w_{x}"])) for x in at)
-    tdp_w = _CLOUD_TDP_W[row["cpu"]] * int(row["sockets"])
+    tdp_w = float(row["tdp_w_per_socket"]) * int(row["sockets"])
     size_gb = float(row["memory_gb"])
     return Curve(f"Intel {row['cpu']}", tdp_w, int(row["threads"]), package, memory, size_gb)
 

@@ -119,7 +119,7 @@ class Extrapolated:
 
         Args:
             was_reset: Whether a counter started at 0 again: the machine was suspended or the driver
-                reloaded; the device's other power is no guide to its power meanwhile.
+                reloaded. The device's other power is no guide to its power meanwhile.
         """
         if self._open is not None:
             most_j = EXTRAPOLATED.sigma_ln * self._open.joules

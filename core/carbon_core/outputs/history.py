@@ -15,7 +15,7 @@ from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
 from carbon_core.records import Estimate, IntensityShare
-from carbon_core.uncertainty import Sigmas, intensity_sigmas_ln
+from carbon_core.uncertainty import Sigmas, extrapolated_sigma_ln, intensity_sigmas_ln
 
 
 class PastRun(NamedTuple):
@@ -35,6 +35,9 @@ class PastRun(NamedTuple):
         is_known: Whether anything was measured; if not, energy and emissions are unknown, and not 0.
         grid: Figures of grid intensity; the error of a figure is the same in all runs that have it.
         grid_sigmas_ln: Uncertainty of the intensity: of the figures, and of the hours of the run.
+        devices: Ids of the devices, which for GPUs are those of the boards.
+        extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
+            run has the same error.
     """
 
     run_id: str
@@ -50,6 +53,8 @@ class PastRun(NamedTuple):
     is_known: bool = True
     grid: tuple[str, ...] = ()
     grid_sigmas_ln: Sigmas = Sigmas(0.0, 0.0)
+    devices: tuple[str, ...] = ()
+    extrapolated_sigma_ln: float = 0.0
 
 
 class Skipped(NamedTuple):
@@ -160,6 +165,8 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         found.is_known,
         tuple(grid),
         intensity_sigmas_ln(shares, found.duration_s, run.year),
+        tuple(sorted(one.id for one in found.devices)),
+        extrapolated_sigma_ln([one.energy for one in found.devices]),
     )
 
 
