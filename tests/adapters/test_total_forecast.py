@@ -202,3 +202,14 @@ def test_steps_without_progress_take_no_laps_and_become_rare():
             laps.note(step, 0.5, lambda: marks.append(1))
     assert marks == []
     assert looked < 3000
+
+
+def test_a_callback_of_that_name_whose_attributes_raise_ends_no_training():
+    class EarlyStopping:
+        patience = 3
+
+        @property
+        def wait(self):
+            raise RuntimeError("not before the first evaluation")
+
+    assert patience_used([EarlyStopping()]) is None
