@@ -112,6 +112,8 @@ class LightningHooks(CallbackBase):
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batches += 1
+        if self._batches == 1 and batch_idx > 0:
+            self._resume_within_epoch(trainer, batch_idx)
         self._samples.add(batch)
         if self._batches > self._training.steps.due:
             with self._training.guard():
@@ -125,6 +127,13 @@ class LightningHooks(CallbackBase):
             self._logs.monitor(trainer, pl_module, self._training.metrics(within_epoch=True))
         if self._training.may_stop:
             self._stop_if_spent(trainer)
+
+    def _resume_within_epoch(self, trainer: Any, batch_idx: int) -> None:
+        """Begin the rest of an epoch: newer versions of Lightning do not call `on_train_epoch_start`."""
+        with self._training.guard():
+            self._samples.begin_epoch(trainer.train_dataloader)
+            epochs = trainer.current_epoch + part_of_epoch(trainer, batch_idx)
+            self._training.resume_epoch(fraction_done(trainer, epochs))
 
     @of_trainer
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:

@@ -24,7 +24,10 @@ def patience_used(callbacks: Iterable[Any]) -> float | None:
 def _used(callback: Any) -> float | None:
     names = [cls.__name__ for cls in type(callback).__mro__]
     for waited, patience in (pair for name in names for pair in _ATTRIBUTES.get(name, ())):
-        count, limit = getattr(callback, waited, None), getattr(callback, patience, None)
+        try:
+            count, limit = getattr(callback, waited, None), getattr(callback, patience, None)
+        except Exception:  # noqa: BLE001 - a user's property may raise anything
+            return None
         if isinstance(count, (int, float)) and isinstance(limit, (int, float)):
             return min(1.0, count / max(1, limit))
     return None

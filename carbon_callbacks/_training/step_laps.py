@@ -37,7 +37,7 @@ class StepLaps:
         self.due = math.inf
         self._begin: OpenWindow | None = None
         self._latest: OpenWindow | None = None
-        self._first_progress = 0.0
+        self._first_progress = self._progress = 0.0
         self._marked: list[tuple[float, OpenWindow]] = []
         self._points: list[Point] = []
 
@@ -49,7 +49,7 @@ class StepLaps:
             progress: Part of the training (0 to 1) that was done before.
         """
         self._begin = self._latest = begin
-        self._first_progress = progress
+        self._first_progress = self._progress = progress
         self.due = 1
 
     def close(self) -> None:
@@ -65,11 +65,13 @@ class StepLaps:
             mark: Opens a window now.
         """
         each = (progress - self._first_progress) / step if step > 0 else 0.0
-        self.due = step + max(1, math.ceil(1 / (_LAPS * each))) if each > 0 else step + 1
+        # Of an epoch without a known length, the progress stays the same for any number of steps.
+        steps = math.ceil(1 / (_LAPS * each)) if each > 0 else step // _LAPS
+        self.due = step + max(1, steps)
         latest = self._latest
-        if latest is not None and latest.age_s >= _LEAST_S:
+        if progress > self._progress and latest is not None and latest.age_s >= _LEAST_S:
             self._resolve()
-            self._latest = mark()
+            self._progress, self._latest = progress, mark()
             self._marked.append((progress, self._latest))
 
     def taken(self) -> list[Point]:

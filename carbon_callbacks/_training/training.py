@@ -100,6 +100,16 @@ class Training(Lifecycle):
             return self._ranks.agreed(at, figures)
         return {}
 
+    def resume_epoch(self, fraction: float | None = None) -> None:
+        """Begin with the rest of an epoch, whether or not its begin was noted.
+
+        Args:
+            fraction: Part of the whole training (0 to 1) that was done before.
+        """
+        with self.guard():
+            self._state.trained = None
+        self.epoch_begin(fraction)
+
     def note_step(self, step: int, fraction: float | None) -> None:
         """Note the progress of the training after a step; between logs, the forecast uses it.
 

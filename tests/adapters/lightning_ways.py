@@ -8,7 +8,15 @@ import torch
 from adapters.lightning_contract import PREFIX, LightningFramework, Samples, logged
 from torch.utils.data import DataLoader, IterableDataset, WeightedRandomSampler
 
-from carbon_callbacks.testing import EPOCHS, TRAIN_BATCHES, clockwork, receipts, threads_of_ours
+from carbon_callbacks.testing import (
+    EPOCHS,
+    TRAIN_BATCH_S,
+    TRAIN_BATCHES,
+    WATTS,
+    clockwork,
+    receipts,
+    threads_of_ours,
+)
 
 
 class LightningWays:
@@ -210,6 +218,24 @@ class LightningWays:
         )
         first, second = receipts()
         assert [one["run_id"] for one in second["earlier_starts"]] == [first["run"]["run_id"]]
+
+    def test_the_rest_of_an_epoch_is_training_and_has_a_forecast(self, machine):
+        on_batch = clockwork(machine.clock)
+        saves = self.framework.pl.callbacks.ModelCheckpoint(
+            "kept", filename="{step}", every_n_train_steps=30, save_top_k=-1
+        )
+        self.framework.train(
+            self.framework.callback(), saves, on_batch=on_batch, epochs=1, batches=40
+        )
+        callback = self.framework.callback(metrics="all")
+        logger = self.framework.csv_logger("logs")
+        trainer = self.framework.trainer(callback, max_epochs=1, logger=logger)
+        train = DataLoader(Samples(80), batch_size=2)
+        trainer.fit(self.framework.model(on_batch), train, ckpt_path="kept/step=30.ckpt")
+        phases = {phase.name: phase.joules for phase in callback.report.phases}
+        assert phases["train"] == pytest.approx(WATTS * 10 * TRAIN_BATCH_S, rel=0.2)
+        metrics = trainer.callback_metrics
+        assert {PREFIX + "forecast_energy_kwh", PREFIX + "epoch_energy_kwh"} <= set(metrics)
 
     # --- its ends ------------------------------------------------------------------------------
 

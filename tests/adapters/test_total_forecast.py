@@ -2,12 +2,14 @@
 
 import math
 import random
+from types import SimpleNamespace
 
 import pytest
 from trainings import KINDS, forecasts_of
 
 from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.forecast import Forecast
+from carbon_callbacks._training.step_laps import StepLaps
 from carbon_callbacks._training.total_forecast import Factors, with_error
 from carbon_callbacks.testing import WATTS
 from carbon_callbacks.training import Progress, Training
@@ -188,3 +190,26 @@ class Own(EarlyStopping):
 )
 def test_patience_is_read_from_callbacks_of_that_name(callbacks, part):
     assert patience_used(callbacks) == part
+
+
+def test_steps_without_progress_take_no_laps_and_become_rare():
+    # An epoch of a stream: its length is unknown, so that the progress stays that of its begin.
+    laps, marks, looked = StepLaps(), [], 0
+    laps.open(SimpleNamespace(age_s=1.0), 0.5)
+    for step in range(1, 100_000):
+        if step >= laps.due:
+            looked += 1
+            laps.note(step, 0.5, lambda: marks.append(1))
+    assert marks == []
+    assert looked < 3000
+
+
+def test_a_callback_of_that_name_whose_attributes_raise_ends_no_training():
+    class EarlyStopping:
+        patience = 3
+
+        @property
+        def wait(self):
+            raise RuntimeError("not before the first evaluation")
+
+    assert patience_used([EarlyStopping()]) is None

@@ -15,6 +15,7 @@ from carbon_core.hardware.cpu_identity import CpuIdentity
 from carbon_core.hardware.host import CpuTimes, Host
 from carbon_core.hardware.load_model import cpu_power_w, saves_power
 from carbon_core.methods import CPU_LOAD_DEFAULT, CPU_LOAD_SAVING, CPU_LOAD_TDP
+from carbon_core.record import replace
 from carbon_core.records import Device, Reading
 
 # The model is concave, and was fitted to means over seconds. Over a longer period, the power at the mean
@@ -57,6 +58,10 @@ class CpuLoadMeter:
         if times is None:
             raise MeterError("the system does not report the processor load")
         self._times = times
+        if not times.are_shown:
+            note = "the system does not report the processor load, a typical one is assumed"
+            (device,) = self.devices
+            self.devices = (replace(device, method=CPU_LOAD_DEFAULT, note=note),)
 
     def read(self) -> list[Reading]:
         """Advance the counter to now."""

@@ -28,6 +28,8 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 # are a second apart, so many reuse the last result that it takes 1 % of the time.
 _CALLS_PER_S_OF_COST = 100
 _MOST_CPUS = 2**20
+# An assumption for machines that do not show their load.
+TYPICAL_LOAD = 0.3
 _MOST_GIB = 2.0**24
 
 
@@ -38,8 +40,15 @@ class CpuTimes:
     busy_s: float
     total_s: float
 
+    @property
+    def are_shown(self) -> bool:
+        """Whether the system counts them: a sandbox such as gVisor always shows zeros."""
+        return self.busy_s > 0.0 or self.total_s > 0.0
+
     def load_since(self, earlier: CpuTimes) -> float:
-        """Return the mean load since an earlier reading, 0 to 1."""
+        """Return the mean load since an earlier reading, 0 to 1; a typical one where none is shown."""
+        if not self.are_shown:
+            return TYPICAL_LOAD
         total_s = self.total_s - earlier.total_s
         if total_s <= 0:
             return 0.0

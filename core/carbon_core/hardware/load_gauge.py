@@ -101,7 +101,7 @@ class LoadGauge:
     def means(self) -> Utilization:
         """Return the means so far."""
         first, last = self._first, self._last
-        cpu_percent = 100.0 * last.load_since(first) if first and last else None
+        cpu_percent = 100.0 * last.load_since(first) if first and last and last.are_shown else None
         shares: dict[str, float] = {}
         for sharing in self._sharings:
             shares |= sharing.least_shares()

@@ -10,7 +10,7 @@ from carbon_core import units
 from carbon_core.clock import Clock
 from carbon_core.errors import MeterError
 from carbon_core.hardware.dimms import Dimms, read_dimms
-from carbon_core.hardware.host import CpuTimes, Host
+from carbon_core.hardware.host import TYPICAL_LOAD, CpuTimes, Host
 from carbon_core.methods import FORCED_POWER, RAM_MODEL
 from carbon_core.records import Device, Reading
 
@@ -21,14 +21,12 @@ _W_PER_GIB = 0.055
 # Memory draws four times as much under full load: on five cloud servers 3.0 to 6.6 times as much
 # (tests/core/data/cloud_cpu_power.csv), but their test filled the memory on purpose.
 _LOAD_SHARE = 3.0
-# Where the processor load is not reported.
-_TYPICAL_LOAD = 0.3
 # Modules, where they are unknown: 2 of 16 GiB in total, 6 of 96, 13 of 384, 24 of 1024.
 _SMALL_GIB = 16.0
 _CONCAVITY = 0.6
 
 
-def ram_power_w(size_gb: float, modules: float | None = None, load: float = _TYPICAL_LOAD) -> float:
+def ram_power_w(size_gb: float, modules: float | None = None, load: float = TYPICAL_LOAD) -> float:
     """Return the modelled power of memory in watts.
 
     The model is modules x (3 W + 0.055 W for each GiB of a module) x (1 + 3 x load). There are no steps.
@@ -58,7 +56,7 @@ class _Load:
         before: CpuTimes | None = self._times
         self._times = self._host.cpu_times() if self._host else None
         if self._times is None or before is None:
-            return _TYPICAL_LOAD
+            return TYPICAL_LOAD
         return self._times.load_since(before)
 
 

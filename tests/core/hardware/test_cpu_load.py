@@ -9,8 +9,10 @@ import pytest
 
 from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.cpu_load import CpuLoadMeter
-from carbon_core.hardware.host import CpuTimes, Host
+from carbon_core.hardware.host import TYPICAL_LOAD, CpuTimes, Host
+from carbon_core.hardware.load_gauge import LoadGauge
 from carbon_core.hardware.load_model import cpu_power_w
+from carbon_core.methods import CPU_LOAD_DEFAULT
 from carbon_core.testing import FakeClock
 
 UNKNOWN = identify("", logical_cpus=8)
@@ -176,6 +178,22 @@ def test_processor_times_that_are_no_numbers_give_finite_energy(
 )
 def test_load_is_between_none_and_all(earlier: CpuTimes, later: CpuTimes, load: float) -> None:
     assert later.load_since(earlier) == load
+
+
+def test_a_sandbox_that_shows_zeros_is_not_taken_for_processors_at_rest(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+    host = Host(tmp_path)
+    meter, gauge = CpuLoadMeter(host, clock, KNOWN), LoadGauge(host, None)
+    clock.advance(10.0)
+    assert joules(meter) == pytest.approx(10 * cpu_power_w(KNOWN.tdp_w, TYPICAL_LOAD))
+    (device,) = meter.devices
+    assert device.method is CPU_LOAD_DEFAULT
+    assert "does not report the processor load" in device.note
+    gauge.sample_host()
+    assert gauge.means().cpu_percent is None
 
 
 def test_the_real_machine_has_processor_times_that_only_grow() -> None:

@@ -21,7 +21,7 @@ from carbon_core.hardware.hwmon import open_hwmon
 from carbon_core.hardware.nvml.search import open_nvml
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.ledger import Ledger
-from carbon_core.methods import NVML_POWER_SAMPLED
+from carbon_core.methods import NVML_ENERGY, NVML_POWER_SAMPLED
 from carbon_core.records import Snapshot
 from carbon_core.sampler.meter_reader import MeterReader
 from carbon_core.testing import FakeClock
@@ -245,6 +245,39 @@ def test_power_that_answers_later_replaces_the_utilisation(
     by_method = uncertainty.joules_by_method(end - Snapshot(run.opened_ns))
     assert by_method[NVML_POWER_SAMPLED] > 25 * 300.0
     assert run.faults == []
+
+
+def test_a_counter_that_answers_after_a_better_power_call_is_used_too(
+    driver: Driver, clock: FakeClock
+) -> None:
+    driver.failures |= {"energy": 7, "power": 4}
+    run = Run(clock)
+    end = run.go_on(120.0)
+    assert [one.method.name for one in end.devices] == [
+        "gpu.limit_utilization",
+        "nvml.power.sampled",
+        "nvml.energy",
+    ]
+    assert [one.note.count("used since it works") for one in end.devices] == [0, 1, 1]
+    whole = end - Snapshot(run.opened_ns)
+    by_method = uncertainty.joules_by_method(whole)
+    assert sum(by_method.values()) == pytest.approx(whole.joules)
+    assert by_method[NVML_ENERGY] > 60 * 200.0
+    assert run.faults == []
+
+
+class WithoutArguments:
+    """A function of a package that is no C function."""
+
+    def __call__(self, *given: object) -> int:
+        raise TypeError("this type of handle is not supported")
+
+
+def test_a_package_whose_functions_take_no_c_values_has_its_counter(
+    driver: Driver, clock: FakeClock
+) -> None:
+    sys.modules["pynvml"]._nvmlGetFunctionPointer = lambda name: WithoutArguments()
+    assert methods(clock) == ["nvml.energy"]
 
 
 def test_a_promoted_gpu_has_one_idle_draw(driver: Driver, clock: FakeClock) -> None:

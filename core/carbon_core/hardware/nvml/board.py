@@ -279,7 +279,11 @@ def _counter_j(nvml: Any) -> Call:
 
     def by_driver(handle: Any) -> float:
         energy_mj = c_ulonglong()
-        if function(handle, byref(energy_mj)) != SUCCESS:
+        try:
+            code = function(handle, byref(energy_mj))
+        except Exception:  # noqa: BLE001 - another package's handles or functions may be no C ones
+            return by_package(handle)
+        if code != SUCCESS:
             return by_package(handle)  # raises the error
         return energy_mj.value / MILLI_PER_UNIT
 

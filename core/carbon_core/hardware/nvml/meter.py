@@ -91,7 +91,8 @@ class NvmlMeter:
         for one in self._retries:
             if (answer := one.answer()) is not None:
                 device, readout = one.board.device, answer.readout
-                note = "; ".join(filter(None, (device.note, _PROMOTED)))
+                notes = (device.note, "" if _PROMOTED in device.note else _PROMOTED)
+                note = "; ".join(filter(None, notes))
                 device = replace(
                     device, method=method_of(device.name, readout), kind=readout.kind, note=note
                 )
@@ -100,7 +101,8 @@ class NvmlMeter:
         return found
 
     def _use(self, retries: Retries, readout: Readout, device: Device) -> None:
-        self._retries.remove(retries)
+        if not retries.keep_better(readout):
+            self._retries.remove(retries)
         retries.board.use(readout, device)
 
     def utilization_percent(self) -> dict[str, float]:

@@ -46,6 +46,11 @@ class Retries:
         self._due_ns = clock.monotonic_ns() + _FIRST_NS
         self._seen: Reading | None = None
 
+    def keep_better(self, readout: Readout) -> bool:
+        """Keep only the calls that are better than one that is used now; return whether there are any."""
+        self._better = self._better[: self._better.index(readout)]
+        return bool(self._better)
+
     def answer(self) -> Answer | None:
         """Try the calls where that is due; return the first one that works."""
         now_ns = self._clock.monotonic_ns()
