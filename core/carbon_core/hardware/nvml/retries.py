@@ -47,7 +47,7 @@ class Retries:
         self._seen: Reading | None = None
 
     def keep_better(self, readout: Readout) -> bool:
-        """Keep only the calls that are better than the one in use; return whether there are any."""
+        """Keep the calls that are better than one that is used now; return whether there are any."""
         self._better = self._better[: self._better.index(readout)]
         return bool(self._better)
 
