@@ -27,8 +27,7 @@ from carbon_core.records import Device, Reading
 
 MILLI_PER_UNIT = 1000.0
 _MAX_GPU_W = 5000.0
-# A board at rest draws 5 to 15 % of its limit (an assumption, from the makers' and users' figures: A100
-# 50 of 400 W, H100 70 of 700 W, RTX 4090 20 of 450 W).
+# An assumption, without a published comparison: a board at rest draws 5 to 15 % of its limit.
 IDLE_SHARE = 0.1
 # A board that is always at work draws less than its limit: in trainings 50 to 95 % (nodes with
 # eight H100: 76 % of the rated power, Latif et al. 2025). Utilisation counts any kernel.
