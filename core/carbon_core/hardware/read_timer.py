@@ -25,14 +25,19 @@ _T = TypeVar("_T")
 class ReadTimer:
     """Times the reads of one device.
 
+    Attributes:
+        recent_ns: The shorter of the last two spans: one that was disturbed once is not slow.
+
     Args:
         clock: Source of the readings' times.
     """
 
-    __slots__ = ("_now_ns", "_retry_helps", "_usual_ns")
+    __slots__ = ("_last_ns", "_now_ns", "_retry_helps", "_usual_ns", "recent_ns")
 
     def __init__(self, clock: Clock) -> None:
         self._now_ns = clock.monotonic_ns
+        self.recent_ns = 0
+        self._last_ns = _NEVER_NS
         # The shortest span so far.
         self._usual_ns = _NEVER_NS
         # Another process takes the processor for once; a busy thread of this one takes each call's lock.
@@ -53,6 +58,7 @@ class ReadTimer:
                 began_ns, value, span_ns = again_ns, second, second_ns
         # Where the lock was taken, that was after the call: it is released for calls of the driver.
         self._usual_ns = usual_ns = min(self._usual_ns, span_ns)
+        self.recent_ns, self._last_ns = min(self._last_ns, span_ns), span_ns
         return began_ns + usual_ns // 2, value
 
     def _is_disturbed(self, span_ns: int) -> bool:

@@ -33,7 +33,6 @@ class NvmlMeter:
         boards: The GPUs.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
-        is_slow: Read the GPUs in parallel from the start, because the driver is slow.
         retries: Better calls of some boards, which failed at the start.
     """
 
@@ -44,7 +43,6 @@ class NvmlMeter:
         clock: Clock,
         period_s: float,
         *,
-        is_slow: bool = False,
         retries: Sequence[Retries] = (),
     ) -> None:
         self.devices = tuple(board.device for board in boards)
@@ -56,7 +54,7 @@ class NvmlMeter:
         self._clock = clock
         self._timers = [ReadTimer(clock) for _ in boards]
         self._open = True
-        self._is_slow = is_slow
+        self._is_slow = False
         self._retries = list(retries)
         session.hold(boards)
 
@@ -68,9 +66,7 @@ class NvmlMeter:
 
     def read(self) -> list[Reading]:
         """Read every GPU; the time of a reading is the middle of its undisturbed call."""
-        monotonic_ns = self._clock.monotonic_ns
         readings: list[Reading] = []
-        began_ns = monotonic_ns()
         if self._is_slow:
             calls = [
                 partial(_read_into, readings, *pair) for pair in zip(self.boards, self._timers)
@@ -78,11 +74,11 @@ class NvmlMeter:
             in_parallel(calls, "carbon-gpu")
         else:
             readings += map(Board.read, self.boards, self._timers)
-        ended_ns = monotonic_ns()
-        if ended_ns - began_ns > SLOW_NS and len(readings) > 1:
-            self._is_slow = True
+        # By each call, not by the whole: a busy machine takes the processor for longer than a driver's.
+        spans_ns = sum(timer.recent_ns for timer in self._timers)
+        self._is_slow = spans_ns > SLOW_NS and len(readings) > 1
         if any(board.failures for board in self.boards):
-            self._session.reconnect(ended_ns)
+            self._session.reconnect(self._clock.monotonic_ns())
         return readings
 
     def promoted(self) -> Sequence[Promotion]:
