@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ from carbon_core.threads import LazyThread
 _SECOND_READING_NS = 100_000_000
 _LONGEST_DELAY_FACTOR = 3
 _NEVER_NS = 2**63
+# A meter that takes longer is read after the others.
+_SLOW_NS = 10_000_000
 # Longest wait for the query of the GPUs' load: the other meters are due; at the end, it is the last.
 _LOAD_S = 0.05
 _LAST_LOAD_S = 0.5
@@ -58,6 +61,10 @@ class MeterReader:
         self._meters: list[Meter] = []
         self._due_ns: list[int] = []
         self._joined_ns: list[int] = []
+        # Whether the last read took long, and the meter's place among the others: lowest first.
+        self._haste: list[tuple[bool, bool, bool]] = []
+        # Numbers of meters with their readings or their fault.
+        self._unbooked: deque[tuple[int, Sequence[Reading] | None, Exception | None]] = deque()
         self._late: queue.SimpleQueue[Meter] = queue.SimpleQueue()
         # Guards the reading thread's id, and the meter that it reads with the time when it began.
         # Re-entrant: the garbage collector may close a forgotten run on the thread that holds it.
@@ -127,6 +134,7 @@ class MeterReader:
             now_ns = self._clock.monotonic_ns()
             self._joined_ns.append(since_ns or now_ns)
             self._due_ns.append(now_ns)
+            self._haste.append((False, *_place(meter)))
         known = {device.id for meter in self._meters for device in meter.devices}
         self._ledger.update(reading for reading in early if reading.device_id in known)
 
@@ -139,9 +147,10 @@ class MeterReader:
         """Read the meters that are due, or all of them."""
         while not self._late.empty():
             self.use([self._late.get()])
-        for i, meter in enumerate(self._meters):
+        for i in sorted(range(len(self._meters)), key=self._haste.__getitem__):
             if i not in self._stuck and (all_meters or self._due_ns[i] <= now_ns):
-                self._read(i, meter)
+                self._unbooked.append((i, *self._guarded(i, self._meters[i].read)))
+        self._book()
 
     def sample_load(self, *, is_last: bool) -> None:
         """Sample the load of the GPUs on a thread of its own, for its driver may hang.
@@ -188,8 +197,15 @@ class MeterReader:
             self._close(meter)
         self._close_late()
 
-    def _read(self, i: int, meter: Meter) -> None:
-        readings, fault = self._guarded(i, meter.read)
+    def _book(self) -> None:
+        """Book what was read, after the last meter: none waits for the accounts of another."""
+        while self._unbooked:
+            self._book_one(*self._unbooked.popleft())
+
+    def _book_one(
+        self, i: int, readings: Sequence[Reading] | None, fault: Exception | None
+    ) -> None:
+        meter = self._meters[i]
         try:
             if fault is not None:
                 raise fault
@@ -225,7 +241,7 @@ class MeterReader:
         Raises:
             ReplacedError: Another thread has replaced this one meanwhile.
         """
-        self._reading = (i, self._clock.monotonic_ns())
+        self._reading = (i, began_ns := self._clock.monotonic_ns())
         fault: Exception | None = None
         result: _T | None = None
         try:
@@ -237,6 +253,8 @@ class MeterReader:
                 self._hand_back(i)
                 raise ReplacedError
             self._reading = None
+        is_slow = self._clock.monotonic_ns() - began_ns > _SLOW_NS
+        self._haste[i] = (is_slow, *self._haste[i][1:])
         return result, fault
 
     def _hand_back(self, i: int) -> None:
@@ -271,6 +289,18 @@ class MeterReader:
             meter.close()
         except Exception as error:  # noqa: BLE001 - one that fails must not keep the others open
             self._on_fault(f"cannot close {type(meter).__name__}: {error!r}")
+
+
+def _place(meter: Meter) -> tuple[bool, bool]:
+    """Return a meter's place among those that are read for a mark, lowest first.
+
+    Each is late by the reads before it. That costs most where the power changes most, and counters are
+    not read as often as power.
+    """
+    devices = meter.devices
+    is_counter = any(device.kind == "counter" for device in devices)
+    is_gpu = any(device.component == "gpu" for device in devices)
+    return not is_counter, not is_gpu
 
 
 def _next_due_ns(meter: Meter, now_ns: int, age_ns: int) -> int:

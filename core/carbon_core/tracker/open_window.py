@@ -23,7 +23,7 @@ class OpenWindow:
     def __init__(self, name: str, run: Run | None) -> None:
         self.name = name
         self.run = run
-        self._start = run.instant() if run else None
+        self._start = run.window_begin() if run else None
         self._end: Mark | None = None
         self._kept: Window | None = None
 
@@ -31,9 +31,10 @@ class OpenWindow:
         """End the window now; wait a moment (at most 50 ms) for its reading."""
         if self.run is not None and self.run.final is None and self._end is None:
             self._end = self.run.instant()
+            # At once: until then, the sampler may wait for Python's lock.
+            self.run.wait_for(self._end)
             if self.name and self._start is not None:
                 self.run.note_window(self.name, self._start, self._end)
-            self.run.wait_for(self._end)
         return self.result
 
     @property

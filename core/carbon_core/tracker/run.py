@@ -41,6 +41,10 @@ from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
+# A window that begins so soon after a reading needs none of its own before it ...
+_FRESH_NS = 20_000_000
+# ... and others wait so long for one.
+_BEGIN_WAIT_S = 0.002
 _LEAST_FILE_S = 0.25
 
 
@@ -120,6 +124,15 @@ class Run:
         mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
         self._sampler.mark(mark)
         return mark
+
+    def window_begin(self) -> Mark:
+        """Mark this instant, right after a reading: what is drawn now is not what was drawn before.
+
+        A program in pure Python hands its lock to the sampler only after several milliseconds.
+        """
+        if self._parts.clock.monotonic_ns() - self._sampler.latest.t_ns > _FRESH_NS:
+            self.instant().wait(_BEGIN_WAIT_S)
+        return self.instant()
 
     def seconds_since(self, mark: Mark) -> float:
         """Return the seconds since a mark."""
