@@ -100,6 +100,10 @@ class Energy(NamedTuple):
         """Best estimate in joules: measured and extrapolated."""
         return self.measured_j + self.extrapolated_j
 
+    def plus(self, other: Energy) -> Energy:
+        """Return the sum with another energy of the device."""
+        return Energy(*(a + b for a, b in zip(self, other)))
+
 
 NO_ENERGY = Energy()
 

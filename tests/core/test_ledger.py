@@ -267,6 +267,21 @@ def test_a_device_that_came_later_counts_from_nothing() -> None:
     assert (ledger.snapshot(OPENED + S) - start).by_device == {gpu: Energy(50.0)}
 
 
+def test_a_device_that_joins_late_completes_the_marks_before_it() -> None:
+    ledger = Ledger(OPENED)
+    ledger.add_devices([fake_device("cpu")])
+    marks = [ledger.mark(OPENED + second * S) for second in (0, 1)]
+    gpu = fake_device("gpu")
+    ledger.add_devices([gpu])
+    for second in (2, 4):
+        ledger.update([Reading(gpu.id, OPENED + second * S, 300.0 * second)])
+    before = [ledger.completed(mark) for mark in marks]
+    end = ledger.snapshot(OPENED + 4 * S)
+    assert [(end - one).component_j("gpu") for one in before] == pytest.approx([1200.0, 900.0])
+    missing_s = [(end - one).by_device[gpu].missing_s for one in before]
+    assert missing_s == pytest.approx([2.0, 1.0])
+
+
 def test_an_empty_window_has_no_power() -> None:
     snapshot = Ledger(OPENED).snapshot(OPENED)
     assert ((snapshot - snapshot).power_w, (snapshot - snapshot).joules) == (0.0, 0.0)

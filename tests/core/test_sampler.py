@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -120,8 +121,37 @@ def test_a_mark_from_before_the_first_reading_has_its_share(clock: FakeClock) ->
     clock.advance(1.0)
     bench.sampler.step([mark])
     assert mark.snapshot is not None
-    assert mark.snapshot.energies[0].missing_s == 1.0
-    assert mark.snapshot.joules == pytest.approx(100.0)
+    completed = bench.sampler.completed(mark.snapshot)
+    assert completed.energies[0].missing_s == 1.0
+    assert completed.joules == pytest.approx(100.0)
+
+
+def test_a_device_that_answers_late_counts_where_its_energy_was_drawn(clock: FakeClock) -> None:
+    def joules(t_s: float) -> float | None:
+        return None if t_s < START_S + 5.0 else 300.0 * t_s
+
+    gpu = FakeMeter(clock, joules, fake_device("gpu"))
+    bench = Bench(clock, FakeMeter(clock, constant(100.0)), gpu)
+    bench.sampler.begin()
+    marks = []
+    for phase in ("validate", "train"):
+        clock.advance(2.0)
+        marks.append(bench.mark(phase))
+        bench.sampler.step(marks[-1:])
+    for _ in range(2):
+        clock.advance(1.0)
+        bench.sampler.step([bench.mark()])
+    marks.append(bench.mark("end"))
+    bench.sampler.step(marks[-1:])
+    at = [bench.sampler.completed(mark.snapshot) for mark in marks if mark.snapshot]
+    windows = [later - earlier for earlier, later in pairwise(at)]
+    assert [window.component_j("gpu") for window in windows] == pytest.approx([600.0, 600.0])
+    assert [e.missing_s for e in windows[0].by_device.values()] == pytest.approx([0.0, 2.0])
+    phases = bench.sampler.phases
+    assert {name: total.joules for name, total in phases.items()} == pytest.approx(
+        {"fit": 800.0, "validate": 800.0, "train": 800.0}
+    )
+    assert at[-1].joules == pytest.approx(2_400.0)
 
 
 # --- heartbeats -------------------------------------------------------------------------------------
@@ -322,7 +352,8 @@ def test_marks_from_another_thread_partition_the_run_exactly() -> None:
     }
     whole_s = units.seconds(end.t_ns - threaded.opened_ns)
     assert sum(phase.duration_s for phase in phases.values()) == pytest.approx(whole_s, abs=1e-6)
-    assert sum(phase.joules for phase in phases.values()) == pytest.approx(end.joules, abs=1e-6)
+    joules = threaded.sampler.completed(end).joules
+    assert sum(phase.joules for phase in phases.values()) == pytest.approx(joules, abs=1e-6)
     assert threaded.faults == []
 
 

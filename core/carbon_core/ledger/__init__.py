@@ -7,5 +7,6 @@ power. No total ever falls, so any two snapshots subtract to a sensible window.
 
 from carbon_core.ledger.account import Account, Silence
 from carbon_core.ledger.ledger import Ledger
+from carbon_core.ledger.opening import Opening
 
-__all__ = ["Account", "Ledger", "Silence"]
+__all__ = ["Account", "Ledger", "Opening", "Silence"]

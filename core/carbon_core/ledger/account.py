@@ -8,6 +8,7 @@ from carbon_core.ledger.decoders import UNREADABLE, Step, decoder_for
 from carbon_core.ledger.extrapolated import Extrapolated
 from carbon_core.ledger.gaps import Gaps
 from carbon_core.ledger.history import History
+from carbon_core.ledger.opening import Opening
 from carbon_core.records import Device, Energy
 from carbon_core.units import NANOSECONDS_PER_SECOND
 
@@ -35,6 +36,9 @@ class Account:
     Readings made before the account opens add nothing. They give a counter its first value: of the
     energy up to the next one, the part after the opening counts, so that nothing is extrapolated.
 
+    Attributes:
+        opening: The time before the first reading.
+
     Args:
         device: What is metered.
         opened_ns: Monotonic time from which the device's energy counts, in nanoseconds.
@@ -57,6 +61,7 @@ class Account:
         "_settled_ns",
         "_share",
         "device",
+        "opening",
     )
 
     def __init__(self, device: Device, opened_ns: int) -> None:
@@ -77,18 +82,19 @@ class Account:
         self._decoder = decoder_for(device)
         self._gaps = Gaps()
         self._history = History(opened_ns)
+        self.opening = Opening(opened_ns, 0.0, 0.0, 0.0)
 
     @property
     def energy(self) -> Energy:
         """Energy up to the last reading."""
-        return Energy(*self._totals)
+        return Energy(*self._totals).plus(self.opening.up_to(self._booked_ns))
 
     @property
     def booked(self) -> tuple[int, float] | None:
         """When the last reading was, and the joules up to it; None while no power is known."""
         if self._gaps.unpowered_s:
             return None
-        return self._booked_ns, self._measured_j + self._extrapolated.joules
+        return self._booked_ns, self._measured_j + self._extrapolated.joules + self.opening.joules
 
     def silence(self, failures: int) -> Silence | None:
         """Return a silence where the last `failures` readings or more have failed."""
@@ -149,14 +155,32 @@ class Account:
         if step.joules is not None:
             self._book_measured(t_ns, step.joules)
         self._history.add(t_ns, *self._totals)
+        self._note_opening()
 
     def at(self, t_ns: int) -> Energy:
         """Return the cumulative energy at an instant: interpolated, or extrapolated after the last."""
+        energy = self.since_first(t_ns).plus(self.opening.up_to(t_ns))
+        return energy if self._has_begun else energy.plus(self._ahead(t_ns))
+
+    def since_first(self, t_ns: int) -> Energy:
+        """Return the energy from the first reading to an instant, as `at`; without the `opening`."""
+        if t_ns < self._history.end[0] or self._is_closed or not self._has_begun:
+            return self._history.at(t_ns)
+        return self._ahead(t_ns)
+
+    @property
+    def _is_powered(self) -> bool:
+        return self._gaps.power_w is not None
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether the opening is over: missing time is a gap from then on."""
+        return self._decoder.has_value and self._is_powered
+
+    def _ahead(self, t_ns: int) -> Energy:
         # Of one moment, whatever the sampler's thread books meanwhile.
         end_ns, measured_j, extrapolated_j, missing_s, sd_j = self._history.end
-        if t_ns < end_ns or self._is_closed:
-            return self._history.at(t_ns)
-        gap_s = (t_ns - end_ns) / NANOSECONDS_PER_SECOND
+        gap_s = max(0.0, (t_ns - end_ns) / NANOSECONDS_PER_SECOND)
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
         if ahead_j:
             beside_s = self._gaps.power_s
@@ -167,6 +191,11 @@ class Account:
     def _totals(self) -> tuple[float, float, float, float]:
         extrapolated = self._extrapolated
         return self._measured_j, extrapolated.joules, self._missing_s, extrapolated.sd_j
+
+    def _note_opening(self) -> None:
+        if self.opening.span_s:
+            first_j, sd_j = self._extrapolated.first_j, self._extrapolated.first_sd_j
+            self.opening = self.opening._replace(joules=first_j, sd_j=sd_j)
 
     def _note_before(self, t_ns: int, value: float | None) -> None:
         """Note a reading made before the account opens."""
@@ -238,16 +267,17 @@ class Account:
 
     def _fill_in(self, owed_s: float) -> None:
         power_w = (self._gaps.power_w or 0.0) * self._share
-        before_j = self._extrapolated.sd_j
         self._extrapolated.add_first(power_w * owed_s, owed_s, self._share, self._beside_s)
-        spread_w = (self._extrapolated.sd_j - before_j) / owed_s if owed_s else 0.0
-        self._history.fill_in(power_w, spread_w, owed_s)
 
     def _book_missing(self, t_ns: int, *, covered: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
         self._booked_ns = self._settled_ns = t_ns
-        self._missing_s += span_s
+        is_opening = not (covered and self._is_powered)
         joules = self._gaps.extrapolate(span_s, covered=covered) * self._share
+        if not is_opening:
+            self._missing_s += span_s
+        else:
+            self.opening = self.opening._replace(span_s=self.opening.span_s + span_s)
         if joules:
-            add = self._extrapolated.add if covered else self._extrapolated.add_first
+            add = self._extrapolated.add_first if is_opening else self._extrapolated.add
             add(joules, span_s, self._share, self._beside_s)

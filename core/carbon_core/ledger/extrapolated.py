@@ -59,14 +59,25 @@ class Extrapolated:
 
     Attributes:
         scatter: The same.
-        joules: Joules that were extrapolated and not delivered since.
+        joules: Joules that were extrapolated after the first reading and not delivered since.
         sd_j: Their standard deviation.
+        first_j: Joules that were extrapolated before the first reading.
+        first_sd_j: Their standard deviation.
     """
 
-    __slots__ = ("_first", "_open", "_settled_j", "joules", "scatter", "sd_j")
+    __slots__ = (
+        "_first",
+        "_open",
+        "_settled_j",
+        "first_j",
+        "first_sd_j",
+        "joules",
+        "scatter",
+        "sd_j",
+    )
 
     def __init__(self, scatter: Scatter | None = None) -> None:
-        self.joules = self.sd_j = 0.0
+        self.joules = self.sd_j = self.first_j = self.first_sd_j = 0.0
         self.scatter = scatter or Scatter()
         self._first: _Gap | None = None
         self._open: _Gap | None = None
@@ -90,11 +101,13 @@ class Extrapolated:
             beside_s: Seconds before it that the power is the mean of; None where it is a fallback's.
         """
         self._open = self._open or _Gap()
+        self.joules += joules
         self._add_to(self._open, joules, span_s, share, beside_s)
 
     def add_first(self, joules: float, span_s: float, share: float, beside_s: float | None) -> None:
         """Add joules of the time before the first reading; arguments as in `add`."""
         self._first = self._first or _Gap()
+        self.first_j += joules
         self._add_to(self._first, joules, span_s, share, beside_s)
 
     def confirm(self, part: float) -> float:
@@ -138,9 +151,9 @@ class Extrapolated:
     ) -> None:
         length_s = math.inf if beside_s is None else span_s
         gap.add(joules, length_s, span_s * share, beside_s or 0.0)
-        self.joules += joules
         self._sum_up()
 
     def _sum_up(self) -> None:
-        gaps = (self._first, self._open)
-        self.sd_j = self._settled_j + sum(gap.sd_j(self.scatter) for gap in gaps if gap)
+        open_j = self._open.sd_j(self.scatter) if self._open else 0.0
+        self.sd_j = self._settled_j + open_j
+        self.first_sd_j = self._first.sd_j(self.scatter) if self._first else 0.0

@@ -49,16 +49,3 @@ class History:
         (t0, *before), (t1, *after) = points[upper - 1], points[upper]
         fraction = (t_ns - t0) / (t1 - t0)
         return Energy(*(a + (b - a) * fraction for a, b in zip(before, after)))
-
-    def fill_in(self, power_w: float, spread_w: float, span_s: float) -> None:
-        """Add the energy of missing time at the beginning, now that its power is known.
-
-        Args:
-            power_w: Power in watts.
-            spread_w: Its standard deviation in watts.
-            span_s: Missing seconds that have it; the first ones of the run.
-        """
-        self._points = tuple(
-            (t, m, e + power_w * min(s, span_s), s, sd + spread_w * min(s, span_s))
-            for t, m, e, s, sd in self._points
-        )

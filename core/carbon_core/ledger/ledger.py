@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 
 from carbon_core.ledger.account import Account, Silence
-from carbon_core.records import Device, Reading, Snapshot
+from carbon_core.ledger.opening import Opening
+from carbon_core.record import replace
+from carbon_core.records import NO_ENERGY, Device, Reading, Snapshot
 
 
 class Ledger:
@@ -64,3 +67,28 @@ class Ledger:
         """Return the totals at an instant within or after the last few readings."""
         devices, accounts = self._open
         return Snapshot(t_ns, devices, tuple([account.at(t_ns) for account in accounts]))
+
+    def mark(self, t_ns: int) -> Snapshot:
+        """Return the totals at an instant without the time before each device's first reading.
+
+        That time may become known later: `completed` adds it when the totals are read.
+        """
+        devices, accounts = self._open
+        return Snapshot(t_ns, devices, tuple([account.since_first(t_ns) for account in accounts]))
+
+    def completed(self, mark: Snapshot) -> Snapshot:
+        """Return the totals of `mark` with what is known by now of the time before first readings."""
+        devices, accounts = self._open
+        if len(devices) == len(mark.devices) and not any(one.opening.span_s for one in accounts):
+            return mark
+        # Devices that were found later have none yet.
+        known = chain(mark.energies, repeat(NO_ENERGY))
+        energies = tuple(
+            [energy.plus(one.opening.up_to(mark.t_ns)) for one, energy in zip(accounts, known)]
+        )
+        return replace(mark, devices=devices, energies=energies)
+
+    def openings(self) -> list[tuple[Device, Opening]]:
+        """Return the devices that were not read at once, with the time before their first reading."""
+        pairs = zip(*self._open)
+        return [(device, one.opening) for device, one in pairs if one.opening.span_s]

@@ -13,7 +13,7 @@ class Mark:
         t_ns: Monotonic time in nanoseconds.
         phase: Name of the phase that begins here, or None for an instant only.
         last: Whether the run ends here.
-        snapshot: The totals at `t_ns`, once the sampler has resolved the mark.
+        snapshot: The totals at `t_ns`, once the sampler has resolved the mark; those of `Ledger.mark`.
     """
 
     __slots__ = ("_resolved", "last", "phase", "snapshot", "t_ns")

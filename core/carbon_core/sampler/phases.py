@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from carbon_core import uncertainty
 from carbon_core.lazy_property import lazy_property
-from carbon_core.record import field, record
-from carbon_core.records import Device, Energy, Snapshot, Window
+from carbon_core.ledger import Opening
+from carbon_core.record import field, record, replace
+from carbon_core.records import NO_ENERGY, Device, Energy, Snapshot, Window
 
 _MAX_PHASES = 256
+# Spans whose devices may be read late; by their end, all others have long been.
+_MAX_EARLY = 256
 
 
 @record(frozen=True)
@@ -33,9 +36,13 @@ class PhaseTotal:
         """Return the totals with one more span of the phase."""
         energy = dict(self.energy)
         for device, more in window.by_device.items():
-            before = energy.get(device, Energy())
-            energy[device] = Energy(*(a + b for a, b in zip(before, more)))
+            energy[device] = energy.get(device, NO_ENERGY).plus(more)
         return PhaseTotal(self.name, self.duration_s + window.duration_s, energy, self.count + 1)
+
+    def completed(self, device: Device, more: Energy) -> PhaseTotal:
+        """Return the totals with energy of a device that was learned after the phase."""
+        energy = {**self.energy, device: self.energy.get(device, NO_ENERGY).plus(more)}
+        return replace(self, energy=energy)
 
     @lazy_property
     def sigma_ln(self) -> float:
@@ -62,15 +69,33 @@ class Phases:
 
     def __init__(self, first: str, since: Snapshot) -> None:
         # Other threads read it: a total is replaced as a whole, and so is the set of names.
-        self.ended: Mapping[str, PhaseTotal] = {}
+        self._ended: Mapping[str, PhaseTotal] = {}
+        # The first spans: name, begin and end in monotonic nanoseconds.
+        self._early: tuple[tuple[str, int, int], ...] = ()
         self._name = first
         self._since = since
 
     def enter(self, phase: str, snapshot: Snapshot) -> None:
-        """End the current phase and begin another."""
+        """End the current phase and begin another; the totals are those of `Ledger.mark`."""
         name = self._name
-        if name not in self.ended and len(self.ended) >= _MAX_PHASES:
+        if name not in self._ended and len(self._ended) >= _MAX_PHASES:
             name = "(other)"
-        total = self.ended.get(name, PhaseTotal(name)).plus(snapshot - self._since)
-        self.ended = {**self.ended, name: total}
+        total = self._ended.get(name, PhaseTotal(name)).plus(snapshot - self._since)
+        if len(self._early) < _MAX_EARLY:
+            self._early = (*self._early, (name, self._since.t_ns, snapshot.t_ns))
+        self._ended = {**self._ended, name: total}
         self._name, self._since = phase, snapshot
+
+    def ended(self, openings: Iterable[tuple[Device, Opening]]) -> Mapping[str, PhaseTotal]:
+        """Return the ended phases by name, with what is known by now of the time before first readings.
+
+        Args:
+            openings: That time of each device that was not read at once.
+        """
+        ended, early = dict(self._ended), self._early
+        for device, opening in openings:
+            for name, begin_ns, end_ns in early:
+                more = opening.within(begin_ns, end_ns)
+                if more.missing_s and name in ended:
+                    ended[name] = ended[name].completed(device, more)
+        return ended

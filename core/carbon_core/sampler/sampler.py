@@ -29,7 +29,6 @@ class Sampler:
     """Owns the ledger and the thread that writes it.
 
     Attributes:
-        latest: The totals that were resolved last.
         started: Set once the first readings are in.
         trace: Trace data since the last heartbeat.
 
@@ -57,8 +56,8 @@ class Sampler:
         on_fault: Callable[[str], None],
         sample_gpus: Callable[[], object] = lambda: None,
     ) -> None:
-        self.latest = Snapshot(opened_ns)
-        self._phases = Phases(first_phase, self.latest)
+        self._latest = Snapshot(opened_ns)
+        self._phases = Phases(first_phase, self._latest)
         self.started = Latch()
         self._clock = clock
         self._detect = detect
@@ -100,7 +99,21 @@ class Sampler:
     @property
     def phases(self) -> Mapping[str, PhaseTotal]:
         """The ended phases, by name."""
-        return self._phases.ended
+        return self._phases.ended(self._ledger.openings())
+
+    @property
+    def latest(self) -> Snapshot:
+        """The totals that were resolved last."""
+        return self.completed(self._latest)
+
+    @property
+    def latest_ns(self) -> int:
+        """When that was, in monotonic nanoseconds."""
+        return self._latest.t_ns
+
+    def completed(self, mark: Snapshot) -> Snapshot:
+        """Return a mark's totals with what is known by now of the time before first readings."""
+        return self._ledger.completed(mark)
 
     @property
     def alive(self) -> bool:
@@ -199,15 +212,15 @@ class Sampler:
 
     def _resolve(self, marks: Iterable[Mark]) -> None:
         for mark in marks:
-            snapshot = self._ledger.snapshot(mark.t_ns)
+            snapshot = self._ledger.mark(mark.t_ns)
             if mark.phase is not None:
                 self._phases.enter(mark.phase, snapshot)
                 self.trace.note_phase(mark.t_ns, mark.phase)
-            self.latest = snapshot
+            self._latest = snapshot
             mark.resolve(snapshot)
 
     def _beat(self, now_ns: int) -> None:
-        self.latest = self._ledger.snapshot(now_ns)
+        self._latest = self._ledger.mark(now_ns)
         self._next_heartbeat_ns = now_ns + self._heartbeat_ns
         try:
             self._on_heartbeat(self.latest)

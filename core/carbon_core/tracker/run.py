@@ -130,7 +130,7 @@ class Run:
 
         A program in pure Python hands its lock to the sampler only after several milliseconds.
         """
-        if self._parts.clock.monotonic_ns() - self._sampler.latest.t_ns > _FRESH_NS:
+        if self._parts.clock.monotonic_ns() - self._sampler.latest_ns > _FRESH_NS:
             self.instant().wait(_BEGIN_WAIT_S)
         return self.instant()
 
@@ -158,7 +158,7 @@ class Run:
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading arrives."""
         if mark.snapshot is not None:
-            return mark.snapshot
+            return self._sampler.completed(mark.snapshot)
         # One that came after the end is not resolved any more.
         end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
         carried = self._sampler.carried_to(end_ns)

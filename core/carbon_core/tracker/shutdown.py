@@ -126,7 +126,7 @@ def last_snapshot(sampler: Sampler, clock: Clock, timeout_s: float, messages: Me
         snapshot = mark.wait(wait_s * _STEP_FRACTION)
     if snapshot is None and sampler.alive and not on_own_thread():
         messages.warn("a meter did not respond in time: its last power is extrapolated")
-    return snapshot or sampler.carried_to(mark.t_ns)
+    return sampler.completed(snapshot) if snapshot else sampler.carried_to(mark.t_ns)
 
 
 def on_own_thread() -> bool:

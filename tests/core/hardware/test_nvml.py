@@ -506,7 +506,8 @@ def test_gpus_of_a_driver_that_is_slow_to_open_are_counted_from_the_start(measur
     )
     (device,) = found["devices"]
     seconds = (found["t1_ns"] - found["t0_ns"]) / 1e9
-    assert 200.0 * seconds * 0.98 <= device["joules"] <= 200.0 * (seconds + 0.5)
+    # The window begins while the driver opens; what was drawn before it is not within it.
+    assert device["joules"] == pytest.approx(200.0 * seconds, rel=0.02)
     assert "NVML did not respond within 1 s; its GPUs are counted once it does" in found["stderr"]
 
 
