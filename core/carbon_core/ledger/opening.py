@@ -9,9 +9,9 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 
 
 class Opening(NamedTuple):
-    """What is learned about the time before a device's first reading, evenly over that time.
+    """The energy of the time before a device's first reading, distributed evenly over that time.
 
-    It is kept beside the totals: a mark that lies in it was resolved before anything was known, and
+    It is kept beside the totals: a mark within that time was resolved before anything was known, and
     its totals are completed by this when they are read.
 
     Attributes:

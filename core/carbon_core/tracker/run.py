@@ -126,7 +126,7 @@ class Run:
         return mark
 
     def window_begin(self) -> Mark:
-        """Mark this instant, right after a reading: what is drawn now is not what was drawn before.
+        """Mark this instant, right after a reading: the power changes here.
 
         A program in pure Python hands its lock to the sampler only after several milliseconds.
         """

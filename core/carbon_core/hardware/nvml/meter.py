@@ -33,6 +33,7 @@ class NvmlMeter:
         boards: The GPUs.
         clock: Source of the readings' times.
         period_s: Longest time between two reads in seconds.
+        is_slow: Read the GPUs in parallel for the first time; after that, their own calls decide.
         retries: Better calls of some boards, which failed at the start.
     """
 
@@ -43,6 +44,7 @@ class NvmlMeter:
         clock: Clock,
         period_s: float,
         *,
+        is_slow: bool = False,
         retries: Sequence[Retries] = (),
     ) -> None:
         self.devices = tuple(board.device for board in boards)
@@ -54,7 +56,7 @@ class NvmlMeter:
         self._clock = clock
         self._timers = [ReadTimer(clock) for _ in boards]
         self._open = True
-        self._is_slow = False
+        self._is_slow = is_slow
         self._retries = list(retries)
         session.hold(boards)
 

@@ -112,7 +112,7 @@ def open_nvml(
     try:
         found = _handles(nvml, pause)
         candidates = _candidates(nvml, found, gpu_ids, environ, on_problem)
-        results = _probe_all(nvml, candidates, clock, pause)
+        results, is_slow = _probe_all(nvml, candidates, clock, pause)
     except Exception as error:
         session.shut_down()
         reason = f"NVML lists no GPU: {reason_of(error)}"
@@ -135,7 +135,7 @@ def open_nvml(
             better = [one.readout for one in result.failed if not _is_lasting(one.error)]
             retries += [Retries(board, better, clock)] if better else []
             dropped += _module_refusals(nvml, candidate, board)
-    return _meters(session, boards, retries, clock, period_s, dropped)
+    return _meters(session, boards, retries, clock, period_s, dropped, is_slow=is_slow)
 
 
 def _first_reason(result: ProbeResult) -> str:
@@ -220,8 +220,8 @@ def _candidates(
 
 def _probe_all(
     nvml: Any, candidates: Sequence[_Candidate], clock: Clock, pause: Pause
-) -> list[ProbeResult]:
-    """Probe every GPU, in parallel with a slow driver.
+) -> tuple[list[ProbeResult], bool]:
+    """Probe every GPU, in parallel with a slow driver; return also whether it seems slow.
 
     Those with a call that may have failed by chance are probed again, all after the same pause.
     """
@@ -249,7 +249,7 @@ def _probe_all(
         pause(pause_s)
         for candidate in failed:
             attempt(candidate)
-    return [results[candidate.index] for candidate in candidates]
+    return [results[candidate.index] for candidate in candidates], is_slow and bool(rest)
 
 
 def _may_recover(candidate: _Candidate, result: ProbeResult) -> bool:
@@ -363,11 +363,13 @@ def _meters(
     clock: Clock,
     period_s: float,
     dropped: Sequence[Refusal],
+    *,
+    is_slow: bool,
 ) -> list[NvmlMeter]:
     counters = [board for board in boards if board.device.kind == "counter"]
     polled = [board for board in boards if board.device.kind == "power"]
     meters = [
-        NvmlMeter(session, group, clock, period_s, retries=of_group)
+        NvmlMeter(session, group, clock, period_s, is_slow=is_slow, retries=of_group)
         for group, of_group in ((counters, ()), (polled, retries))
         if group
     ]
