@@ -169,13 +169,9 @@ class Account:
         return self._ahead(t_ns)
 
     @property
-    def _is_powered(self) -> bool:
-        return self._gaps.power_w is not None
-
-    @property
     def _has_begun(self) -> bool:
         """Whether the opening is over: missing time is a gap from then on."""
-        return self._decoder.has_value and self._is_powered
+        return self._decoder.has_value and self._gaps.power_w is not None
 
     def _ahead(self, t_ns: int) -> Energy:
         # Of one moment, whatever the sampler's thread books meanwhile.
@@ -272,7 +268,7 @@ class Account:
     def _book_missing(self, t_ns: int, *, covered: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
         self._booked_ns = self._settled_ns = t_ns
-        is_opening = not (covered and self._is_powered)
+        is_opening = not covered or self._gaps.power_w is None
         joules = self._gaps.extrapolate(span_s, covered=covered) * self._share
         if not is_opening:
             self._missing_s += span_s

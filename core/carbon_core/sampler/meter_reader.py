@@ -19,17 +19,12 @@ from carbon_core.hardware.base import Meter, promotions_of
 from carbon_core.ledger import Ledger
 from carbon_core.records import Reading
 from carbon_core.sampler.silences import Silences
-from carbon_core.threads import LazyThread
 
 _SECOND_READING_NS = 100_000_000
 _LONGEST_DELAY_FACTOR = 3
 _NEVER_NS = 2**63
 # A meter that takes longer is read after the others.
 _SLOW_NS = 10_000_000
-# Longest wait for the query of the GPUs' load: the other meters are due; at the end, it is the last.
-_LOAD_S = 0.05
-_LAST_LOAD_S = 0.5
-_LOAD_THREAD = "carbon-load"
 _T = TypeVar("_T")
 
 
@@ -44,7 +39,6 @@ class MeterReader:
         clock: Source of monotonic time.
         ledger: Gets the readings.
         on_fault: Callback that receives a message when a meter fails; once for each meter.
-        sample_gpus: Samples the load of the GPUs; a driver may block it.
     """
 
     def __init__(
@@ -52,12 +46,10 @@ class MeterReader:
         clock: Clock,
         ledger: Ledger,
         on_fault: Callable[[str], None],
-        sample_gpus: Callable[[], object],
     ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._on_fault = on_fault
-        self._sample_gpus = sample_gpus
         self._meters: list[Meter] = []
         self._due_ns: list[int] = []
         self._joined_ns: list[int] = []
@@ -73,8 +65,6 @@ class MeterReader:
         self._reading: tuple[int, int] | None = None
         self._stuck: set[int] = set()
         self._faulty: set[int] = set()
-        self._load = LazyThread(self._sample_load, _LOAD_THREAD)
-        self._has_load_fault = False
         self._silences = Silences(on_fault)
         self._closed = False
 
@@ -151,34 +141,6 @@ class MeterReader:
             if i not in self._stuck and (all_meters or self._due_ns[i] <= now_ns):
                 self._unbooked.append((i, *self._guarded(i, self._meters[i].read)))
         self._book()
-
-    def sample_load(self, *, is_last: bool) -> None:
-        """Sample the load of the GPUs on a thread of its own, for its driver may hang.
-
-        Args:
-            is_last: Whether the run ends here.
-        """
-        if self._load.alive:
-            self._report_load(
-                "the query of the GPUs' load does not respond: it is not sampled meanwhile"
-            )
-            return
-        self._load = LazyThread(self._sample_load, _LOAD_THREAD)
-        if not self._load.start():
-            self._sample_load()
-        else:
-            self._load.join(_LAST_LOAD_S if is_last else _LOAD_S)
-
-    def _sample_load(self) -> None:
-        try:
-            self._sample_gpus()
-        except Exception as error:  # noqa: BLE001 - the guard of its thread
-            self._report_load(f"the load of the GPUs is unknown: {error!r}")
-
-    def _report_load(self, text: str) -> None:
-        if not self._has_load_fault:
-            self._has_load_fault = True
-            self._on_fault(text)
 
     def warn_about_silence(self, *, is_last: bool) -> None:
         """Warn about devices without a reading.

@@ -18,6 +18,7 @@ from carbon_core.clock import Clock
 from carbon_core.hardware.base import Meter
 from carbon_core.ledger import Ledger
 from carbon_core.records import Reading, Snapshot
+from carbon_core.sampler.load_query import LoadQuery
 from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.meter_reader import MeterReader, ReplacedError
 from carbon_core.sampler.phases import Phases, PhaseTotal
@@ -64,7 +65,8 @@ class Sampler:
         self._ledger = Ledger(opened_ns)
         self._has_meters = False
         self._early: Sequence[Reading] = ()
-        self._reader = MeterReader(clock, self._ledger, on_fault, sample_gpus)
+        self._reader = MeterReader(clock, self._ledger, on_fault)
+        self._load = LoadQuery(sample_gpus, on_fault)
         self._pending: Sequence[Mark] = ()
         self._marks: queue.SimpleQueue[Mark | None] = queue.SimpleQueue()
         self._heartbeat_ns = units.nanoseconds(heartbeat_s)
@@ -105,11 +107,6 @@ class Sampler:
     def latest(self) -> Snapshot:
         """The totals that were resolved last."""
         return self.completed(self._latest)
-
-    @property
-    def latest_ns(self) -> int:
-        """When that was, in monotonic nanoseconds."""
-        return self._latest.t_ns
 
     def completed(self, mark: Snapshot) -> Snapshot:
         """Return a mark's totals with what is known by now of the time before first readings."""
@@ -171,7 +168,7 @@ class Sampler:
             self.trace.note_readings(now_ns, self._ledger.readings())
         if beat:
             self._reader.warn_about_silence(is_last=bool(last))
-            self._reader.sample_load(is_last=bool(last))
+            self._load.make(is_last=bool(last))
             self._beat(now_ns)
         self._resolve(last)
         self._pending = ()

@@ -23,7 +23,9 @@ class OpenWindow:
     def __init__(self, name: str, run: Run | None) -> None:
         self.name = name
         self.run = run
-        self._start = run.window_begin() if run else None
+        # A program in pure Python hands its lock to the sampler only after several milliseconds, which
+        # would be mixed with what came before.
+        self._start = run.instant(after_reading=True) if run else None
         self._end: Mark | None = None
         self._kept: Window | None = None
 

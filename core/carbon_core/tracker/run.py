@@ -41,9 +41,8 @@ from carbon_core.workers import Workers
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
-# A window that begins so soon after a reading needs none of its own before it ...
-_FRESH_NS = 20_000_000
-# ... and others wait so long for one.
+# A window needs a reading before it that is not older, and waits so long for it.
+_FRESH_S = 0.02
 _BEGIN_WAIT_S = 0.002
 _LEAST_FILE_S = 0.25
 
@@ -119,24 +118,21 @@ class Run:
         """Begin a phase. Costs about a microsecond."""
         self._sampler.mark(Mark(self._parts.clock.monotonic_ns(), phase))
 
-    def instant(self) -> Mark:
-        """Mark this instant; wait on the mark for its totals."""
+    def instant(self, *, after_reading: bool = False) -> Mark:
+        """Mark this instant; wait on the mark for its totals.
+
+        Args:
+            after_reading: Wait a moment for a reading before, for the power changes here.
+        """
+        if after_reading and self.seconds_since(self._sampler.latest) > _FRESH_S:
+            self.instant().wait(_BEGIN_WAIT_S)
         mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
         self._sampler.mark(mark)
         return mark
 
-    def window_begin(self) -> Mark:
-        """Mark this instant, right after a reading: the power changes here.
-
-        A program in pure Python hands its lock to the sampler only after several milliseconds.
-        """
-        if self._parts.clock.monotonic_ns() - self._sampler.latest_ns > _FRESH_NS:
-            self.instant().wait(_BEGIN_WAIT_S)
-        return self.instant()
-
-    def seconds_since(self, mark: Mark) -> float:
-        """Return the seconds since a mark."""
-        return units.seconds(self._parts.clock.monotonic_ns() - mark.t_ns)
+    def seconds_since(self, past: Mark | Snapshot) -> float:
+        """Return the seconds since a mark or a snapshot."""
+        return units.seconds(self._parts.clock.monotonic_ns() - past.t_ns)
 
     def snapshot(self) -> Snapshot:
         """Return the totals now; extrapolated where no reading arrives in time."""
@@ -151,9 +147,9 @@ class Run:
 
     def recent(self, max_age_s: float) -> Snapshot:
         """Return totals that are at most `max_age_s` seconds old."""
-        latest, now_ns = self._sampler.latest, self._parts.clock.monotonic_ns()
-        fresh = max_age_s > 0 and now_ns - latest.t_ns <= units.nanoseconds(max_age_s)
-        return latest if fresh and latest.devices else self.snapshot()
+        latest = self._sampler.latest
+        is_fresh = self.seconds_since(latest) <= max_age_s and max_age_s > 0
+        return latest if is_fresh and latest.devices else self.snapshot()
 
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading arrives."""
