@@ -119,11 +119,7 @@ class Run:
         self._sampler.mark(Mark(self._parts.clock.monotonic_ns(), phase))
 
     def instant(self, *, after_reading: bool = False) -> Mark:
-        """Mark this instant; wait on the mark for its totals.
-
-        Args:
-            after_reading: Wait a moment for a reading before, for the power changes here.
-        """
+        """Mark this instant, on request right after a reading; wait on the mark for its totals."""
         if after_reading and self.seconds_since(self._sampler.latest) > _FRESH_S:
             self.instant().wait(_BEGIN_WAIT_S)
         mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
