@@ -132,7 +132,7 @@ ROWS = (
     Row("end of a task, of a window", "task-boundary", "us", "close_us", "window_close_us", at_most=300),
     Row("per batch, Lightning", "per-batch", "us", None, "lightning_us", at_most=1),
     Row("per batch, Transformers", "per-batch", "us", None, "transformers_us", at_most=1),
-    Row("per batch, Keras (overridden hooks)", "per-batch", "", None, "keras_hooks", at_most=0),
+    Row("per batch, Keras", "per-batch", "us", None, "keras_us", at_most=1),
     Row("longest of the first steps: added", "first-steps", "ms", "added_ms", "added_ms", at_most=10),
     Row("Trainer, 1,000 steps: added", "hf", "ms", "added_ms", "added_ms", at_most=40, saturated=150),
     Row("of that, in the callback itself", "hf", "ms", "own_ms", "own_ms"),

@@ -25,16 +25,20 @@ class TinyModel(torch.nn.Module):
 
 
 class Stopwatch:
-    """Adds up the time that a callback's own hooks take on the training thread."""
+    """Times a callback's own hooks on the training thread.
+
+    Attributes:
+        spans_s: Seconds that each call took.
+    """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.spans_s: list[float] = []
 
-    def watch(self, callback: TrainerCallback) -> TrainerCallback:
-        """Wrap the hooks that the callback has of its own and return it."""
-        for name in dir(TrainerCallback):
-            own = getattr(type(callback), name) is not getattr(TrainerCallback, name)
-            if own and name.startswith("on_"):
+    def watch(self, callback: Any, base: type = TrainerCallback, part: str = "on_") -> Any:
+        """Wrap the hooks that the callback has of its own, with `part` in their names; return it."""
+        for name in dir(base):
+            own = getattr(type(callback), name) is not getattr(base, name)
+            if own and name.startswith("on_") and part in name:
                 setattr(callback, name, self._timed(getattr(callback, name)))
         return callback
 
@@ -44,7 +48,7 @@ class Stopwatch:
             try:
                 return hook(*args, **kwargs)
             finally:
-                self.seconds += time.perf_counter() - begun_s
+                self.spans_s.append(time.perf_counter() - begun_s)
 
         return timed
 
@@ -61,14 +65,14 @@ def train(make_callback: Callable[[], TrainerCallback] | None) -> dict[str, floa
     """
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    _trainer([], steps=20).train()
+    trainer_of([], steps=20).train()
     watch = Stopwatch()
     begun_s, others_s = time.perf_counter(), _others_s()
     callbacks = [] if make_callback is None else [make_callback()]
     made_s = time.perf_counter() - begun_s
-    _trainer([watch.watch(callback) for callback in callbacks], STEPS).train()
+    trainer_of([watch.watch(callback) for callback in callbacks], STEPS).train()
     wall_s = time.perf_counter() - begun_s
-    seconds = {"wall_ms": wall_s, "own_ms": made_s + watch.seconds}
+    seconds = {"wall_ms": wall_s, "own_ms": made_s + sum(watch.spans_s)}
     seconds["background_ms"] = _others_s() - others_s
     return {name: value * 1e3 for name, value in seconds.items()}
 
@@ -78,7 +82,7 @@ def _others_s() -> float:
     return time.process_time() - time.thread_time()
 
 
-def _trainer(callbacks: list[TrainerCallback], steps: int) -> Trainer:
+def trainer_of(callbacks: list[TrainerCallback], steps: int) -> Trainer:
     arguments = TrainingArguments(
         output_dir="hf-run",
         max_steps=steps,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import statistics
 import sys
 import time
 import timeit
@@ -137,32 +138,83 @@ def task_boundary(arguments: argparse.Namespace) -> Figures:
 
 
 def per_batch(arguments: argparse.Namespace) -> Figures:
-    """What each callback does for every batch: time of its own hooks, or how many Keras would call."""
-    import keras
-    from lightning.pytorch import Callback
-    from transformers import TrainerCallback, TrainerControl
-
-    from carbon_callbacks import keras as on_keras
-    from carbon_callbacks import lightning as on_lightning
-    from carbon_callbacks import transformers as on_transformers
-
-    control, nothing = TrainerControl(), None
-    lightning_s = _hooks_s(
-        on_lightning.EmissionsCallback(**SETTINGS), Callback, "_batch_", (nothing,) * 4
-    )
-    steps_s = _hooks_s(
-        on_transformers.EmissionsCallback(**SETTINGS),
-        TrainerCallback,
-        "step",
-        (nothing, nothing, control),
-    )
-    batch_hooks = [name for name in dir(keras.callbacks.Callback) if "batch" in name]
-    overridden = [name for name in batch_hooks if name in vars(on_keras.EmissionsCallback)]
+    """What each callback does for every batch of a real training."""
     return {
-        "lightning_us": lightning_s * 1e6,
-        "transformers_us": steps_s * 1e6,
-        "keras_hooks": len(overridden),
+        "lightning_us": _lightning_batch_s() * 1e6,
+        "transformers_us": _transformers_step_s() * 1e6,
+        "keras_us": _keras_batch_s() * 1e6,
     }
+
+
+def _lightning_batch_s() -> float:
+    """Return the median seconds of the callback's own hook in a training of 3,000 batches."""
+    import lightning.pytorch as lightning
+    import torch
+    from hf_steps import Stopwatch
+    from lightning.pytorch.demos.boring_classes import BoringModel
+    from torch.utils.data import DataLoader
+
+    from carbon_callbacks.lightning import EmissionsCallback
+
+    batches = 3_000
+
+    def hooks_s(callback: lightning.Callback) -> float:
+        watch = Stopwatch()
+        watch.watch(callback, lightning.Callback, "on_train_batch_")
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = lightning.Trainer(
+            max_steps=batches, callbacks=[callback], enable_model_summary=False, **quiet
+        )
+        trainer.fit(BoringModel(), DataLoader(torch.zeros(batches, 32)))
+        return statistics.median(watch.spans_s)
+
+    class Nothing(lightning.Callback):
+        def on_train_batch_start(self, *arguments: Any) -> None:
+            """Do nothing: what the stopwatch itself takes."""
+
+    torch.set_num_threads(1)
+    nothing_s = hooks_s(Nothing())
+    return max(0.0, hooks_s(EmissionsCallback(**SETTINGS)) - nothing_s)
+
+
+def _transformers_step_s() -> float:
+    """Return the seconds that the callback's own step hooks take, called within a training."""
+    from hf_steps import trainer_of
+    from transformers import TrainerCallback
+
+    from carbon_callbacks.transformers import EmissionsCallback
+
+    callback = EmissionsCallback(**SETTINGS)
+    found: list[float] = []
+
+    class Measures(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if not found:
+                found.append(_hooks_s(callback, TrainerCallback, "step", (args, state, control)))
+
+    trainer_of([callback, Measures()], 2).train()
+    return found[0]
+
+
+def _keras_batch_s() -> float:
+    """Return the seconds that a batch of any fit takes longer once there is a callback."""
+    import keras
+
+    def batch_s() -> float:
+        # As in a fit without callbacks of its own.
+        callbacks = keras.callbacks.CallbackList([])
+        begin = timeit.Timer(functools.partial(callbacks.on_train_batch_begin, 0))
+        return min(begin.repeat(5, 100_000)) / 100_000
+
+    before_s = batch_s()
+    # It wraps that method.
+    from carbon_callbacks.keras import EmissionsCallback
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    zeros = keras.ops.zeros((4, 1))
+    model.fit(zeros, zeros, verbose=0, callbacks=[EmissionsCallback(**SETTINGS)])
+    return max(0.0, batch_s() - before_s)
 
 
 def _hooks_s(callback: Any, base: type, part: str, arguments: tuple[Any, ...]) -> float:

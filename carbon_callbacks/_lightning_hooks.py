@@ -66,6 +66,7 @@ class LightningHooks(CallbackBase):
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()
+        self._has_refused = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Wrap the hooks that do nothing, too: Fabric's arguments would be too few for them."""
@@ -81,7 +82,10 @@ class LightningHooks(CallbackBase):
         return f"EmissionsCallback{{'name': {self._training.name!r}}}"
 
     def refuse(self) -> None:
-        """Warn that something other than a Trainer calls the hooks, and do nothing."""
+        """Warn once that something other than a Trainer calls the hooks; do nothing else."""
+        if self._has_refused:
+            return
+        self._has_refused = True
         self._training.tracker.warn(
             "EmissionsCallback needs a Trainer; with Fabric, use "
             "carbon_callbacks.training.Training (docs/your-own-framework.md)"
