@@ -11,10 +11,9 @@ from rich.table import Table
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
-from carbon_core.formatting import formatted, with_interval
+from carbon_core.formatting import emissions, emissions_interval, energy, energy_interval
 from carbon_core.outputs.merging import MISSING, Merged, Part, merge
 from carbon_core.outputs.receipt import segment_data, with_ends
-from carbon_core.units import GRAMS_PER_KG
 
 _UNKNOWN = ("unknown", "unknown")
 
@@ -58,18 +57,19 @@ def _print_table(training: Merged) -> None:
     projects = ", ".join(
         dict.fromkeys(part.project_name for part in training.parts if part.project_name)
     )
-    table = Table("started (UTC)", "rank", "status", "seconds", "kWh", "gCO2e", title=projects)
+    table = Table(
+        "started (UTC)", "rank", "status", "seconds", "energy", "emissions", title=projects
+    )
     for part in training.parts:
         segment = part.segment
-        grams = formatted(segment.emissions_kg * GRAMS_PER_KG)
         rank = "-" if part.rank is None else str(part.rank)
-        seconds, kwh = f"{segment.duration_s:.0f}", formatted(segment.energy_kwh)
-        figures = (kwh, grams) if part.is_known else _UNKNOWN
+        seconds = f"{segment.duration_s:.0f}"
+        amounts = energy(segment.energy_kwh), emissions(segment.emissions_kg)
+        figures = amounts if part.is_known else _UNKNOWN
         table.add_row(segment.started_at[:19], rank, part.status, seconds, *figures)
-    totals = training.energy, training.emissions.scaled(GRAMS_PER_KG)
     table.add_section()
-    kwh, grams = map(with_interval, totals) if training.is_known else _UNKNOWN
-    table.add_row("total", "", "", "", kwh, grams)
+    totals = energy_interval(training.energy), emissions_interval(training.emissions)
+    table.add_row("total", "", "", "", *(totals if training.is_known else _UNKNOWN))
     PlainConsole().print(table)
     unknown = sum(not part.is_known for part in training.parts)
     if note := unknown_note(unknown, len(training.parts)):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from carbon_core import intensity_spread, node_energy, uncertainty, units
-from carbon_core.formatting import html_table, summary
 from carbon_core.intervals import Intervals
 from carbon_core.lazy_property import lazy_property
 from carbon_core.measurement import Measurement
@@ -27,6 +26,7 @@ from carbon_core.records import (
     Utilization,
     Window,
 )
+from carbon_core.report_text import html_table, summary
 from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]

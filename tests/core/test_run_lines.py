@@ -55,7 +55,7 @@ class Program:
     @property
     def ends(self) -> list[str]:
         """The lines about the ends of runs, each without what follows the energy."""
-        return [line.partition(" kWh")[0] for line in self.shown if GREETING not in line]
+        return [line.partition(",")[0] for line in self.shown if GREETING not in line]
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_a_hundred_trials_show_a_greeting_a_first_result_and_a_few_sums(program:
         program.run(3)
     assert [GREETING in line for line in program.shown[:2]] == [True, False]
     assert len(program.shown) <= 2 + 100 * 3 / 30
-    assert program.ends[0] == "completed after 3.0 s: 8.33e-05"
-    assert program.shown[2].startswith("10 more runs: 0.000833 kWh, 0.833 gCO2e in 30 s")
+    assert program.ends[0] == "completed after 3.00 s: 83.3 mWh"
+    assert program.shown[2].startswith("10 more runs: 833 mWh, 833 mg CO2e in 30.0 s")
     folded = sum(int(line.split()[0]) for line in program.ends[1:])
     rest = "".join(run_lines.of_process().rest())
     assert folded + int(rest.split()[0]) == 99
@@ -80,10 +80,10 @@ def test_a_longer_run_ends_the_series(program: Program) -> None:
     for seconds in (1, 2, 3, 10, 1, 2):
         program.run(seconds)
     assert program.ends == [
-        "completed after 1.0 s: 2.78e-05",
-        "2 more runs: 0.000139",
-        "completed after 10.0 s: 0.000278",
-        "completed after 1.0 s: 2.78e-05",
+        "completed after 1.00 s: 27.8 mWh",
+        "2 more runs: 139 mWh",
+        "completed after 10.0 s: 278 mWh",
+        "completed after 1.00 s: 27.8 mWh",
     ]
 
 
@@ -91,7 +91,7 @@ def test_short_runs_now_and_then_are_shown_as_they_are(program: Program) -> None
     for _ in range(3):
         program.run(1)
         program.clock.advance(60)
-    assert program.ends == ["completed after 1.0 s: 2.78e-05"] * 3
+    assert program.ends == ["completed after 1.00 s: 27.8 mWh"] * 3
 
 
 def test_a_single_run_that_was_folded_is_shown_as_it_is(program: Program) -> None:
@@ -99,8 +99,8 @@ def test_a_single_run_that_was_folded_is_shown_as_it_is(program: Program) -> Non
     program.run(2)
     program.run(20)
     assert [line.split(":")[0] for line in program.ends] == [
-        "completed after 1.0 s",
-        "completed after 2.0 s",
+        "completed after 1.00 s",
+        "completed after 2.00 s",
         "completed after 20.0 s",
     ]
 
@@ -131,9 +131,9 @@ def test_runs_with_different_preambles_are_not_folded_together(program: Program)
     for preamble in ("[a] ", "[a] ", "[a] ", "[b] "):
         program.run(1, preamble=preamble)
     assert program.ends == [
-        "[a] completed after 1.0 s: 2.78e-05",
-        "[a] 2 more runs: 5.56e-05",
-        "[b] completed after 1.0 s: 2.78e-05",
+        "[a] completed after 1.00 s: 27.8 mWh",
+        "[a] 2 more runs: 55.6 mWh",
+        "[b] completed after 1.00 s: 27.8 mWh",
     ]
 
 

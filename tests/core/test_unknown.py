@@ -17,7 +17,6 @@ from faults.lab import LabTracker, said, steady
 
 from carbon_core import card_entry
 from carbon_core.data import text
-from carbon_core.formatting import html_table
 from carbon_core.messages import Messages
 from carbon_core.outputs import receipt
 from carbon_core.outputs.boamps import boamps_report
@@ -27,6 +26,7 @@ from carbon_core.outputs.emissions_data import delta_data, emissions_data
 from carbon_core.outputs.open_telemetry import _emissions, _energies, _powers
 from carbon_core.records import Energy, Snapshot
 from carbon_core.report import Report
+from carbon_core.report_text import html_table
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 from carbon_core.tracker import run_lines
 
@@ -201,7 +201,7 @@ def test_folded_runs_of_unknown_energy_are_counted(caplog: pytest.LogCaptureFixt
         tracker.stop()
     (line,) = run_lines.of_process().rest()
     assert "2 more runs" in line
-    assert "; energy of 1 unknown in 10 s" in line
+    assert "; energy of 1 unknown in 10.0 s" in line
 
 
 def test_results_that_are_lost_are_not_logged_as_zero(tmp_path: Path) -> None:

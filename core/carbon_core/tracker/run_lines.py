@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from carbon_core import units
 from carbon_core.escaping import one_line
-from carbon_core.formatting import formatted
+from carbon_core.formatting import duration, emissions, energy
 from carbon_core.messages import Messages, show_at_exit
 from carbon_core.report import Report
 
@@ -84,13 +84,13 @@ class RunLines:
         with self._lock:
             count, line = self._count, self._line
             if count > 1:
-                figures = f"{formatted(self._kwh)} kWh, {formatted(self._grams)} gCO2e"
+                figures = f"{energy(self._kwh)}, {emissions(self._kg)}"
                 if self._unknown:
                     known = "" if self._unknown == count else f"{figures}; "
                     figures = f"{known}energy of {self._unknown} unknown"
                 line = (
                     f"{self._series or ''}{count} more runs{self._endings}: {figures} "
-                    f"in {self._seconds:.0f} s"
+                    f"in {duration(self._seconds)}"
                 )
             self._clear()
             return (line,) if count else ()
@@ -104,7 +104,7 @@ class RunLines:
         self._count += 1
         if report.is_known:
             self._kwh += report.energy_kwh.value
-            self._grams += report.emissions_kg.value * units.GRAMS_PER_KG
+            self._kg += report.emissions_kg.value
         else:
             self._unknown += 1
         self._seconds += report.duration_s
@@ -119,7 +119,7 @@ class RunLines:
     def _clear(self) -> None:
         self._count = self._unknown = 0
         self._line = ""
-        self._kwh = self._grams = self._seconds = 0.0
+        self._kwh = self._kg = self._seconds = 0.0
         self._statuses: dict[str, int] = {}
 
 
