@@ -14,7 +14,7 @@ from faults.lab import LabTracker, steady
 
 from carbon_core import EmissionsTracker
 from carbon_core.messages import Messages
-from carbon_core.testing import FakeClock
+from carbon_core.testing import FakeClock, FakeMeter
 from carbon_core.tracker import run_lines
 
 GREETING = "measuring cpu by"
@@ -193,9 +193,54 @@ def lines_of(script: str, tmp_path: Path) -> list[str]:
     return done.stderr.splitlines()
 
 
+def begins(lines: list[str]) -> list[str]:
+    """Return the first word of each line."""
+    return [line.split()[1].strip(";") for line in lines]
+
+
+def test_the_start_line_comes_at_the_start_of_a_plain_block(tmp_path: Path) -> None:
+    """However slow the machine: what is known of the meters by then is said, the rest later."""
+    script = """
+with EmissionsTracker(save_to_file=False):
+    print("the block begins", file=sys.stderr)
+    for _ in range(3_000_000): pass
+    print("the block ends", file=sys.stderr)
+"""
+    lines = lines_of(script, tmp_path)
+    assert [line.split()[1].strip(";") for line in lines] == [
+        "measuring", "block", "block", "completed",
+    ]  # fmt: skip
+    assert "gCO2e/kWh" in lines[0]
+
+
+def test_the_start_line_does_not_wait_for_a_slow_search(program: Program) -> None:
+    found = threading.Event()
+
+    def slow() -> list[FakeMeter]:
+        found.wait()
+        return [steady(program.clock)]
+
+    tracker = LabTracker(program.clock, slow, start_patience_s=0.01)
+    tracker.messages = Messages()
+    tracker.start()
+    assert program.shown == ["measuring; meters are being detected; 1000 gCO2e/kWh (somewhere)"]
+    found.set()
+    tracker.stop()
+    assert [line.split()[0] for line in program.shown] == ["measuring;", "completed"]
+
+
+def test_a_run_that_may_be_too_short_says_nothing_at_its_start(program: Program) -> None:
+    tracker = LabTracker(program.clock, lambda: [steady(program.clock)], min_duration_s=60.0)
+    tracker.messages = Messages()
+    tracker.start()
+    program.clock.advance(1)
+    tracker.stop()
+    assert program.shown == []
+
+
 def test_what_was_folded_is_shown_at_the_end_of_the_process(tmp_path: Path) -> None:
     lines = lines_of("for _ in range(5): trial()", tmp_path)
-    assert [line.split()[1] for line in lines] == ["measuring", "completed", "4"]
+    assert [word for word in begins(lines) if word != "measuring"] == ["completed", "4"]
     assert lines[-1].startswith("carbon-callbacks: 4 more runs: ")
 
 
@@ -222,8 +267,9 @@ if os.fork() == 0:
 os.wait()
 """
     lines = lines_of(script, tmp_path)
-    assert [line.split()[1] for line in lines] == [
-        "measuring", "completed", "measuring", "completed", "3", "2",
+    assert begins(lines)[:2] == ["measuring", "completed"]
+    assert [word for word in begins(lines) if word != "measuring"] == [
+        "completed", "completed", "3", "2",
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce
 from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
+from carbon_core.tracker.stage import RunState
 
 _T = TypeVar("_T")
 
@@ -32,6 +33,7 @@ class Opening:
         outputs: The outputs.
         predecessors: Earlier runs, whose journals opening recovers.
         report: Returns the totals so far.
+        state: Stage of the run.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Opening:
         outputs: RunOutputs,
         predecessors: Predecessors,
         report: Callable[[], Report],
+        state: RunState,
     ) -> None:
         self.done = Latch()
         self._parts = parts
@@ -50,6 +53,8 @@ class Opening:
         self._outputs = outputs
         self._predecessors = predecessors
         self._report = report
+        self._state = state
+        self._greeted: str | None = None
 
     def begin(self, add: Callable[[Sequence[Meter]], object]) -> None:
         """Make the outputs; does nothing the second time.
@@ -71,7 +76,7 @@ class Opening:
         def join(meters: Sequence[Meter]) -> None:
             add(meters)
             if meters and self._outputs.is_open:
-                parts.messages.info(self._meters.summary())
+                self.greet()
             self._open()
 
         self._meters.when_late(join)
@@ -79,10 +84,29 @@ class Opening:
             self._open()
         self.done.set()
 
-    def greet(self) -> None:
-        """Log what is measured, and with which intensity."""
+    def greet_at_start(self) -> None:
+        """Log what is known of it as a run begins, on the user's thread; the rest follows when found.
+
+        A run that may be too short for any output says nothing until it is known not to be.
+        """
+        if self._parts.min_duration_s > 0:
+            return
+        if not self._meters.is_searching:
+            self.greet()
+            return
         text = f"{self._meters.summary()}; {described(self._emissions.assumed)}"
-        announce(self._parts.messages, "greeting", text)
+        announce(self._parts.messages, "search", text)
+
+    def greet(self) -> None:
+        """Log what is measured, and with which intensity, unless the run did so with these meters.
+
+        Not beside the line of a run that has ended meanwhile, which says how its energy became known.
+        """
+        measured = self._meters.summary()
+        if measured != self._greeted:
+            self._greeted = measured
+            text = f"{measured}; {described(self._emissions.assumed)}"
+            announce(self._parts.messages, "greeting", text, unless=lambda: self._state.closing)
 
     def _open(self) -> None:
         if self._outputs.is_open:

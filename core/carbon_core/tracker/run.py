@@ -98,13 +98,19 @@ class Run:
         )
         self.predecessors = Predecessors(parts.archive, self._outputs.submit)
         self._opening = Opening(
-            parts, self._meters, self._emissions, self._outputs, self.predecessors, self.report
+            parts,
+            self._meters,
+            self._emissions,
+            self._outputs,
+            self.predecessors,
+            self.report,
+            self._state,
         )
 
     # --- called by the user's thread ------------------------------------------------------------
 
     def open(self) -> None:
-        """Start measuring; wait a short time for the first readings and the greeting."""
+        """Start measuring; wait a short time for the first readings, and log what is measured."""
         occupy_standard_descriptors()
         if not self._parts.only_with_meters:
             self._emissions.request_location()
@@ -113,6 +119,7 @@ class Run:
             self._opening.done.wait(self.start_wait_s)
         else:
             self._sampler.begin()
+        self._opening.greet_at_start()
 
     def mark(self, phase: str) -> None:
         """Begin a phase. Costs about a microsecond."""

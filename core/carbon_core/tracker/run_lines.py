@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from carbon_core import units
 from carbon_core.escaping import one_line
@@ -146,16 +146,19 @@ def _show_rest() -> None:
         show_at_exit(_lines.rest())
 
 
-def announce(messages: Messages, kind: str, text: str) -> None:
+def announce(
+    messages: Messages, kind: str, text: str, unless: Callable[[], bool] = lambda: False
+) -> None:
     """Log a line, unless the previous run of this process logged the same.
 
     Args:
         messages: The run's messages.
         kind: What the line is about.
         text: The line without its preamble.
+        unless: Called when the line would be shown; returns whether it is out of date.
     """
     line = messages.preamble + one_line(text)
-    messages.info(text, lambda: of_process().unless_repeated(kind, line))
+    messages.info(text, lambda: () if unless() else of_process().unless_repeated(kind, line))
 
 
 def announce_end(messages: Messages, report: Report, t_ns: int) -> None:

@@ -28,12 +28,14 @@ class RunMeters:
     def __init__(self, parts: Parts) -> None:
         self.detection = Detection(())
         self.counted_elsewhere = self.is_pending = False
+        self._detected = False
         self._joined = Latch()
         self._parts = parts
 
     def detect(self) -> Detection:
         """Find the meters."""
         self.detection = self._parts.detect()
+        self._detected = True
         if self.detection.gauge is not None:
             self.detection.gauge.restart()
         self.counted_elsewhere = self._parts.only_with_meters and not self.detection.meters
@@ -63,13 +65,22 @@ class RunMeters:
                 "the driver of the GPUs did not respond before the run ended: no GPU is counted"
             )
 
+    @property
+    def is_searching(self) -> bool:
+        """Whether meters may still be found."""
+        return self.detection.late is not None or not self._detected
+
     def summary(self) -> str:
         """Return what is measured, by which methods, as text for a message."""
+        if not self._detected:
+            return "measuring; meters are being detected"
         devices = [device for meter in self.detection.meters for device in meter.devices]
         methods = dict.fromkeys(
             f"{device.component} by {device.method.summary} (grade {device.method.grade})"
             for device in devices
         )
+        if self.is_searching:
+            methods["GPUs are being detected"] = None
         return f"measuring {', '.join(methods) or 'nothing: no meter was found'}"
 
     def sample_host(self) -> None:
