@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from carbon_core.escaping import one_line
+from carbon_core.fresh_line import begin_line, begin_lines
 from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
@@ -143,8 +144,10 @@ def _show(level: int, line: str) -> None:
     logging: Any = sys.modules.get("logging")
     logger = logging.getLogger(LOGGER_NAME) if logging is not None else None
     if logger is not None and logger.hasHandlers():
+        begin_lines(logger)
         logger.log(level, "%s", line)
         return
     # Standard error may be closed or absent, as in a daemon: the message is dropped.
     with suppressed(AttributeError, OSError, ValueError):
+        begin_line(sys.stderr)
         sys.stderr.write(f"carbon-callbacks: {line}\n")
