@@ -75,14 +75,19 @@ def emissions_range(low: float | None, high: float | None) -> str:
     return _range(low, high, _EMISSIONS)
 
 
-def energy_interval(kwh: Estimate) -> str:
-    """Return an energy in kWh with its 95 % interval in the same unit: "0.37 Wh (0.09 to 1.49)"."""
-    return _interval(kwh, _ENERGY)
+def energy_interval(kwh: Estimate, label: str = "") -> str:
+    """Return an energy in kWh with its 95 % interval in the same unit: "0.37 Wh (0.09 to 1.49)".
+
+    Args:
+        kwh: The energy.
+        label: Put before the interval, where nothing else names it.
+    """
+    return _interval(kwh, _ENERGY, label)
 
 
-def emissions_interval(kg: Estimate) -> str:
-    """Return emissions in kg CO2e with their 95 % interval in the same unit."""
-    return _interval(kg, _EMISSIONS)
+def emissions_interval(kg: Estimate, label: str = "") -> str:
+    """Return emissions in kg CO2e with their 95 % interval; as `energy_interval` otherwise."""
+    return _interval(kg, _EMISSIONS, label)
 
 
 def formatted(value: float | None) -> str:
@@ -131,12 +136,12 @@ def _range(low: float | None, high: float | None, units: _Units) -> str:
     return f"{_ends(low, high, size)} {name}"
 
 
-def _interval(estimate: Estimate, units: _Units) -> str:
+def _interval(estimate: Estimate, units: _Units, label: str) -> str:
     if not all(map(math.isfinite, estimate)):
         return _figure(estimate.value, units)
     name, size = _unit(max(estimate, key=abs), units)
     value, ends = _in_unit(estimate.value, size), _ends(estimate.low, estimate.high, size)
-    return f"{value} {name}" if ends == value else f"{value} {name} ({ends})"
+    return f"{value} {name}" if ends == value else f"{value} {name} ({label}{ends})"
 
 
 def _unit(value: float, units: _Units) -> tuple[str, float]:

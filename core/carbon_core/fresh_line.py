@@ -9,7 +9,7 @@ from typing import Any
 
 from carbon_core.interruptions import suppressed
 
-# Of a terminal that does not know its width.
+# Of a terminal that states no width.
 _COLUMNS = 80
 
 

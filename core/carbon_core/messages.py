@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from carbon_core.escaping import one_line
-from carbon_core.fresh_line import begin_line, begin_lines
 from carbon_core.interruptions import suppressed
 
 LOGGER_NAME = "carbon_callbacks"
@@ -140,6 +139,11 @@ def show_at_exit(lines: Sequence[str], level: int = INFO) -> None:
 
 
 def _show(level: int, line: str) -> None:
+    from carbon_core.fresh_line import (
+        begin_line,
+        begin_lines,
+    )  # not for a tracker that shows nothing
+
     # A program that has not imported logging has no handlers.
     logging: Any = sys.modules.get("logging")
     logger = logging.getLogger(LOGGER_NAME) if logging is not None else None

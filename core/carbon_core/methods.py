@@ -12,6 +12,15 @@ import math
 from carbon_core.limits import NotNegative, SigmaLn
 from carbon_core.record import record, replace
 
+# What the grades mean, as text for a result.
+GRADES = {
+    "A": "measured by counters",
+    "B": "measured by sensors",
+    "C": "measured in part",
+    "D": "estimated from load",
+    "E": "estimated from typical values",
+}
+
 
 @record(frozen=True)
 class Calibration:

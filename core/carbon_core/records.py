@@ -213,6 +213,10 @@ class Estimate(NamedTuple):
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
 
+# Ends the place of an intensity that nothing but the time zone suggests.
+GUESSED = " (guessed)"
+
+
 @record(frozen=True)
 class Intensity:
     """Greenhouse gas emissions per kilowatt-hour of a place, and the source of the figure.

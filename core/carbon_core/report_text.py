@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from carbon_core.escaping import one_line
 from carbon_core.formatting import (
     duration,
-    emissions,
     emissions_interval,
-    emissions_range,
     energy,
     energy_interval,
     formatted,
     power,
 )
+from carbon_core.methods import GRADES
 
 if TYPE_CHECKING:
     from carbon_core.report import Report
 
+# Of the energy, to be named.
+_LEAST_SHARE = 0.005
+_MOST_GRADES = 3
 _UNKNOWN = "energy unknown: no meter gave a reading"
 
 
 def summary(report: Report) -> str:
-    """Return a run as one line of text."""
+    """Return a run, and the whole training that it belongs to, as one line of text."""
+    return "; ".join(filter(None, (of_run(report), of_training(report))))
+
+
+def of_run(report: Report) -> str:
+    """Return a run as one line: total, interval, how it became known, and where it was."""
     after = f"{report.status} after {duration(report.duration_s)}"
     if not report.is_known:
-        return f"{after}: {_UNKNOWN}{_training(report)}"
-    emitted = report.emissions_kg
-    unread = f"; not measured: {', '.join(report.not_measured)}" if report.not_measured else ""
-    net_kwh = report.intervals.net_kwh
+        return f"{after}: {_UNKNOWN}"
+    net_kwh, node_kwh = report.intervals.net_kwh, report.node_energy_kwh
     net = f" ({energy(net_kwh.value)} above idle)" if net_kwh is not None else ""
-    node_kwh = report.node_energy_kwh
-    node = f"; whole node estimated: {energy_interval(node_kwh)}" if node_kwh else ""
-    return (
-        f"{after}: {energy(report.energy_kwh.value)}{net}, {emissions(emitted.value)} "
-        f"(95 %: {emissions_range(emitted.low, emitted.high)}; {_quality(report)}; "
-        f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place})"
-        f"{unread}{node}{_training(report)}"
-    )
+    parts = [
+        f"{after}: {energy(report.energy_kwh.value)}{net}, "
+        f"{emissions_interval(report.emissions_kg, label='95 %: ')}, {_grades(report)}",
+        f"{formatted(report.intensity_g_per_kwh)} g CO2e/kWh, {report.place}",
+        f"not measured: {_counted(report.not_measured)}" if report.not_measured else "",
+        f"whole node estimated: {energy(node_kwh.value)}" if node_kwh else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def of_training(report: Report) -> str:
+    """Return the total of a training of several runs, as text; nothing for one run."""
+    if not report.earlier and not report.others:
+        return ""
+    kwh, kg = report.intervals.training_kwh, report.intervals.training_kg
+    if not kwh.value:
+        return ""
+    lacking = "" if report.is_known else ", without this one"
+    parts = f"whole training ({len(report.segments)} runs{lacking})"
+    return f"{parts}: {energy(kwh.value)}, {emissions_interval(kg, label='95 %: ')}"
 
 
 def html_table(report: Report) -> str:
@@ -61,7 +79,7 @@ def _figures(report: Report) -> dict[str, str]:
         "emissions": emissions_interval(report.emissions_kg),
         "power": f"{power(report.power_w)} on average",
         "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
-        "known by": f"{_quality(report)}; 95 % intervals",
+        "known by": f"{_grades(report)}; 95 % intervals",
         **unread,
     }
 
@@ -81,23 +99,19 @@ def _components(report: Report) -> dict[str, str]:
     return found
 
 
-def _quality(report: Report) -> str:
-    """Return how a report's energy became known, as text."""
+def _grades(report: Report) -> str:
+    """Return how most of a report's energy became known, with the meaning of the grades."""
     if report.counted_elsewhere:
         return "counted by other processes"
-    kind = "estimate" if report.is_estimate else "measured"
-    shared = "; shared devices" if report.foreign_share else ""
-    grades = ", ".join(f"{share:.0%} {grade}" for grade, share in report.shares_by_grade.items())
-    return f"{kind}{shared}; grades: {grades}"
+    shares = [one for one in report.shares_by_grade.items() if one[1] >= _LEAST_SHARE]
+    texts = [
+        GRADES[grade] if share > 1 - _LEAST_SHARE else f"{100 * share:.0f} % {GRADES[grade]}"
+        for grade, share in sorted(shares, key=lambda one: -one[1])[:_MOST_GRADES]
+    ]
+    return ", ".join([*texts, *(("shared devices",) if report.foreign_share else ())])
 
 
-def _training(report: Report) -> str:
-    """Return the total of a training of several runs, as text; nothing for one run."""
-    if not report.earlier and not report.others:
-        return ""
-    kwh, kg = report.intervals.training_kwh, report.intervals.training_kg
-    if not kwh.value:
-        return ""
-    lacking = "" if report.is_known else ", without this one,"
-    parts = f"; all {len(report.segments)} parts of the training{lacking} together"
-    return f"{parts}: {energy_interval(kwh)}, {emissions_interval(kg)}"
+def _counted(names: Sequence[str]) -> str:
+    """Return names of devices as text; of equal ones, their number."""
+    counts = {name: names.count(name) for name in names}
+    return ", ".join(name if n == 1 else f"{n} x {name}" for name, n in counts.items())

@@ -288,9 +288,9 @@ def test_a_slow_driver_delays_no_other_meter() -> None:
     assert by_component["gpu"][:3] == pytest.approx((2_400, 600, 2))
     assert [one for one in said(tracker) if one.startswith("measuring")] == [
         "measuring cpu by RAPL energy counter (grade A), GPUs are being detected; "
-        "1000 gCO2e/kWh (somewhere)",
+        "1000 g CO2e/kWh (somewhere)",
         "measuring cpu by RAPL energy counter (grade A), gpu by NVML energy counter (grade A); "
-        "1000 gCO2e/kWh (somewhere)",
+        "1000 g CO2e/kWh (somewhere)",
     ]
     assert gpus.cpu.closed
     assert gpus.gpu.closed

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from carbon_core import intensity_spread, methods, units
-from carbon_core.formatting import emissions_range, energy_interval
+from carbon_core.formatting import emissions_interval, energy_interval
 from carbon_core.records import (
     Device,
     Energy,
@@ -175,15 +175,15 @@ def test_a_run_of_no_energy_still_names_its_intensity() -> None:
 def test_the_summary_says_it_in_one_line() -> None:
     of = report()
     assert of.summary() == (
-        "completed after 2 h: 4.00 kWh, 350 g CO2e "
-        f"(95 %: {emissions_range(*of.emissions_kg[1:])}; measured; grades: 92% A, 8% E; 87.5 g/kWh, FR)"
+        f"completed after 2 h: 4.00 kWh, {emissions_interval(of.emissions_kg, '95 %: ')}, "
+        "92 % measured by counters, 8 % estimated from typical values; 87.5 g CO2e/kWh, FR"
     )
 
 
 def test_the_summary_calls_an_estimate_an_estimate() -> None:
     device = Device("cpu:all", "cpu", "", methods.CPU_LOAD_TDP)
     end = Snapshot(S, (device,), (Energy(100.0),))
-    assert "; estimate; grades: 100% D;" in replace(report(), window=end - Snapshot(0)).summary()
+    assert ", estimated from load; " in replace(report(), window=end - Snapshot(0)).summary()
 
 
 def test_a_table_in_a_notebook_has_no_control_characters() -> None:
@@ -201,6 +201,6 @@ def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     assert table.startswith("<table>")
     assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 2 h" in table
     assert energy_interval(named.energy_kwh) in table
-    assert "measured; grades: 92% A, 8% E" in table
+    assert "92 % measured by counters, 8 % estimated from typical values" in table
     assert energy_interval(named.intervals.component_kwh("gpu")) in table
     assert table.count("<tr>") == table.count("</tr>") == 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -176,6 +177,7 @@ def test_runs_on_several_threads_are_all_counted(
 TRIALS = """
 import os, sys
 from carbon_core import EmissionsTracker
+from carbon_core.tracker import run_lines
 def trial():
     with EmissionsTracker(save_to_file=False):
         pass
@@ -194,8 +196,9 @@ def lines_of(script: str, tmp_path: Path) -> list[str]:
 
 
 def begins(lines: list[str]) -> list[str]:
-    """Return the first word of each line."""
-    return [line.split()[1].strip(";") for line in lines]
+    """Return the first word of each line, but of the second ones of results."""
+    words = [line.split()[1].strip(";") for line in lines]
+    return [word for word in words if word != "for"]
 
 
 def test_the_start_line_comes_at_the_start_of_a_plain_block(tmp_path: Path) -> None:
@@ -207,10 +210,8 @@ with EmissionsTracker(save_to_file=False):
     print("the block ends", file=sys.stderr)
 """
     lines = lines_of(script, tmp_path)
-    assert [line.split()[1].strip(";") for line in lines] == [
-        "measuring", "block", "block", "completed",
-    ]  # fmt: skip
-    assert "gCO2e/kWh" in lines[0]
+    assert begins(lines) == ["measuring", "block", "block", "completed"]
+    assert "g CO2e/kWh" in lines[0]
 
 
 def test_the_start_line_does_not_wait_for_a_slow_search(program: Program) -> None:
@@ -223,7 +224,7 @@ def test_the_start_line_does_not_wait_for_a_slow_search(program: Program) -> Non
     tracker = LabTracker(program.clock, slow, start_patience_s=0.01)
     tracker.messages = Messages()
     tracker.start()
-    assert program.shown == ["measuring; meters are being detected; 1000 gCO2e/kWh (somewhere)"]
+    assert program.shown == ["measuring; meters are being detected; 1000 g CO2e/kWh (somewhere)"]
     found.set()
     tracker.stop()
     assert [line.split()[0] for line in program.shown] == ["measuring;", "completed"]
@@ -282,3 +283,34 @@ for _ in range(3): trial()
 stream.close()
 """
     assert lines_of(script, tmp_path) == []
+
+
+# --- the lines of a result -----------------------------------------------------------------------
+
+
+def test_a_result_is_two_short_lines_with_all_that_a_reader_needs(tmp_path: Path) -> None:
+    script = """
+with EmissionsTracker(country_iso_code="FRA", project_name="two lines"):
+    for _ in range(100_000): pass
+"""
+    environ = {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", TRIALS + script],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    result, details = [line for line in done.stderr.splitlines() if "measuring" not in line]
+    assert re.fullmatch(
+        r"carbon-callbacks: completed after \S+ m?s: \S+ [µm]?Wh, \S+ m?g CO2e "
+        r"\(95 %: \S+ to \S+\), .*(measured|estimated) .*; \S+ g CO2e/kWh, France",
+        result,
+    )
+    found = re.fullmatch(r"carbon-callbacks: receipt: (\S+)(; for a narrower .*)?", details)
+    assert found is not None
+    assert (tmp_path / found[1]).is_file()
+    assert max(len(result), len(details)) < 200
+
+
+def test_a_hint_comes_once_in_a_process(tmp_path: Path) -> None:
+    lines = lines_of("for _ in range(2): trial(); run_lines.of_process()._series = None", tmp_path)
+    assert sum("completed" in line for line in lines) == 2
+    assert sum("set country_iso_code" in line for line in lines) == 1

@@ -28,5 +28,11 @@ def load_modules() -> None:
 
 
 # In the order in which a start needs them.
-_MODULES = ("tracker.run", "assemble.build", "tracker.open_window", "outputs.run_directory")
+_MODULES = (
+    "tracker.run",
+    "assemble.build",
+    "tracker.open_window",
+    "outputs.run_directory",
+    "fresh_line",
+)
 _thread = LazyThread(load_modules, "carbon-preload")

@@ -14,7 +14,7 @@ from carbon_core.intensity import cloud, tables, time_zone, zones
 from carbon_core.intensity.cloud import CloudRegion
 from carbon_core.lazy_property import lazy_property
 from carbon_core.record import record, replace
-from carbon_core.records import Intensity
+from carbon_core.records import GUESSED, Intensity
 
 Scope = Literal["lifecycle", "direct"]
 
@@ -238,7 +238,7 @@ def _by_time_zone(place: Place, _: _Tell) -> Intensity | None:
     # A machine may be set to its owner's time: as uncertain as a neighbour's grid.
     sigma_ln = max(found.sigma_ln, tables.PROXY_SIGMA_LN)
     note = "; ".join(filter(None, [f"a guess from the time zone {place.time_zone}", found.note]))
-    return replace(found, place=f"{found.place} (guessed)", sigma_ln=sigma_ln, note=note)
+    return replace(found, place=f"{found.place}{GUESSED}", sigma_ln=sigma_ln, note=note)
 
 
 def _of_zone(key: str, year: int | None) -> Intensity | None:

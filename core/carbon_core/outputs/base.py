@@ -10,7 +10,7 @@ import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from carbon_core.records import Amounts
 from carbon_core.report import Report
@@ -50,6 +50,15 @@ class FileOutput(Protocol):
 
     def close(self, report: Report) -> None:
         """Save the final totals; called when the run has ended."""
+        ...
+
+
+@runtime_checkable
+class WithReceipt(Protocol):
+    """A `FileOutput` that writes a receipt, whose path the last line of the run contains."""
+
+    def receipt_path(self, run_id: str) -> Path:
+        """Return the path of a run's receipt."""
         ...
 
 

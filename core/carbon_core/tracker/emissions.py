@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError
+from carbon_core.formatting import formatted
 from carbon_core.hours import HourlyJoules, iso_hour
 from carbon_core.intensity.live import by_hour
 from carbon_core.records import Intensity, Marginal, Snapshot, Window
@@ -155,10 +156,10 @@ class RunEmissions:
             self._messages.warn(f"no marginal intensity: {error}")
 
     def _warn(self, problem: str, instead: Intensity) -> None:
-        held = f"{instead.g_per_kwh:g} g/kWh ({instead.source})"
+        held = f"{formatted(instead.g_per_kwh)} g CO2e/kWh ({instead.source})"
         self._messages.warn(f"{problem}; {held} is used")
 
 
 def described(intensity: Intensity) -> str:
     """Return an intensity and its place as text for a message."""
-    return f"{intensity.g_per_kwh:.0f} gCO2e/kWh ({intensity.place})"
+    return f"{formatted(intensity.g_per_kwh)} g CO2e/kWh ({intensity.place})"

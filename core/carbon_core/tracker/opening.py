@@ -85,9 +85,9 @@ class Opening:
         self.done.set()
 
     def greet_at_start(self) -> None:
-        """Log what is known of it as a run begins, on the user's thread; the rest follows when found.
+        """Log the meters found so far as a run begins, on the user's thread; the rest follows.
 
-        A run that may be too short for any output says nothing until it is known not to be.
+        A run that may be too short for any output logs nothing until it is long enough.
         """
         if self._parts.min_duration_s > 0:
             return
@@ -100,7 +100,7 @@ class Opening:
     def greet(self) -> None:
         """Log what is measured, and with which intensity, unless the run did so with these meters.
 
-        Not beside the line of a run that has ended meanwhile, which says how its energy became known.
+        Not beside the last line of a run that has ended meanwhile, which has the grades.
         """
         measured = self._meters.summary()
         if measured != self._greeted:

@@ -298,7 +298,8 @@ class Run:
                 report, "the files did not finish in time; the next run recovers the journal"
             )
         if self._outputs.is_open:
-            announce_end(self.messages, report, clock.monotonic_ns())
+            receipt = self._outputs.receipt_path(report)
+            announce_end(self.messages, report, clock.monotonic_ns(), receipt)
         self.messages.deliver_errors_at_exit()
         return report
 

@@ -15,9 +15,10 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
-from carbon_core import units
+from carbon_core import report_text, units
 from carbon_core.escaping import one_line
 from carbon_core.formatting import duration, emissions, energy
+from carbon_core.hint import hint
 from carbon_core.messages import Messages, show_at_exit
 from carbon_core.report import Report
 
@@ -56,15 +57,16 @@ class RunLines:
             self._last[kind] = line
             return (line,)
 
-    def at_end(self, report: Report, preamble: str, t_ns: int) -> Sequence[str]:
+    def at_end(self, report: Report, preamble: str, t_ns: int, receipt: str = "") -> Sequence[str]:
         """Return the lines to show for a run that has ended: its summary, what was folded, or none.
 
         Args:
             report: The run.
             preamble: Put before its lines; runs with different ones are not folded together.
             t_ns: Monotonic time of its end.
+            receipt: Path of its receipt, or an empty string.
         """
-        line = preamble + one_line(report.summary())
+        line = preamble + one_line(report_text.of_run(report))
         with self._lock:
             short = report.duration_s < _SHORT_S
             is_due = t_ns - self._shown_ns >= _EVERY_NS
@@ -74,10 +76,22 @@ class RunLines:
                     return ()
                 self._shown_ns = t_ns
                 return self.rest()
-            lines = (*self.rest(), line)
+            lines = (*self.rest(), line, *self._details(report, preamble, receipt))
             self._series = preamble if short else None
             self._shown_ns = t_ns
             return lines
+
+    def _details(self, report: Report, preamble: str, receipt: str) -> Sequence[str]:
+        """Return a second line, if any: the whole training, where the receipt is, and a hint, once."""
+        remedy = hint(report) if report.is_known else ""
+        better = f"for a narrower interval: {remedy}" if remedy else ""
+        parts = (
+            report_text.of_training(report),
+            f"receipt: {receipt}" if receipt else "",
+            *self.unless_repeated("hint", better),
+        )
+        text = one_line("; ".join(filter(None, parts)))
+        return (preamble + text,) if text else ()
 
     def rest(self) -> Sequence[str]:
         """Return the line of what was folded since the last one, if anything was, and forget it."""
@@ -161,13 +175,14 @@ def announce(
     messages.info(text, lambda: () if unless() else of_process().unless_repeated(kind, line))
 
 
-def announce_end(messages: Messages, report: Report, t_ns: int) -> None:
-    """Log the summary of a run, folded with those of other short runs.
+def announce_end(messages: Messages, report: Report, t_ns: int, receipt: str) -> None:
+    """Log the result of a run, folded with those of other short runs.
 
     Args:
         messages: The run's messages.
         report: The run.
         t_ns: Monotonic time of its end.
+        receipt: Path of its receipt, or an empty string.
     """
     preamble = messages.preamble
-    messages.info(report.summary(), lambda: of_process().at_end(report, preamble, t_ns))
+    messages.info(report.summary(), lambda: of_process().at_end(report, preamble, t_ns, receipt))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from carbon_core.errors import CarbonError
 from carbon_core.messages import WARNING, Messages
-from carbon_core.outputs.base import FileOutput
+from carbon_core.outputs.base import FileOutput, WithReceipt
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.record import replace
 from carbon_core.report import Report
@@ -130,6 +131,13 @@ class RunOutputs:
             f"run {report.run.run_id}"
         )
 
+    def receipt_path(self, report: Report) -> str:
+        """Return the path of a run's receipt for a message; an empty string where there is none."""
+        path_of = next(
+            (one.receipt_path for one in self._files if isinstance(one, WithReceipt)), None
+        )
+        return "" if self._lost or path_of is None else _short(path_of(report.run.run_id))
+
     def submit(self, *writes: Callable[[], None]) -> None:
         """Run jobs on the files' worker, one after the other."""
         self._queue_or_warn(writes)
@@ -195,3 +203,11 @@ class RunOutputs:
             reason = "see the warning"
         if final is not None:
             self.note_lost(final, reason)
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from the working directory, if it is below that."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)
