@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from carbon_core.formatting import emissions, energy
 from carbon_core.report import Report
 
 _WARNING_LEVELS = (0.5, 0.8, 1.0)
@@ -32,16 +33,16 @@ class Budget:
     def check(self, report: Report) -> None:
         """Compare the totals of a run, and of the other parts of its training, with the limits."""
         totals = {
-            "budget_kwh": ("energy", report.training_kwh, "kWh"),
-            "budget_kg_co2e": ("emissions", report.training_kg, "kg CO2e"),
+            "budget_kwh": ("energy", report.training_kwh, energy),
+            "budget_kg_co2e": ("emissions", report.training_kg, emissions),
         }
         for name, limit in self._limits.items():
             if limit is None:
                 continue
-            quantity, used, unit = totals[name]
+            quantity, used, as_text = totals[name]
             level = max((one for one in _WARNING_LEVELS if used >= one * limit), default=0.0)
             if level > self._warned.get(name, 0.0):
                 self._warned[name] = level
-                amounts = f"{used:.3g} of {limit:.3g} {unit} ({name})"
+                amounts = f"{as_text(used)} of {as_text(limit)} ({name})"
                 self._warn(f"{quantity} budget {level:.0%} used: {amounts}")
             self.is_spent |= used >= limit

@@ -34,14 +34,19 @@ _LEAST = 1e-3
 _MOST_DIGITS, _LEAST_DIGITS = 3, 2
 
 
-def energy(kwh: float | None) -> str:
-    """Return an energy given in kWh, such as "12.3 Wh"."""
-    return _figure(kwh, _ENERGY)
+def energy(kwh: float | None, digits: int = _MOST_DIGITS) -> str:
+    """Return an energy given in kWh, such as "12.3 Wh".
+
+    Args:
+        kwh: The energy.
+        digits: Significant digits; more than three only where no file has the figure.
+    """
+    return _figure(kwh, _ENERGY, digits)
 
 
-def emissions(kg: float | None) -> str:
-    """Return emissions given in kg CO2e, such as "4.56 g CO2e"."""
-    return _figure(kg, _EMISSIONS)
+def emissions(kg: float | None, digits: int = _MOST_DIGITS) -> str:
+    """Return emissions given in kg CO2e, such as "4.56 g CO2e"; as `energy` otherwise."""
+    return _figure(kg, _EMISSIONS, digits)
 
 
 def power(w: float | None) -> str:
@@ -90,11 +95,11 @@ def emissions_interval(kg: Estimate, label: str = "") -> str:
     return _interval(kg, _EMISSIONS, label)
 
 
-def formatted(value: float | None) -> str:
+def formatted(value: float | None, digits: int = _MOST_DIGITS) -> str:
     """Return a number with three significant digits, for a figure whose unit is fixed, as g/kWh."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return _number(value) if value else "0"
+    return _number(value, digits) if value else "0"
 
 
 def local_time(utc: datetime | str | None) -> str:
@@ -117,11 +122,11 @@ def local_time(utc: datetime | str | None) -> str:
     return f"{local:%Y-%m-%d %H:%M} {zone}"
 
 
-def _figure(value: float | None, units: _Units) -> str:
+def _figure(value: float | None, units: _Units, digits: int = _MOST_DIGITS) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     name, size = _unit(value, units)
-    return f"{_in_unit(value, size)} {name}"
+    return f"{_in_unit(value, size, digits)} {name}"
 
 
 def _range(low: float | None, high: float | None, units: _Units) -> str:
@@ -153,10 +158,10 @@ def _unit(value: float, units: _Units) -> tuple[str, float]:
     return fits[-1] if fits else units[0]
 
 
-def _in_unit(value: float, size: float) -> str:
+def _in_unit(value: float, size: float, digits: int = _MOST_DIGITS) -> str:
     if value and abs(value / size) < _LEAST:
         return f"less than {_LEAST}" if value > 0 else f"more than -{_LEAST}"
-    return formatted(value / size)
+    return formatted(value / size, digits)
 
 
 def _ends(low: float, high: float, size: float) -> str:

@@ -22,7 +22,7 @@ def test_each_share_is_told_once_and_the_limit_stays_reached() -> None:
     assert [text.split(": ")[0] for text in told] == [
         f"energy budget {level} used" for level in ("50%", "80%", "100%")
     ]
-    assert all(text.endswith(" of 0.00278 kWh (budget_kwh)") for text in told)
+    assert all(text.endswith(" of 2.78 Wh (budget_kwh)") for text in told)
     tracker.stop()
     assert not tracker.over_budget, "the next run has its own"
 

@@ -53,6 +53,11 @@ def test_an_energy_has_the_unit_that_suits_it(kwh: float | None, text: str) -> N
     assert energy(kwh) == text
 
 
+def test_a_figure_that_no_file_has_may_have_more_digits() -> None:
+    assert energy(2.2612345e-6, 6) == "2.26123 mWh"
+    assert emissions(0.99999996, 6) == "1.00000 kg CO2e"
+
+
 @pytest.mark.parametrize(
     ("kg", "text"),
     [

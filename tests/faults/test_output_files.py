@@ -210,7 +210,8 @@ def test_no_free_descriptor_from_mid_run_on(run: Run, out: Path) -> None:
 # --- a result that is not written ----------------------------------------------------------------
 
 
-LOST = re.compile(r"result not written \((.*)\): (\S+) kWh, (\S+) kg CO2e in (\S+) s, run \S+$")
+LOST = re.compile(r"result not written \((.*)\): (\S+) (\S*)Wh, \S+ m?g CO2e in .*, run \S+$")
+KWH = {"µ": 1e-9, "m": 1e-6, "": 1e-3, "k": 1.0}
 
 
 def lost(ended: Ended) -> tuple[str, float]:
@@ -218,7 +219,7 @@ def lost(ended: Ended) -> tuple[str, float]:
     [line] = [line for line in ended.own_lines if "not written" in line]
     found = LOST.search(line)
     assert found, line
-    return found[1], float(found[2])
+    return found[1], float(found[2]) * KWH[found[3]]
 
 
 @pytest.mark.parametrize("level", ["error", "warning", "info"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from carbon_core.errors import CarbonError
+from carbon_core.formatting import duration, emissions, energy
 from carbon_core.messages import WARNING, Messages
 from carbon_core.outputs.base import FileOutput, WithReceipt
 from carbon_core.outputs.delivery import Delivery
@@ -16,6 +17,9 @@ from carbon_core.report import Report
 from carbon_core.sampler.trace import Trace
 from carbon_core.tracker.stage import RunState
 from carbon_core.workers import Workers
+
+# Of a result that no file has.
+_LOST_DIGITS = 6
 
 
 class RunOutputs:
@@ -124,10 +128,10 @@ class RunOutputs:
         self._lost = True
         figures = "energy unknown"
         if report.is_known:
-            kwh, kilograms = report.energy_kwh.value, report.emissions_kg.value
-            figures = f"{kwh:.6g} kWh, {kilograms:.6g} kg CO2e"
+            kwh, kg = report.energy_kwh.value, report.emissions_kg.value
+            figures = f"{energy(kwh, _LOST_DIGITS)}, {emissions(kg, _LOST_DIGITS)}"
         self._messages.error(
-            f"result not written ({reason}): {figures} in {report.duration_s:.1f} s, "
+            f"result not written ({reason}): {figures} in {duration(report.duration_s)}, "
             f"run {report.run.run_id}"
         )
 

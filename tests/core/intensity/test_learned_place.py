@@ -210,7 +210,7 @@ def test_an_answer_that_comes_after_the_end_changes_nothing() -> None:
     assert eventually(lambda: not [t for t in threading.enumerate() if "network" in t.name])
     assert report.intensity_g_per_kwh == 1000.0
     assert tracker.final_emissions == pytest.approx(1.0)
-    assert not any("1 gCO2e/kWh" in line for line in said(tracker))
+    assert not any(line.startswith("1.00 g CO2e/kWh") for line in said(tracker))
 
 
 def test_it_is_asked_once_in_a_process(metadata: Metadata, tmp_path: Path) -> None:
