@@ -442,7 +442,7 @@ def test_a_failing_source_leaves_its_last_answer_and_then_the_average() -> None:
     # The laboratory's average is 1,000 g/kWh.
     assert tracker.stop() == pytest.approx(0.05 + 1.0, rel=1e-9)
     assert any("50.0 g CO2e/kWh (a test) is used" in line for line in said(tracker))
-    assert any("1000 g/kWh" in line for line in said(tracker))
+    assert any("1000 g CO2e/kWh" in line for line in said(tracker))
 
 
 def test_a_task_has_the_intensities_of_its_own_part_of_the_run() -> None:
