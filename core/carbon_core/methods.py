@@ -12,10 +12,10 @@ import math
 from carbon_core.limits import NotNegative, SigmaLn
 from carbon_core.record import record, replace
 
-# What the grades mean, as text for a result.
-GRADES = {
+# What the grades mean, as text for a result; two methods have their own.
+_GRADES = {
     "A": "measured by counters",
-    "B": "measured by sensors",
+    "B": "measured by counters or sensors",
     "C": "measured in part",
     "D": "estimated from load",
     "E": "estimated from typical values",
@@ -60,6 +60,11 @@ class Method:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def meaning(self) -> str:
+        """How an energy became known by this method, as text for a result."""
+        return _MEANINGS.get(self.name) or _GRADES.get(self.grade, "estimated")
 
     def calibrated(self, calibration: Calibration) -> Method:
         """Return the method of a device that the user has calibrated."""
@@ -141,3 +146,4 @@ FORCED_POWER = Method("forced", "D", 0.30, "power given in the settings")
 # Of these, the energy of a processor includes that of its memory.
 WITH_MEMORY = (HWMON_SOCKET,)
 EXTRAPOLATED = Method("extrapolated", "E", math.log(2.0), "extrapolated from neighbouring power")
+_MEANINGS = {EXTRAPOLATED.name: "extrapolated", FORCED_POWER.name: "from the power that is set"}

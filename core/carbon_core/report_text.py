@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,13 @@ from carbon_core.formatting import (
     formatted,
     power,
 )
-from carbon_core.methods import GRADES
 
 if TYPE_CHECKING:
     from carbon_core.report import Report
 
 # Of the energy, to be named.
 _LEAST_SHARE = 0.005
-_MOST_GRADES = 3
+_MOST_MEANINGS = 3
 _UNKNOWN = "energy unknown: no meter gave a reading"
 
 
@@ -100,15 +100,26 @@ def _components(report: Report) -> dict[str, str]:
 
 
 def _grades(report: Report) -> str:
-    """Return how most of a report's energy became known, with the meaning of the grades."""
+    """Return how most of a report's energy became known, with the components."""
     if report.counted_elsewhere:
         return "counted by other processes"
-    shares = [one for one in report.shares_by_grade.items() if one[1] >= _LEAST_SHARE]
-    texts = [
-        GRADES[grade] if share > 1 - _LEAST_SHARE else f"{100 * share:.0f} % {GRADES[grade]}"
-        for grade, share in sorted(shares, key=lambda one: -one[1])[:_MOST_GRADES]
-    ]
+    total_j = sum(report.joules_by_method.values())
+    shares: dict[str, float] = defaultdict(float)
+    for method, joules in report.joules_by_method.items():
+        shares[method.meaning] += joules / total_j if total_j > 0 else 1.0
+    most = sorted(shares.items(), key=lambda one: -one[1])[:_MOST_MEANINGS]
+    texts = [_part(report, *one) for one in most if one[1] >= _LEAST_SHARE]
     return ", ".join([*texts, *(("shared devices",) if report.foreign_share else ())])
+
+
+def _part(report: Report, meaning: str, share: float) -> str:
+    """Return how a part of the energy became known, and of which components."""
+    devices = report.window.end.devices
+    known = {one.component.upper() for one in devices if one.method.meaning == meaning}
+    names = f" ({', '.join(sorted(known))})" if known else ""
+    return (
+        f"{meaning}{names}" if share > 1 - _LEAST_SHARE else f"{100 * share:.0f} % {meaning}{names}"
+    )
 
 
 def _counted(names: Sequence[str]) -> str:

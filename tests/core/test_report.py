@@ -176,14 +176,15 @@ def test_the_summary_says_it_in_one_line() -> None:
     of = report()
     assert of.summary() == (
         f"completed after 2 h: 4.00 kWh, {emissions_interval(of.emissions_kg, '95 %: ')}, "
-        "92 % measured by counters, 8 % estimated from typical values; 87.5 g CO2e/kWh, FR"
+        "92 % measured by counters (CPU, GPU), 5 % estimated from typical values (RAM), "
+        "2 % extrapolated; 87.5 g CO2e/kWh, FR"
     )
 
 
 def test_the_summary_calls_an_estimate_an_estimate() -> None:
     device = Device("cpu:all", "cpu", "", methods.CPU_LOAD_TDP)
     end = Snapshot(S, (device,), (Energy(100.0),))
-    assert ", estimated from load; " in replace(report(), window=end - Snapshot(0)).summary()
+    assert ", estimated from load (CPU); " in replace(report(), window=end - Snapshot(0)).summary()
 
 
 def test_a_table_in_a_notebook_has_no_control_characters() -> None:
@@ -201,6 +202,6 @@ def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     assert table.startswith("<table>")
     assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 2 h" in table
     assert energy_interval(named.energy_kwh) in table
-    assert "92 % measured by counters, 8 % estimated from typical values" in table
+    assert "92 % measured by counters (CPU, GPU), 5 % estimated from typical values (RAM)" in table
     assert energy_interval(named.intervals.component_kwh("gpu")) in table
     assert table.count("<tr>") == table.count("</tr>") == 9
