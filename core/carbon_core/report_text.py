@@ -39,7 +39,7 @@ def of_run(report: Report) -> str:
     net = f" ({energy(net_kwh.value)} above idle)" if net_kwh is not None else ""
     parts = [
         f"{after}: {energy(report.energy_kwh.value)}{net}, "
-        f"{emissions_interval(report.emissions_kg, label='95 %: ')}, {_grades(report)}",
+        f"{emissions_interval(report.emissions_kg, label='95 %: ')}, {_quality(report)}",
         f"{formatted(report.intensity_g_per_kwh)} g CO2e/kWh, {report.place}",
         f"not measured: {_counted(report.not_measured)}" if report.not_measured else "",
         f"whole node estimated: {energy(node_kwh.value)}" if node_kwh else "",
@@ -79,7 +79,7 @@ def _figures(report: Report) -> dict[str, str]:
         "emissions": emissions_interval(report.emissions_kg),
         "power": f"{power(report.power_w)} on average",
         "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
-        "known by": f"{_grades(report)}; 95 % intervals",
+        "known by": f"{_quality(report)}; 95 % intervals",
         **unread,
     }
 
@@ -99,7 +99,7 @@ def _components(report: Report) -> dict[str, str]:
     return found
 
 
-def _grades(report: Report) -> str:
+def _quality(report: Report) -> str:
     """Return how most of a report's energy became known, with the components."""
     if report.counted_elsewhere:
         return "counted by other processes"
