@@ -15,7 +15,6 @@ from carbon_core.tracker.predecessors import Predecessors
 from carbon_core.tracker.run_lines import announce
 from carbon_core.tracker.run_meters import RunMeters
 from carbon_core.tracker.run_outputs import RunOutputs
-from carbon_core.tracker.stage import RunState
 
 _T = TypeVar("_T")
 
@@ -33,7 +32,6 @@ class Opening:
         outputs: The outputs.
         predecessors: Earlier runs, whose journals opening recovers.
         report: Returns the totals so far.
-        state: Stage of the run.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class Opening:
         outputs: RunOutputs,
         predecessors: Predecessors,
         report: Callable[[], Report],
-        state: RunState,
     ) -> None:
         self.done = Latch()
         self._parts = parts
@@ -53,7 +50,6 @@ class Opening:
         self._outputs = outputs
         self._predecessors = predecessors
         self._report = report
-        self._state = state
         self._greeted: str | None = None
 
     def begin(self, add: Callable[[Sequence[Meter]], object]) -> None:
@@ -106,7 +102,9 @@ class Opening:
         if measured != self._greeted:
             self._greeted = measured
             text = f"{measured}; {described(self._emissions.assumed)}"
-            announce(self._parts.messages, "greeting", text, unless=lambda: self._state.closing)
+            announce(
+                self._parts.messages, "greeting", text, unless=lambda: self._outputs.is_closing
+            )
 
     def _open(self) -> None:
         if self._outputs.is_open:

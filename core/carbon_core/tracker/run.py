@@ -98,13 +98,7 @@ class Run:
         )
         self.predecessors = Predecessors(parts.archive, self._outputs.submit)
         self._opening = Opening(
-            parts,
-            self._meters,
-            self._emissions,
-            self._outputs,
-            self.predecessors,
-            self.report,
-            self._state,
+            parts, self._meters, self._emissions, self._outputs, self.predecessors, self.report
         )
 
     # --- called by the user's thread ------------------------------------------------------------

@@ -61,6 +61,11 @@ class RunOutputs:
         """Whether the outputs were opened."""
         return self._opened
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the run is ending, or has ended."""
+        return self._state.closing
+
     def use(self, files: Sequence[FileOutput], deliveries: Sequence[Delivery]) -> None:
         """Set the outputs, before any is opened."""
         self._unopened.extend(files)
