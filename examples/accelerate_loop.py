@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from carbon_callbacks.training import Progress, Training
+from carbon_core import energy
 
 
 def train(output_dir=".", epochs=5):
@@ -45,8 +46,8 @@ def train(output_dir=".", epochs=5):
 
 def shown(metrics):
     """Return two of the metrics as text."""
-    kwh, forecast_kwh = metrics["energy_kwh"], metrics.get("forecast_energy_kwh", float("nan"))
-    return f"{kwh:.2e} kWh so far, {forecast_kwh:.2e} expected"
+    kwh, forecast_kwh = metrics["energy_kwh"], metrics.get("forecast_energy_kwh")
+    return f"{energy(kwh)} so far, {energy(forecast_kwh)} expected"
 
 
 if __name__ == "__main__":

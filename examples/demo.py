@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carbon_callbacks import Report
+from carbon_core import duration, emissions_interval, energy
 
 TRAININGS = {
     "Lightning": lightning_digits.train,
@@ -29,14 +30,14 @@ TRAININGS = {
 def main(output_dir: str = "demo_output") -> int:
     """Run the trainings and print one table."""
     results = {name: train(output_dir) for name, train in TRAININGS.items()}
-    columns = "framework", "accuracy", "duration", "CPU kWh", "GPU kWh", "RAM kWh", "gCO2e (95 %)"
+    columns = "framework", "accuracy", "duration", "CPU", "GPU", "RAM", "emissions (95 %)"
     table = Table(*columns, "measured by", title="Energy and emissions of each training")
     for name, (accuracy, report) in results.items():
         table.add_row(name, f"{accuracy:.1%}", *cells(report))
     Console(width=140).print(table)
     report = results["Keras 3"][1]
     source = report.intensities[0].intensity.source
-    print(f"Intensity: {report.intensity_g_per_kwh:.0f} gCO2e/kWh ({report.place}; {source})")
+    print(f"Intensity: {report.intensity_g_per_kwh:.0f} g CO2e/kWh ({report.place}; {source})")
     print(f"Files: {Path(output_dir, 'emissions.csv').resolve()}")
     print(f"       {Path(output_dir, 'carbon_runs').resolve()}/*.receipt.json")
     return 0
@@ -44,14 +45,13 @@ def main(output_dir: str = "demo_output") -> int:
 
 def cells(report: Report) -> list[str]:
     """Return the cells of a table row for one report."""
-    grams = report.emissions_kg.scaled(1000)
-    kwh = [
-        f"{report.component_kwh(part):.2e}" if part in report.components else "no meter"
+    energies = [
+        energy(report.component_kwh(part)) if part in report.components else "no meter"
         for part in ("cpu", "gpu", "ram")
     ]
     methods = [method for part in report.components for method in report.methods_of(part)]
-    interval = f"{grams.value:.4f} ({grams.low:.4f} to {grams.high:.4f})"
-    return [f"{report.duration_s:.1f} s", *kwh, interval, ", ".join(methods)]
+    emitted = emissions_interval(report.emissions_kg)
+    return [duration(report.duration_s), *energies, emitted, ", ".join(methods)]
 
 
 if __name__ == "__main__":

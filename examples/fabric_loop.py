@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from carbon_callbacks.training import Progress, Training
+from carbon_core import energy
 
 
 def train(output_dir=".", epochs=6, devices=1):
@@ -40,11 +41,13 @@ def train(output_dir=".", epochs=6, devices=1):
                 training.epoch_end()
                 metrics = training.metrics(Progress((epoch + 1) / epochs), f"epoch {epoch}")
                 kwh, all_kwh = metrics["energy_kwh"], metrics["all_starts_energy_kwh"]
-                fabric.print(f"epoch {epoch}: {kwh:.2e} kWh, {all_kwh:.2e} with the earlier run")
+                fabric.print(
+                    f"epoch {epoch}: {energy(kwh)}, {energy(all_kwh)} with the earlier run"
+                )
             with training.within("checkpoint"):
                 fabric.save(path, {"net": net, "energy": training.state()})
     total = training.final_metrics()
-    fabric.print(f"both runs, all ranks: {total['all_starts_energy_kwh']:.2e} kWh")
+    fabric.print(f"both runs, all ranks: {energy(total['all_starts_energy_kwh'])}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from carbon_callbacks import EmissionsTracker
+from carbon_core import energy
 
 
 def batches(images, labels, size=32):
@@ -33,8 +34,8 @@ def train(output_dir=".", epochs=15):
                     loss.backward()
                     optimizer.step()
             if epoch % 5 == 0:
-                print(f"epoch {epoch}: loss {loss.item():.3f}, {window.energy_kwh:.2e} kWh")
-        print(f"data: {data.energy_kwh:.2e} kWh")
+                print(f"epoch {epoch}: loss {loss.item():.3f}, {energy(window.energy_kwh)}")
+        print(f"data: {energy(data.energy_kwh)}")
         accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
     return accuracy, tracker.final_report
 

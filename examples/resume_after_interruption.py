@@ -16,6 +16,7 @@ from lightning_digits import Classifier
 from torch.utils.data import DataLoader, TensorDataset
 
 from carbon_callbacks.lightning import EmissionsCallback
+from carbon_core import energy
 
 
 class Kill(Callback):
@@ -53,5 +54,6 @@ if __name__ == "__main__":
     first = subprocess.run([sys.executable, __file__, *sys.argv[1:2], "killed"], check=False)
     print(f"the first run ended with {signal.Signals(-first.returncode).name}")
     report = train(output_dir, checkpoint=f"{output_dir}/last.ckpt")
-    print(f"this run {report.energy_kwh.value:.2e} kWh, whole training {report.training_kwh:.2e}")
+    kwh, whole_kwh = report.energy_kwh.value, report.training_kwh
+    print(f"this run {energy(kwh)}, whole training {energy(whole_kwh)}")
     subprocess.run(["carbon-callbacks", "merge", output_dir], check=True)

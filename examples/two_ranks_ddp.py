@@ -14,6 +14,7 @@ from lightning_digits import Classifier
 from torch.utils.data import DataLoader, TensorDataset
 
 from carbon_callbacks.lightning import EmissionsCallback
+from carbon_core import energy
 
 
 def train(output_dir=".", epochs=5):
@@ -39,7 +40,7 @@ if __name__ == "__main__":
     output_dir = Path(*sys.argv[1:2], "two_ranks")
     trainer = train(str(output_dir))
     kwh = float(trainer.callback_metrics["carbon/energy_kwh"])
-    print(f"rank {trainer.global_rank} logged {kwh:.3e} kWh", flush=True)
+    print(f"rank {trainer.global_rank} logged {energy(kwh)}", flush=True)
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         paths = output_dir.glob("carbon_runs/*.receipt.json")
@@ -47,4 +48,4 @@ if __name__ == "__main__":
             data = json.loads(path.read_text())
             devices = ", ".join(device["name"] for device in data["devices"])
             print(f"receipt of rank {data['run']['rank']}: {devices}")
-            print(f"all ranks: {data['training']['energy_kwh']:.3e} kWh")
+            print(f"all ranks: {energy(data['training']['energy_kwh'])}")
