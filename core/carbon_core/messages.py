@@ -64,6 +64,11 @@ class Messages:
             self._seen.add(text)
             self._pending.append((level, text, lines))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether lines are kept. Costs next to nothing."""
+        return bool(self._pending)
+
     def forward(self, target: Messages) -> None:
         """Pass the kept lines, and all that follow, on to others. Safe from any thread."""
         if target is self:

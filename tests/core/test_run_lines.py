@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from faults.lab import LabTracker, steady
+from faults.lab import LabTracker, eventually, steady
 
 from carbon_core import EmissionsTracker
 from carbon_core.messages import Messages
@@ -228,6 +228,23 @@ def test_the_start_line_does_not_wait_for_a_slow_search(program: Program) -> Non
     found.set()
     tracker.stop()
     assert [line.split()[0] for line in program.shown] == ["measuring;", "completed"]
+
+
+def test_what_is_found_later_is_logged_where_the_next_window_begins(program: Program) -> None:
+    found = threading.Event()
+
+    def slow() -> list[FakeMeter]:
+        found.wait()
+        return [steady(program.clock)]
+
+    tracker = LabTracker(program.clock, slow, start_patience_s=0.01)
+    tracker.messages = Messages()
+    tracker.start()
+    found.set()
+    assert eventually(lambda: tracker.messages.is_waiting)
+    with tracker.window("epoch"):
+        assert GREETING in program.shown[-1]
+    tracker.stop()
 
 
 def test_a_run_that_may_be_too_short_says_nothing_at_its_start(program: Program) -> None:

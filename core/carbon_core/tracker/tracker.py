@@ -309,6 +309,9 @@ class Tracker(PreparedStart, CodeCarbonViews):
 def _opened(name: str, run: Run | None) -> OpenWindow:
     from carbon_core.tracker.open_window import OpenWindow
 
+    if run is not None and run.messages.is_waiting:
+        with suppressed(Exception):  # a log handler of the program may raise
+            run.messages.deliver()
     return OpenWindow(name, run)
 
 
