@@ -74,6 +74,10 @@ The first available source in this list applies. The result names it.
    with the uncertainty of a neighbouring country's value.
 8. The world average, marked as such. Its interval is a factor of nine.
 
+A country may be given as an ISO 3166 code (`PL`, `POL`) or by name, in English or in its own language
+(`Poland`, `polska`); case and accents do not matter. A typo is reported with near names. A name that
+several countries have, such as Korea, Congo or Guinea, is not guessed: the message lists them.
+
 An annual average is less certain for a short run, for a place with much low-carbon power, for an old
 figure, and for a large country without a region: see [uncertainty](uncertainty.md).
 

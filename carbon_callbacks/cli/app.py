@@ -159,7 +159,9 @@ def reprice_command(
     path: Annotated[
         Path, typer.Argument(help="A receipt or a journal.", exists=True, dir_okay=False)
     ],
-    country: Annotated[str | None, typer.Option(help="Country code, such as FRA.")] = None,
+    country: Annotated[
+        str | None, typer.Option(help="Country by name or code, such as Poland.")
+    ] = None,
     region: Annotated[str | None, typer.Option(help="State or province of the country.")] = None,
     intensity: Annotated[
         str | None,

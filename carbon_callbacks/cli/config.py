@@ -100,7 +100,7 @@ def init() -> None:
     """Prompt for country, token and project name, and write the files."""
     user, project = _path(for_user=True), _path(for_user=False)
     say("Press Enter to leave a setting unchanged.")
-    _prompt(user, "country_iso_code", "Country of this machine (ISO code, such as FRA)")
+    _prompt(user, "country_iso_code", "Country of this machine (name or ISO code)")
     _prompt(user, "electricitymaps_api_token", "Electricity Maps token, for live grid intensity")
     _prompt(project, "project_name", "Project name")
     say("Done. To show all settings: carbon-callbacks config show --origin")

@@ -63,13 +63,13 @@ def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None
         return _own(intensity)
     if not where:
         _fail(
-            "choose an intensity: --country FRA, --zone FR, --intensity 50 or --intensity FILE.csv"
+            "choose an intensity: --country France, --zone FR, --intensity 50 or --intensity FILE.csv"
         )
     if "intensity_source" in where:
         return _live_intensity(run, where)
     found = locate(
         Place(
-            country=where.get("country_iso_code"),
+            country=_country(where.get("country_iso_code")),
             region=where.get("region"),
             zone=where.get("electricitymaps_zone"),
         )
@@ -77,6 +77,11 @@ def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None
     if found.problem:
         _fail(found.problem)
     return lambda hour: found.intensity
+
+
+def _country(name: str | None) -> str | None:
+    """Return the code of a country by its code or name."""
+    return resolve({"country_iso_code": name}).settings.country_iso_code if name else None
 
 
 def _own(intensity: str) -> IntensityOf:

@@ -76,8 +76,9 @@ def _validate(key: str, value: str) -> None:
         raise ConfigError(f"{key} must have at most {LONGEST_VALUE} characters", key=key)
     try:
         KEYS[key].kind.parse(value)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise ConfigError(f"{key} must be {KEYS[key].kind.allowed}", key=key) from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        hint = f"; {error}" if isinstance(error, ConfigError) else ""
+        raise ConfigError(f"{key} must be {KEYS[key].kind.allowed}{hint}", key=key) from None
 
 
 def _read(path: Path) -> bytes:

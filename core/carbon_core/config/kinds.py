@@ -22,6 +22,8 @@ _FALSE = {"false", "no", "off", "0"}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The other names of `logging`, which CodeCarbon accepts.
 _MORE_LOG_LEVELS = ("NOTSET", "WARN", "FATAL")
+# Names of countries that look like ISO codes, and are none.
+_ABBREVIATIONS = {"BRD", "BVI", "DRC", "KSA", "PRC", "ROK", "RSA", "UAE", "UK"}
 
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
@@ -35,7 +37,8 @@ class Kind:
         name: Short name for tables.
         accepts: Type of an argument, as Python code; files and variables have text.
         words: Text for `allowed`, or a function that returns it where it depends on a table.
-        parse: Returns the value, or raises ValueError or TypeError.
+        parse: Returns the value, or raises ValueError or TypeError; ConfigError where it has a hint,
+            which contains no secret.
     """
 
     name: str
@@ -198,15 +201,21 @@ def identifier() -> Kind:
 
 
 def country_code() -> Kind:
-    """An ISO 3166-1 code of two or three letters, returned in capitals."""
+    """A country: an ISO 3166-1 code of two or three letters, in any case, or a name.
+
+    A code is returned in capitals, even if it does not exist; a name as its alpha-3 code.
+    """
 
     def parse(value: Any) -> str:
-        code = _parse_text(value).strip().upper()
-        if not re.fullmatch("[A-Z]{2,3}", code):
-            raise ValueError(value)
-        return code
+        name = _parse_text(value)
+        code = name.strip().upper()
+        if re.fullmatch("[A-Z]{2,3}", code) and code not in _ABBREVIATIONS:
+            return code
+        from carbon_core.intensity.country_names import code_of  # most runs have a code, or nothing
 
-    return Kind("country", "str", "an ISO 3166 country code such as FRA", parse)
+        return code_of(name)
+
+    return Kind("country", "str", "a country: an ISO 3166 code such as FRA, or a name", parse)
 
 
 def url() -> Kind:

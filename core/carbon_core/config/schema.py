@@ -167,7 +167,8 @@ class Settings:
     country_iso_code: str | None = _key(
         None,
         kinds.country_code(),
-        "Country of the machine, such as `FRA`; else its time zone's (a guess) or the world's average.",
+        "Country of the machine, such as `FRA` or `France`; else its time zone's (a guess) or the "
+        "world's average.",
         common=True,
     )
     country_2letter_iso_code: str | None = _key(

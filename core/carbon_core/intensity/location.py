@@ -247,13 +247,15 @@ def _of_zone(key: str, year: int | None) -> Intensity | None:
 
 
 def _unknown_country(country: str) -> str:
-    near = ", ".join(tables.near_matches(country, "country"))
+    from carbon_core.intensity.country_names import near_countries  # for this mistake only
+
+    near = ", ".join(near_countries(country))
     hint = f"; did you mean {near}?" if near else ""
     return f"country_iso_code {country!r} is in no table: the world average is used{hint}"
 
 
 def _unknown_region(place: Place) -> str:
-    near = ", ".join(tables.near_matches(place.region or "", "region"))
+    near = ", ".join(tables.near_regions(place.region or ""))
     hint = f"; did you mean {near}?" if near else ""
     return (
         f"region {place.region!r} of {place.country} is in no table: "

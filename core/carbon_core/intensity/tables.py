@@ -15,7 +15,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Literal
 
 from carbon_core.data import rows
 from carbon_core.intensity.zones import ANNUAL_SIGMA_LN, low_carbon_share, zone_of
@@ -189,34 +188,20 @@ def iso2_of(iso3: str) -> str | None:
     return (row["iso2"] or None) if row else None
 
 
-def near_matches(text: str, kind: Literal["country", "region"]) -> tuple[str, ...]:
-    """Return up to three places that a misspelt name may mean, best first.
-
-    Args:
-        text: What the user wrote.
-        kind: The places to search.
+def near_regions(text: str) -> tuple[str, ...]:
+    """Return up to three regions that a misspelt name may mean, best first.
 
     Returns:
-        Code and name of each, such as ``FRA (France)`` or ``US-CA (California)``.
+        Code and name of each, such as ``US-CA (California)``.
     """
     from difflib import get_close_matches  # for messages about mistakes only
 
     labels: dict[str, str] = {}
-    for label, *spellings in _labels(kind):
-        for spelling in spellings:
-            labels.setdefault(_fold(spelling), label)
+    for row in _regions():
+        for spelling in _spellings(row):
+            labels.setdefault(spelling, f"{row['code']} ({row['name']})")
     found = get_close_matches(_fold(text), labels, n=6)
     return tuple(dict.fromkeys(labels[spelling] for spelling in found))[:3]
-
-
-def _labels(kind: Literal["country", "region"]) -> Iterator[tuple[str, ...]]:
-    if kind == "region":
-        for row in _regions():
-            yield (f"{row['code']} ({row['name']})", *_spellings(row))
-        return
-    for row in (*rows("grid_country"), *rows("grid_absent")):
-        if len(row["iso3"]) == 3:
-            yield f"{row['iso3']} ({row['name']})", row["iso2"], row["iso3"], row["name"]
 
 
 def _find(table: str, column: str, value: str) -> dict[str, str] | None:

@@ -296,9 +296,10 @@ def test_reprice_shows_a_run_at_another_price(command, tmp_path):
         told = json.loads(done.stdout)
         assert told["emissions_kg"]["value"] == pytest.approx(kept["emissions_kg"]["value"])
         assert told["repriced_emissions_kg"]["value"] == pytest.approx(kept["energy_kwh"]["value"])
-    table = command("reprice", str(receipt), "--country", "POL").stdout
-    assert "France" in table
-    assert "Poland (Ember via Our World in Data" in table
+    for country in ("POL", "polska"):
+        table = command("reprice", str(receipt), "--country", country).stdout
+        assert "France" in table
+        assert "Poland (Ember via Our World in Data" in table
 
 
 def test_reprice_takes_a_zone(command, tmp_path):
@@ -339,13 +340,15 @@ def test_reprice_asks_a_live_source_for_the_hours_of_the_run(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "choose an intensity: --country FRA"),
+        ([], "choose an intensity: --country France"),
         (["--source", "electricitymaps"], "needs electricitymaps_api_token"),
         (["--source", "energi_data_service"], "set region to DK1"),
         (["--source", "oracle"], "intensity_source"),
         (["--zone", "XX-9"], "electricitymaps_zone 'XX-9' has no annual average"),
         (["--country", "POL", "--intensity", "5"], "choose either --intensity or a location"),
         (["--country", "XXX"], "country_iso_code 'XXX' is in no table"),
+        (["--country", "Korea"], "KOR (South Korea) or PRK (North Korea)"),
+        (["--country", "Polnd"], "did you mean POL (Poland)?"),
         (["--intensity", "-5"], "--intensity must be at least 0, got -5"),
         (["--intensity", "none.csv"], "none.csv cannot be read"),
     ],

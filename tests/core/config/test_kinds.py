@@ -138,7 +138,9 @@ def test_identifiers_are_kept_as_written() -> None:
 def test_country_codes_in_any_case() -> None:
     assert kinds.country_code().parse(" fra ") == "FRA"
     assert kinds.country_code().parse("de") == "DE"
-    for value in ("France", "F", "F1", "", 33):
+    assert kinds.country_code().parse("ZZ") == "ZZ"  # `location` reports it
+    assert kinds.country_code().parse("France") == "FRA"
+    for value in ("Frnace", "F", "F1", "", 33):
         assert_refused(kinds.country_code(), value)
 
 

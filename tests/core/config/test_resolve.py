@@ -107,7 +107,7 @@ def test_an_unknown_origin_is_a_key_error(cascade: Cascade) -> None:
         ("gpu_ids", ["all"], "a list of GPU indices"),
         ("api_call_interval", -2, "a whole number of at least 0, or -1"),
         ("save_to_file", "perhaps", "true or false"),
-        ("country_iso_code", "France", "an ISO 3166 country code"),
+        ("country_iso_code", "Frnace", "a country: an ISO 3166 code such as FRA, or a name"),
         ("experiment_id", ["x"], "a UUID"),
         ("output_dir", "", "a path"),
         ("force_carbon_intensity_g_co2e_kwh", -5, "a number of gCO2e/kWh of at least 0"),
