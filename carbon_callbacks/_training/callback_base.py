@@ -37,6 +37,17 @@ class CallbackBase:
         """The totals of the latest finished run."""
         return self._training.report
 
+    def __repr__(self) -> str:
+        from carbon_core import line_of_tracker
+
+        return line_of_tracker(self, lambda: self._training.tracker)
+
+    def _repr_html_(self) -> str | None:
+        """Return the current run, or the latest one, as a small table for notebooks."""
+        from carbon_core import html_of_tracker
+
+        return html_of_tracker(self, lambda: self._training.tracker)
+
     def __enter__(self) -> Self:
         return self
 

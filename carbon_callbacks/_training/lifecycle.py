@@ -77,6 +77,17 @@ class Lifecycle:
         self.steps = self._state.forecast.steps
         self._ranks = RankSync(self.tracker, self._state)
 
+    def __repr__(self) -> str:
+        from carbon_core import line_of_tracker
+
+        return line_of_tracker(self, lambda: self.tracker)
+
+    def _repr_html_(self) -> str | None:
+        """Return the current run, or the latest one, as a small table for notebooks."""
+        from carbon_core import html_of_tracker
+
+        return html_of_tracker(self, lambda: self.tracker)
+
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Keep an error of this package, or of a logger that it calls, out of the training."""

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
     from carbon_core.threads import LazyThread
+    from carbon_core.tracker.display import html_of_tracker, line_of_tracker
     from carbon_core.tracker.open_window import OpenWindow
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.status import status_of
@@ -92,8 +93,10 @@ _HOMES = {
     "energy_range": "formatting",
     "formatted": "formatting",
     "grams": "units",
+    "html_of_tracker": "tracker.display",
     "joules": "units",
     "kwh": "units",
+    "line_of_tracker": "tracker.display",
     "local_time": "formatting",
     "power": "formatting",
     "process_environment": "config.sources",
@@ -141,8 +144,10 @@ __all__ = [
     "energy_range",
     "formatted",
     "grams",
+    "html_of_tracker",
     "joules",
     "kwh",
+    "line_of_tracker",
     "local_time",
     "power",
     "process_environment",

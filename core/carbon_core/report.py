@@ -26,7 +26,7 @@ from carbon_core.records import (
     Utilization,
     Window,
 )
-from carbon_core.report_text import html_table, summary
+from carbon_core.report_text import headline, rows_of, summary
 from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]
@@ -35,7 +35,7 @@ __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts
 STATUSES = ("running", "completed", "failed", "interrupted", "pruned")
 
 
-@record(frozen=True)
+@record(frozen=True, repr=False)
 class Report(Measurement):
     """The totals of a run, finished or not: a `Measurement` and what belongs to it.
 
@@ -184,9 +184,16 @@ class Report(Measurement):
         """Return the run as one line of text."""
         return summary(self)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """Return the run as a small table, which notebooks show where a report ends a cell."""
-        return html_table(self)
+        from carbon_core.notebook import html_of
+
+        return html_of(self, lambda: rows_of(self))
+
+    def __repr__(self) -> str:
+        from carbon_core.notebook import line_of
+
+        return line_of(self, lambda: headline(self))
 
 
 def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, ...]) -> Report:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from carbon_core.escaping import one_line
 from carbon_core.formatting import (
     duration,
+    emissions,
     emissions_interval,
     energy,
     energy_interval,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Of the energy, to be named.
 _LEAST_SHARE = 0.005
 _MOST_MEANINGS = 3
+# Phases or tasks in a table.
+_MOST_PARTS = 6
 _UNKNOWN = "energy unknown: no meter gave a reading"
 
 
@@ -59,43 +61,88 @@ def of_training(report: Report) -> str:
     return f"{parts}: {energy(kwh.value)}, {emissions_interval(kg, label='95 %: ')}"
 
 
-def html_table(report: Report) -> str:
-    """Return a run as a small HTML table."""
-    from html import escape  # with what it imports, a millisecond that only notebooks pay
+def headline(report: Report) -> str:
+    """Return a run as a short line: project, status, and totals without their intervals."""
+    if not report.is_known:
+        return f"{_state(report)}: {_unknown(report)}"
+    totals = energy(report.energy_kwh.value), emissions(report.emissions_kg.value)
+    return f"{_state(report)}: {', '.join(totals)}"
 
-    run = f"{report.run.project_label}, {report.status} after {duration(report.duration_s)}"
-    rows = {"run": run, **(_figures(report) if report.is_known else {"energy": _UNKNOWN})}
-    cells = "".join(
-        f"<tr><th>{name}</th><td>{escape(one_line(row))}</td></tr>" for name, row in rows.items()
-    )
-    return f"<table>{cells}</table>"
+
+def rows_of(report: Report) -> dict[str, str]:
+    """Return the rows of a run's table: names and texts."""
+    return {
+        "run": _state(report),
+        **(_figures(report) if report.is_known else {"energy": _unknown(report)}),
+        **_whole_training(report),
+    }
+
+
+def _state(report: Report) -> str:
+    preposition = "for" if report.status == "running" else "after"
+    seconds = duration(max(0.0, report.duration_s))
+    return f"{report.run.project_label}, {report.status} {preposition} {seconds}"
+
+
+def _unknown(report: Report) -> str:
+    return "no reading yet" if report.status == "running" else "unknown, no meter gave a reading"
 
 
 def _figures(report: Report) -> dict[str, str]:
-    unread = {"not measured": ", ".join(report.not_measured)} if report.not_measured else {}
+    unread = {"not measured": _counted(report.not_measured)} if report.not_measured else {}
     return {
         "energy": energy_interval(report.energy_kwh),
+        **_node(report),
         **_components(report),
         "emissions": emissions_interval(report.emissions_kg),
         "power": f"{power(report.power_w)} on average",
-        "intensity": f"{formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}",
+        "intensity": f"{formatted(report.intensity_g_per_kwh)} g CO2e/kWh, {report.place}",
         "known by": f"{_quality(report)}; 95 % intervals",
         **unread,
+        **_parts(report),
+    }
+
+
+def _node(report: Report) -> dict[str, str]:
+    node_kwh = report.node_energy_kwh
+    return {"whole node, estimated": energy_interval(node_kwh)} if node_kwh is not None else {}
+
+
+def _parts(report: Report) -> dict[str, str]:
+    """Return the energy of phases and tasks, where there are several."""
+    phases = [(one.name, report.intervals.phase_kwh(one).value) for one in report.phases]
+    tasks = [(name, one.energy_kwh.value if one.is_known else None) for name, one in report.tasks]
+    named = {"phases": phases if len(phases) > 1 else [], "tasks": tasks}
+    return {name: _listed(parts) for name, parts in named.items() if parts}
+
+
+def _listed(parts: Sequence[tuple[str, float | None]]) -> str:
+    """Return names and energies as text: the last ones, and the number of the others."""
+    shown = [f"{name} {energy(kwh)}" for name, kwh in parts[-_MOST_PARTS:]]
+    more = len(parts) - len(shown)
+    return ", ".join([*([f"{more} more"] if more else []), *shown])
+
+
+def _whole_training(report: Report) -> dict[str, str]:
+    kwh, kg = report.intervals.training_kwh, report.intervals.training_kg
+    count = len(report.segments)
+    if count < 2 or not kwh.value:
+        return {}
+    return {
+        "whole training": f"{energy_interval(kwh)}, {emissions_interval(kg)}, in {count} runs",
     }
 
 
 def _components(report: Report) -> dict[str, str]:
     """Return the energy of each component that is known, and the energy above idle."""
     found: dict[str, str] = {
-        name: energy_interval(report.intervals.component_kwh(name))
+        name.upper(): energy_interval(report.intervals.component_kwh(name))
         for name in report.components
         if report.measures(name)
     }
-    net_kwh, node_kwh = report.intervals.net_kwh, report.node_energy_kwh
+    net_kwh = report.intervals.net_kwh
     if net_kwh is not None:
         found["above idle"] = energy_interval(net_kwh)
-    if node_kwh is not None:
-        found["whole node, estimated"] = energy_interval(node_kwh)
     return found
 
 

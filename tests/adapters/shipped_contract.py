@@ -48,6 +48,20 @@ class ShippedContract(AdapterContract):
         assert f"pip install 'carbon-callbacks[{self.framework.extra}]'" in lines
         assert f"{self.framework.module} needs the package" in lines
 
+    def test_a_notebook_shows_the_callback(self, machine):
+        callback = self.framework.callback(project_name="<b>mine")
+        assert repr(callback) == "EmissionsCallback(not started)"
+        assert "not started" in callback._repr_html_()
+        seen: list[tuple[str, str]] = []
+        self.framework.train(
+            callback, on_batch=lambda what: seen.append((repr(callback), callback._repr_html_()))
+        )
+        line, table = seen[-1]
+        assert line.startswith("EmissionsCallback(<b>mine, running for ")
+        assert "&lt;b&gt;mine, running for " in table
+        assert repr(callback).startswith("EmissionsCallback(<b>mine, completed after ")
+        assert "&lt;b&gt;mine, completed after " in callback._repr_html_()
+
     def test_a_first_batch_that_compiles_the_model_is_not_multiplied(self, machine):
         seconds, batches = {"train": 5.0, "validate": 1.0}, iter([100.0])
 

@@ -260,7 +260,7 @@ def test_a_run_without_energy_or_time_has_no_nan(duration_s: float, joules: floa
     empty = replace(report, window=window, host=idle, intensities=shares, phases=phases)
     json.dumps(receipt.receipt(empty), allow_nan=False)
     of_report(empty)
-    assert "nan" not in empty.summary() + empty._repr_html_()
+    assert "nan" not in empty.summary() + str(empty._repr_html_())
 
 
 def test_an_unknown_energy_has_no_interval() -> None:

@@ -190,7 +190,7 @@ def test_the_summary_calls_an_estimate_an_estimate() -> None:
 def test_a_table_in_a_notebook_has_no_control_characters() -> None:
     named = report()
     named = replace(named, run=replace(named.run, project_name="a\x1b[31m\u202eb\nc"))
-    table = named._repr_html_()
+    table = named._repr_html_() or ""
     assert table.isprintable()
     assert "a [31m b c, completed" in table
 
@@ -198,10 +198,11 @@ def test_a_table_in_a_notebook_has_no_control_characters() -> None:
 def test_a_notebook_shows_the_run_as_a_table_letter_by_letter() -> None:
     named = report()
     named = replace(named, run=replace(named.run, project_name="<b>&</b>"))
-    table = named._repr_html_()
-    assert table.startswith("<table>")
+    table = named._repr_html_() or ""
+    assert table.startswith("<table ")
     assert "&lt;b&gt;&amp;&lt;/b&gt;, completed after 2 h" in table
     assert energy_interval(named.energy_kwh) in table
     assert "92 % measured by counters (CPU, GPU), 5 % estimated from typical values (RAM)" in table
     assert energy_interval(named.intervals.component_kwh("gpu")) in table
     assert table.count("<tr>") == table.count("</tr>") == 9
+    assert repr(named).startswith("Report(<b>&</b>, completed after 2 h: 4.00 kWh")

@@ -10,6 +10,7 @@ from typing import Any
 from carbon_core.record import field, record, replace
 from carbon_core.records import COMPONENTS, Amounts
 from carbon_core.report import Provenance, Report
+from carbon_core.run_facts import project_label
 from carbon_core.shared_methods import options_of
 from carbon_core.units import joules
 
@@ -31,6 +32,12 @@ class _Described:
     def provenance(self) -> Provenance | None:
         """Intervals and grades of the totals."""
         return self._description[1]
+
+    def _repr_html_(self) -> str | None:
+        """Return the totals as a small table for notebooks."""
+        from carbon_core.notebook import html_of
+
+        return html_of(self, lambda: _rows(self))
 
     @property
     def _description(self) -> tuple[str, Provenance | None]:
@@ -197,6 +204,20 @@ def _with_description(
 ) -> EmissionsData:
     object.__setattr__(data, "_described", (place, provenance))
     return data
+
+
+def _rows(data: EmissionsData) -> dict[str, str]:
+    """Return the rows of a table for notebooks: names and texts."""
+    from carbon_core.formatting import duration, emissions, energy
+
+    components = {"CPU": data.cpu_energy, "GPU": data.gpu_energy, "RAM": data.ram_energy}
+    return {
+        "run": f"{project_label(data.project_name)}, {duration(data.duration)}",
+        "energy": energy(data.energy_consumed),
+        **{name: energy(kwh) for name, kwh in components.items() if kwh},
+        "emissions": emissions(data.emissions),
+        "place": data.intensity_place or data.country_name or "unknown",
+    }
 
 
 def _coordinates(settings: Mapping[str, Any]) -> tuple[float | None, float | None]:

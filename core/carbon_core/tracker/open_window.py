@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from carbon_core import uncertainty, units
+from carbon_core.formatting import duration, energy
 from carbon_core.records import Component, Estimate, Snapshot, Window
 from carbon_core.report import Report
+from carbon_core.report_text import rows_of
 from carbon_core.sampler import Mark
 from carbon_core.tracker.run import Run
 
@@ -127,6 +129,33 @@ class OpenWindow:
     def _is_known(self, window: Window) -> bool:
         is_counted_elsewhere = self.run is not None and self.run.counted_elsewhere
         return is_counted_elsewhere or uncertainty.is_known(window)
+
+    @property
+    def _state(self) -> str:
+        """Name and state as text."""
+        name = self.name or "without a name"
+        if self.run is None and self._kept is None:
+            return f"{name}: the tracker was not running"
+        if self._end is None and self.run is not None and self.run.final is None:
+            return f"{name}: open for {duration(self.age_s)}"
+        return f"{name}: {duration(self.duration_s)}"
+
+    def _rows(self) -> dict[str, str]:
+        report = self.report()
+        rows = rows_of(report) if report else {"energy": energy(self.energy_kwh)}
+        rows.pop("run", None)
+        return {"window": self._state, **rows}
+
+    def __repr__(self) -> str:
+        from carbon_core.notebook import line_of
+
+        return line_of(self, lambda: self._state)
+
+    def _repr_html_(self) -> str | None:
+        """Return the window as a small table for notebooks."""
+        from carbon_core.notebook import html_of
+
+        return html_of(self, self._rows)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy keeps what the window held; the run's threads stay here.

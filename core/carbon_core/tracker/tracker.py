@@ -86,6 +86,11 @@ class Tracker(PreparedStart, CodeCarbonViews):
         return self._slot.current is not None
 
     @property
+    def current_run(self) -> Run | None:
+        """The active run of this process, or None."""
+        return self._slot.current
+
+    @property
     def _run(self) -> Run | None:
         # Another thread or a signal handler may clear it at any time: read once in each method.
         return self._slot.run
@@ -280,6 +285,16 @@ class Tracker(PreparedStart, CodeCarbonViews):
         """The last run that ended, under CodeCarbon's names."""
         last = self.final_report
         return _emissions_data(last) if last else None
+
+    def __repr__(self) -> str:
+        from carbon_core.tracker.display import line_of_tracker
+
+        return line_of_tracker(self, lambda: self)
+
+    def _repr_html_(self) -> str | None:
+        from carbon_core.tracker.display import html_of_tracker
+
+        return html_of_tracker(self, lambda: self)
 
     def __enter__(self) -> Self:
         self.start()
