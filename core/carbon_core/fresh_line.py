@@ -48,7 +48,8 @@ def _columns(stream: Any) -> int:
 def _has_bar(stream: Any) -> bool:
     tqdm = sys.modules.get("tqdm")
     bars = tuple(getattr(getattr(tqdm, "tqdm", None), "_instances", ()))
-    return any(not bar.disable and bar.fp == stream for bar in bars)
+    # A bar of a notebook (`gui`) is an element of its own, not on the stream that it names.
+    return any(not bar.disable and not bar.gui and bar.fp == stream for bar in bars)
 
 
 def _handlers(logger: Any) -> Iterator[Any]:

@@ -152,11 +152,30 @@ def _show(level: int, line: str) -> None:
     # A program that has not imported logging has no handlers.
     logging: Any = sys.modules.get("logging")
     logger = logging.getLogger(LOGGER_NAME) if logging is not None else None
-    if logger is not None and logger.hasHandlers():
+    is_for_notebook = level < WARNING and _is_notebook(sys.stdout)
+    is_hidden = is_for_notebook and _is_hidden_by_default(logger, level)
+    if logger is not None and logger.hasHandlers() and not is_hidden:
         begin_lines(logger)
         logger.log(level, "%s", line)
         return
+    # A notebook shows standard error in red, as an error.
+    stream = sys.stdout if is_for_notebook else sys.stderr
     # Standard error may be closed or absent, as in a daemon: the message is dropped.
     with suppressed(AttributeError, OSError, ValueError):
-        begin_line(sys.stderr)
-        sys.stderr.write(f"carbon-callbacks: {line}\n")
+        begin_line(stream)
+        stream.write(f"carbon-callbacks: {line}\n")
+
+
+def _is_notebook(stream: Any) -> bool:
+    """Return whether a stream belongs to a kernel of Jupyter, as in Colab and Kaggle."""
+    return type(stream).__module__.partition(".")[0] == "ipykernel"
+
+
+def _is_hidden_by_default(logger: Any, level: int) -> bool:
+    """Return whether a line is below the root logger's default level, which the program has not set.
+
+    Colab adds a handler to the root logger, but no level.
+    """
+    if logger is None or logger.level or logger.root.level != WARNING:
+        return False
+    return not logger.isEnabledFor(level)

@@ -1,7 +1,7 @@
 """How objects are displayed: one line of text, and a table for notebooks.
 
-A notebook calls ``_repr_html_`` for the last value of a cell; an exception in it would be shown in place of
-the result. What cannot be displayed gets Python's default text.
+A notebook calls ``_repr_html_`` for the last value of a cell; an exception in it would be shown in
+place of the result. What cannot be displayed gets Python's default text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from carbon_core.interruptions import raise_if_of_program
 
 # Colours are the notebook's own, light or dark.
 _TABLE = "color: inherit; background: transparent; border-collapse: collapse"
-_CAPTION = "caption-side: top; color: inherit; text-align: left; font-weight: bold; padding: 0.2em 0"
+_CAPTION = (
+    "caption-side: top; color: inherit; text-align: left; font-weight: bold; padding: 0.2em 0"
+)
 _CELL = "color: inherit; text-align: left; vertical-align: top; padding: 0.2em 1em 0.2em 0"
 _LONGEST_CELL = 500
 

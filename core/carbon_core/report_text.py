@@ -112,8 +112,8 @@ def _parts(report: Report) -> dict[str, str]:
     """Return the energy of phases and tasks, where there are several."""
     phases = [(one.name, report.intervals.phase_kwh(one).value) for one in report.phases]
     tasks = [(name, one.energy_kwh.value if one.is_known else None) for name, one in report.tasks]
-    named = {"phases": phases if len(phases) > 1 else [], "tasks": tasks}
-    return {name: _listed(parts) for name, parts in named.items() if parts}
+    found = {"phases": _listed(phases)} if len(phases) > 1 else {}
+    return {**found, "tasks": _listed(tasks)} if tasks else found
 
 
 def _listed(parts: Sequence[tuple[str, float | None]]) -> str:

@@ -94,6 +94,16 @@ def test_any_other_stream_gets_nothing(stream: object) -> None:
     assert not isinstance(stream, io.StringIO) or stream.getvalue() == ""
 
 
+def test_a_bar_of_a_notebook_is_not_on_the_stream() -> None:
+    tqdm = pytest.importorskip("tqdm")
+    stream = io.StringIO()
+    with tqdm.tqdm(total=1, file=stream) as bar:
+        bar.gui = True  # as `tqdm.notebook` sets it
+        before = stream.getvalue()
+        begin_line(stream)
+        assert stream.getvalue() == before
+
+
 def test_lines_in_a_file_are_not_glued_to_a_bar_of_tqdm(tmp_path: Path) -> None:
     pytest.importorskip("tqdm")
     script = """

@@ -201,7 +201,7 @@ def test_a_text_waits_for_no_reading() -> None:
     tracker, clock = lab(100.0)
     tracker.start()
     clock.advance(36)
-    before = tracker.current_run
+    before = tracker._slot.current
     assert before is not None
     latest = before._sampler.latest
     repr(tracker)

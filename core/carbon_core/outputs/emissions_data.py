@@ -33,12 +33,6 @@ class _Described:
         """Intervals and grades of the totals."""
         return self._description[1]
 
-    def _repr_html_(self) -> str | None:
-        """Return the totals as a small table for notebooks."""
-        from carbon_core.notebook import html_of
-
-        return html_of(self, lambda: _rows(self))
-
     @property
     def _description(self) -> tuple[str, Provenance | None]:
         found: tuple[str, Provenance | None] = getattr(self, "_described", ("", None))
@@ -116,6 +110,12 @@ class EmissionsData(_Described):
             object.__setattr__(self, name, difference)
         rate = None if self.emissions is None else _rate(self.emissions, self.duration)
         object.__setattr__(self, "emissions_rate", rate)
+
+    def _repr_html_(self) -> str | None:
+        """Return the totals as a small table for notebooks."""
+        from carbon_core.notebook import html_of
+
+        return html_of(self, lambda: _rows(self))
 
     def __getstate__(self) -> tuple[dict[str, Any], tuple[str, Provenance | None]]:
         return dict(self.__dict__), self._description

@@ -54,7 +54,7 @@ def _report(tracker: Tracker, max_age_s: float | None) -> Report | None:
         tracker: The tracker.
         max_age_s: Longest age of the readings in seconds; None for the latest ones.
     """
-    run = tracker.current_run
+    run = tracker._slot.current
     if run is None:
         return tracker.final_report
     return run.report(None if max_age_s is None else run.recent(max_age_s))

@@ -56,6 +56,19 @@ def harmless(
     return guarded
 
 
+def _line(tracker: Tracker) -> str:
+    from carbon_core.tracker.display import line_of_tracker
+
+    return line_of_tracker(tracker, lambda: tracker)
+
+
+def _table(tracker: Tracker) -> str | None:
+    """Return the current run, or the latest one, as a small table for notebooks."""
+    from carbon_core.tracker.display import html_of_tracker
+
+    return html_of_tracker(tracker, lambda: tracker)
+
+
 class Tracker(PreparedStart, CodeCarbonViews):
     """Measures from `start()` to `stop()`; may be started again.
 
@@ -84,11 +97,6 @@ class Tracker(PreparedStart, CodeCarbonViews):
     def running(self) -> bool:
         """Whether a run is active in this process (a forked child's copy is inert)."""
         return self._slot.current is not None
-
-    @property
-    def current_run(self) -> Run | None:
-        """The active run of this process, or None."""
-        return self._slot.current
 
     @property
     def _run(self) -> Run | None:
@@ -286,15 +294,8 @@ class Tracker(PreparedStart, CodeCarbonViews):
         last = self.final_report
         return _emissions_data(last) if last else None
 
-    def __repr__(self) -> str:
-        from carbon_core.tracker.display import line_of_tracker
-
-        return line_of_tracker(self, lambda: self)
-
-    def _repr_html_(self) -> str | None:
-        from carbon_core.tracker.display import html_of_tracker
-
-        return html_of_tracker(self, lambda: self)
+    __repr__ = _line
+    _repr_html_ = _table
 
     def __enter__(self) -> Self:
         self.start()
