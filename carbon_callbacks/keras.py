@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 try:
     from keras import Model
     from keras.callbacks import Callback, CallbackList
-except ImportError as error:
-    raise ImportError(
-        "carbon_callbacks.keras needs the package keras: pip install 'carbon-callbacks[keras]'"
-    ) from error
+except (ImportError, ValueError) as error:
+    from carbon_callbacks._missing import keras_problem
+
+    raise ImportError(keras_problem(__name__, error)) from error
 
 __all__ = ["EmissionsCallback"]
 

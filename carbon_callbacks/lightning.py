@@ -7,10 +7,9 @@ from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wra
 try:
     from lightning.pytorch import Callback, Trainer
 except ImportError as error:
-    raise ImportError(
-        "carbon_callbacks.lightning needs the package lightning: "
-        "pip install 'carbon-callbacks[lightning]'"
-    ) from error
+    from carbon_callbacks._missing import import_problem
+
+    raise ImportError(import_problem(__name__, "lightning", "lightning", error)) from error
 
 __all__ = ["EmissionsCallback"]
 

@@ -7,9 +7,10 @@ from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wra
 try:
     from pytorch_lightning import Callback, Trainer
 except ImportError as error:
+    from carbon_callbacks._missing import import_problem
+
     raise ImportError(
-        "carbon_callbacks.pytorch_lightning needs the package pytorch-lightning: "
-        "pip install 'carbon-callbacks[pytorch-lightning]'"
+        import_problem(__name__, "pytorch_lightning", "pytorch-lightning", error)
     ) from error
 
 __all__ = ["EmissionsCallback"]

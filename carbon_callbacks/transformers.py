@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
+    import torch  # noqa: F401 - without it, `Trainer` is an object that raises when it is used
     from transformers import Trainer, TrainerCallback
 except ImportError as error:
-    raise ImportError(
-        "carbon_callbacks.transformers needs the package transformers: "
-        "pip install 'carbon-callbacks[transformers]'"
-    ) from error
+    from carbon_callbacks._missing import import_problem
+
+    raise ImportError(import_problem(__name__, "transformers", "transformers", error)) from error
 
 __all__ = ["EmissionsCallback"]
 

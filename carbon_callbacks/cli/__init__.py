@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import sys
 
+from carbon_callbacks._missing import missing_package
+
 
 def main() -> int:
     """Run the command and return its exit status."""
@@ -12,10 +14,11 @@ def main() -> int:
         from carbon_callbacks.cli import terminal
         from carbon_callbacks.cli.app import app
     except ImportError as error:
-        if error.name not in {"typer", "rich"}:
+        missing = missing_package(error)
+        if not missing or missing.startswith("carbon_"):
             raise
         print(
-            "carbon-callbacks: the command line needs typer and rich: "
+            f"carbon-callbacks: the command line needs typer and rich, and {missing} is missing: "
             "pip install 'carbon-callbacks[cli]'",
             file=sys.stderr,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from carbon_callbacks._missing import missing_package
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_callbacks.cli.totals import History, Total
@@ -75,9 +76,13 @@ def _html(history: History, path: Path) -> None:
     try:
         from carbon_callbacks.cli.html import write
     except ImportError as error:
-        if error.name not in {"plotly", "jinja2", "markupsafe"}:
+        missing = missing_package(error)
+        if not missing or missing.startswith("carbon_"):
             raise
-        warn("the HTML report needs plotly and jinja2: pip install 'carbon-callbacks[report]'")
+        warn(
+            f"the HTML report needs a package that is missing, {missing}: "
+            "pip install 'carbon-callbacks[report]'"
+        )
         raise typer.Exit(1) from error
     try:
         write(history, path)

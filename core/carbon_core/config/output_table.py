@@ -152,7 +152,8 @@ class OutputSpec:
     def _missing_library(self) -> str:
         if not self.library or _is_installed(self.library):
             return ""
-        return f"{self.title} needs a package: pip install 'carbon-callbacks[{self.extra}]'"
+        install = f"pip install 'carbon-callbacks[{self.extra}]'"
+        return f"{self.title} needs the module {self.library}: {install}"
 
     def _missing_secret(
         self, secret: Secret, settings: Settings, environ: Mapping[str, str]

@@ -64,7 +64,7 @@ class OpenTelemetry:
             from opentelemetry.sdk.resources import Resource
         except ImportError as error:
             raise OutputError(
-                "OpenTelemetry is not installed: pip install 'carbon-callbacks[otel]'"
+                f"OpenTelemetry needs the module {error.name}: pip install 'carbon-callbacks[otel]'"
             ) from error
         # Its messages contain the address, with a key that may be in its query.
         without_log_records(OTLPMetricExporter.__module__)

@@ -143,6 +143,6 @@ def _library() -> Any:
         import prometheus_client
     except ImportError as error:
         raise OutputError(
-            "Prometheus needs a package: pip install 'carbon-callbacks[prometheus]'"
+            "Prometheus needs the module prometheus_client: pip install 'carbon-callbacks[prometheus]'"
         ) from error
     return prometheus_client

@@ -70,19 +70,19 @@ FAULTS = [
     Fault(
         "prometheus",
         "save_to_prometheus=true",
-        "Prometheus needs a package: pip install 'carbon-callbacks[prometheus]'",
+        "Prometheus needs the module prometheus_client: pip install 'carbon-callbacks[prometheus]'",
         without="prometheus_client",
     ),
     Fault(
         "prometheus_textfile",
         "prometheus_textfile_dir=.",
-        "node_exporter needs a package: pip install 'carbon-callbacks[prometheus]'",
+        "node_exporter needs the module prometheus_client: pip install 'carbon-callbacks[prometheus]'",
         without="prometheus_client",
     ),
     Fault(
         "otel",
         "output_methods=otel",
-        "OpenTelemetry needs a package: pip install 'carbon-callbacks[otel]'",
+        f"OpenTelemetry needs the module {OTEL_LIBRARY}: pip install 'carbon-callbacks[otel]'",
         without=OTEL_LIBRARY,
     ),
     Fault(
@@ -99,7 +99,7 @@ FAULTS = [
     Fault(
         "logfire",
         "save_to_logfire=true",
-        "Logfire needs a package: pip install 'carbon-callbacks[otel]'",
+        f"Logfire needs the module {OTEL_LIBRARY}: pip install 'carbon-callbacks[otel]'",
         {"LOGFIRE_TOKEN": "planted"},
         without=OTEL_LIBRARY,
     ),
