@@ -65,6 +65,8 @@ def headline(report: Report) -> str:
     """Return a run as a short line: project, status, and totals without their intervals."""
     if not report.is_known:
         return f"{_state(report)}: {_unknown(report)}"
+    if report.counted_elsewhere:
+        return f"{_state(report)}: {_quality(report)}"
     totals = energy(report.energy_kwh.value), emissions(report.emissions_kg.value)
     return f"{_state(report)}: {', '.join(totals)}"
 
@@ -85,7 +87,7 @@ def _state(report: Report) -> str:
 
 
 def _unknown(report: Report) -> str:
-    return "no reading yet" if report.status == "running" else "unknown, no meter gave a reading"
+    return "energy unknown: no reading yet" if report.status == "running" else _UNKNOWN
 
 
 def _figures(report: Report) -> dict[str, str]:

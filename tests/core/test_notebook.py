@@ -93,13 +93,13 @@ def test_a_copy_of_a_tracker_shows_the_last_run() -> None:
 def test_a_run_without_a_meter_is_unknown() -> None:
     tracker = LabTracker(FakeClock(), list)
     tracker.start()
-    assert repr(tracker) == "LabTracker(lab, running for 0 s: no reading yet)"
-    assert shown(tracker)["energy"] == "no reading yet"
+    assert repr(tracker) == "LabTracker(lab, running for 0 s: energy unknown: no reading yet)"
+    assert shown(tracker)["energy"] == "energy unknown: no reading yet"
     tracker.stop()
-    assert repr(tracker).endswith("completed after 0 s: unknown, no meter gave a reading)")
-    assert shown(tracker)["energy"] == "unknown, no meter gave a reading"
+    assert repr(tracker).endswith("completed after 0 s: energy unknown: no meter gave a reading)")
+    assert shown(tracker)["energy"] == "energy unknown: no meter gave a reading"
     report = tracker.final_report
-    assert shown(report)["energy"] == "unknown, no meter gave a reading"
+    assert shown(report)["energy"] == "energy unknown: no meter gave a reading"
 
 
 def test_a_detection_that_fails_is_shown_as_unknown() -> None:
@@ -110,7 +110,7 @@ def test_a_detection_that_fails_is_shown_as_unknown() -> None:
     tracker.start()
     shown(tracker)
     tracker.stop()
-    assert shown(tracker)["energy"] == "unknown, no meter gave a reading"
+    assert shown(tracker)["energy"] == "energy unknown: no meter gave a reading"
 
 
 def test_windows_show_whether_they_are_open() -> None:

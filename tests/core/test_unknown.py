@@ -26,7 +26,6 @@ from carbon_core.outputs.emissions_data import delta_data, emissions_data
 from carbon_core.outputs.open_telemetry import _emissions, _energies, _powers
 from carbon_core.records import Energy, Snapshot
 from carbon_core.report import Report
-from carbon_core.report_text import html_table
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 from carbon_core.tracker import run_lines
 
@@ -84,11 +83,11 @@ def test_the_receipt_of_a_part_that_was_not_read_lacks_only_that(partial: Report
 
 
 def test_the_summary_of_an_unknown_energy_has_no_figure(unknown: Report, partial: Report) -> None:
-    for shown in (unknown.summary(), html_table(unknown)):
+    for shown in (unknown.summary(), str(unknown._repr_html_())):
         assert "kWh" not in shown
         assert "energy unknown" in shown
     assert "not measured: A100" in partial.summary()
-    assert "not measured" in html_table(partial)
+    assert "not measured" in str(partial._repr_html_())
     assert "not measured" not in report_of().summary()
 
 
@@ -218,7 +217,7 @@ def test_an_energy_that_others_count_is_not_measured() -> None:
     """That of a rank whose devices another one counts: it has none of its own."""
     report = replace(report_of(), counted_elsewhere=True)
     report = replace(report, window=Snapshot(report.window.end.t_ns) - Snapshot(0))
-    for shown in (report.summary(), html_table(report)):
+    for shown in (report.summary(), repr(report), str(report._repr_html_())):
         assert "counted by other processes" in shown
         assert "measured;" not in shown
         assert "grades" not in shown
