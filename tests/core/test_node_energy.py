@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from itertools import product
 from pathlib import Path
 
@@ -110,6 +111,8 @@ def test_nothing_metered_is_a_model_of_servers_beside_the_total() -> None:
     assert "not metered" in data["node_energy_basis"]
     assert of_report(one).node_energy_high_kwh == pytest.approx(node_kwh.high)
     assert "whole node estimated" in one.summary()
+    names = re.findall("<th [^>]*>([^<]*)</th>", one._repr_html_() or "")
+    assert names[:3] == ["run", "energy", "whole node, estimated"]  # beside the total
 
 
 def test_with_gpus_it_is_a_factor_of_the_sum() -> None:
@@ -143,7 +146,7 @@ def test_with_gpus_it_is_a_factor_of_the_sum() -> None:
 def test_there_is_none(one: Report) -> None:
     assert one.node_energy_kwh is None
     assert receipt.receipt(one)["node_energy_kwh"] is None
-    assert "whole node" not in one.summary()
+    assert "whole node" not in one.summary() + str(one._repr_html_())
 
 
 def test_the_tool_recovers_the_model_that_a_table_was_made_of(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_only_the_line_of_the_key_changes(file: Path) -> None:
     assert file.read_text() == BEFORE.replace("Project_Name = old", "project_name = new")
 
 
+def test_a_mistyped_country_is_refused_with_a_suggestion(file: Path) -> None:
+    write_setting(file, "country_iso_code", "polska")
+    with pytest.raises(ConfigError, match=r"did you mean POL \(Poland\)\?"):
+        write_setting(file, "country_iso_code", "Polnd")
+    assert file.read_text() == "[codecarbon]\ncountry_iso_code = polska\n"
+
+
 def test_a_new_key_goes_to_the_end_of_the_section(file: Path) -> None:
     file.write_text(BEFORE)
     write_setting(file, "pue", "1.5")

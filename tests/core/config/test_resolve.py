@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import warnings
 from pathlib import Path
 
@@ -141,6 +142,28 @@ def test_what_codecarbon_accepts_is_accepted(
     cascade: Cascade, key: str, value: object, expected: object
 ) -> None:
     assert getattr(cascade.resolve({key: value}).settings, key) == expected
+
+
+@pytest.mark.parametrize("name", ["Poland", "polska", " POLSKA ", "POL"])
+def test_a_country_by_name_in_every_source(cascade: Cascade, name: str) -> None:
+    line = f"country_iso_code={name}"
+    for given in ({"env": line}, {"local": line}, {"home": line}):
+        resolution = cascade.resolve({}, **given)
+        assert (resolution.settings.country_iso_code, resolution.warnings) == ("POL", [])
+    given = cascade.resolve({"country_2letter_iso_code": name}).settings
+    assert given.country_2letter_iso_code == "POL"
+
+
+def test_a_mistyped_country_gets_a_suggestion_in_every_source(cascade: Cascade) -> None:
+    hint = r"'Polnd' \(.*\); did you mean POL \(Poland\)\?"
+    with pytest.raises(ConfigError, match=hint):
+        cascade.resolve({"country_iso_code": "Polnd"})
+    for given in ({"env": "country_iso_code=Polnd"}, {"local": "country_iso_code=Polnd"}):
+        resolution = cascade.resolve({}, **given)
+        (warning,) = resolution.warnings
+        assert re.search(hint, warning)
+        assert warning.endswith("this value is not used")
+        assert resolution.settings.country_iso_code is None
 
 
 @pytest.mark.parametrize(("interval", "every"), [(0, 1), (1, 1), (8, 8), (-1, None)])

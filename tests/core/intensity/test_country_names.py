@@ -8,6 +8,8 @@ import io
 
 import pytest
 from fresh_interpreter import loaded
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from carbon_core.config import kinds
 from carbon_core.data import rows, text
@@ -166,6 +168,15 @@ def test_a_region_is_no_country() -> None:
         parsed("California")
     with pytest.raises(ConfigError, match="country_iso_code=CAN and region='Québec'"):
         parsed("Québec")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=120))
+def test_any_text_is_a_country_or_an_error(name: str) -> None:
+    try:
+        assert code_of(name) in known_countries()
+    except ConfigError as error:
+        assert str(error).isprintable()
 
 
 def test_near_countries() -> None:
