@@ -56,17 +56,17 @@ def harmless(
     return guarded
 
 
-def _line(tracker: Tracker) -> str:
+def _line(self: Tracker) -> str:
     from carbon_core.tracker.display import line_of_tracker
 
-    return line_of_tracker(tracker, lambda: tracker)
+    return line_of_tracker(self, lambda: self)
 
 
-def _table(tracker: Tracker) -> str | None:
+def _table(self: Tracker) -> str | None:
     """Return the current run, or the latest one, as a small table for notebooks."""
     from carbon_core.tracker.display import html_of_tracker
 
-    return html_of_tracker(tracker, lambda: tracker)
+    return html_of_tracker(self, lambda: self)
 
 
 class Tracker(PreparedStart, CodeCarbonViews):
