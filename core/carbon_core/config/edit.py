@@ -76,9 +76,10 @@ def _validate(key: str, value: str) -> None:
         raise ConfigError(f"{key} must have at most {LONGEST_VALUE} characters", key=key)
     try:
         KEYS[key].kind.parse(value)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        hint = f"; {error}" if isinstance(error, ConfigError) else ""
-        raise ConfigError(f"{key} must be {KEYS[key].kind.allowed}{hint}", key=key) from None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        kind = KEYS[key].kind
+        hint = kind.hint(value) if kind.hint is not None else ""
+        raise ConfigError(f"{key} must be {kind.allowed}{hint}", key=key) from None
 
 
 def _read(path: Path) -> bytes:

@@ -37,14 +37,15 @@ class Kind:
         name: Short name for tables.
         accepts: Type of an argument, as Python code; files and variables have text.
         words: Text for `allowed`, or a function that returns it where it depends on a table.
-        parse: Returns the value, or raises ValueError or TypeError; ConfigError where it has a hint,
-            which contains no secret.
+        parse: Returns the value, or raises ValueError or TypeError.
+        hint: Returns the end of a message about a value that is not valid.
     """
 
     name: str
     accepts: str
     words: str | Callable[[], str]
     parse: Callable[[Any], Any]
+    hint: Callable[[Any], str] | None = None
 
     @property
     def allowed(self) -> str:
@@ -215,7 +216,12 @@ def country_code() -> Kind:
 
         return code_of(name)
 
-    return Kind("country", "str", "a country: an ISO 3166 code such as FRA, or a name", parse)
+    def hint(value: Any) -> str:
+        from carbon_core.intensity.country_names import problem_of
+
+        return f"; {problem_of(_parse_text(value))}"
+
+    return Kind("country", "str", "a country: an ISO 3166 code such as FRA, or a name", parse, hint)
 
 
 def url() -> Kind:

@@ -215,16 +215,15 @@ def _value(name: str, found: RawValue) -> Any:
         return None
     is_ambient = found.origin.source != "argument"
     too_long = is_ambient and isinstance(found.value, str) and len(found.value) > LONGEST_VALUE
-    hint = ""
     with contextlib.suppress(ValueError, TypeError, OverflowError, RecursionError):
         if not too_long:
-            try:
-                return key.kind.parse(found.value)
-            except ConfigError as error:
-                hint = f"; {error}"
+            return key.kind.parse(found.value)
     # Raised here: the context of that error would contain the value, perhaps a secret.
     limit = f" in at most {LONGEST_VALUE} characters" if too_long else ""
     shown = shown_value(name, found.value)
+    hint = ""
+    with contextlib.suppress(ValueError, TypeError):
+        hint = key.kind.hint(found.value) if key.kind.hint is not None and not too_long else ""
     raise ConfigError(
         f"{name} must be {key.kind.allowed}{limit}, got {shown} ({found.origin}){hint}",
         key=name,

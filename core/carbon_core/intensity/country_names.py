@@ -68,6 +68,15 @@ def code_of(name: str) -> str:
     raise ConfigError(_unknown(name))
 
 
+def problem_of(name: str) -> str:
+    """Return why a name is not that of a country, with near names; an empty string if it is."""
+    try:
+        code_of(name)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def near_countries(text: str) -> tuple[str, ...]:
     """Return up to three countries that a misspelt name or code may mean, best first.
 
