@@ -23,10 +23,11 @@ from carbon_callbacks.cli import (
     resend,
     run,
 )
-from carbon_callbacks.cli.terminal import write_data
+from carbon_callbacks.cli.terminal import NARROW, width, write_data
 from carbon_core.data import text
 from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
+from carbon_core.version import VERSION
 
 
 class _Commands(TyperGroup):
@@ -56,13 +57,34 @@ def _plain_errors() -> Iterator[None]:
 app = typer.Typer(
     cls=_Commands,
     name="carbon-callbacks",
-    help="Energy use and carbon emissions of training runs.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    # The tables of a narrow help page would cut the names of options.
+    rich_markup_mode="rich" if width() >= NARROW else None,
+    # Commands inherit them.
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
 )
 config_app = typer.Typer(help="Show, check and write settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        write_data(f"carbon-callbacks {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Energy use and carbon emissions of training runs."""
 
 
 def _example(arguments: str) -> str:
@@ -208,11 +230,12 @@ def report_command(
 def compare_command(
     a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
     b: Annotated[Path, typer.Argument(help="The run or runs to compare with A.", exists=True)],
-    figure: Annotated[compare.Figure, typer.Option(help="Figure to compare.")] = (
-        compare.Figure.ENERGY
-    ),
+    figure: Annotated[
+        compare.Figure, typer.Option(metavar="FIGURE", help="energy, emissions or duration.")
+    ] = compare.Figure.ENERGY,
     max_increase: Annotated[
-        float | None, typer.Option(help="Exit with 1 if B exceeds A by more than this percentage.")
+        float | None,
+        typer.Option(metavar="PERCENT", help="Exit with 1 if B exceeds A by more than this."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -20,6 +21,8 @@ from carbon_core.escaping import one_line
 # EX_IOERR of sysexits.h.
 IO_ERROR = 74
 _LEAST, _MOST = 20, 10_000
+# With fewer columns, help is written without tables.
+NARROW = 70
 
 _removed: dict[str, str] = {}
 
@@ -52,6 +55,11 @@ def write_data(text: str) -> None:
             say(line)
     else:
         print(text, flush=True)
+
+
+def width() -> int:
+    """Return the number of columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
 
 
 def ignore_unusable_size() -> None:
