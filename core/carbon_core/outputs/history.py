@@ -12,6 +12,7 @@ from typing import NamedTuple
 from carbon_core.errors import OutputError
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
+from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST, Writer
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
 from carbon_core.records import Estimate, IntensityShare
@@ -38,6 +39,7 @@ class PastRun(NamedTuple):
         devices: Ids of the devices, which for GPUs are those of the boards.
         extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
             run has the same error.
+        writer: The process that measures it; None if it has ended.
     """
 
     run_id: str
@@ -55,6 +57,7 @@ class PastRun(NamedTuple):
     grid_sigmas_ln: Sigmas = Sigmas(0.0, 0.0)
     devices: tuple[str, ...] = ()
     extrapolated_sigma_ln: float = 0.0
+    writer: Writer | None = None
 
 
 class Skipped(NamedTuple):
@@ -167,6 +170,7 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         intensity_sigmas_ln(shares, found.duration_s, run.year),
         tuple(sorted(one.id for one in found.devices)),
         extrapolated_sigma_ln([one.energy for one in found.devices]),
+        past_runs.writer_of(path) if found.status in (RUNNING, RUNNING_OR_LOST) else None,
     )
 
 
