@@ -83,6 +83,7 @@ RUN = record(
     told=several(TEXT),
     phases_synced={"type": ["boolean", "null"]},
     trial={"type": ["string", "null"]},
+    directory=TEXT,
 )
 OWNER = {
     **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),

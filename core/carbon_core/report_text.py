@@ -63,7 +63,7 @@ def html_table(report: Report) -> str:
     """Return a run as a small HTML table."""
     from html import escape  # with what it imports, a millisecond that only notebooks pay
 
-    run = f"{report.run.project_name}, {report.status} after {duration(report.duration_s)}"
+    run = f"{report.run.project_label}, {report.status} after {duration(report.duration_s)}"
     rows = {"run": run, **(_figures(report) if report.is_known else {"energy": _UNKNOWN})}
     cells = "".join(
         f"<tr><th>{name}</th><td>{escape(one_line(row))}</td></tr>" for name, row in rows.items()

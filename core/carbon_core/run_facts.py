@@ -8,6 +8,9 @@ from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Second
 from carbon_core.record import field, record
 from carbon_core.records import Estimate
 
+# CodeCarbon's default, which its files keep.
+DEFAULT_PROJECT = "codecarbon"
+
 NOT_METERED = (
     "power supply losses, fans, mainboard, disks and network are not metered; "
     "neither is cooling, unless pue is set"
@@ -43,6 +46,8 @@ class RunFacts:
         phases_synced: Whether the accelerator's queue was synchronised where a phase ended; None where
             that is unknown.
         trial: The trial of a search that the run belongs to, or None.
+        directory: Name of the working directory at the start, without its path; ``~`` for the home
+            directory; an empty string if unknown.
     """
 
     run_id: RunId
@@ -67,11 +72,35 @@ class RunFacts:
     told: tuple[str, ...] = ()
     phases_synced: bool | None = None
     trial: str | None = None
+    directory: str = ""
+
+    @property
+    def project_label(self) -> str:
+        """The project for display: see the function `project_label`."""
+        return project_label(
+            self.project_name, self.directory, is_set="project_name" in self.origins
+        )
 
     @property
     def year(self) -> int | None:
         """Year in which the run began, in UTC; None if unknown."""
         return int(self.started_at[:4]) if self.started_at[:4].isdecimal() else None
+
+
+def project_label(project_name: str, directory: str = "", *, is_set: bool = False) -> str:
+    """Return the name of a project for display.
+
+    Without a setting, all runs have CodeCarbon's default name in the files, which does not distinguish
+    them: the working directory's name is shown instead, such as ``digits (default)``.
+
+    Args:
+        project_name: The name in the files.
+        directory: Name of the directory that the run belongs to; an empty string if unknown.
+        is_set: Whether the user chose the name, even if it equals the default.
+    """
+    if is_set or project_name != DEFAULT_PROJECT:
+        return project_name
+    return f"{directory} (default)" if directory else "default project"
 
 
 @record(frozen=True)

@@ -301,7 +301,17 @@ def _facts(
         origins={key: str(origin) for key, origin in settings.origins.items()},
         settings_not_used=tuple(settings.unused()),
         **place_facts(settings, place),
+        directory=_directory_name(),
     )
+
+
+def _directory_name() -> str:
+    """Return the name of the working directory; shown for a project without a name."""
+    with suppressed(OSError):  # it may have been removed
+        directory = Path.cwd()
+        # The name of a home directory is that of a person.
+        return "~" if directory == home_directory() else directory.name
+    return ""
 
 
 def _budget(settings: Settings, messages: Messages) -> Budget | None:

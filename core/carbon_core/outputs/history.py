@@ -12,10 +12,13 @@ from typing import NamedTuple
 from carbon_core.errors import OutputError
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
+from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST, Writer
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
+from carbon_core.record import replace
 from carbon_core.records import Estimate, IntensityShare
+from carbon_core.run_facts import RunFacts, project_label
 from carbon_core.uncertainty import Sigmas, extrapolated_sigma_ln, intensity_sigmas_ln
 
 
@@ -39,6 +42,7 @@ class PastRun(NamedTuple):
         devices: Ids of the devices, which for GPUs are those of the boards.
         extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
             run has the same error.
+        project_label: The project for display: `carbon_core.run_facts.project_label`.
         writer: The process that measures it; None if it has ended.
     """
 
@@ -57,6 +61,7 @@ class PastRun(NamedTuple):
     grid_sigmas_ln: Sigmas = Sigmas(0.0, 0.0)
     devices: tuple[str, ...] = ()
     extrapolated_sigma_ln: float = 0.0
+    project_label: str = ""
     writer: Writer | None = None
 
 
@@ -121,7 +126,8 @@ def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
 def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
     try:
         if path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name):
-            yield from map(_of_row, past_rows.read(path))
+            for row in past_rows.read(path):
+                yield _of_row(row, path)
         else:
             yield _of_receipt(past_runs.read(path), path)
     except InputFileError as error:
@@ -132,7 +138,7 @@ def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
         yield Skipped(path, str(error))
 
 
-def _of_row(row: Row) -> PastRun:
+def _of_row(row: Row, path: Path) -> PastRun:
     kwh, kg = row.energy_kwh, row.emissions_kg
     estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
     return PastRun(
@@ -143,6 +149,7 @@ def _of_row(row: Row) -> PastRun:
         row.duration_s,
         *estimates,
         is_known=row.is_known,
+        project_label=project_label(row.project_name, _directory_name(path)),
     )
 
 
@@ -169,9 +176,21 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         tuple(grid),
         intensity_sigmas_ln(shares, found.duration_s, run.year),
         tuple(sorted(one.id for one in found.devices)),
-        extrapolated_sigma_ln([one.energy for one in found.devices]),
-        past_runs.writer_of(path) if found.status in (RUNNING, RUNNING_OR_LOST) else None,
+        extrapolated_sigma_ln=extrapolated_sigma_ln([one.energy for one in found.devices]),
+        project_label=_label(run, path),
+        writer=past_runs.writer_of(path) if found.status in (RUNNING, RUNNING_OR_LOST) else None,
     )
+
+
+def _label(run: RunFacts, path: Path) -> str:
+    # Receipts of older versions do not have the working directory.
+    return replace(run, directory=run.directory or _directory_name(path)).project_label
+
+
+def _directory_name(path: Path) -> str:
+    """Return the name of the directory of results that contains a file."""
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - `Path.resolve` follows links
+    return (folder.parent if folder.name == RUNS_DIRECTORY else folder).name
 
 
 def _meter(device: DeviceEnergy) -> str:
