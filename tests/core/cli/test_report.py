@@ -17,6 +17,7 @@ from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal, journal_path
+from carbon_core.report import Phase
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
@@ -106,10 +107,10 @@ def test_projects_are_added_up_apart_in_every_form(command: Command, tmp_path: P
     kept(tmp_path, 1.0, 2.0, project="small|one")
     kept(tmp_path, 40.0, project="large")
     table = command("report").stdout
-    assert "60.0" in table
+    assert "60.0 kWh" in table
     assert "large" in table
     lines = command("report", "--markdown").stdout.splitlines()
-    assert lines[2].startswith("| large | 1 | 2.00 | 60.0 |")
+    assert lines[2].startswith("| large | 1 | 2 h | 60.0 kWh |")
     assert any(line.startswith("| small\\|one | 2 |") for line in lines)
     rows = list(csv.DictReader(io.StringIO(command("report", "--csv").stdout)))
     assert sum(float(row["energy_kwh"]) for row in rows) == pytest.approx(43 * 1.5)
@@ -202,6 +203,77 @@ def test_a_narrow_terminal_without_unicode_or_colours_will_do(
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
     assert max(map(len, done.stdout.splitlines())) <= 40
+
+
+def test_evaluations_are_added_up_apart(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    evaluation = report_of("evaluation", kwh=0.5, phases_synced=True)
+    phases = (Phase("setup", 1.0, 1.0, 1), Phase("evaluate", 1.0, 1.0, 1))
+    path = tmp_path / "carbon_runs" / f"evaluation{receipt.SUFFIX}"
+    receipt.write(replace(evaluation, phases=phases), path)
+    found = json.loads(command("report", "--json").stdout)
+    totals = {name: one["energy_kwh"]["value"] for name, one in found["projects"].items()}
+    assert totals == {"digits": 1.5, "digits, evaluations": 0.75}
+    assert found["total"]["energy_kwh"]["value"] == 2.25
+    assert {run["kind"] for run in found["runs"]} == {"training", "evaluation"}
+    assert "digits, evaluations" in command("report").stdout
+
+
+def test_a_part_of_another_run_is_shown_and_counted_there(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 2.0, project="outer")
+    kept(tmp_path, 1.0)
+    path = tmp_path / "carbon_runs" / f"digits-0{receipt.SUFFIX}"
+    data = json.loads(path.read_text())
+    data["run"]["within"] = ["outer-0"]
+    path.write_text(json.dumps(data))
+    text = command("report").stdout
+    assert "(1.50 kWh)" in text
+    assert "1 + 1" in text
+    assert "parts of other runs, counted there only" in text
+    found = json.loads(command("report", "--json").stdout)
+    assert found["total"]["energy_kwh"]["value"] == 3.0
+    assert (found["total"]["runs"], found["total"]["runs_within_others"]) == (1, 1)
+    assert {run["run_id"]: run["part_of"] for run in found["runs"]} == {
+        "outer-0": None, "digits-0": "outer-0",
+    }  # fmt: skip
+
+
+def test_a_run_that_has_not_ended_is_shown_as_running(command: Command, tmp_path: Path) -> None:
+    report = report_of("begun", "running")
+    journal = Journal(journal_path(tmp_path, "begun"), report)
+    journal.append(report)
+    done = command("report")
+    assert "interrupted" not in done.stdout
+    assert "run begun: running on" in done.stdout
+    assert "last heartbeat" in done.stdout
+    (run,) = json.loads(command("report", "--json").stdout)["runs"]
+    assert run["status"] == "running"
+    assert run["heartbeat_at"].endswith("+00:00")
+    journal.close(saved=False)
+    (run,) = json.loads(command("report", "--json").stdout)["runs"]
+    assert (run["status"], run["heartbeat_at"]) == ("interrupted", None)
+
+
+def test_times_are_local_and_name_their_zone(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    assert "2026-01-01 15:30 IST" in command("report", TZ="Asia/Kolkata").stdout
+
+
+WIDTHS = ["40", "60", "80", "120"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_no_width_cuts_a_figure(columns: str, command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 12.3, project="a-project-with-a-name-that-is-much-longer-than-a-column-" * 2)
+    kept(tmp_path, 4.56)
+    for words in (("report",), ("merge",)):
+        lines = command(*words, COLUMNS=columns).stdout.splitlines()
+        assert max(map(len, lines)) <= int(columns)
+        text = " ".join(" ".join(lines).split())
+        assert "…" not in text
+        for figure in ("18.5 kWh", "6.84 kWh", "598 g CO2e", "1.61 kg CO2e"):
+            assert figure in text
 
 
 # --- compare ---
