@@ -274,7 +274,8 @@ def model_card_command(
     receipt: Annotated[
         Path | None,
         typer.Option(
-            help="Receipt of the run; by default the newest in DIRECTORY or here.", dir_okay=False
+            help="Receipt of the run; by default of the latest training in DIRECTORY or here.",
+            dir_okay=False,
         ),
     ] = None,
     training_type: Annotated[str, typer.Option(help="pre-training or fine-tuning.")] = "",

@@ -13,7 +13,7 @@ from carbon_core.records import Estimate
 
 
 def group_of(run: PastRun) -> str:
-    """Return what a run is added up with: the runs of its project, or the evaluations of it."""
+    """Return the group that a run is added up in: the runs of a project, or its evaluations."""
     project = run.project_label or run.project_name
     return f"{project}, evaluations" if run.kind == EVALUATION else project
 

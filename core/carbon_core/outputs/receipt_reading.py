@@ -242,7 +242,7 @@ class Receipt:
         if "train" in names:
             return TRAINING
         names -= _OF_ALL_KINDS
-        # Only a callback knows that; older versions did not write it.
+        # Only runs of a callback have that; older versions did not write it.
         by_callback = self.run.phases_synced is not None
         return EVALUATION if names and (by_callback or names <= _OF_EVALUATIONS) else ""
 
