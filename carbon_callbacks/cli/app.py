@@ -237,10 +237,15 @@ def compare_command(
         float | None,
         typer.Option(metavar="PERCENT", help="Exit with 1 if B exceeds A by more than this."),
     ] = None,
+    evaluations: Annotated[
+        bool, typer.Option("--evaluations", help="Compare evaluations instead of trainings.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:
-    """Print the relative change from A to B, with its 95 % interval."""
-    compare.run(a, b, figure=figure, max_increase=max_increase, as_json=json)
+    """Print the ratio of B to A, with its 95 % interval."""
+    compare.run(
+        a, b, figure=figure, max_increase=max_increase, as_json=json, evaluations=evaluations
+    )
 
 
 @app.command("merge", epilog=_example("merge output/ --json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -303,8 +304,10 @@ def test_runs_of_the_same_meters_differ_by_little_more_than_they_do(
     assert 0.09 < found["low"] < 0.1 < found["high"] < 0.11
     assert (found["same_meters"], found["spread_known"]) == (True, False)
     line = command("compare", "a", "b").stdout
-    assert "energy: 15.0 kWh -> 16.5 kWh: +10.0 % (95 %:" in line
-    assert "use at least 2 runs per side" in line
+    assert line == (
+        "energy: 15.0 kWh (n = 1) -> 16.5 kWh (n = 1): ratio 1.10, +10.0 %; "
+        "too few runs for a 95 % interval: at least 3 per side\n"
+    )
 
 
 def test_runs_of_other_meters_have_the_errors_of_both(command: Command, tmp_path: Path) -> None:
@@ -328,6 +331,59 @@ def test_several_runs_tell_how_much_they_differ_by_themselves(
     kept_without_gaps(tmp_path / "c", *[10.0] * 8)
     kept_without_gaps(tmp_path / "d", *[11.0] * 7, 11.01)
     assert change(command("compare", "c", "d", "--json"))["low"] > 0.09
+
+
+def test_a_clear_change_has_its_interval_and_the_number_of_runs(
+    command: Command, tmp_path: Path
+) -> None:
+    kept_without_gaps(tmp_path / "a", 10.0, 10.1, 9.9)
+    kept_without_gaps(tmp_path / "b", 20.0, 20.1, 19.9, 20.05)
+    line = command("compare", "a", "b").stdout
+    start = "energy: 15.0 kWh (n = 3) -> 30.0 kWh (n = 4): ratio 2.00 (95 %: 1.9"
+    assert line.startswith(start), line
+    assert line.endswith("), +100.1 %\n")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "note"),
+    [
+        ((1.0, 40.0), (2.0, 90.0), "too few runs for a useful 95 % interval: about "),
+        ((9.0, 10.0, 11.0), (10.0, 11.0, 12.0), "no clear change; about "),
+        ((9.0, 10.0, 11.0), (9.0, 10.0, 11.0), " runs per side would show one of 2 %"),
+    ],
+)
+def test_too_few_runs_name_the_number_that_is_needed(
+    a: tuple[float, ...], b: tuple[float, ...], note: str, command: Command, tmp_path: Path
+) -> None:
+    kept_without_gaps(tmp_path / "a", *a)
+    kept_without_gaps(tmp_path / "b", *b)
+    line = command("compare", "a", "b").stdout
+    assert note in line
+    assert ("95 %:" in line) == ("no clear change" in line)
+    assert all(len(word) < 10 for word in re.findall(r"[\d.,]+", line))
+    found = json.loads(command("compare", "a", "b", "--json").stdout)
+    assert (found["n_a"], found["n_b"]) == (len(a), len(b))
+    assert found["runs_needed"] > len(a)
+
+
+def test_trainings_are_compared_with_trainings(command: Command, tmp_path: Path) -> None:
+    for name, kwh in (("a", 10.0), ("b", 11.0)):
+        kept_without_gaps(tmp_path / name, kwh)
+        runs = tmp_path / name / "carbon_runs"
+        evaluation = report_of("evaluation", kwh=kwh / 100, phases_synced=True)
+        phases = (Phase("setup", 1.0, 1.0, 1), Phase("evaluate", 1.0, 1.0, 1))
+        path = runs / f"evaluation{receipt.SUFFIX}"
+        receipt.write(replace(evaluation, phases=phases), path)
+    # The second one has a run of a command around its training, too.
+    outer = replace(report_of("outer", kwh=30.0), phases=(Phase("run", 1.0, 1.0, 1),))
+    receipt.write(outer, tmp_path / "b" / "carbon_runs" / f"outer{receipt.SUFFIX}")
+    done = command("compare", "a", "b", "--json")
+    assert "a: 1 of 2 runs left out: evaluations (see --evaluations)" in done.stderr
+    assert change(done)["change"] == pytest.approx(0.1)
+    found = change(command("compare", "a", "b", "--evaluations", "--json"))
+    assert (found["n_a"], found["change"]) == (1, pytest.approx(0.1))
+    done = command("compare", "a", f"b/carbon_runs/evaluation{receipt.SUFFIX}")
+    assert (done.returncode, "has only evaluations" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(("allowed", "code"), [("5", 1), ("15", 0)])
