@@ -208,7 +208,8 @@ def reprice_command(
 @app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))
 def report_command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Receipts, journals, CSV files or directories.")
+        list[Path] | None,
+        typer.Argument(help="Receipts, journals, CSV files, or directories with all below them."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the recent runs as CSV.")] = False,

@@ -17,6 +17,7 @@ from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST, Writer
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
+from carbon_core.outputs.result_directories import MOST_DIRECTORIES, Search
 from carbon_core.record import replace
 from carbon_core.records import Component, Estimate, IntensityShare
 from carbon_core.run_facts import RunFacts, project_label
@@ -197,7 +198,10 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
 
 
 def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
-    """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
+    """Yield the runs of a file, or of a directory by file, the most detailed kind first.
+
+    Sub-directories follow; of their CSV files, only those with CodeCarbon's name are read.
+    """
     if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
         yield _in_file(path)
         return
@@ -206,6 +210,15 @@ def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
     for file in (*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))):
         if not past_rows.is_of_tasks(file):
             yield _in_file(file)
+    if path.name == RUNS_DIRECTORY:
+        return
+    search = Search(path)
+    for directory, files in search.found():
+        yield _in_directory(directory)
+        yield from (_in_file(file) for file in files if not past_rows.is_of_tasks(file))
+    if not search.is_complete:
+        reason = f"only {MOST_DIRECTORIES:,} of its sub-directories were searched"
+        yield [Skipped(path, reason)]
 
 
 def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
