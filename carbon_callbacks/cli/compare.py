@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from carbon_callbacks.cli.skipped import print_skipped
-from carbon_callbacks.cli.terminal import say, warn, write_data
+from carbon_callbacks.cli.terminal import say, say_wrapped, warn, write_data
 from carbon_core.comparison import LEAST_CHANGE_LN, Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import duration, emissions, energy, formatted
@@ -59,11 +59,13 @@ def run(
     as_text, figure_of = _FIGURES[figure]
     try:
         with_unknown = figure is Figure.DURATION
+        sides = _comparable(
+            _runs(a, with_unknown=with_unknown, evaluations=evaluations),
+            _runs(b, with_unknown=with_unknown, evaluations=evaluations),
+        )
         found = compare(
-            *_comparable(
-                _runs(a, with_unknown=with_unknown, evaluations=evaluations),
-                _runs(b, with_unknown=with_unknown, evaluations=evaluations),
-            ),
+            sides[0],
+            sides[1],
             figure_of,
             with_grid=figure is Figure.EMISSIONS,
         )
@@ -76,7 +78,7 @@ def run(
         data = {"figure": figure.value, **found._asdict(), **ratio, "too_much": worse}
         write_data(json.dumps(data, indent=2))
     else:
-        say(_as_text(found, figure.value, as_text))
+        say_wrapped(_as_text(found, figure.value, as_text))
         if worse:
             say(f"increase is above the limit of {max_increase:g} %")
     if worse:

@@ -11,7 +11,7 @@ import typer
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.tables import Column, show
-from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
+from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
 from carbon_callbacks.cli.totals import History, Total, group_of
 from carbon_core.errors import CarbonError
 from carbon_core.escaping import markdown_cell
@@ -76,7 +76,7 @@ def _table(history: History) -> None:
     *rows, total = _project_rows(history)
     show(console, _PROJECTS, rows, title="Projects", total=total)
     for note in _notes(history):
-        console.print(note)
+        say_wrapped(note)
 
 
 def _html(history: History, path: Path) -> None:

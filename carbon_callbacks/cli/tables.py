@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from carbon_callbacks.cli.terminal import PlainConsole
 
@@ -48,21 +48,32 @@ def show(
     title: str = "",
     total: Sequence[str] | None = None,
 ) -> None:
-    """Print a table in the form that fits the terminal.
+    """Print a table in the form that fits the terminal (see `fitted`)."""
+    console.print(fitted(console.width, columns, rows, title=title, total=total))
+
+
+def fitted(
+    width: int,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    total: Sequence[str] | None = None,
+) -> Table | Group:
+    """Return a table in the form that fits a terminal.
 
     Args:
-        console: The terminal.
+        width: Columns of the terminal.
         columns: Its columns.
         rows: The cells of each row.
         title: Printed above.
         total: A last row, separated from the others.
     """
     lines = [*rows, *([total] if total is not None else [])]
-    kept = _kept(columns, lines, console.width)
-    if _width(columns, lines, kept) > console.width:
-        _stack(console, columns, lines, title)
-    else:
-        _table(console, columns, lines, kept, title, has_total=total is not None)
+    kept = _kept(columns, lines, width)
+    if _width(columns, lines, kept) > width:
+        return _stacked(columns, lines, title)
+    return _table(columns, lines, kept, title, has_total=total is not None)
 
 
 def _kept(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
@@ -88,14 +99,13 @@ def _least(column: Column, cells: Iterable[str]) -> int:
 
 
 def _table(
-    console: PlainConsole,
     columns: Sequence[Column],
     rows: Sequence[Sequence[str]],
     kept: Sequence[int],
     title: str,
     *,
     has_total: bool,
-) -> None:
+) -> Table:
     table = Table(title=title or None)
     for index in kept:
         column = columns[index]
@@ -110,25 +120,14 @@ def _table(
         if has_total and number == len(rows):
             table.add_section()
         table.add_row(*(row[index] for index in kept))
-    console.print(table)
+    return table
 
 
-def _stack(
-    console: PlainConsole, columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str
-) -> None:
-    """Print one block for each row, its first cell as the heading."""
-    if title:
-        console.print(title)
+def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> Group:
+    """Return one block of lines for each row, its first cell as the heading."""
+    blocks: list[str | Padding] = [title] if title else []
     for heading, *cells in rows:
-        console.print(heading, overflow="fold")
-        for column, cell in zip(columns[1:], cells):
-            if cell:
-                console.print(
-                    Padding(_named(console, column.name, cell), (0, 0, 0, 2), expand=False)
-                )
-
-
-def _named(console: PlainConsole, name: str, cell: str) -> Text:
-    text = console.render_str(f"{name}: {cell}")
-    text.overflow = "fold"
-    return text
+        blocks.append(heading)
+        named = (f"{column.name}: {cell}" for column, cell in zip(columns[1:], cells) if cell)
+        blocks.extend(Padding(text, (0, 0, 0, 2), expand=False) for text in named)
+    return Group(*blocks)

@@ -12,7 +12,7 @@ import shutil
 import sys
 from typing import Any
 
-from rich.console import Console  # noqa: TID251 - only here
+from rich.console import Console, ConsoleDimensions  # noqa: TID251 - only here
 from rich.text import Text
 
 from carbon_core.config.sources import process_environment
@@ -28,7 +28,16 @@ _removed: dict[str, str] = {}
 
 
 class PlainConsole(Console):
-    """A console that shows strings as they are, also in the cells and titles of tables."""
+    """A console that shows strings as they are, also in the cells and titles of tables.
+
+    Args:
+        **options: Those of Rich's console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.is_dumb_terminal and "width" not in options:
+            self.size = ConsoleDimensions(*shutil.get_terminal_size())  # Rich takes 80 columns
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return text without interpretation; styles and alignment are applied."""
@@ -40,6 +49,15 @@ def say(line: object = "") -> None:
     """Print a line to standard output, at once."""
     text = str(line)
     print(one_line(text, len(text)), flush=True)
+
+
+def say_wrapped(line: object) -> None:
+    """Print a line to standard output; in a terminal it is wrapped between words."""
+    console = PlainConsole()
+    if console.is_terminal:
+        console.print(str(line))
+    else:
+        say(line)
 
 
 def warn(line: object) -> None:

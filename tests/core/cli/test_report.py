@@ -260,23 +260,6 @@ def test_times_are_local_and_name_their_zone(command: Command, tmp_path: Path) -
     assert "2026-01-01 15:30 IST" in command("report", TZ="Asia/Kolkata").stdout
 
 
-WIDTHS = ["40", "60", "80", "120"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("columns", WIDTHS)
-def test_no_width_cuts_a_figure(columns: str, command: Command, tmp_path: Path) -> None:
-    kept(tmp_path, 12.3, project="a-project-with-a-name-that-is-much-longer-than-a-column-" * 2)
-    kept(tmp_path, 4.56)
-    for words in (("report",), ("merge",)):
-        lines = command(*words, COLUMNS=columns).stdout.splitlines()
-        assert max(map(len, lines)) <= int(columns)
-        text = " ".join(" ".join(lines).split())
-        assert "…" not in text
-        for figure in ("18.5 kWh", "6.84 kWh", "598 g CO2e", "1.61 kg CO2e"):
-            assert figure in text
-
-
 # --- compare ---
 
 
