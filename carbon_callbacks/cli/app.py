@@ -165,9 +165,18 @@ def baseline_command(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=3600, help="Duration of the measurement (s).")
     ] = 60,
+    even_if_busy: Annotated[
+        bool,
+        typer.Option(
+            "--even-if-busy", help="Save it even if the machine is not idle, with a note."
+        ),
+    ] = False,
 ) -> None:
-    """Measure idle power once; results then include net energy (above idle)."""
-    baseline.run(seconds=seconds)
+    """Measure idle power once; results then include net energy (above idle).
+
+    Exits with 1 and saves nothing if other programs are at work.
+    """
+    baseline.run(seconds=seconds, even_if_busy=even_if_busy)
 
 
 @app.command("sources", epilog=_example("sources | less"))

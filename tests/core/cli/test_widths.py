@@ -63,7 +63,7 @@ def test_a_terminal(columns: int, variables: dict[str, str], tmp_path: Path) -> 
 
 def check(text: str, whole: list[str], columns: int | None) -> None:
     # NO_COLOR leaves bold and italic.
-    text = re.sub(r"\x1b\[[0-57]*m", "", text)
+    text = re.sub(r"\x1b\[(?:[0-57](?:;[0-57])*)?m", "", text)
     lines = text.splitlines()
     assert lines
     assert columns is None or max(map(len, lines)) <= columns
