@@ -41,7 +41,6 @@ _RUNS = (
     Column("emissions"),
 )
 _UNKNOWN = ("unknown", "unknown")
-_ELSEWHERE = ("-", "-")
 
 
 def run(
@@ -133,7 +132,7 @@ def _notes(history: History) -> Iterator[str]:
         counts = f"{total.without_interval:,} of {total.runs:,}"
         yield f"{counts} runs lack uncertainty (counted as exact)"
     if total.within:
-        yield "in parentheses, after + and as -: parts of other runs, counted there only"
+        yield "in parentheses and after +: parts of other runs, counted there only"
     for run in history.runs:
         if run.writer is not None:
             where = f" on {run.writer.host}" if run.writer.host else ""
@@ -144,8 +143,8 @@ def _notes(history: History) -> Iterator[str]:
 def _run_rows(history: History) -> Iterator[list[str]]:
     for run in history.runs:
         figures = energy(run.energy_kwh.value), emissions(run.emissions_kg.value)
-        if run.part_of:
-            figures = f"({figures[0]})", f"({figures[1]})"
+        if not run.counted:
+            figures = _in_parentheses(*figures)
         yield [
             _started(run),
             run.project_label or run.project_name,
@@ -166,13 +165,17 @@ def _started(run: PastRun) -> str:
         return run.time
 
 
+def _in_parentheses(energy: str, emissions: str) -> tuple[str, str]:
+    return f"({energy})", f"({emissions})"
+
+
 def _project_rows(history: History) -> Iterator[list[str]]:
     projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
     for name, total in (*projects, ("total", history.total)):
         runs = f"{total.runs:,} + {total.within:,}" if total.within else f"{total.runs:,}"
         figures = energy(total.energy_kwh.value), emissions_interval(total.emissions_kg)
         if not total.runs:
-            figures = _ELSEWHERE
+            figures = _in_parentheses(energy(total.within_kwh), emissions(total.within_kg))
         elif not total.is_known:
             figures = _UNKNOWN
         yield [name, runs, duration(total.duration_s), *figures]

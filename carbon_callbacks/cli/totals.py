@@ -29,12 +29,16 @@ class Total:
         runs: Number of runs, without those that are part of others.
         within: Number of runs that are part of others, whose energy is counted there.
         unknown: Number of runs in which nothing was measured; their energy is in no total.
+        within_kwh: Energy of these runs, for information.
+        within_kg: Their emissions.
         without_interval: Number of runs without uncertainty, which are counted as exact.
         duration_s: Sum of the durations in seconds.
     """
 
     runs: int = 0
     within: int = 0
+    within_kwh: float = 0.0
+    within_kg: float = 0.0
     unknown: int = 0
     without_interval: int = 0
     duration_s: float = 0.0
@@ -49,6 +53,8 @@ class Total:
         """Add a run."""
         if not run.counted:
             self.within += 1
+            self.within_kwh += run.energy_kwh.value
+            self.within_kg += run.emissions_kg.value
             return
         self.runs += 1
         self.duration_s += run.duration_s * run.counted

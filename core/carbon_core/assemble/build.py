@@ -50,6 +50,7 @@ from carbon_core.rank_environment import (
 from carbon_core.record import replace
 from carbon_core.report import RunFacts
 from carbon_core.system_files import LARGE
+from carbon_core.tracker import active_runs
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
 
@@ -103,7 +104,7 @@ def make_parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
-            within=_within(environ),
+            within=(*active_runs.active(without=run_id), *_within(environ)),
             told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),
@@ -308,7 +309,7 @@ def _facts(
 
 
 def _within(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the ids of the runs that measure this process."""
+    """Return the ids of the runs of other processes that measure this one."""
     if WITHIN not in environ:
         return ()
     from carbon_core.outputs.enclosing import enclosing_runs

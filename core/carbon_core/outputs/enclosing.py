@@ -2,7 +2,8 @@
 
 `run` sets a variable for its command, and processes inherit it. Programs may also hand it on to where it
 is wrong: a batch system to a job on another host, a server to jobs after the end of the run. It is
-therefore valid only while the measuring process lives, and only for processes that it measures.
+therefore valid only while the measuring process lives, and only for processes that it measures: those
+of its batch job or container, or else those that descend from it, or all of the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 from collections.abc import Mapping
 
 from carbon_core.decoding import DecodingError, parsed
+from carbon_core.hardware.cgroup import own_cgroup
+from carbon_core.hardware.host import Host
 from carbon_core.limits import is_safe_id
 from carbon_core.outputs.owner import descends_from, state_of, this_process
 from carbon_core.rank_environment import WITHIN
@@ -28,8 +31,8 @@ def variable_for(run_id: str, environ: Mapping[str, str], *, whole_machine: bool
         whole_machine: Whether the run measures all processes of the machine.
     """
     runs = [run_id, *enclosing_runs(environ)][:_MOST_RUNS]
-    owner = this_process()._asdict()
-    return {WITHIN: json.dumps({**owner, "whole_machine": whole_machine, "runs": runs})}
+    facts = {"whole_machine": whole_machine, "group": _own_group(), "runs": runs}
+    return {WITHIN: json.dumps({**this_process()._asdict(), **facts})}
 
 
 def enclosing_runs(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -53,4 +56,12 @@ def _measures_this_process(owner: Mapping[str, object]) -> bool:
         return False
     if state == "alive" and owner.get("whole_machine") is True:
         return True
-    return descends_from(pid)
+    group = owner.get("group")
+    # A task that Slurm starts does not descend from the command that requested it.
+    return group == _own_group() if group else descends_from(pid)
+
+
+def _own_group() -> str:
+    """Return the control group that a run in this process measures; an empty string without one."""
+    group = own_cgroup(Host())
+    return group.cpu_file if group else ""

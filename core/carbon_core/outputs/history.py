@@ -150,7 +150,8 @@ def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
         if any(_is_measured(part, by) for _, by in shares)
     )
     included = included_j / total_j if total_j > 0 else max(share for share, _ in shares)
-    return run._replace(part_of=outer[0].run_id, counted=max(0.0, 1.0 - included))
+    counted = max(0.0, 1.0 - included)
+    return run._replace(part_of=outer[0].run_id, counted=counted) if counted < 1.0 else run
 
 
 def _measured(run: PastRun) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from carbon_core.outputs import enclosing
 from carbon_core.outputs.enclosing import enclosing_runs, variable_for
 from carbon_core.rank_environment import WITHIN
 
@@ -91,3 +92,16 @@ def test_a_run_of_another_place_or_time_does_not_count(owner: dict[str, Any]) ->
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", "1", "null", "[" * 4000, "x" * 10_000])
 def test_any_text_is_no_error(text: str) -> None:
     assert enclosing_runs({WITHIN: text}) == ()
+
+
+@linux
+def test_a_task_of_the_same_job_is_within_whatever_started_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with `srun` in a batch script that `carbon-callbacks run` measures."""
+    monkeypatch.setattr(enclosing, "_own_group", lambda: "sys/fs/cgroup/job_1/cpu.stat")
+    found = json.loads(set_for("outer")[WITHIN])
+    assert enclosing_runs({WITHIN: json.dumps({**found, "group": "other"})}) == ()
+    assert enclosing_runs({WITHIN: json.dumps(found)}) == ("outer",)
+    monkeypatch.undo()
+    assert enclosing_runs({WITHIN: json.dumps(found)}) == ()

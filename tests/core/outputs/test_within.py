@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from core.outputs.conftest import report_of
 
+from carbon_core import EmissionsTracker
 from carbon_core.outputs import receipt
 from carbon_core.outputs.history import PastRun, read
 from carbon_core.outputs.journal import Journal, journal_path
@@ -126,3 +127,19 @@ def test_phases_tell_trainings_from_evaluations(
     phases = tuple(Phase(name, 1.0, 1.0, 1) for name in names)
     saved(tmp_path, replace(report_of("run-1", **facts), phases=phases))
     assert runs(tmp_path)["run-1"].kind == kind
+
+
+def test_a_tracker_within_another_of_the_same_process_counts_once(tmp_path: Path) -> None:
+    def tracker(project: str) -> EmissionsTracker:
+        return EmissionsTracker(project_name=project, output_dir=str(tmp_path), log_level="error")
+
+    with tracker("outer") as outer:
+        for project in ("first", "second"):
+            with tracker(project):
+                pass
+    with tracker("after"):
+        pass
+    found = {one.project_name: one for one in runs(tmp_path).values()}
+    within = {name: one.within for name, one in found.items()}
+    ids = (outer.run_id,)
+    assert within == {"outer": (), "first": ids, "second": ids, "after": ()}
