@@ -139,7 +139,7 @@ def _notes(found: Comparison) -> Iterator[str]:
     if not found.spread_known:
         yield f"too few runs for a 95 % interval: at least {needed} per side"
     elif found.too_few_runs:
-        enough = f"about {needed} per side" if needed else "the runs differ too much, or the meters"
+        enough = f"about {needed} per side" if needed else "the runs or the meters differ too much"
         yield f"too few runs for a useful 95 % interval: {enough}"
     elif needed:
         size = "2 %" if abs(math.log(found.ratio.value)) < LEAST_CHANGE_LN else "this size"
