@@ -66,7 +66,7 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
     tracker = tracker_of(settings)
     console = PlainConsole()
     with _stop_signal() as stop, tracker:
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 for view in _views(tracker, stop, every_s, seconds):
                     live.update(_table(view, console.width), refresh=True)

@@ -22,6 +22,7 @@ from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
 
 FORMATS = ("table", "json", "csv", "markdown")
+# Those of `--csv`, and of the runs of `--json` with more.
 COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
            "energy_kwh", "emissions_kg")  # fmt: skip
 _PROJECTS = (
@@ -95,20 +96,20 @@ def _html(history: History, path: Path) -> None:
 
 
 def _json(history: History) -> None:
-    projects = {name: _total_data(total) for name, total in history.projects.items()}
+    projects = {name: _total_data(total) for name, total in history.groups.items()}
     runs = [_run_data(run) for run in history.runs]
     total = _total_data(history.total)
     write_data(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
 
 
 def _csv(history: History) -> None:
-    runs = (
-        [*run[:5], *(run.energy_kwh.value, run.emissions_kg.value)]
-        if run.is_known
-        else [*run[:5], "", ""]
-        for run in history.runs
-    )
-    table = as_lines([COLUMNS, *(map(as_cell, run) for run in runs)])
+    rows: list[list[object]] = []
+    for run in history.runs:
+        known = run.energy_kwh.value, run.emissions_kg.value
+        figures = known if run.is_known else ("", "")
+        rows.append([*run[:5], *figures, run.kind, run.part_of, run.counted])
+    heading = (*COLUMNS, "kind", "part_of", "counted_share")
+    table = as_lines([heading, *(map(as_cell, row) for row in rows)])
     write_data(table.decode().removesuffix("\n"))
 
 
@@ -170,7 +171,7 @@ def _in_parentheses(energy: str, emissions: str) -> tuple[str, str]:
 
 
 def _project_rows(history: History) -> Iterator[list[str]]:
-    projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
+    projects = sorted(history.groups.items(), key=lambda item: -item[1].energy_kwh.value)
     for name, total in (*projects, ("total", history.total)):
         runs = f"{total.runs:,} + {total.within:,}" if total.within else f"{total.runs:,}"
         figures = energy(total.energy_kwh.value), emissions_interval(total.emissions_kg)

@@ -139,7 +139,7 @@ def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
         run: The run.
         outer: The runs that it is within.
     """
-    outer = [one for one in outer if one.is_known and one.run_id != run.run_id]
+    outer = [one for one in outer if one.is_known and run.run_id not in (one.run_id, *one.within)]
     if not outer:
         return run
     shares = [(_overlap(run, one), _measured(one)) for one in outer]

@@ -61,6 +61,14 @@ def test_a_terminal(columns: int, variables: dict[str, str], tmp_path: Path) -> 
     check(shown, list(KEYS), columns)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_monitor_writes_lines_to_a_dumb_terminal(tmp_path: Path) -> None:
+    words = "monitor --seconds 0.4 --every 0.2 --set log_level=error"
+    lines = shown_in_terminal(tmp_path, words, 80, {"TERM": "dumb"}).splitlines()
+    assert len(lines) == 2
+    assert all(" W, " in line for line in lines)
+
+
 def check(text: str, whole: list[str], columns: int | None) -> None:
     # NO_COLOR leaves bold and italic.
     text = re.sub(r"\x1b\[(?:[0-57](?:;[0-57])*)?m", "", text)

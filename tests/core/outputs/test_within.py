@@ -104,9 +104,12 @@ def test_an_outer_run_without_any_reading_includes_nothing(tmp_path: Path) -> No
     assert runs(tmp_path)["inner"].counted == 1.0
 
 
-def test_a_run_within_itself_counts(tmp_path: Path) -> None:
-    saved(tmp_path, report_of("inner", within=("inner",)))
-    assert runs(tmp_path)["inner"].counted == 1.0
+@pytest.mark.parametrize("ids", [("a", "a"), ("a", "b")])
+def test_runs_within_each_other_count(ids: tuple[str, str], tmp_path: Path) -> None:
+    """Only damaged or foreign files have these."""
+    saved(tmp_path, report_of(ids[0], within=(ids[1],)))
+    saved(tmp_path, report_of(ids[1], within=(ids[0],)))
+    assert {one.counted for one in runs(tmp_path).values()} == {1.0}
 
 
 @pytest.mark.parametrize(
