@@ -53,17 +53,13 @@ def _latest_training(*directories: Path) -> Path | None:
 
     Of the first directory that has one; exit with 2 if there are only evaluations.
     """
-    found = [one for directory in directories for one in _receipts(directory)]
+    distinct = {directory.absolute(): directory for directory in directories}.values()
+    found = [list(_receipts(directory)) for directory in distinct]
     for is_wanted in (_is_training, _is_not_evaluation):
-        for directory in directories:
-            chosen = [
-                (one.ended_at, path)
-                for path, one in found
-                if is_wanted(one) and path.parent == directory / RUNS_DIRECTORY
-            ]
-            if chosen:
+        for receipts in found:
+            if chosen := [(one.ended_at, path) for path, one in receipts if is_wanted(one)]:
                 return max(chosen)[1]
-    if found:
+    if any(found):
         _fail("only evaluations found, no training: use --receipt")
     return None
 

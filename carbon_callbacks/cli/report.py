@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,11 @@ def _run_rows(history: History) -> Iterator[list[str]]:
 
 
 def _started(run: PastRun) -> str:
-    """Return the local time of a run's begin; a CSV file has the local time of its end."""
+    """Return the local time of a run's start; a CSV file has that of its end."""
     if run.path is not None:
         return local_time(run.time)
     try:
-        return local_time(time_of(run.time).astimezone())
+        return local_time(time_of(run.time).astimezone() - timedelta(seconds=run.duration_s))
     except (ValueError, OverflowError, OSError):
         return run.time
 

@@ -258,6 +258,11 @@ def test_a_run_that_has_not_ended_is_shown_as_running(command: Command, tmp_path
 def test_times_are_local_and_name_their_zone(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0)
     assert "2026-01-01 15:30 IST" in command("report", TZ="Asia/Kolkata").stdout
+    row = emissions_data(report_of("only-a-row", kwh=1.0))
+    rows = CsvFile(tmp_path / "rows" / "emissions.csv", tmp_path / "lock")
+    (tmp_path / "rows").mkdir()
+    rows.append(replace(row, timestamp="2026-01-01T20:00:00"))  # of the end, after two hours
+    assert "2026-01-01 18:00 IST" in command("report", "rows", TZ="Asia/Kolkata").stdout
 
 
 # --- compare ---
