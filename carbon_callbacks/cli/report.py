@@ -97,7 +97,7 @@ def _html(history: History, path: Path) -> None:
 
 
 def _json(history: History) -> None:
-    projects = {name: _total_data(total) for name, total in history.groups.items()}
+    projects = {name: _total_data(total) for name, total in history.projects.items()}
     runs = [_run_data(run) for run in history.runs]
     total = _total_data(history.total)
     write_data(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
@@ -172,7 +172,7 @@ def _in_parentheses(energy: str, emissions: str) -> tuple[str, str]:
 
 
 def _project_rows(history: History) -> Iterator[list[str]]:
-    projects = sorted(history.groups.items(), key=lambda item: -item[1].energy_kwh.value)
+    projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
     for name, total in (*projects, ("total", history.total)):
         runs = f"{total.runs:,} + {total.within:,}" if total.within else f"{total.runs:,}"
         figures = energy(total.energy_kwh.value), emissions_interval(total.emissions_kg)

@@ -99,17 +99,15 @@ class History:
         latest: Number of recent runs to keep.
         with_days: Whether to compute totals by day.
         total: Total of all runs.
-        groups: Totals by group: the project as it is displayed; its evaluations are a group of their own
-            (`group_of`).
-        projects: Totals by the project's name in the files; only with totals by day.
-        days: Totals by day (ISO date) and project.
+        projects: Totals by group: the project as it is displayed; its evaluations are a group of their
+            own (`group_of`).
+        days: Totals by day (ISO date) and group.
         skipped: Files without a readable run.
     """
 
     latest: int
     with_days: bool = False
     total: Total = field(default_factory=Total)
-    groups: dict[str, Total] = field(default_factory=dict)
     projects: dict[str, Total] = field(default_factory=dict)
     days: dict[tuple[str, str], Total] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
@@ -119,15 +117,13 @@ class History:
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.total.add(run)
-        name = group_of(run)
-        group = self.groups.get(name)
-        if group is None:
-            group = self.groups[name] = Total()
-        group.add(run)
+        group = group_of(run)
+        project = self.projects.get(group)
+        if project is None:
+            project = self.projects[group] = Total()
+        project.add(run)
         if self.with_days:
-            project = run.project_name
-            self.projects.setdefault(project, Total()).add(run)
-            self.days.setdefault((run.time[:10], project), Total()).add(run)
+            self.days.setdefault((run.time[:10], group), Total()).add(run)
         if len(self._heap) < self.latest:
             heapq.heappush(self._heap, (run.time, next(self._numbers), run))
         elif self.latest and run.time > self._heap[0][0]:
