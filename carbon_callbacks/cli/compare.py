@@ -12,7 +12,7 @@ import typer
 
 from carbon_callbacks.cli.skipped import print_skipped
 from carbon_callbacks.cli.terminal import say, say_wrapped, warn, write_data
-from carbon_core.comparison import LEAST_CHANGE_LN, Comparison, compare
+from carbon_core.comparison import LEAST_CHANGE_LN, MOST_RUNS, Comparison, compare
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import duration, emissions, energy, formatted
 from carbon_core.outputs.history import PastRun, Skipped, read
@@ -135,12 +135,15 @@ def _as_text(found: Comparison, figure: str, as_text: Callable[[float], str]) ->
 
 
 def _notes(found: Comparison) -> Iterator[str]:
-    needed = found.runs_needed
+    needed = f"{found.runs_needed:,}" if found.runs_needed else ""
+    if found.runs_needed == MOST_RUNS:
+        needed += " or more"
     if not found.spread_known:
         yield f"too few runs for a 95 % interval: at least {needed} per side"
     elif found.too_few_runs:
-        enough = f"about {needed} per side" if needed else "the runs or the meters differ too much"
-        yield f"too few runs for a useful 95 % interval: {enough}"
+        yield f"too few runs for a useful 95 % interval: about {needed} per side"
+    elif not needed and found.low <= 0.0 <= found.high:
+        yield "no clear change: the errors of the meters are larger, and more runs would not help"
     elif needed:
         size = "2 %" if abs(math.log(found.ratio.value)) < LEAST_CHANGE_LN else "this size"
         yield f"no clear change; about {needed} runs per side would show one of {size}"

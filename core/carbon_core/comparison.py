@@ -26,7 +26,7 @@ _LARGEST_EXPONENT = 700.0
 _UNIT_SIGMA_LN = 0.02
 # A factor of two; and the smallest change that runs are counted for.
 _TOO_WIDE_LN, LEAST_CHANGE_LN = math.log(2.0), math.log(1.02)
-_LEAST_RUNS, _MOST_RUNS = 3, 1000
+_LEAST_RUNS, MOST_RUNS = 3, 1000
 
 
 class Comparison(NamedTuple):
@@ -44,9 +44,11 @@ class Comparison(NamedTuple):
         n_a: Number of runs of A.
         n_b: Number of runs of B.
         too_few_runs: Whether the runs are too few for an interval that includes their variation: one run
-            on a side, or an interval with both no change and more than a factor of two.
+            on a side, or an interval with both no change and more than a factor of two that more runs
+            would make narrower.
         runs_needed: Number of runs per side whose interval would exclude no change, if the change were
-            the one that was found; None if the interval excludes it, or if more runs would not help.
+            the one that was found, at most `MOST_RUNS`; None if the interval excludes it, or if the
+            errors of the meters include it however many runs there are.
     """
 
     a: float
@@ -99,6 +101,9 @@ def compare(
     change = fmean(logs_b) - fmean(logs_a)
     half_width = math.hypot(Z_95 * measurement_sigma_ln, quantile * sampling_error)
     is_clear = spread_known and half_width < abs(change)
+    needed = None
+    if not is_clear:
+        needed = _runs_needed(logs_a, logs_b, change, Z_95 * measurement_sigma_ln)
     return Comparison(
         math.exp(fmean(logs_a)),
         math.exp(fmean(logs_b)),
@@ -109,10 +114,8 @@ def compare(
         spread_known,
         len(logs_a),
         len(logs_b),
-        too_few_runs=not spread_known or (not is_clear and half_width > _TOO_WIDE_LN),
-        runs_needed=None
-        if is_clear
-        else _runs_needed(logs_a, logs_b, change, Z_95 * measurement_sigma_ln),
+        too_few_runs=not spread_known or (needed is not None and half_width > _TOO_WIDE_LN),
+        runs_needed=needed,
     )
 
 
@@ -124,11 +127,13 @@ def _runs_needed(
         return _LEAST_RUNS
     target = max(abs(change), LEAST_CHANGE_LN)
     spread = math.sqrt((variance(logs_a) + variance(logs_b)) / 2.0)
-    for n in range(max(_LEAST_RUNS, min(len(logs_a), len(logs_b)) + 1), _MOST_RUNS):
+    if measurement_half_width >= target:
+        return None
+    for n in range(max(_LEAST_RUNS, min(len(logs_a), len(logs_b)) + 1), MOST_RUNS):
         sampling = t_975(2 * n - 2) * spread * math.sqrt(2.0 / n)
         if math.hypot(measurement_half_width, sampling) < target:
             return n
-    return None
+    return MOST_RUNS
 
 
 def _expm1(exponent: float) -> float:

@@ -354,6 +354,20 @@ def test_too_few_runs_name_the_number_that_is_needed(
     assert found["runs_needed"] > len(a)
 
 
+def test_errors_of_meters_need_no_more_runs(command: Command, tmp_path: Path) -> None:
+    kept_without_gaps(tmp_path / "a", 10.0, 10.1, 9.9)
+    kept_without_gaps(tmp_path / "b", 11.0, 11.1, 10.9)
+    for path in (tmp_path / "b" / "carbon_runs").iterdir():
+        data = json.loads(path.read_text())
+        data["host"]["cpu_model"] = "another"
+        path.write_text(json.dumps(data))
+    line = command("compare", "a", "b").stdout
+    assert "ratio 1.10 (95 %: 0." in line
+    assert "more runs would not help" in line
+    assert "too few" not in line
+    assert change(command("compare", "a", "b", "--json"))["runs_needed"] is None
+
+
 def test_trainings_are_compared_with_trainings(command: Command, tmp_path: Path) -> None:
     for name, kwh in (("a", 10.0), ("b", 11.0)):
         kept_without_gaps(tmp_path / name, kwh)
