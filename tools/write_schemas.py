@@ -84,6 +84,7 @@ RUN = record(
     phases_synced={"type": ["boolean", "null"]},
     trial={"type": ["string", "null"]},
     directory=TEXT,
+    within=several(TEXT),
 )
 OWNER = {
     **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),

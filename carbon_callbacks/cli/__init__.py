@@ -12,6 +12,8 @@ def main() -> int:
     """Run the command and return its exit status."""
     try:
         from carbon_callbacks.cli import terminal
+
+        terminal.ignore_unusable_size()  # before the help pages are made, which depend on it
         from carbon_callbacks.cli.app import app
     except ImportError as error:
         missing = missing_package(error)
@@ -27,7 +29,6 @@ def main() -> int:
         # A terminal without Unicode shows question marks instead of raising an exception.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    terminal.ignore_unusable_size()
     try:
         try:
             app()

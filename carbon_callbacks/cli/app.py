@@ -23,10 +23,11 @@ from carbon_callbacks.cli import (
     resend,
     run,
 )
-from carbon_callbacks.cli.terminal import write_data
+from carbon_callbacks.cli.terminal import NARROW, width, write_data
 from carbon_core.data import text
 from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
+from carbon_core.version import VERSION
 
 
 class _Commands(TyperGroup):
@@ -56,13 +57,34 @@ def _plain_errors() -> Iterator[None]:
 app = typer.Typer(
     cls=_Commands,
     name="carbon-callbacks",
-    help="Energy use and carbon emissions of training runs.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    # The tables of a narrow help page would cut the names of options.
+    rich_markup_mode="rich" if width() >= NARROW else None,
+    # Commands inherit them.
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
 )
 config_app = typer.Typer(help="Show, check and write settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        write_data(f"carbon-callbacks {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Energy use and carbon emissions of training runs."""
 
 
 def _example(arguments: str) -> str:
@@ -143,9 +165,18 @@ def baseline_command(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=3600, help="Duration of the measurement (s).")
     ] = 60,
+    even_if_busy: Annotated[
+        bool,
+        typer.Option(
+            "--even-if-busy", help="Save it even if the machine is not idle, with a note."
+        ),
+    ] = False,
 ) -> None:
-    """Measure idle power once; results then include net energy (above idle)."""
-    baseline.run(seconds=seconds)
+    """Measure idle power once; results then include net energy (above idle).
+
+    Exits with 1 and saves nothing if other programs are at work.
+    """
+    baseline.run(seconds=seconds, even_if_busy=even_if_busy)
 
 
 @app.command("sources", epilog=_example("sources | less"))
@@ -188,7 +219,8 @@ def reprice_command(
 @app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))
 def report_command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Receipts, journals, CSV files or directories.")
+        list[Path] | None,
+        typer.Argument(help="Receipts, journals, CSV files, or directories with all below them."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the recent runs as CSV.")] = False,
@@ -210,16 +242,22 @@ def report_command(
 def compare_command(
     a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
     b: Annotated[Path, typer.Argument(help="The run or runs to compare with A.", exists=True)],
-    figure: Annotated[compare.Figure, typer.Option(help="Figure to compare.")] = (
-        compare.Figure.ENERGY
-    ),
+    figure: Annotated[
+        compare.Figure, typer.Option(metavar="FIGURE", help="energy, emissions or duration.")
+    ] = compare.Figure.ENERGY,
     max_increase: Annotated[
-        float | None, typer.Option(help="Exit with 1 if B exceeds A by more than this percentage.")
+        float | None,
+        typer.Option(metavar="PERCENT", help="Exit with 1 if B exceeds A by more than this."),
     ] = None,
+    evaluations: Annotated[
+        bool, typer.Option("--evaluations", help="Compare evaluations instead of trainings.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a line.")] = False,
 ) -> None:
-    """Print the relative change from A to B, with its 95 % interval."""
-    compare.run(a, b, figure=figure, max_increase=max_increase, as_json=json)
+    """Print the ratio of B to A, with its 95 % interval."""
+    compare.run(
+        a, b, figure=figure, max_increase=max_increase, as_json=json, evaluations=evaluations
+    )
 
 
 @app.command("merge", epilog=_example("merge output/ --json"))
@@ -253,7 +291,8 @@ def model_card_command(
     receipt: Annotated[
         Path | None,
         typer.Option(
-            help="Receipt of the run; by default the newest in DIRECTORY or here.", dir_okay=False
+            help="Receipt of the run; by default of the latest training in DIRECTORY or here.",
+            dir_okay=False,
         ),
     ] = None,
     training_type: Annotated[str, typer.Option(help="pre-training or fine-tuning.")] = "",

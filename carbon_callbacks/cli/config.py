@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.table import Table
 
+from carbon_callbacks.cli.tables import Column
+from carbon_callbacks.cli.tables import show as show_table
 from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
@@ -38,10 +39,10 @@ def show(*, with_origin: bool, as_json: bool, with_secrets: bool) -> None:
         }
         write_data(json.dumps(data if with_origin else values, indent=2))
     else:
-        table = Table("setting", "value", *(["origin"] if with_origin else []))
-        for key, value in values.items():
-            table.add_row(key, str(value), *([settings.origin(key).history] if with_origin else []))
-        PlainConsole().print(table)
+        columns = [Column("setting"), Column("value", folds=True), Column("origin", folds=True)]
+        rows = [(key, str(value), settings.origin(key).history) for key, value in values.items()]
+        shown = len(columns) if with_origin else len(columns) - 1
+        show_table(PlainConsole(), columns[:shown], [row[:shown] for row in rows])
     _warn([*resolution.warnings, *local_trust.warnings(settings)])
 
 

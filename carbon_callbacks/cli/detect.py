@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from carbon_callbacks.cli import load_run, load_table
+from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core.assemble.build import detect_all
 from carbon_core.assemble.making import messages_for
@@ -25,6 +25,14 @@ from carbon_core.config.resolve import resolve
 from carbon_core.hardware.base import Detection
 from carbon_core.records import COMPONENTS, Device
 from carbon_core.uncertainty import interval
+
+_COLUMNS = (
+    Column("component"),
+    Column("device", folds=True),
+    Column("meter", folds=True),
+    Column("grade"),
+    Column("95 % interval", wraps=True, dropped=1),
+)
 
 
 class Grade(str, enum.Enum):
@@ -120,13 +128,17 @@ def _data(detection: Detection, check: load_run.LoadCheck | None) -> dict[str, A
 
 
 def _print_tables(detection: Detection, console: PlainConsole) -> None:
-    columns = "component", "device", "meter", "grade", "95 % interval"
-    table = Table(*columns, title="Measured on this machine")
-    for device in _devices(detection):
-        method = device.method
-        row = device.component, device.name, method.summary, method.grade
-        table.add_row(*row, _range(method.sigma_ln))
-    console.print(table)
+    rows = [
+        (
+            device.component,
+            device.name,
+            device.method.summary,
+            device.method.grade,
+            _range(device.method.sigma_ln),
+        )
+        for device in _devices(detection)
+    ]
+    show(console, _COLUMNS, rows, title="Measured on this machine")
     for line in _lines(detection):
         console.print(line, markup=False)  # "[amd]" is the name of an extra, not a style
 

@@ -16,7 +16,7 @@ from carbon_callbacks.cli.load_series import (
     longest_still_s,
     update_of,
 )
-from carbon_core import units
+from carbon_core import formatting, units
 from carbon_core.records import Component, Device
 
 # A counter and the power of the same device may differ by this much: a share, or watts.
@@ -175,8 +175,8 @@ def check_device(
         check.kernels = list(kernel_windows(curve, check.load_w, spans.kernels))
         if check.idle_w is not None and check.load_w < _RISE * check.idle_w:
             check.not_checked.append(
-                f"the energy of the load: it raised the power from {check.idle_w:.1f} W to "
-                f"{check.load_w:.1f} W only (other work, or not this device)"
+                f"the energy of the load: it raised the power from {formatting.power(check.idle_w)} to "
+                f"{formatting.power(check.load_w)} only (other work, or not this device)"
             )
     return check
 
@@ -190,11 +190,13 @@ def _check_counter(check: DeviceCheck, curve: Curve, spans: Spans) -> None:
     limit_s = curve.device.still_s or _STILL_S
     if check.still_s is not None and check.still_s > limit_s:
         during = "under load" if spans.load else "on the idle machine"
-        check.problems.append(f"its counter stands still for {check.still_s:.1f} s {during}")
+        check.problems.append(
+            f"its counter stands still for {formatting.duration(check.still_s)} {during}"
+        )
     if check.still_s is not None and whole.seconds < limit_s:
         check.not_checked.append(
-            f"stands still: it was read for {whole.seconds:.1f} s, and a counter may pause for "
-            f"{limit_s:g} s; use a longer --load"
+            f"stands still: it was read for {formatting.duration(whole.seconds)}, and a counter "
+            f"may pause for {limit_s:g} s; use a longer --load"
         )
 
 
@@ -211,7 +213,8 @@ def _check_power(check: DeviceCheck, curve: Curve, power: Series | None, spans: 
         check.counter_vs_power_pct[name] = _off_pct(counter_w, power_w)
         if abs(counter_w - power_w) > max(POWER_BOUND * power_w, POWER_BOUND_W):
             check.problems.append(
-                f"{name}: its counter gives {counter_w:.1f} W, its power reading {power_w:.1f} W"
+                f"{name}: its counter gives {formatting.power(counter_w)}, "
+                f"its power reading {formatting.power(power_w)}"
             )
 
 

@@ -6,15 +6,24 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
-
 from carbon_callbacks.cli.load_check import WINDOWS_S, DeviceCheck
 from carbon_callbacks.cli.load_run import LoadCheck
 from carbon_callbacks.cli.load_series import Update
+from carbon_callbacks.cli.tables import Column
+from carbon_callbacks.cli.tables import show as fit
 from carbon_callbacks.cli.terminal import PlainConsole
+from carbon_core.formatting import duration, power
 
 _WINDOWS = f"windows {'/'.join(f'{length:g}' for length in WINDOWS_S)} s"
-_COLUMNS = ("device", "update", "idle", "load", "only rises", "counter vs. power", _WINDOWS)
+_COLUMNS = (
+    Column("device", folds=True),
+    Column("update", wraps=True, dropped=2),
+    Column("idle"),
+    Column("load"),
+    Column("only rises", wraps=True, dropped=3),
+    Column("counter vs. power", wraps=True),
+    Column(_WINDOWS, wraps=True, dropped=1),
+)
 
 _NOTHING = "no counter was checked: no device has one"
 
@@ -27,10 +36,7 @@ def as_data(check: LoadCheck) -> dict[str, Any]:
 def show(check: LoadCheck, console: PlainConsole) -> None:
     """Print the result."""
     title = f"Under load: {check.processes} processes, {check.seconds:g} s"
-    table = Table(*_COLUMNS, title=title)
-    for device in check.devices:
-        table.add_row(*_cells(device))
-    console.print(table)
+    fit(console, _COLUMNS, map(_cells, check.devices), title=title)
     for line in lines(check):
         console.print(line)
 
@@ -43,8 +49,8 @@ def lines(check: LoadCheck) -> Iterator[str]:
             if kernel.wide_pct is not None:
                 wide = f"; above the pause, until 0.25 s later {kernel.wide_pct:+.1f} %"
             yield (
-                f"{device.name}: kernels for {kernel.seconds:.2f} s: {kernel.energy_j:.1f} J, expected "
-                f"{kernel.expected_j:.1f} J ({kernel.deviation_pct:+.1f} %{wide})"
+                f"{device.name}: kernels for {duration(kernel.seconds)}: {kernel.energy_j:.1f} J, "
+                f"expected {kernel.expected_j:.1f} J ({kernel.deviation_pct:+.1f} %{wide})"
             )
     yield from _costs(check.gpu)
     for device in check.devices:
@@ -98,4 +104,4 @@ def _period(update: Update) -> str:
 
 
 def _watts(power_w: float | None) -> str:
-    return "-" if power_w is None else f"{power_w:.1f} W"
+    return "-" if power_w is None else power(power_w)

@@ -7,15 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
-from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
-from carbon_core.formatting import emissions, emissions_interval, energy, energy_interval
+from carbon_callbacks.cli.tables import Column, show
+from carbon_callbacks.cli.terminal import PlainConsole, say_wrapped, warn, write_data
+from carbon_core.formatting import (
+    duration,
+    emissions,
+    emissions_interval,
+    energy,
+    energy_interval,
+    local_time,
+)
 from carbon_core.outputs.merging import MISSING, Merged, Part, merge
 from carbon_core.outputs.receipt import segment_data, with_ends
 
 _UNKNOWN = ("unknown", "unknown")
+_COLUMNS = (
+    Column("started", wraps=True),
+    Column("rank", dropped=2),
+    Column("status", wraps=True),
+    Column("time", dropped=1),
+    Column("energy", wraps=True),
+    Column("emissions", wraps=True),
+)
 
 
 def run(directory: Path, *, as_json: bool) -> None:
@@ -54,26 +69,33 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _print_table(training: Merged) -> None:
-    projects = ", ".join(
-        dict.fromkeys(part.project_name for part in training.parts if part.project_name)
-    )
-    table = Table(
-        "started (UTC)", "rank", "status", "seconds", "energy", "emissions", title=projects
-    )
-    for part in training.parts:
-        segment = part.segment
-        rank = "-" if part.rank is None else str(part.rank)
-        seconds = f"{segment.duration_s:.0f}"
-        amounts = energy(segment.energy_kwh), emissions(segment.emissions_kg)
-        figures = amounts if part.is_known else _UNKNOWN
-        table.add_row(segment.started_at[:19], rank, part.status, seconds, *figures)
-    table.add_section()
+    labels = [part.project_label for part in training.parts if part.project_label]
     totals = energy_interval(training.energy), emissions_interval(training.emissions)
-    table.add_row("total", "", "", "", *(totals if training.is_known else _UNKNOWN))
-    PlainConsole().print(table)
+    show(
+        PlainConsole(),
+        _COLUMNS,
+        map(_cells, training.parts),
+        title=", ".join(dict.fromkeys(labels)),
+        total=("total", "", "", "", *(totals if training.is_known else _UNKNOWN)),
+    )
     unknown = sum(not part.is_known for part in training.parts)
     if note := unknown_note(unknown, len(training.parts)):
-        say(note)
+        say_wrapped(note)
     for part in training.parts:
         if part.status == MISSING:
-            say(f"run {part.segment.run_id}: no file found; counted with its last known total")
+            say_wrapped(
+                f"run {part.segment.run_id}: no file found; counted with its last known total"
+            )
+        if part.within:
+            say_wrapped(
+                f"run {part.segment.run_id}: within run {part.within[0]}, which has its energy, too"
+            )
+
+
+def _cells(part: Part) -> tuple[str, ...]:
+    segment = part.segment
+    rank = "-" if part.rank is None else str(part.rank)
+    amounts = energy(segment.energy_kwh), emissions(segment.emissions_kg)
+    figures = amounts if part.is_known else _UNKNOWN
+    time = duration(segment.duration_s)
+    return local_time(segment.started_at), rank, part.status, time, *figures

@@ -12,20 +12,33 @@ from typing import NamedTuple
 from rich.console import Group
 from rich.live import Live
 from rich.styled import Styled
-from rich.table import Table
 
+from carbon_callbacks.cli.tables import Column, fitted
 from carbon_callbacks.cli.terminal import PlainConsole, say
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker, Report, Window
 from carbon_core.clock import SystemClock
-from carbon_core.formatting import formatted
-from carbon_core.units import GRAMS_PER_KG, kwh
+from carbon_core.formatting import (
+    duration,
+    emissions,
+    emissions_range,
+    energy,
+    formatted,
+    power,
+)
+from carbon_core.units import kwh
 
 _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 _PERCENT = 100.0
-_S_PER_MIN, _S_PER_HOUR = 60.0, 3600.0
+_COLUMNS = (
+    Column("device", folds=True),
+    Column("meter", folds=True, dropped=2),
+    Column("grade", dropped=1),
+    Column("power now", wraps=True),
+    Column("energy"),
+)
 
 
 class View(NamedTuple):
@@ -53,10 +66,10 @@ def run(settings: Sequence[str], *, every_s: float, seconds: float | None) -> No
     tracker = tracker_of(settings)
     console = PlainConsole()
     with _stop_signal() as stop, tracker:
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 for view in _views(tracker, stop, every_s, seconds):
-                    live.update(_table(view), refresh=True)
+                    live.update(_table(view, console.width), refresh=True)
         else:
             for view in _views(tracker, stop, every_s, seconds):
                 say(_line(view))
@@ -120,16 +133,16 @@ def _budget(tracker: EmissionsTracker, report: Report) -> str:
     settings = tracker.settings
     energy_kwh, emissions_kg = report.energy_kwh.value, report.emissions_kg.value
     budgets = [
-        ("energy", "kWh", settings.budget_kwh, report.training_kwh, energy_kwh),
-        ("emissions", "kg CO2e", settings.budget_kg_co2e, report.training_kg, emissions_kg),
+        ("energy", energy, settings.budget_kwh, report.training_kwh, energy_kwh),
+        ("emissions", emissions, settings.budget_kg_co2e, report.training_kg, emissions_kg),
     ]
     texts = [
         (
             used / limit,
             f"{name} budget {used / limit * _PERCENT:.0f} % used "
-            f"({formatted(used)} of {limit:g} {unit}){_time_left(report, in_run, limit - used)}",
+            f"({as_text(used)} of {as_text(limit)}){_time_left(report, in_run, limit - used)}",
         )
-        for name, unit, limit, used, in_run in budgets
+        for name, as_text, limit, used, in_run in budgets
         if limit
     ]
     return max(texts)[1] if texts else ""
@@ -140,45 +153,37 @@ def _time_left(report: Report, used_in_run: float, remaining: float) -> str:
     if remaining <= 0 or used_in_run <= 0:
         return ""
     seconds = remaining / used_in_run * report.duration_s
-    if seconds < 2 * _S_PER_MIN:
-        return f", about {seconds:.0f} s left"
-    if seconds < 2 * _S_PER_HOUR:
-        return f", about {seconds / _S_PER_MIN:.0f} min left"
-    return f", about {seconds / _S_PER_HOUR:,.0f} h left"
+    return f", about {duration(seconds)} left"
 
 
 def _time() -> str:
-    return SystemClock().now().astimezone().strftime("%H:%M:%S")
+    return SystemClock().now().astimezone().strftime("%H:%M:%S %Z")
 
 
 def _line(view: View) -> str:
     report = view.report
     if not report.is_known:
         return f"{_time()} energy unknown: no meter gave a reading"
-    grams = report.emissions_kg.value * GRAMS_PER_KG
     power_w = view.window.power_w * report.run.pue
     rest = f"; {view.budget}" if view.budget else ""
+    totals = f"{energy(report.energy_kwh.value)}, {emissions(report.emissions_kg.value)}"
     return (
-        f"{_time()} {power_w:.1f} W, {formatted(report.energy_kwh.value)} kWh, {formatted(grams)} gCO2e "
+        f"{_time()} {power(power_w)}, {totals} "
         f"({formatted(report.intensity_g_per_kwh)} g/kWh, {report.place}){rest}"
     )
 
 
-def _table(view: View) -> Group:
-    table = Table("device", "meter", "grade", "W now", "kWh")
+def _table(view: View, width: int) -> Group:
     now, pue = view.window.by_device, view.report.run.pue
-    for device, energy in view.report.window.by_device.items():
+    rows = []
+    for device, used in view.report.window.by_device.items():
         joules = now[device].joules if device in now else 0.0
         watts = joules * pue / view.window.duration_s if view.window.duration_s > 0 else 0.0
-        table.add_row(
-            device.name,
-            str(device.method),
-            device.method.grade,
-            f"{watts:.1f}",
-            formatted(kwh(energy.joules) * pue),
-        )
+        method = device.method
+        total = energy(kwh(used.joules) * pue)
+        rows.append((device.name, str(method), method.grade, power(watts), total))
+    table = fitted(width, _COLUMNS, rows)
     if not view.report.is_known:
         return Group(table, _line(view), Styled("press Ctrl-C to stop", "dim"))
-    emissions = view.report.emissions_kg.scaled(GRAMS_PER_KG)
-    interval = f"95 %: {formatted(emissions.low)} to {formatted(emissions.high)} gCO2e"
+    interval = f"95 %: {emissions_range(*view.report.emissions_kg[1:])}"
     return Group(table, _line(view), Styled(f"{interval}; press Ctrl-C to stop", "dim"))

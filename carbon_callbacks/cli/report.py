@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from carbon_callbacks._missing import missing_package
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
-from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
-from carbon_callbacks.cli.totals import History, Total
+from carbon_callbacks.cli.tables import Column, show
+from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
+from carbon_callbacks.cli.totals import History, Total, group_of
 from carbon_core.errors import CarbonError
 from carbon_core.escaping import markdown_cell
-from carbon_core.formatting import formatted
+from carbon_core.formatting import duration, emissions, emissions_interval, energy, local_time
+from carbon_core.limits import time_of
 from carbon_core.outputs.csv_rows import as_cell, as_lines
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
-from carbon_core.units import GRAMS_PER_KG
 
 FORMATS = ("table", "json", "csv", "markdown")
+# Those of `--csv`, and of the runs of `--json` with more.
 COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
            "energy_kwh", "emissions_kg")  # fmt: skip
-_HEAD = ("project", "runs", "hours", "kWh", "gCO2e (95 %)")
-_RUN_HEAD = ("time", "project", "status", "seconds", "kWh", "gCO2e")
+_PROJECTS = (
+    Column("project", folds=True),
+    Column("runs"),
+    Column("time", dropped=1),
+    Column("energy"),
+    Column("emissions (95 %)"),
+)
+_RUNS = (
+    Column("started", wraps=True),
+    Column("project", folds=True),
+    Column("kind", dropped=2),
+    Column("status", wraps=True, dropped=3),
+    Column("time", dropped=1),
+    Column("energy"),
+    Column("emissions"),
+)
 _UNKNOWN = ("unknown", "unknown")
-_S_PER_HOUR = 3600.0
 
 
 def run(
@@ -57,19 +72,13 @@ def run(
 
 def _table(history: History) -> None:
     console = PlainConsole()
-    runs = Table(*_RUN_HEAD, title=f"Recent runs ({history.recent_of_total})")
-    for cells in _run_rows(history):
-        runs.add_row(*cells)
     if history.runs:
-        console.print(runs)
-    projects = Table(*_HEAD, title="Projects")
+        title = f"Recent runs ({history.recent_of_total})"
+        show(console, _RUNS, _run_rows(history), title=title)
     *rows, total = _project_rows(history)
-    for cells in rows:
-        projects.add_row(*cells)
-    projects.add_section()
-    projects.add_row(*total)
-    projects.caption = _uncertainty_note(history.total)
-    console.print(projects)
+    show(console, _PROJECTS, rows, title="Projects", total=total)
+    for note in _notes(history):
+        say_wrapped(note)
 
 
 def _html(history: History, path: Path) -> None:
@@ -100,66 +109,103 @@ def _json(history: History) -> None:
 
 
 def _csv(history: History) -> None:
-    runs = (
-        [*run[:5], *(run.energy_kwh.value, run.emissions_kg.value)]
-        if run.is_known
-        else [*run[:5], "", ""]
-        for run in history.runs
-    )
-    table = as_lines([COLUMNS, *(map(as_cell, run) for run in runs)])
+    rows: list[list[object]] = []
+    for run in history.runs:
+        known = run.energy_kwh.value, run.emissions_kg.value
+        figures = known if run.is_known else ("", "")
+        rows.append([*run[:5], *figures, run.kind, run.part_of, run.counted])
+    heading = (*COLUMNS, "kind", "part_of", "counted_share")
+    table = as_lines([heading, *(map(as_cell, row) for row in rows)])
     write_data(table.decode().removesuffix("\n"))
 
 
 def _markdown(history: History) -> None:
-    for head, rows in ((_HEAD, _project_rows(history)), (_RUN_HEAD, _run_rows(history))):
-        say(f"| {' | '.join(head)} |")
-        say(f"|{'---|' * len(head)}")
+    for columns, rows in ((_PROJECTS, _project_rows(history)), (_RUNS, _run_rows(history))):
+        say(f"| {' | '.join(column.name for column in columns)} |")
+        say(f"|{'---|' * len(columns)}")
         for cells in rows:
             say(f"| {' | '.join(map(markdown_cell, cells))} |")
         say()
-    if note := _uncertainty_note(history.total):
+    for note in _notes(history):
         say(f"{note}.")
 
 
-def _uncertainty_note(total: Total) -> str | None:
-    """Return a note on runs of unknown energy or without uncertainty (CSV rows); None without any."""
-    notes = [unknown_note(total.unknown, total.runs)]
+def _notes(history: History) -> Iterator[str]:
+    """Yield what the tables do not show: what is unknown, counted elsewhere, or not over."""
+    total = history.total
+    if note := unknown_note(total.unknown, total.runs):
+        yield note
     if total.without_interval:
         counts = f"{total.without_interval:,} of {total.runs:,}"
-        notes.append(f"{counts} runs lack uncertainty (counted as exact)")
-    return "; ".join(filter(None, notes)) or None
+        yield f"{counts} runs lack uncertainty (counted as exact)"
+    if total.within:
+        yield "in parentheses and after +: parts of other runs, counted there only"
+    for run in history.runs:
+        if run.writer is not None:
+            where = f" on {run.writer.host}" if run.writer.host else ""
+            heartbeat = local_time(run.writer.heartbeat_at)
+            yield f"run {run.run_id}: {run.status}{where}, last heartbeat {heartbeat}"
 
 
 def _run_rows(history: History) -> Iterator[list[str]]:
     for run in history.runs:
-        kwh, grams = run.energy_kwh.value, run.emissions_kg.value * GRAMS_PER_KG
-        seconds = f"{run.duration_s:.0f}"
+        figures = energy(run.energy_kwh.value), emissions(run.emissions_kg.value)
+        if not run.counted:
+            figures = _in_parentheses(*figures)
         yield [
-            run.time[:19],
-            run.project_name,
+            _started(run),
+            run.project_label or run.project_name,
+            run.kind or "run",
             run.status,
-            seconds,
-            *((formatted(kwh), formatted(grams)) if run.is_known else _UNKNOWN),
+            duration(run.duration_s),
+            *(figures if run.is_known else _UNKNOWN),
         ]
+
+
+def _started(run: PastRun) -> str:
+    """Return the local time of a run's start; a CSV file has that of its end."""
+    if run.path is not None:
+        return local_time(run.time)
+    try:
+        return local_time(time_of(run.time).astimezone() - timedelta(seconds=run.duration_s))
+    except (ValueError, OverflowError, OSError):
+        return run.time
+
+
+def _in_parentheses(energy: str, emissions: str) -> tuple[str, str]:
+    return f"({energy})", f"({emissions})"
 
 
 def _project_rows(history: History) -> Iterator[list[str]]:
     projects = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
     for name, total in (*projects, ("total", history.total)):
-        grams = total.emissions_kg.scaled(GRAMS_PER_KG)
-        interval = f"{formatted(grams.value)} ({formatted(grams.low)} to {formatted(grams.high)})"
-        hours = f"{total.duration_s / _S_PER_HOUR:.2f}"
-        figures = (formatted(total.energy_kwh.value), interval)
-        yield [name, str(total.runs), hours, *(figures if total.is_known else _UNKNOWN)]
+        runs = f"{total.runs:,} + {total.within:,}" if total.within else f"{total.runs:,}"
+        figures = energy(total.energy_kwh.value), emissions_interval(total.emissions_kg)
+        if not total.runs:
+            figures = _in_parentheses(energy(total.within_kwh), emissions(total.within_kg))
+        elif not total.is_known:
+            figures = _UNKNOWN
+        yield [name, runs, duration(total.duration_s), *figures]
 
 
 def _run_data(run: PastRun) -> dict[str, Any]:
-    return {**dict(zip(COLUMNS[:5], run)), **_estimates(run)}
+    writer = run.writer
+    return {
+        **dict(zip(COLUMNS[:5], run)),
+        "project": group_of(run),
+        "kind": run.kind or None,
+        "part_of": run.part_of or None,
+        "counted_share": run.counted,
+        "host": writer.host if writer else None,
+        "heartbeat_at": writer.heartbeat_at if writer else None,
+        **_estimates(run),
+    }
 
 
 def _total_data(total: Total) -> dict[str, Any]:
     counts = {
         "runs": total.runs,
+        "runs_within_others": total.within,
         "runs_unknown": total.unknown,
         "runs_without_interval": total.without_interval,
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.table import Table
 
+from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, warn, write_data
 from carbon_core import repricing
 from carbon_core.assemble.grid import place_of, source_of
@@ -20,7 +20,7 @@ from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
 from carbon_core.errors import CarbonError
 from carbon_core.fetch import fetcher
-from carbon_core.formatting import formatted
+from carbon_core.formatting import emissions_interval, energy, formatted
 from carbon_core.hours import utc
 from carbon_core.intensity.location import Place, locate
 from carbon_core.outputs import past_runs
@@ -29,6 +29,11 @@ from carbon_core.records import Estimate, Intensity
 from carbon_core.repricing import Finished, IntensityOf
 from carbon_core.units import GRAMS_PER_KG
 
+_COLUMNS = (
+    Column("grid intensity", folds=True),
+    Column("g/kWh", dropped=1),
+    Column("emissions (95 %)", wraps=True),
+)
 # A source sends the values of a few weeks at most per request.
 _LONGEST_REQUEST = timedelta(days=366)
 
@@ -53,7 +58,7 @@ def run(path: Path, *, where: Mapping[str, str], intensity: str | None, as_json:
     if as_json:
         write_data(json.dumps(_data(finished, repriced), indent=2))
     else:
-        _print_table(finished, repriced)
+        _print_table(found.run.project_label, finished, repriced)
 
 
 def _intensity_of(run: Finished, where: Mapping[str, str], intensity: str | None) -> IntensityOf:
@@ -117,29 +122,19 @@ def _data(run: Finished, repriced: repricing.Repriced) -> dict[str, Any]:
     }
 
 
-def _print_table(run: Finished, repriced: repricing.Repriced) -> None:
-    energy = formatted(run.energy_kwh.value)
-    table = Table(
-        "grid intensity",
-        "g/kWh",
-        "gCO2e",
-        "95 %",
-        title=f"{run.project_name}, {energy} kWh: {run.run_id}",
-    )
-    table.add_row(run.place, *_figures(run, run.emissions_kg))
-    table.add_row(_names(repriced.intensities), *_figures(run, repriced.emissions_kg))
-    PlainConsole().print(table)
+def _print_table(label: str, run: Finished, repriced: repricing.Repriced) -> None:
+    rows = [
+        (run.place, *_figures(run, run.emissions_kg)),
+        (_names(repriced.intensities), *_figures(run, repriced.emissions_kg)),
+    ]
+    title = f"{label}, {energy(run.energy_kwh.value)}: {run.run_id}"
+    show(PlainConsole(), _COLUMNS, rows, title=title)
 
 
-def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str, str]:
-    grams = emissions_kg.scaled(GRAMS_PER_KG)
+def _figures(run: Finished, emissions_kg: Estimate) -> tuple[str, str]:
     kwh = run.energy_kwh.value
-    mean = formatted(grams.value / kwh) if kwh else "-"
-    return (
-        mean,
-        formatted(grams.value),
-        f"{formatted(grams.low)} to {formatted(grams.high)}",
-    )
+    mean = formatted(emissions_kg.value * GRAMS_PER_KG / kwh) if kwh else "-"
+    return mean, emissions_interval(emissions_kg)
 
 
 def _names(intensities: tuple[Intensity, ...]) -> str:

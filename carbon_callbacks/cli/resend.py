@@ -16,7 +16,7 @@ from carbon_core.config.local_trust import warnings
 from carbon_core.config.output_table import OutputArguments
 from carbon_core.config.resolve import resolve
 from carbon_core.config.sources import process_environment
-from carbon_core.formatting import formatted
+from carbon_core.formatting import energy
 
 
 def run(directory: Path, *, as_json: bool) -> None:
@@ -42,7 +42,7 @@ def run(directory: Path, *, as_json: bool) -> None:
     else:
         for one in done:
             outcome = "sent" if one.accepted else "not accepted"
-            say(f"{one.run_id}: {formatted(one.energy_kwh)} kWh {outcome} ({one.service})")
+            say(f"{one.run_id}: {energy(one.energy_kwh)} {outcome} ({one.service})")
         if not done:
             say("everything was delivered already")
     if not all(one.accepted for one in done):

@@ -12,13 +12,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 import typer
 
 from carbon_callbacks.cli.terminal import environment_of_child, warn
 from carbon_callbacks.cli.tracking import tracker_of
+from carbon_core import EmissionsTracker
+from carbon_core.outputs.enclosing import variable_for
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 # Signals by which batch systems and users stop or notify a program.
@@ -41,7 +43,7 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
     # By default the machine is shared with other programs.
     tracker = tracker_of(settings, tracking_mode="process")
     with _forwarding_signals() as forward_to:
-        child = _start(command)
+        child = _start(command, _environment(tracker))
         forward_to(child)
         tracker.start()
         code = child.wait()
@@ -50,13 +52,20 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
     raise typer.Exit(SIGNALLED - code if code < 0 else code)
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _environment(tracker: EmissionsTracker) -> dict[str, str]:
+    """Return the environment of the command: a tracker in it measures a part of the same energy."""
+    environ = environment_of_child()
+    whole_machine = tracker.settings.tracking_mode == "machine"
+    return {**environ, **variable_for(tracker.run_id, environ, whole_machine=whole_machine)}
+
+
+def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the command; must run before this process starts a thread."""
     try:
         preexec = _die_with_parent if sys.platform == "linux" else None
         return subprocess.Popen(  # noqa: S603
             list(command),
-            env=environment_of_child(),
+            env=environ,
             preexec_fn=preexec,  # noqa: PLW1509
             # Such as the pipe of `<(command)` in a shell. Python closes its own files in the command.
             close_fds=False,

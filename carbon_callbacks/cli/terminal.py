@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from typing import Any
 
-from rich.console import Console  # noqa: TID251 - only here
+from rich.console import Console, ConsoleDimensions  # noqa: TID251 - only here
 from rich.text import Text
 
 from carbon_core.config.sources import process_environment
@@ -20,12 +21,23 @@ from carbon_core.escaping import one_line
 # EX_IOERR of sysexits.h.
 IO_ERROR = 74
 _LEAST, _MOST = 20, 10_000
+# With fewer columns, help is written without tables.
+NARROW = 70
 
 _removed: dict[str, str] = {}
 
 
 class PlainConsole(Console):
-    """A console that shows strings as they are, also in the cells and titles of tables."""
+    """A console that shows strings as they are, also in the cells and titles of tables.
+
+    Args:
+        **options: Those of Rich's console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.is_dumb_terminal and "width" not in options:
+            self.size = ConsoleDimensions(*shutil.get_terminal_size())  # Rich takes 80 columns
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return text without interpretation; styles and alignment are applied."""
@@ -37,6 +49,15 @@ def say(line: object = "") -> None:
     """Print a line to standard output, at once."""
     text = str(line)
     print(one_line(text, len(text)), flush=True)
+
+
+def say_wrapped(line: object) -> None:
+    """Print a line to standard output; in a terminal it is wrapped between words."""
+    console = PlainConsole()
+    if console.is_terminal:
+        console.print(str(line))
+    else:
+        say(line)
 
 
 def warn(line: object) -> None:
@@ -52,6 +73,11 @@ def write_data(text: str) -> None:
             say(line)
     else:
         print(text, flush=True)
+
+
+def width() -> int:
+    """Return the number of columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size().columns
 
 
 def ignore_unusable_size() -> None:

@@ -8,24 +8,37 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from carbon_core.outputs.history import PastRun, Skipped
+from carbon_core.outputs.receipt_reading import EVALUATION
 from carbon_core.records import Estimate
+
+
+def group_of(run: PastRun) -> str:
+    """Return the group that a run is added up in: the runs of a project, or its evaluations."""
+    project = run.project_label or run.project_name
+    return f"{project}, evaluations" if run.kind == EVALUATION else project
 
 
 @dataclass
 class Total:
-    """Total of runs.
+    """Total of runs. What is a part of another run is counted there only.
 
     Bounds of intervals are added, because errors of the same meters are correlated. Figures are added in
     place, because a file may have a million rows.
 
     Attributes:
-        runs: Number of runs.
+        runs: Number of runs, without those that are part of others.
+        within: Number of runs that are part of others, whose energy is counted there.
         unknown: Number of runs in which nothing was measured; their energy is in no total.
+        within_kwh: Energy of these runs, for information.
+        within_kg: Their emissions.
         without_interval: Number of runs without uncertainty, which are counted as exact.
         duration_s: Sum of the durations in seconds.
     """
 
     runs: int = 0
+    within: int = 0
+    within_kwh: float = 0.0
+    within_kg: float = 0.0
     unknown: int = 0
     without_interval: int = 0
     duration_s: float = 0.0
@@ -38,24 +51,33 @@ class Total:
 
     def add(self, run: PastRun) -> None:
         """Add a run."""
+        if not run.counted:
+            self.within += 1
+            self.within_kwh += run.energy_kwh.value
+            self.within_kg += run.emissions_kg.value
+            return
         self.runs += 1
-        self.duration_s += run.duration_s
+        self.duration_s += run.duration_s * run.counted
         if not run.is_known:
             self.unknown += 1
             return
         self.without_interval += run.sigmas_ln is None
-        kwh, low, high = run.energy_kwh
+        energy_kwh, emissions_kg = run.energy_kwh, run.emissions_kg
+        if run.counted < 1.0:
+            energy_kwh = energy_kwh.scaled(run.counted)
+            emissions_kg = emissions_kg.scaled(run.counted)
+        kwh, low, high = energy_kwh
         self._kwh += kwh
         self._low_kwh += low
         self._high_kwh += high
-        kg, low, high = run.emissions_kg
+        kg, low, high = emissions_kg
         self._kg += kg
         self._low_kg += low
         self._high_kg += high
 
     @property
     def is_known(self) -> bool:
-        """Whether the energy of any run is known; if not, the figures are 0 and mean nothing."""
+        """Whether the energy of any run is known; if not, the figures are 0 and are not results."""
         return self.unknown < self.runs
 
     @property
@@ -77,8 +99,9 @@ class History:
         latest: Number of recent runs to keep.
         with_days: Whether to compute totals by day.
         total: Total of all runs.
-        projects: Totals by project.
-        days: Totals by day (ISO date) and project.
+        projects: Totals by group: the project as it is displayed; its evaluations are a group of their
+            own (`group_of`).
+        days: Totals by day (ISO date) and group.
         skipped: Files without a readable run.
     """
 
@@ -94,12 +117,13 @@ class History:
     def add(self, run: PastRun) -> None:
         """Add a run."""
         self.total.add(run)
-        project = self.projects.get(run.project_name)
+        group = group_of(run)
+        project = self.projects.get(group)
         if project is None:
-            project = self.projects[run.project_name] = Total()
+            project = self.projects[group] = Total()
         project.add(run)
         if self.with_days:
-            self.days.setdefault((run.time[:10], run.project_name), Total()).add(run)
+            self.days.setdefault((run.time[:10], group), Total()).add(run)
         if len(self._heap) < self.latest:
             heapq.heappush(self._heap, (run.time, next(self._numbers), run))
         elif self.latest and run.time > self._heap[0][0]:
@@ -108,7 +132,7 @@ class History:
     @property
     def recent_of_total(self) -> str:
         """Number of recent runs as text, with that of all runs if they differ."""
-        recent, total = len(self._heap), self.total.runs
+        recent, total = len(self._heap), self.total.runs + self.total.within
         return f"{recent:,}" if recent == total else f"{recent:,} of {total:,}"
 
     @property

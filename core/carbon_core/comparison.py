@@ -18,11 +18,15 @@ from typing import NamedTuple
 
 from carbon_core.errors import CarbonError
 from carbon_core.outputs.history import PastRun
+from carbon_core.records import Estimate
 from carbon_core.uncertainty import FLOOR_SIGMA_LN, Z_95, t_975
 
 _LARGEST_EXPONENT = 700.0
 # Gain errors of three boards of one model differ by so much (RTX 3090; Yang et al., SC'24).
 _UNIT_SIGMA_LN = 0.02
+# A factor of two; and the smallest change that runs are counted for.
+_TOO_WIDE_LN, LEAST_CHANGE_LN = math.log(2.0), math.log(1.02)
+_LEAST_RUNS, MOST_RUNS = 3, 1000
 
 
 class Comparison(NamedTuple):
@@ -37,6 +41,14 @@ class Comparison(NamedTuple):
         same_meters: Whether all runs have the same hardware and methods, so that systematic errors
             cancel.
         spread_known: Whether both sides have several runs, so that their variance is included.
+        n_a: Number of runs of A.
+        n_b: Number of runs of B.
+        too_few_runs: Whether the runs are too few for an interval that includes their variation: one run
+            on a side, or an interval with both no change and more than a factor of two that more runs
+            would make narrower.
+        runs_needed: Number of runs per side whose interval would exclude no change, if the change were
+            the one that was found, at most `MOST_RUNS`; None if the interval excludes it, or if the
+            errors of the meters include it however many runs there are.
     """
 
     a: float
@@ -46,6 +58,15 @@ class Comparison(NamedTuple):
     high: float
     same_meters: bool
     spread_known: bool
+    n_a: int = 1
+    n_b: int = 1
+    too_few_runs: bool = True
+    runs_needed: int | None = None
+
+    @property
+    def ratio(self) -> Estimate:
+        """B / A with its 95 % interval."""
+        return Estimate(self.change + 1.0, self.low + 1.0, self.high + 1.0)
 
 
 def compare(
@@ -79,6 +100,10 @@ def compare(
     sampling_error, quantile = _welch(logs_a, logs_b) if spread_known else (0.0, Z_95)
     change = fmean(logs_b) - fmean(logs_a)
     half_width = math.hypot(Z_95 * measurement_sigma_ln, quantile * sampling_error)
+    is_clear = spread_known and half_width < abs(change)
+    needed = None
+    if not is_clear:
+        needed = _runs_needed(logs_a, logs_b, change, Z_95 * measurement_sigma_ln)
     return Comparison(
         math.exp(fmean(logs_a)),
         math.exp(fmean(logs_b)),
@@ -87,7 +112,28 @@ def compare(
         _expm1(change + half_width),
         same_meters,
         spread_known,
+        len(logs_a),
+        len(logs_b),
+        too_few_runs=not spread_known or (needed is not None and half_width > _TOO_WIDE_LN),
+        runs_needed=needed,
     )
+
+
+def _runs_needed(
+    logs_a: Sequence[float], logs_b: Sequence[float], change: float, measurement_half_width: float
+) -> int | None:
+    """Return the least number of runs per side whose interval would exclude no change."""
+    if len(logs_a) < 2 or len(logs_b) < 2:
+        return _LEAST_RUNS
+    target = max(abs(change), LEAST_CHANGE_LN)
+    spread = math.sqrt((variance(logs_a) + variance(logs_b)) / 2.0)
+    if measurement_half_width >= target:
+        return None
+    for n in range(max(_LEAST_RUNS, min(len(logs_a), len(logs_b)) + 1), MOST_RUNS):
+        sampling = t_975(2 * n - 2) * spread * math.sqrt(2.0 / n)
+        if math.hypot(measurement_half_width, sampling) < target:
+            return n
+    return MOST_RUNS
 
 
 def _expm1(exponent: float) -> float:

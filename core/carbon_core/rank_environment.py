@@ -31,7 +31,9 @@ _JOB = (
 )
 # Number of the node: torchrun and accelerate; Slurm; Lightning.
 _NODE = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
-# All of them.
+# The runs of `carbon-callbacks run` that measure this process (`outputs.enclosing`).
+WITHIN = "CARBON_CALLBACKS_WITHIN"
+# All of the launchers'.
 RANK_VARIABLES = (*_LOCAL_RANK, *_RANK, *_JOB, *_NODE)
 
 

@@ -48,6 +48,8 @@ class RunFacts:
         trial: The trial of a search that the run belongs to, or None.
         directory: Name of the working directory at the start, without its path; ``~`` for the home
             directory; an empty string if unknown.
+        within: Ids of the runs whose energy includes that of this one, the innermost first: those of
+            `carbon-callbacks run` that started its process, and those of the same process.
     """
 
     run_id: RunId
@@ -73,6 +75,7 @@ class RunFacts:
     phases_synced: bool | None = None
     trial: str | None = None
     directory: str = ""
+    within: tuple[RunId, ...] = ()
 
     @property
     def project_label(self) -> str:

@@ -459,6 +459,20 @@ class TestTransformers(ShippedContract):
         assert self.card()["emissions"] == round(callback.report.emissions_kg.value * 1000, 4)
         assert "trainer/README.md" in capsys.readouterr().out
 
+    def test_an_evaluation_after_the_training_is_not_in_the_card(self, machine):
+        from carbon_callbacks.cli import model_card
+
+        callback = EmissionsCallback()
+        trainer = self.framework.trainer(on_batch=clockwork(machine.clock))
+        trainer.add_callback(callback)
+        trainer.train()
+        trainer.create_model_card()
+        trained_kg = callback.report.emissions_kg.value
+        trainer.evaluate()
+        assert len(receipts()) == 2
+        model_card.run(Path("trainer"), receipt_path=None, training_type="fine-tuning")
+        assert self.card()["emissions"] == round(trained_kg * 1000, 4)
+
     # --- its ends ------------------------------------------------------------------------------
 
     def test_training_resumes_from_a_checkpoint(self):

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from carbon_callbacks.cli.html.chart import GREY, PALETTE, Chart, figure_of, label
-from carbon_callbacks.cli.totals import History
+from carbon_callbacks.cli.totals import History, group_of
 from carbon_core.formatting import formatted
 from carbon_core.outputs.history import PastRun
 from carbon_core.units import GRAMS_PER_KG
@@ -39,7 +39,7 @@ def _side_by_side(
     """Return a bar chart of recent runs with their intervals."""
     by_project: dict[str, list[tuple[int, PastRun]]] = {}
     for i, run in enumerate(runs, start=1):
-        by_project.setdefault(run.project_name, []).append((i, run))
+        by_project.setdefault(group_of(run), []).append((i, run))
     traces = [_bars(name, own, colours[name]) for name, own in by_project.items()]
     most_g = max(run.emissions_kg.value for run in runs) * GRAMS_PER_KG
     return Chart(

@@ -40,6 +40,7 @@ from carbon_core.outputs.archive import Archive
 from carbon_core.outputs.base import Delivered
 from carbon_core.rank_environment import (
     RANK_VARIABLES,
+    WITHIN,
     Rank,
     is_launched,
     job_of,
@@ -49,6 +50,7 @@ from carbon_core.rank_environment import (
 from carbon_core.record import replace
 from carbon_core.report import RunFacts
 from carbon_core.system_files import LARGE
+from carbon_core.tracker import active_runs
 from carbon_core.tracker.parts import Parts
 from carbon_core.version import VERSION
 
@@ -102,6 +104,7 @@ def make_parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
+            within=(*active_runs.active(without=run_id), *_within(environ)),
             told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),
@@ -303,6 +306,15 @@ def _facts(
         **place_facts(settings, place),
         directory=_directory_name(),
     )
+
+
+def _within(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids of the runs of other processes that measure this one."""
+    if WITHIN not in environ:
+        return ()
+    from carbon_core.outputs.enclosing import enclosing_runs
+
+    return enclosing_runs(environ)
 
 
 def _directory_name() -> str:

@@ -192,6 +192,17 @@ def _gib(size: Any) -> float | None:
     return number(_query(lambda: float(size) / BYTES_PER_GIB), 0.0, _MOST_GIB)
 
 
+def process_cpu_s() -> dict[tuple[int, float], tuple[str, float]]:
+    """Return name and processor time in seconds of each process, by its number and time of creation."""
+    found: dict[tuple[int, float], tuple[str, float]] = {}
+    for process in _query(lambda: list(_psutil().process_iter())) or ():
+        times = _query(process.cpu_times)
+        created_s, name = _query(process.create_time), _query(process.name)
+        if times is not None and created_s is not None:
+            found[process.pid, created_s] = str(name or "?"), times.user + times.system
+    return found
+
+
 class ProcessTree:
     """This process and its children.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from carbon_core.plausible import number
@@ -24,15 +24,19 @@ def idle_file(home: Path) -> Path:
     return home / ".config" / "carbon-callbacks" / f"idle-{host}.json"
 
 
-def as_json(idle_w: Mapping[str, float], seconds: float, measured_at: str) -> str:
+def as_json(
+    idle_w: Mapping[str, float], seconds: float, measured_at: str, not_idle: Sequence[str] = ()
+) -> str:
     """Return the contents of the file.
 
     Args:
         idle_w: Mean power in watts by `Device.id`.
         seconds: Duration of the measurement.
         measured_at: ISO time.
+        not_idle: What was seen of other work on the machine.
     """
-    data = {"measured_at": measured_at, "seconds": seconds, "idle_w": dict(idle_w)}
+    data: dict[str, object] = {"measured_at": measured_at, "seconds": seconds}
+    data |= {"idle_w": dict(idle_w), "not_idle": list(not_idle)}
     return json.dumps(data, indent=2) + "\n"
 
 

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from carbon_core.errors import OutputError
 from carbon_core.input_files import InputFileError
+from carbon_core.limits import time_of
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.base import RUNS_DIRECTORY
+from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST, Writer
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
+from carbon_core.outputs.result_directories import MOST_DIRECTORIES, Search
 from carbon_core.record import replace
-from carbon_core.records import Estimate, IntensityShare
+from carbon_core.records import Component, Estimate, IntensityShare
 from carbon_core.run_facts import RunFacts, project_label
 from carbon_core.uncertainty import Sigmas, extrapolated_sigma_ln, intensity_sigmas_ln
+
+# A run of a command and one within it do not begin and end at the same instant.
+_LEAST_MISSING_S, _LEAST_MISSING = 1.0, 0.01
+
+
+class DevicePart(NamedTuple):
+    """Energy of a device in a past run."""
+
+    component: Component
+    device_id: str
+    joules: float
 
 
 class PastRun(NamedTuple):
@@ -42,6 +56,12 @@ class PastRun(NamedTuple):
         extrapolated_sigma_ln: Part of the systematic uncertainty that is due to extrapolation; no other
             run has the same error.
         project_label: The project for display: `carbon_core.run_facts.project_label`.
+        writer: The process that measures it; None if it has ended.
+        kind: ``training``, ``evaluation``, or an empty string (`Receipt.kind`).
+        within: Ids of the runs whose energy includes that of this one, the innermost first.
+        parts: Its energy by device.
+        part_of: The run among those read that includes it; an empty string if there is none.
+        counted: Share of its energy (0 to 1) that no other run includes: totals count this only.
     """
 
     run_id: str
@@ -60,6 +80,12 @@ class PastRun(NamedTuple):
     devices: tuple[str, ...] = ()
     extrapolated_sigma_ln: float = 0.0
     project_label: str = ""
+    writer: Writer | None = None
+    kind: str = ""
+    within: tuple[str, ...] = ()
+    parts: tuple[DevicePart, ...] = ()
+    part_of: str = ""
+    counted: float = 1.0
 
 
 class Skipped(NamedTuple):
@@ -77,9 +103,81 @@ class Skipped(NamedTuple):
 def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
     """Yield the runs of files and directories; a run that is in several files is yielded once.
 
+    Runs that others include come last.
+
     Args:
         paths: Receipts, journals, CSV files, and directories that contain them.
     """
+    files: dict[str, Path] = {}
+    within: list[PastRun] = []
+    for found in _read(paths):
+        if isinstance(found, Skipped):
+            yield found
+            continue
+        if found.path is not None:
+            files[found.run_id] = found.path
+        if found.within:
+            within.append(found)
+        else:
+            yield found
+    outer: dict[str, PastRun] = {}
+    for run_id in {one for run in within for one in run.within if one in files}:
+        outer.update(
+            (one.run_id, one) for one in _in_file(files[run_id]) if isinstance(one, PastRun)
+        )
+    for run in within:
+        yield _counted_once(run, [outer[one] for one in run.within if one in outer])
+
+
+def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
+    """Return a run with the share of its energy that no other run includes.
+
+    Another run includes a device that it measured, too, for the time that both were running: it may have
+    been killed before, or have fewer meters.
+
+    Args:
+        run: The run.
+        outer: The runs that it is within.
+    """
+    outer = [one for one in outer if one.is_known and run.run_id not in (one.run_id, *one.within)]
+    if not outer:
+        return run
+    shares = [(_overlap(run, one), _measured(one)) for one in outer]
+    total_j = sum(part.joules for part in run.parts)
+    included_j = sum(
+        part.joules * max(share for share, by in shares if _is_measured(part, by))
+        for part in run.parts
+        if any(_is_measured(part, by) for _, by in shares)
+    )
+    included = included_j / total_j if total_j > 0 else max(share for share, _ in shares)
+    counted = max(0.0, 1.0 - included)
+    return run._replace(part_of=outer[0].run_id, counted=counted) if counted < 1.0 else run
+
+
+def _measured(run: PastRun) -> set[str]:
+    """Return the components that a run measured, and the ids of its GPUs."""
+    read = [part for part in run.parts if part.joules > 0]
+    return {part.device_id if part.component == "gpu" else part.component for part in read}
+
+
+def _is_measured(part: DevicePart, measured: set[str]) -> bool:
+    return (part.device_id if part.component == "gpu" else part.component) in measured
+
+
+def _overlap(run: PastRun, outer: PastRun) -> float:
+    """Return the share of a run's time in which an outer run was running, too."""
+    try:
+        begin_s, outer_s = (time_of(one.time).timestamp() for one in (run, outer))
+    except ValueError:
+        return 1.0
+    after_s = begin_s + run.duration_s - outer_s - outer.duration_s
+    missing_s = max(0.0, outer_s - begin_s) + max(0.0, after_s)
+    if missing_s <= max(_LEAST_MISSING_S, _LEAST_MISSING * run.duration_s):
+        return 1.0
+    return max(0.0, 1.0 - missing_s / run.duration_s)
+
+
+def _read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
     seen: set[object] = set()
     for source in chain.from_iterable(map(_sources, paths)):
         rows_without_id: Counter[int] = Counter()
@@ -101,7 +199,10 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
 
 
 def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
-    """Yield the runs of a file, or of a directory by file, the most detailed kind first."""
+    """Yield the runs of a file, or of a directory by file, the most detailed kind first.
+
+    Sub-directories follow; of their CSV files, only those with CodeCarbon's name are read.
+    """
     if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
         yield _in_file(path)
         return
@@ -110,6 +211,15 @@ def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
     for file in (*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))):
         if not past_rows.is_of_tasks(file):
             yield _in_file(file)
+    if path.name == RUNS_DIRECTORY:
+        return
+    search = Search(path)
+    for directory, files in search.found():
+        yield _in_directory(directory)
+        yield from (_in_file(file) for file in files if not past_rows.is_of_tasks(file))
+    if not search.is_complete:
+        reason = f"only {MOST_DIRECTORIES:,} of its sub-directories were searched"
+        yield [Skipped(path, reason)]
 
 
 def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
@@ -175,6 +285,10 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         tuple(sorted(one.id for one in found.devices)),
         extrapolated_sigma_ln=extrapolated_sigma_ln([one.energy for one in found.devices]),
         project_label=_label(run, path),
+        writer=past_runs.writer_of(path) if found.status in (RUNNING, RUNNING_OR_LOST) else None,
+        kind=found.kind,
+        within=run.within,
+        parts=tuple(DevicePart(one.component, one.id, one.joules) for one in found.devices),
     )
 
 

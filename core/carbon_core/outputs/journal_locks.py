@@ -11,12 +11,13 @@ import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from carbon_core.clock import SystemClock
 from carbon_core.decoding import DecodingError, parsed
-from carbon_core.file_locks import FileLock, NoLocksError
+from carbon_core.file_locks import FileLock, NoLocksError, Timeout
 from carbon_core.input_files import open_bytes
 from carbon_core.outputs.owner import state_of
 
@@ -40,6 +41,21 @@ _MAX_READ = 2**28
 _LONGEST_HEARTBEAT_S = 86_400.0
 # Real paths of the journals that this process writes.
 OPEN: set[str] = set()
+RUNNING, RUNNING_OR_LOST = "running", "running or lost"
+
+
+class Writer(NamedTuple):
+    """The process that writes a journal, whose run has not ended.
+
+    Attributes:
+        status: `RUNNING`, or `RUNNING_OR_LOST` where that cannot be checked from here.
+        host: Name of its host; an empty string if unknown.
+        heartbeat_at: ISO time (UTC) of its last record.
+    """
+
+    status: str
+    host: str
+    heartbeat_at: str
 
 
 @contextlib.contextmanager
@@ -90,6 +106,45 @@ def locked(path: Path) -> Iterator[bool]:
         if created:  # otherwise the next run in this directory recovers it
             lock_path.unlink(missing_ok=True)
         lock.release()
+
+
+def writer_of(path: Path) -> Writer | None:
+    """Return the process that writes a journal; None if the run has ended, or its process.
+
+    Creates no file, and holds the lock for a moment at most.
+
+    Raises:
+        OSError: The journal cannot be read.
+    """
+    head, last_totals = _ends(path)
+    if not last_totals.startswith(_RUNNING) or not os.path.lexists(lock_of(path)):
+        return None
+    status = _status(path, head)
+    if status is None:
+        return None
+    owner = head.get("owner")
+    host = owner.get("host") if isinstance(owner, Mapping) else ""
+    written_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    return Writer(status, str(host or ""), written_at.isoformat(timespec="seconds"))
+
+
+def _status(path: Path, head: Mapping[str, Any]) -> str | None:
+    """Return the status of a run whose last record is not the final one; None if it has ended."""
+    lock, has_lock = FileLock(lock_of(path)), False
+    try:
+        has_lock = _acquired(lock)
+    except Timeout:
+        return RUNNING
+    except OSError:
+        pass  # not readable
+    finally:
+        lock.release()
+    state = state_of(head.get("owner"))
+    if not has_lock and state == "alive":
+        return RUNNING
+    # The locks of some file systems do not reach other hosts.
+    is_over = state == "dead" or (has_lock and state != "elsewhere") or is_stale(path, head)
+    return None if is_over else RUNNING_OR_LOST
 
 
 def _acquired(lock: FileLock) -> bool:

@@ -29,6 +29,8 @@ class Part(NamedTuple):
         rank: Its rank; None if its file is missing.
         project_name: Its project; an empty string if its file is missing.
         is_known: Whether anything was measured; if not, its totals are unknown, and count as 0.
+        project_label: Its project for display.
+        within: Ids of the runs that include its energy, too (`RunFacts.within`).
     """
 
     segment: Segment
@@ -36,6 +38,8 @@ class Part(NamedTuple):
     rank: int | None
     project_name: str
     is_known: bool = True
+    project_label: str = ""
+    within: tuple[str, ...] = ()
 
 
 class Merged(NamedTuple):
@@ -110,4 +114,6 @@ def _part(segment: Segment, files: dict[str, Receipt]) -> Part:
     file = files.get(segment.run_id)
     if file is None:
         return Part(segment, MISSING, None, "")
-    return Part(file.segment, file.status, file.run.rank, file.run.project_name, file.is_known)
+    run = file.run
+    facts = file.status, run.rank, run.project_name, file.is_known
+    return Part(file.segment, *facts, run.project_label, run.within)

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 State = Literal["alive", "dead", "elsewhere", "unknown"]
 
 _PROC = Path("/proc")
-_STATE, _START = 0, 19  # fields of /proc/<pid>/stat after the name
+_STATE, _PARENT, _START = 0, 1, 19  # fields of /proc/<pid>/stat after the name
+_MOST_ANCESTORS = 1000
 _OVER = ("Z", "X")  # ended, and not yet collected by its parent
 
 
@@ -63,6 +64,25 @@ def state_of(record: Any) -> State:
     return "alive" if _is_running(pid, started) else "dead"
 
 
+def descends_from(pid: int) -> bool:
+    """Return whether a process started this one, or one of its ancestors.
+
+    Where the system does not show that, a process of the same session counts as an ancestor.
+    """
+    ancestor = os.getppid()
+    for _ in range(_MOST_ANCESTORS):
+        if ancestor in (pid, 0):
+            return ancestor == pid
+        parent = _fields(ancestor)[_PARENT : _PARENT + 1]
+        if not parent or not parent[0].isdecimal():
+            break
+        ancestor = int(parent[0])
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except (OSError, AttributeError, OverflowError):
+        return False
+
+
 def _is_running(pid: int, started: int) -> bool:
     if sys.platform == "win32" or pid <= 0:
         return False
@@ -78,11 +98,16 @@ def _is_running(pid: int, started: int) -> bool:
 
 def _started(pid: int) -> int | None:
     """Return when a process began; 0 if it has ended, None if that is not available."""
-    fields = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()
+    fields = _fields(pid)
     try:
         return 0 if fields[_STATE] in _OVER else int(fields[_START])
     except (IndexError, ValueError):
         return None
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat after the name; none where they are not available."""
+    return _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()
 
 
 def _namespace() -> str:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from carbon_core.decoding import DecodingError
 from carbon_core.input_files import InputFileError
-from carbon_core.outputs import journal_reading, receipt, receipt_reading
+from carbon_core.outputs import journal_locks, journal_reading, receipt, receipt_reading
 from carbon_core.outputs.base import RUNS_DIRECTORY
 from carbon_core.outputs.journal_locks import SUFFIX as JOURNAL_SUFFIX
+from carbon_core.outputs.journal_locks import Writer
 from carbon_core.outputs.receipt_reading import Receipt
+from carbon_core.record import replace
 
 
 def read(path: Path) -> Receipt:
-    """Read a run from a receipt or a journal.
+    """Read a run from a receipt or a journal; of a journal that is being written, the run so far.
 
     Raises:
         InputFileError: The file cannot be used; the error has the reason.
@@ -22,9 +24,19 @@ def read(path: Path) -> Receipt:
     if path.suffix != ".jsonl":
         return receipt_reading.read(path)
     try:
-        return receipt_reading.of_report(journal_reading.read(path))
+        found = receipt_reading.of_report(journal_reading.read(path))
     except DecodingError as error:
         raise InputFileError(path, f"has no valid record of a run: {error}") from error
+    writer = writer_of(path) if found.status == "interrupted" else None
+    return replace(found, status=writer.status) if writer else found
+
+
+def writer_of(path: Path) -> Writer | None:
+    """Return the process that writes a journal; None for one that is not being written."""
+    try:
+        return journal_locks.writer_of(path)
+    except OSError:  # deleted since it was read
+        return None
 
 
 def in_directory(directory: Path) -> Iterator[tuple[Path, Receipt | InputFileError]]:

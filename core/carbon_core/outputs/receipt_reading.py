@@ -30,6 +30,10 @@ from carbon_core.uncertainty import Sigmas, is_unread
 
 # exp(1.96 x 10), the limit of `limits.SigmaLn`.
 _WIDEST = math.exp(20.0)
+TRAINING, EVALUATION = "training", "evaluation"
+# Phases of a run of a callback.
+_OF_ALL_KINDS = frozenset({"setup", "sanity_check", "checkpoint", "end"})
+_OF_EVALUATIONS = frozenset({"validate", "test", "predict", "evaluate"})
 
 
 @record(frozen=True)
@@ -230,6 +234,17 @@ class Receipt:
     def linked(self) -> tuple[Segment, ...]:
         """Segments of other runs of the training."""
         return *self.earlier_starts, *self.other_ranks
+
+    @property
+    def kind(self) -> str:
+        """``training``, ``evaluation``, or an empty string for a run that is neither, or unknown."""
+        names = {phase.name for phase in self.phases}
+        if "train" in names:
+            return TRAINING
+        names -= _OF_ALL_KINDS
+        # Only runs of a callback have that; older versions did not write it.
+        by_callback = self.run.phases_synced is not None
+        return EVALUATION if names and (by_callback or names <= _OF_EVALUATIONS) else ""
 
     @property
     def place(self) -> str:

@@ -22,6 +22,7 @@ from carbon_core.records import Segment, Snapshot, Window
 from carbon_core.report import Phase, Report, of_window
 from carbon_core.sampler import Mark, Sampler
 from carbon_core.threads import Latch
+from carbon_core.tracker import active_runs
 from carbon_core.tracker.emissions import RunEmissions
 from carbon_core.tracker.opening import Opening
 from carbon_core.tracker.parts import Parts
@@ -106,6 +107,7 @@ class Run:
     def open(self) -> None:
         """Start measuring; wait a short time for the first readings, and log what is measured."""
         occupy_standard_descriptors()
+        active_runs.begin(self._parts.facts.run_id)
         if not self._parts.only_with_meters:
             self._emissions.request_location()
         self._workers.files.start()
@@ -267,6 +269,7 @@ class Run:
         self._beats += 1
 
     def _close(self, status: str) -> Report:
+        active_runs.end(self._parts.facts.run_id)
         clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network

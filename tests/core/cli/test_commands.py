@@ -256,7 +256,8 @@ def test_config_show_shows_secrets_only_when_asked(command):
 
 @pytest.mark.slow
 def test_baseline_measures_and_the_next_run_shows_net(command, tmp_path):
-    done = command("baseline", "--seconds", "1.5", LD_LIBRARY_PATH="")
+    # The machine that runs the tests is at work.
+    done = command("baseline", "--seconds", "1.5", "--even-if-busy", LD_LIBRARY_PATH="")
     assert done.returncode == 0, done.stderr
     (kept,) = (tmp_path / ".config" / "carbon-callbacks").glob("idle-*.json")
     idle_w = json.loads(kept.read_text())["idle_w"]

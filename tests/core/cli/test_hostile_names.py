@@ -102,7 +102,7 @@ COMMANDS = [
     "run -- true",
     "run --set [/oops]=1 -- true",
     "run -- [/oops]",
-    "baseline --seconds 1",
+    "baseline --seconds 1 --even-if-busy",
     "compare [/oops]\x1b[31m\u202e\x9b emissions.csv",
     "merge a\x1b[31m\u202e b",
     "report --[/oops]\x1b[31m\u202e",

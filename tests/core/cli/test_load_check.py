@@ -129,7 +129,7 @@ def test_a_load_that_raises_no_power_is_reported_and_compared_with_no_pause() ->
     (kernel,) = check.kernels
     assert (check.problems, kernel.wide_pct) == ([], None)
     assert kernel.deviation_pct == pytest.approx(0.0, abs=1e-6)
-    assert "raised the power from 250.0 W to 250.0 W only" in check.not_checked[-1]
+    assert "raised the power from 250 W to 250 W only" in check.not_checked[-1]
 
 
 def test_polled_power_is_integrated() -> None:

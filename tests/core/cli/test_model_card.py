@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 from core.cli.conftest import kept
+from core.outputs.conftest import report_of
 
 from carbon_callbacks.cli import model_card
+from carbon_core.outputs import receipt
+from carbon_core.report import Phase
 
 CARD = "---\nlanguage: no\n---\n# Title\n"
 
@@ -78,3 +82,50 @@ def test_a_receipt_that_no_other_command_reads_changes_no_card(
     assert ended.value.exit_code == 2
     assert path.name in capsys.readouterr().err
     assert card.read_text(encoding="utf-8") == CARD
+
+
+def evaluation_after(directory: Path, name: str = "evaluate") -> None:
+    """Put the receipt of a later evaluation into a directory."""
+    report = report_of("evaluation", kwh=1e-6, phases_synced=True)
+    phases = (Phase("setup", 1.0, 1.0, 1), Phase(name, 1.0, 1.0, 1))
+    path = directory / "carbon_runs" / f"evaluation{receipt.SUFFIX}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    receipt.write(replace(report, phases=phases, ended_at="2026-02-01T00:00:00+00:00"), path)
+
+
+def emissions_g(directory: Path) -> float:
+    (directory / "README.md").write_text(CARD, encoding="utf-8")
+    model_card.run(directory, receipt_path=None, training_type="")
+    (line,) = [
+        line
+        for line in (directory / "README.md").read_text("utf-8").splitlines()
+        if line.strip().startswith("emissions:")
+    ]
+    return float(line.partition(":")[2])
+
+
+def test_a_card_has_the_training_and_not_an_evaluation_after_it(tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    before = emissions_g(tmp_path)
+    evaluation_after(tmp_path)
+    assert emissions_g(tmp_path) == before
+
+
+def test_a_training_here_is_found_where_the_model_s_directory_has_only_evaluations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(kept(tmp_path / "work", 1.0))
+    evaluation_after(tmp_path / "model")
+    assert emissions_g(tmp_path / "model") == pytest.approx(131.25)
+
+
+def test_only_evaluations_are_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evaluation_after(tmp_path, "predict")
+    with pytest.raises(typer.Exit) as ended:
+        emissions_g(tmp_path)
+    assert ended.value.exit_code == 2
+    assert "only evaluations found" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text("utf-8") == CARD

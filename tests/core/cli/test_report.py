@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal, journal_path
+from carbon_core.report import Phase
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
@@ -106,10 +108,10 @@ def test_projects_are_added_up_apart_in_every_form(command: Command, tmp_path: P
     kept(tmp_path, 1.0, 2.0, project="small|one")
     kept(tmp_path, 40.0, project="large")
     table = command("report").stdout
-    assert "60.0" in table
+    assert "60.0 kWh" in table
     assert "large" in table
     lines = command("report", "--markdown").stdout.splitlines()
-    assert lines[2].startswith("| large | 1 | 2.00 | 60.0 |")
+    assert lines[2].startswith("| large | 1 | 2 h | 60.0 kWh |")
     assert any(line.startswith("| small\\|one | 2 |") for line in lines)
     rows = list(csv.DictReader(io.StringIO(command("report", "--csv").stdout)))
     assert sum(float(row["energy_kwh"]) for row in rows) == pytest.approx(43 * 1.5)
@@ -204,6 +206,65 @@ def test_a_narrow_terminal_without_unicode_or_colours_will_do(
     assert max(map(len, done.stdout.splitlines())) <= 40
 
 
+def test_evaluations_are_added_up_apart(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    evaluation = report_of("evaluation", kwh=0.5, phases_synced=True)
+    phases = (Phase("setup", 1.0, 1.0, 1), Phase("evaluate", 1.0, 1.0, 1))
+    path = tmp_path / "carbon_runs" / f"evaluation{receipt.SUFFIX}"
+    receipt.write(replace(evaluation, phases=phases), path)
+    found = json.loads(command("report", "--json").stdout)
+    totals = {name: one["energy_kwh"]["value"] for name, one in found["projects"].items()}
+    assert totals == {"digits": 1.5, "digits, evaluations": 0.75}
+    assert found["total"]["energy_kwh"]["value"] == 2.25
+    assert {run["kind"] for run in found["runs"]} == {"training", "evaluation"}
+    assert "digits, evaluations" in command("report").stdout
+
+
+def test_a_part_of_another_run_is_shown_and_counted_there(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 2.0, project="outer")
+    kept(tmp_path, 1.0)
+    path = tmp_path / "carbon_runs" / f"digits-0{receipt.SUFFIX}"
+    data = json.loads(path.read_text())
+    data["run"]["within"] = ["outer-0"]
+    path.write_text(json.dumps(data))
+    text = command("report").stdout
+    assert "(1.50 kWh)" in text
+    assert "1 + 1" in text
+    assert "parts of other runs, counted there only" in text
+    found = json.loads(command("report", "--json").stdout)
+    assert found["total"]["energy_kwh"]["value"] == 3.0
+    assert (found["total"]["runs"], found["total"]["runs_within_others"]) == (1, 1)
+    assert {run["run_id"]: run["part_of"] for run in found["runs"]} == {
+        "outer-0": None, "digits-0": "outer-0",
+    }  # fmt: skip
+
+
+def test_a_run_that_has_not_ended_is_shown_as_running(command: Command, tmp_path: Path) -> None:
+    report = report_of("begun", "running")
+    journal = Journal(journal_path(tmp_path, "begun"), report)
+    journal.append(report)
+    done = command("report")
+    assert "interrupted" not in done.stdout
+    assert "run begun: running on" in done.stdout
+    assert "last heartbeat" in done.stdout
+    (run,) = json.loads(command("report", "--json").stdout)["runs"]
+    assert run["status"] == "running"
+    assert run["heartbeat_at"].endswith("+00:00")
+    journal.close(saved=False)
+    (run,) = json.loads(command("report", "--json").stdout)["runs"]
+    assert (run["status"], run["heartbeat_at"]) == ("interrupted", None)
+
+
+def test_times_are_local_and_name_their_zone(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    assert "2026-01-01 15:30 IST" in command("report", TZ="Asia/Kolkata").stdout
+    row = emissions_data(report_of("only-a-row", kwh=1.0))
+    rows = CsvFile(tmp_path / "rows" / "emissions.csv", tmp_path / "lock")
+    (tmp_path / "rows").mkdir()
+    rows.append(replace(row, timestamp="2026-01-01T20:00:00"))  # of the end, after two hours
+    assert "2026-01-01 18:00 IST" in command("report", "rows", TZ="Asia/Kolkata").stdout
+
+
 # --- compare ---
 
 
@@ -231,8 +292,10 @@ def test_runs_of_the_same_meters_differ_by_little_more_than_they_do(
     assert 0.09 < found["low"] < 0.1 < found["high"] < 0.11
     assert (found["same_meters"], found["spread_known"]) == (True, False)
     line = command("compare", "a", "b").stdout
-    assert "energy: 15.0 kWh -> 16.5 kWh: +10.0 % (95 %:" in line
-    assert "use at least 2 runs per side" in line
+    assert line == (
+        "energy: 15.0 kWh (n = 1) -> 16.5 kWh (n = 1): ratio 1.10, +10.0 %; "
+        "too few runs for a 95 % interval: at least 3 per side\n"
+    )
 
 
 def test_runs_of_other_meters_have_the_errors_of_both(command: Command, tmp_path: Path) -> None:
@@ -256,6 +319,73 @@ def test_several_runs_tell_how_much_they_differ_by_themselves(
     kept_without_gaps(tmp_path / "c", *[10.0] * 8)
     kept_without_gaps(tmp_path / "d", *[11.0] * 7, 11.01)
     assert change(command("compare", "c", "d", "--json"))["low"] > 0.09
+
+
+def test_a_clear_change_has_its_interval_and_the_number_of_runs(
+    command: Command, tmp_path: Path
+) -> None:
+    kept_without_gaps(tmp_path / "a", 10.0, 10.1, 9.9)
+    kept_without_gaps(tmp_path / "b", 20.0, 20.1, 19.9, 20.05)
+    line = command("compare", "a", "b").stdout
+    start = "energy: 15.0 kWh (n = 3) -> 30.0 kWh (n = 4): ratio 2.00 (95 %: 1.9"
+    assert line.startswith(start), line
+    assert line.endswith("), +100.1 %\n")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "note"),
+    [
+        ((1.0, 40.0), (2.0, 90.0), "too few runs for a useful 95 % interval: about "),
+        ((9.0, 10.0, 11.0), (10.0, 11.0, 12.0), "no clear change; about "),
+        ((9.0, 10.0, 11.0), (9.0, 10.0, 11.0), " runs per side would show one of 2 %"),
+    ],
+)
+def test_too_few_runs_name_the_number_that_is_needed(
+    a: tuple[float, ...], b: tuple[float, ...], note: str, command: Command, tmp_path: Path
+) -> None:
+    kept_without_gaps(tmp_path / "a", *a)
+    kept_without_gaps(tmp_path / "b", *b)
+    line = command("compare", "a", "b").stdout
+    assert note in line
+    assert ("95 %:" in line) == ("no clear change" in line)
+    assert all(len(word) < 10 for word in re.findall(r"[\d.,]+", line))
+    found = json.loads(command("compare", "a", "b", "--json").stdout)
+    assert (found["n_a"], found["n_b"]) == (len(a), len(b))
+    assert found["runs_needed"] > len(a)
+
+
+def test_errors_of_meters_need_no_more_runs(command: Command, tmp_path: Path) -> None:
+    kept_without_gaps(tmp_path / "a", 10.0, 10.1, 9.9)
+    kept_without_gaps(tmp_path / "b", 11.0, 11.1, 10.9)
+    for path in (tmp_path / "b" / "carbon_runs").iterdir():
+        data = json.loads(path.read_text())
+        data["host"]["cpu_model"] = "another"
+        path.write_text(json.dumps(data))
+    line = command("compare", "a", "b").stdout
+    assert "ratio 1.10 (95 %: 0." in line
+    assert "more runs would not help" in line
+    assert "too few" not in line
+    assert change(command("compare", "a", "b", "--json"))["runs_needed"] is None
+
+
+def test_trainings_are_compared_with_trainings(command: Command, tmp_path: Path) -> None:
+    for name, kwh in (("a", 10.0), ("b", 11.0)):
+        kept_without_gaps(tmp_path / name, kwh)
+        runs = tmp_path / name / "carbon_runs"
+        evaluation = report_of("evaluation", kwh=kwh / 100, phases_synced=True)
+        phases = (Phase("setup", 1.0, 1.0, 1), Phase("evaluate", 1.0, 1.0, 1))
+        path = runs / f"evaluation{receipt.SUFFIX}"
+        receipt.write(replace(evaluation, phases=phases), path)
+    # The second one has a run of a command around its training, too.
+    outer = replace(report_of("outer", kwh=30.0), phases=(Phase("run", 1.0, 1.0, 1),))
+    receipt.write(outer, tmp_path / "b" / "carbon_runs" / f"outer{receipt.SUFFIX}")
+    done = command("compare", "a", "b", "--json")
+    assert "a: 1 of 2 runs left out: evaluations (see --evaluations)" in done.stderr
+    assert change(done)["change"] == pytest.approx(0.1)
+    found = change(command("compare", "a", "b", "--evaluations", "--json"))
+    assert (found["n_a"], found["change"]) == (1, pytest.approx(0.1))
+    done = command("compare", "a", f"b/carbon_runs/evaluation{receipt.SUFFIX}")
+    assert (done.returncode, "has only evaluations" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(("allowed", "code"), [("5", 1), ("15", 0)])

@@ -288,3 +288,54 @@ def test_a_key_reaches_the_command_once_when_its_input_is_a_file(
     os.close(keyboard)
     os.close(terminal)
     assert (out, process.returncode) == ("", 0), error
+
+
+TRACKER = """
+import time
+from carbon_callbacks import EmissionsTracker
+for name in ("first", "second"):
+    with EmissionsTracker(project_name=name, log_level="error"):
+        time.sleep(0.3)
+"""
+
+
+def by_project(directory: Path) -> dict[str, dict[str, Any]]:
+    paths = (directory / "carbon_runs").glob("*.receipt.json")
+    receipts = [json.loads(path.read_text()) for path in paths]
+    return {one["run"]["project_name"]: one for one in receipts}
+
+
+def test_trackers_within_the_command_name_the_run_and_count_once(
+    start: Start, tmp_path: Path
+) -> None:
+    words = ["--set", "project_name=outer", "--", sys.executable, "-c", TRACKER]
+    _, error = start(*words).communicate(timeout=TIMEOUT_S)
+    found = by_project(tmp_path)
+    outer = found["outer"]["run"]
+    assert outer["within"] == [], error
+    assert [found[name]["run"]["within"] for name in ("first", "second")] == [[outer["run_id"]]] * 2
+    shown = subprocess.run(
+        [sys.executable, "-m", "carbon_callbacks", "report", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    data = json.loads(shown.stdout)
+    assert data["total"]["energy_kwh"] == found["outer"]["energy_kwh"]
+    assert (data["total"]["runs"], data["total"]["runs_within_others"]) == (1, 2)
+    parts = {run["project_name"]: run["part_of"] for run in data["runs"]}
+    assert parts == {"outer": None, "first": outer["run_id"], "second": outer["run_id"]}
+    # The CSV file has both: it is CodeCarbon's, and cannot say so.
+    assert len((tmp_path / "emissions.csv").read_text().splitlines()) == 4
+
+
+def test_a_run_within_a_run_names_both(start: Start, tmp_path: Path) -> None:
+    inner = [sys.executable, "-m", "carbon_callbacks", "run", "--set", "project_name=middle", "--"]
+    words = ["--set", "project_name=outer", "--", *inner, sys.executable, "-c", TRACKER]
+    _, error = start(*words).communicate(timeout=TIMEOUT_S)
+    found = by_project(tmp_path)
+    ids = [found[name]["run"]["run_id"] for name in ("middle", "outer")]
+    assert found["first"]["run"]["within"] == ids, error
+    assert found["middle"]["run"]["within"] == ids[1:]

@@ -1,0 +1,51 @@
+"""Help, version and the ways to start the command."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from core.cli.conftest import Command
+from core.cli.test_documented import COMMANDS
+
+from carbon_core.version import VERSION
+
+pytest.importorskip("typer", reason="the extra cli is not installed here")
+pytest.importorskip("rich", reason="the extra cli is not installed here")
+
+MODULE = (
+    "import runpy, sys; runpy.run_module('carbon_callbacks', run_name='__main__', alter_sys=True)"
+)
+
+
+def test_the_version_is_printed(command: Command) -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"carbon-callbacks {VERSION}\n")
+
+
+def test_the_module_is_the_command(command: Command) -> None:
+    assert command("--version", code=MODULE).stdout == f"carbon-callbacks {VERSION}\n"
+    done = command("config", "get", "puee", code=MODULE)
+    assert (done.returncode, "there is no setting" in done.stderr) == (2, True)
+
+
+def test_the_module_names_the_missing_extra(command: Command) -> None:
+    done = command("--version", code=f"import sys; sys.modules['typer'] = None\n{MODULE}")
+    assert done.returncode == 1
+    assert "pip install 'carbon-callbacks[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["", "config", *COMMANDS])
+def test_h_prints_help_and_cuts_no_option_in_a_narrow_terminal(
+    words: str, command: Command
+) -> None:
+    wide = command(*words.split(), "--help", COLUMNS="200")
+    narrow = command(*words.split(), "-h", COLUMNS="40")
+    assert narrow.returncode == 0
+    assert max(map(len, narrow.stdout.splitlines())) <= 43  # usage has a margin of its own
+    assert "…" not in narrow.stdout
+    options = set(re.findall(r"^│ (--[a-z-]+)", wide.stdout, re.MULTILINE))
+    assert "--help" in options
+    assert [name for name in options if name not in narrow.stdout] == []
