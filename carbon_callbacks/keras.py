@@ -10,7 +10,7 @@ from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segme
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
-from carbon_callbacks._training.metrics import Topic
+from carbon_callbacks._training.metrics import PREFIX, Topic, with_prefix
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -50,9 +50,9 @@ wrap_method(CallbackList, "on_train_batch_begin", _batch_begins)
 class EmissionsCallback(CallbackBase, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 
-    ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
-    TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
-    is not available yet is NaN. Where `fit` raises, the run is closed at once.
+    ``carbon_energy_kwh`` and the like appear in History and the verbose line; EarlyStopping, CSVLogger
+    and TensorBoard see them when they are listed after this callback. Every epoch has the same names;
+    what is not available yet is NaN. Where `fit` raises, the run is closed at once.
 
     A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the
     same model in this process, or the latest one of the same project and output directory that did not
@@ -147,7 +147,8 @@ class EmissionsCallback(CallbackBase, Callback):
         if logs is not None:
             # Tables need every column from the first row on. Metrics of the model keep their values.
             names = self._names if used is None else self._training.metric_names(self._unknown)
-            logs |= {**dict.fromkeys(names, math.nan), **metrics, **logs}
+            ours = with_prefix({**dict.fromkeys(names, math.nan), **metrics}, PREFIX)
+            logs |= {**ours, **logs}
         if self._training.should_stop():
             fit.stop()
 

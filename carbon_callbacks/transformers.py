@@ -8,6 +8,7 @@ from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
 from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
 from carbon_callbacks._training.calls import innermost
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.metrics import PREFIX, with_prefix
 from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -34,10 +35,10 @@ wrap_trainer(Trainer)
 class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, `evaluate` and `predict`, and adds their energy to the logs.
 
-    ``energy_kwh`` and the like appear in TensorBoard and the other reporters and in
-    ``state.log_history``, ``eval_energy_kwh`` in the logs of an evaluation. What `evaluate`, `predict`
-    and `train` return stays as it is, so that searches and schedulers see no energy. Checkpoints hold
-    the energy of the training so far, so that a resumed training adds up.
+    ``carbon_energy_kwh`` and the like appear in ``state.log_history`` and in the reporters (TensorBoard:
+    ``train/carbon_energy_kwh``), ``eval_carbon_energy_kwh`` in the logs of an evaluation. The return
+    values of `evaluate`, `predict` and `train` stay the same, so that searches and schedulers see no
+    energy. Checkpoints hold the energy of the training so far, so that a resumed training adds up.
 
     Args:
         return_metrics: Whether `evaluate`, `predict` and `train` also return the energy.
@@ -116,7 +117,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         at = "end" if last else f"{state.global_step}"
         progress = self._progress(trainer, last=last)
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)
-        return figures if last else training.selection.of(figures)
+        return with_prefix(figures if last else training.selection.of(figures), PREFIX)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""
@@ -126,6 +127,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
                 control.should_save = control.should_save or args.save_strategy != "no"
 
     def _evaluation_figures(self, prefix: str, state: Any) -> Figures:
+        prefix += PREFIX
         at = f"{prefix}{state.global_step}"
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 

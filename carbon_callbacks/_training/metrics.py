@@ -1,4 +1,4 @@
-"""The metrics that are logged: one table, the same names in every framework, before its own prefix.
+"""The metrics that are logged: one table, and one prefix, for every framework.
 
 A row names a metric, describes it and computes it; code, documentation and tests follow from the table.
 """
@@ -20,7 +20,10 @@ Topic = Literal[
 OfRank = Callable[[Measured], "float | None"]
 OfTraining = Callable[[TrainingTotals], "float | None"]
 
-EPOCH_PREFIX = "epoch_"
+# Before every logged name: `carbon/energy_kwh` where slashes separate the parts of a name (Lightning,
+# loggers of custom loops), `carbon_energy_kwh` where underscores do (Hugging Face, Keras).
+SLASH_PREFIX = "carbon/"
+PREFIX = "carbon_"
 ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
 
 
@@ -28,7 +31,7 @@ class Metric(NamedTuple):
     """A metric that is logged.
 
     Attributes:
-        name: Its name, before the framework's prefix.
+        name: Its name, without the prefix.
         unit: Its unit.
         help: Its description.
         of_rank: Computes it on each rank; None (or a result of None) where it has no value of a rank.
@@ -153,8 +156,8 @@ METRICS: list[Metric] = [
     *_ends("emissions", "kg", "totals", _run_kg),
     Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), brief=True),
     Metric(
-        "carbon_intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
-        _measured("carbon_intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
+        "intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
+        _measured("intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
     ),
     Metric(
         "cpu_energy_kwh", "kWh", "Energy of the processors.", _measured("cpu_energy_kwh"),
@@ -258,6 +261,11 @@ def monitored_names() -> list[str]:
     return [metric.name for metric in METRICS if metric.monitored]
 
 
+def with_prefix(figures: Mapping[str, float], prefix: str) -> Figures:
+    """Return metrics under the names that a framework logs."""
+    return {prefix + name: value for name, value in figures.items()}
+
+
 def of_report(report: Report | None) -> Figures:
     """Return the metrics of one rank, or of one of its windows; {} where nothing is measured."""
     if report is None or not report.is_known or not report.components:
@@ -293,7 +301,7 @@ def of_training(training: TrainingTotals) -> Figures:
 def of_window(figures: Figures, prefix: str) -> Figures:
     """Return the metrics that are logged of an evaluation."""
     per_window = (metric.name for metric in METRICS if metric.per_window)
-    return {prefix + name: figures[name] for name in per_window if name in figures}
+    return with_prefix({name: figures[name] for name in per_window if name in figures}, prefix)
 
 
 def of_phases(report: Report | None) -> Figures:
@@ -301,7 +309,7 @@ def of_phases(report: Report | None) -> Figures:
     if report is None or not report.is_known or not report.components:
         return {}
     factor = report.run.pue
-    return {f"{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
+    return {f"phase_{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
 
 
 def never_less(figures: Figures, before: Mapping[str, float]) -> Figures:

@@ -31,7 +31,7 @@ TOTALS = {
     "emissions_low_kg",
     "emissions_high_kg",
     "power_w",
-    "carbon_intensity_g_per_kwh",
+    "intensity_g_per_kwh",
     "cpu_energy_kwh",
 }
 FORECAST = {

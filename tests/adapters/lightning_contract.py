@@ -13,6 +13,7 @@ import torch
 from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
 from torch.utils.data import DataLoader, Dataset
 
+from carbon_callbacks._training.metrics import SLASH_PREFIX as PREFIX
 from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCH_S,
@@ -33,8 +34,6 @@ from carbon_callbacks.testing import (
     rows,
     threads_of_ours,
 )
-
-PREFIX = "carbon/"
 
 
 class Samples(Dataset):
@@ -668,7 +667,7 @@ class LightningContract(ShippedContract):
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         last = {key: row[key] for row in logged(outcome.trainer) for key in row if row[key]}
         for phase in callback.report.phases:
-            logged_kwh = float(last[f"{PREFIX}{phase.name}_energy_kwh"])
+            logged_kwh = float(last[f"{PREFIX}phase_{phase.name}_energy_kwh"])
             assert logged_kwh == pytest.approx(phase.joules / 3.6e6)
 
     def test_callback_is_of_its_own_package_alone(self):

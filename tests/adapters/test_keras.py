@@ -16,6 +16,7 @@ keras = pytest.importorskip("keras")
 import numpy as np
 from adapters.shipped_contract import ShippedContract, ShippedFramework
 
+from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks.keras import EmissionsCallback
 from carbon_callbacks.testing import (
     EPOCHS,
@@ -164,7 +165,11 @@ def built(model: Any) -> Any:
 
 def epochs_of(history: Any) -> list[dict[str, float]]:
     """Return what was logged of ours at the end of each epoch."""
-    columns = {key: value for key, value in history.history.items() if "loss" not in key}
+    columns = {
+        key.removeprefix(PREFIX): values
+        for key, values in history.history.items()
+        if key.startswith(PREFIX)
+    }
     if not columns:
         return []
     lengths = {len(values) for values in columns.values()}
@@ -183,9 +188,9 @@ class TestKeras(ShippedContract):
         history = self.framework.fit(
             self.framework.model(), EmissionsCallback(metrics="all"), epochs=3
         )
-        assert set(history.history) - {"loss", "val_loss"} >= TOTALS | PER_EPOCH
+        assert {PREFIX + name for name in TOTALS | PER_EPOCH} <= set(history.history)
         assert {len(values) for values in history.history.values()} == {3}
-        assert all(type(value) is float for value in history.history["energy_kwh"])
+        assert all(type(value) is float for value in history.history["carbon_energy_kwh"])
 
     def test_csv_logger_has_the_columns(self, machine):
         log = keras.callbacks.CSVLogger("log.csv")
@@ -194,23 +199,23 @@ class TestKeras(ShippedContract):
         with open("log.csv", newline="") as file:
             logged = list(csv.DictReader(file))
         assert len(logged) == EPOCHS
-        assert logged[0].keys() >= TOTALS | PER_EPOCH
-        assert 0 < float(logged[0]["energy_kwh"]) < float(logged[1]["energy_kwh"])
+        assert logged[0].keys() >= {PREFIX + name for name in TOTALS | PER_EPOCH}
+        assert 0 < float(logged[0]["carbon_energy_kwh"]) < float(logged[1]["carbon_energy_kwh"])
 
     def test_verbose_line_shows_the_energy(self, machine, capsys):
         self.framework.fit(
             self.framework.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2
         )
-        assert capsys.readouterr().out.count("- energy_kwh: ") == EPOCHS
+        assert capsys.readouterr().out.count("- carbon_energy_kwh: ") == EPOCHS
 
     @pytest.mark.parametrize(("mode", "epochs"), [("max", 5), ("min", 2)])
     def test_early_stopping_sees_the_energy(self, machine, mode, epochs):
-        stop = keras.callbacks.EarlyStopping(monitor="energy_kwh", mode=mode, patience=1)
+        stop = keras.callbacks.EarlyStopping(monitor="carbon_energy_kwh", mode=mode, patience=1)
         history = self.framework.fit(
             self.framework.model(clockwork(machine.clock)), EmissionsCallback(), stop, epochs=5
         )
         # The energy grows: always better one way, never again the other way.
-        assert len(history.history["energy_kwh"]) == epochs
+        assert len(history.history["carbon_energy_kwh"]) == epochs
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_the_energy_is_logged_if_early_stopping_may_end_the_training(self, machine):
@@ -222,14 +227,18 @@ class TestKeras(ShippedContract):
             epochs=5,
         ).history
         # The callback is listed first, so it reads the patience before this epoch's value counts.
-        stopped = history["forecast_if_stopped_kwh"]
+        stopped = history["carbon_forecast_if_stopped_kwh"]
         assert [np.isnan(one) for one in stopped] == [True, True, False]
-        assert stopped[-1] == history["energy_kwh"][-1] > history["forecast_if_stopped_low_kwh"][-1]
+        assert (
+            stopped[-1]
+            == history["carbon_energy_kwh"][-1]
+            > history["carbon_forecast_if_stopped_low_kwh"][-1]
+        )
 
     def test_checkpoint_can_monitor_the_energy(self, machine):
         best = keras.callbacks.ModelCheckpoint(
             "best.weights.h5",
-            monitor="energy_kwh",
+            monitor="carbon_energy_kwh",
             mode="min",
             save_best_only=True,
             save_weights_only=True,
@@ -348,7 +357,7 @@ class TestKeras(ShippedContract):
                     self.work(what, evaluated, callback)
 
         history = self.framework.fit(fitted, callback, Evaluates(), epochs=3)
-        assert len(history.history["energy_kwh"]) == 3
+        assert len(history.history["carbon_energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
         phases = {phase.name: phase for phase in callback.report.phases}
         assert phases["validate"].count >= 6
@@ -364,7 +373,7 @@ class TestKeras(ShippedContract):
                 self.framework.model(turn).fit(inputs, targets, verbose=0, callbacks=[callback])
 
         history = self.framework.fit(self.framework.model(turn), callback, Trains(), epochs=3)
-        assert len(history.history["energy_kwh"]) == 3
+        assert len(history.history["carbon_energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     @pytest.mark.parametrize("known", [False, True], ids=["bare", "with model and params"])
@@ -385,7 +394,8 @@ class TestKeras(ShippedContract):
             callbacks.on_epoch_end(epoch, {"loss": 0.5})
         callbacks.on_train_end()
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
-        assert [one["epoch_energy_kwh"] for one in logged] == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
+        epochs_kwh = [one["carbon_epoch_energy_kwh"] for one in logged]
+        assert epochs_kwh == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
 
     def test_metrics_of_the_model_keep_their_names_and_values(self, machine):
         model = self.framework.model(clockwork(machine.clock))
@@ -393,11 +403,11 @@ class TestKeras(ShippedContract):
 
         class Names(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                logs["energy_kwh"] = 42.0
+                logs["carbon_energy_kwh"] = 42.0
 
         class Sees(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                seen.append(logs["energy_kwh"])
+                seen.append(logs["carbon_energy_kwh"])
 
         inputs, targets = samples(2)
         ours = [Names(), EmissionsCallback(), Sees()]
@@ -415,7 +425,7 @@ class TestKeras(ShippedContract):
     def test_columns_of_a_machine_without_meters_are_there(self, monkeypatch):
         change_parts(monkeypatch, lambda parts: replace(parts, detect=lambda: Detection(())))
         history = self.framework.fit(self.framework.model(), EmissionsCallback(), epochs=2).history
-        assert all(np.isnan(value) for value in history["energy_kwh"])
+        assert all(np.isnan(value) for value in history["carbon_energy_kwh"])
 
     # --- what it continues ---------------------------------------------------------------------
 
@@ -498,7 +508,7 @@ class TestKeras(ShippedContract):
     def test_training_resumes_at_a_later_epoch(self, machine):
         callback = EmissionsCallback()
         history = self.framework.fit(self.framework.model(), callback, initial_epoch=1, epochs=3)
-        assert len(history.history["epoch_energy_kwh"]) == 2
+        assert len(history.history["carbon_epoch_energy_kwh"]) == 2
 
     def test_a_fit_that_failed_and_is_resumed_from_a_backup_adds_up(self, machine):
         turn = clockwork(machine.clock)
@@ -517,10 +527,10 @@ class TestKeras(ShippedContract):
         backup = keras.callbacks.BackupAndRestore("backup")
         history = self.framework.fit(built(self.framework.model(turn)), other, backup, epochs=3)
         first, second = one.report, other.report
-        assert len(history.history["energy_kwh"]) == 2
+        assert len(history.history["carbon_energy_kwh"]) == 2
         assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
         assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
-        last = history.history["all_starts_energy_kwh"][-1]
+        last = history.history["carbon_all_starts_energy_kwh"][-1]
         assert last == pytest.approx(second.training_kwh)
 
     def test_a_fit_from_its_first_epoch_continues_nothing(self, machine):
@@ -539,7 +549,9 @@ class TestKeras(ShippedContract):
         callback = EmissionsCallback(samples_per_epoch=8, metrics="all")
         history = self.framework.fit(self.framework.model(clockwork(machine.clock)), callback)
         last = {name: values[-1] for name, values in history.history.items()}
-        assert last["samples_per_kwh"] == pytest.approx(EPOCHS * 8 / last["energy_kwh"])
+        assert last["carbon_samples_per_kwh"] == pytest.approx(
+            EPOCHS * 8 / last["carbon_energy_kwh"]
+        )
 
     def test_a_model_of_tf_keras_is_refused_with_the_reason(self):
         tf_keras = pytest.importorskip("tf_keras")
@@ -556,7 +568,7 @@ class TestKeras(ShippedContract):
         history = self.framework.fit(model, callback, on_batch=turn, epochs=3).history
         losses = history["val_loss"]
         assert losses[0] > losses[1] > losses[2]
-        first, _, last = history["energy_per_improvement_kwh"]
+        first, _, last = history["carbon_energy_per_improvement_kwh"]
         assert np.isnan(first)  # named from the first epoch on, as CSVLogger wants it
         assert last == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 

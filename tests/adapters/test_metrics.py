@@ -38,13 +38,13 @@ def test_ranks_are_combined_as_the_row_says(rule, value, monkeypatch):
 
 def test_the_intensity_follows_from_what_was_added_up():
     ranks = [
-        {"energy_kwh": 1.0, "emissions_kg": 0.1, "carbon_intensity_g_per_kwh": 100.0},
-        {"energy_kwh": 3.0, "emissions_kg": 0.9, "carbon_intensity_g_per_kwh": 300.0},
+        {"energy_kwh": 1.0, "emissions_kg": 0.1, "intensity_g_per_kwh": 100.0},
+        {"energy_kwh": 3.0, "emissions_kg": 0.9, "intensity_g_per_kwh": 300.0},
         {},
     ]
     combined = of_training(TrainingTotals(across_ranks(ranks)))
     assert combined["energy_kwh"] == 4.0
-    assert combined["carbon_intensity_g_per_kwh"] == pytest.approx(250.0)
+    assert combined["intensity_g_per_kwh"] == pytest.approx(250.0)
 
 
 def test_totals_of_ranks_and_starts_have_the_ends_of_their_interval():
@@ -69,11 +69,11 @@ def test_what_is_not_measured_has_no_interval():
 
 
 def test_energies_of_phases_add_up():
-    assert across_ranks([{"train_energy_kwh": 1.0}, {"train_energy_kwh": 2.0}]) == {
-        "train_energy_kwh": 3.0
+    assert across_ranks([{"phase_train_energy_kwh": 1.0}, {"phase_train_energy_kwh": 2.0}]) == {
+        "phase_train_energy_kwh": 3.0
     }
 
 
 def test_a_selection_by_name_keeps_what_has_no_row():
-    figures = {"energy_kwh": 1.0, "power_w": 2.0, "train_energy_kwh": 3.0}
-    assert Selection(["power_w"]).of(figures) == {"power_w": 2.0, "train_energy_kwh": 3.0}
+    figures = {"energy_kwh": 1.0, "power_w": 2.0, "phase_train_energy_kwh": 3.0}
+    assert Selection(["power_w"]).of(figures) == {"power_w": 2.0, "phase_train_energy_kwh": 3.0}

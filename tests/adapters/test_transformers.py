@@ -14,6 +14,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
 
+from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCH_S,
@@ -35,7 +36,7 @@ from carbon_callbacks.testing import (
 from carbon_callbacks.transformers import EmissionsCallback
 from carbon_core.outputs import card_text
 
-OURS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh"}
+OURS = {"carbon_energy_kwh", "carbon_emissions_kg", "carbon_power_w"}
 
 
 class Samples(torch.utils.data.Dataset):
@@ -127,8 +128,7 @@ class TransformersFramework(ShippedFramework):
 
 def ours_in(entry: dict[str, Any]) -> dict[str, float]:
     """Return the figures of ours in an entry of the history."""
-    names = ("kwh", "_kg", "power_w", "_left_s", "j_per_sample")
-    return {key: value for key, value in entry.items() if key.endswith(names)}
+    return {key: value for key, value in entry.items() if "carbon_" in key}
 
 
 def entries_with(trainer: Any, key: str) -> list[dict[str, Any]]:
@@ -138,7 +138,8 @@ def entries_with(trainer: Any, key: str) -> list[dict[str, Any]]:
 
 def logged_epochs(trainer: Any) -> list[dict[str, float]]:
     """Return what was logged of ours at the end of each epoch."""
-    return [own for entry in entries_with(trainer, "loss") if (own := ours_in(entry))]
+    logged = [own for entry in entries_with(trainer, "loss") if (own := ours_in(entry))]
+    return [{key.removeprefix(PREFIX): own[key] for key in own} for own in logged]
 
 
 class Recorder(transformers.TrainerCallback):
@@ -164,8 +165,8 @@ class TestTransformers(ShippedContract):
         trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         (last,) = entries_with(trainer, "train_runtime")
-        assert last["energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
-        assert last["emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
+        assert last["carbon_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+        assert last["carbon_emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
 
     def test_names_have_no_slashes_and_values_are_floats(self, machine):
         trainer = self.framework.train(EmissionsCallback()).trainer
@@ -181,8 +182,8 @@ class TestTransformers(ShippedContract):
         assert len(evaluations) == EPOCHS
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
         for entry in evaluations:
-            assert entry["eval_energy_kwh"] == pytest.approx(took_kwh)
-            assert ours_in(entry).keys() == {"eval_energy_kwh", "eval_emissions_kg"}
+            assert entry["eval_carbon_energy_kwh"] == pytest.approx(took_kwh)
+            assert ours_in(entry).keys() == {"eval_carbon_energy_kwh", "eval_carbon_emissions_kg"}
 
     def test_an_evaluation_alone_is_a_run_of_its_own(self, machine):
         callback = EmissionsCallback()
@@ -190,15 +191,15 @@ class TestTransformers(ShippedContract):
         trainer.evaluate()
         (metrics,) = entries_with(trainer, "eval_loss")
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
-        assert metrics["eval_energy_kwh"] == pytest.approx(took_kwh)
-        assert metrics["eval_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+        assert metrics["eval_carbon_energy_kwh"] == pytest.approx(took_kwh)
+        assert metrics["eval_carbon_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
         assert {phase.name for phase in callback.report.phases} == {"setup", "evaluate"}
 
     def test_its_prefix_is_that_of_the_evaluation(self, machine):
         callback = EmissionsCallback(return_metrics=True)
         trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
-        assert trainer.evaluate(metric_key_prefix="test")["test_energy_kwh"] > 0
-        assert trainer.predict(trainer.eval_dataset).metrics["test_energy_kwh"] > 0
+        assert trainer.evaluate(metric_key_prefix="test")["test_carbon_energy_kwh"] > 0
+        assert trainer.predict(trainer.eval_dataset).metrics["test_carbon_energy_kwh"] > 0
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
 
     def test_evaluations_of_several_sets_have_a_figure_each(self, machine):
@@ -207,7 +208,7 @@ class TestTransformers(ShippedContract):
         trainer.eval_dataset = {"one": Samples(4), "two": Samples(8)}
         trainer.train()
         (one, two) = (
-            entries_with(trainer, f"eval_{name}_loss")[0][f"eval_{name}_energy_kwh"]
+            entries_with(trainer, f"eval_{name}_loss")[0][f"eval_{name}_carbon_energy_kwh"]
             for name in ("one", "two")
         )
         assert two == pytest.approx(2 * one)
@@ -215,7 +216,7 @@ class TestTransformers(ShippedContract):
         trainer.evaluate()
         one, two = (
             entries_with(trainer, key)[-1][key]
-            for key in ("eval_one_energy_kwh", "eval_two_energy_kwh")
+            for key in ("eval_one_carbon_energy_kwh", "eval_two_carbon_energy_kwh")
         )
         assert callback.report.energy_kwh.value == pytest.approx(one + two)
 
@@ -233,7 +234,7 @@ class TestTransformers(ShippedContract):
         (last,) = entries_with(trainer, "train_runtime")
         phases = {phase.name: phase.joules / 3.6e6 for phase in callback.report.phases}
         for name in ("setup", "train", "validate"):
-            assert last[f"{name}_energy_kwh"] == pytest.approx(phases[name])
+            assert last[f"carbon_phase_{name}_energy_kwh"] == pytest.approx(phases[name])
 
     def test_log_after_training_is_left_as_it_is(self, machine):
         trainer = self.framework.train(EmissionsCallback()).trainer
@@ -252,9 +253,9 @@ class TestTransformers(ShippedContract):
         (events,) = (place / "trainer").rglob("events.out.tfevents.*")
         accumulator = EventAccumulator(str(events)).Reload()
         tags = set(accumulator.Tags()["scalars"])
-        assert {f"train/{name}" for name in OURS | {"epoch_energy_kwh"}} <= tags
-        assert {"eval/energy_kwh", "eval/emissions_kg"} <= tags
-        values = [event.value for event in accumulator.Scalars("train/energy_kwh")]
+        assert {f"train/{name}" for name in OURS | {"carbon_epoch_energy_kwh"}} <= tags
+        assert {"eval/carbon_energy_kwh", "eval/carbon_emissions_kg"} <= tags
+        values = [event.value for event in accumulator.Scalars("train/carbon_energy_kwh")]
         assert values == sorted(values)
         assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
 
@@ -262,7 +263,7 @@ class TestTransformers(ShippedContract):
         trainer = self.framework.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
         trainer.train()
         trainer.save_state()
-        assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
+        assert '"carbon_energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
 
     # --- before a training ---------------------------------------------------------------------
 
@@ -496,8 +497,8 @@ class TestTransformers(ShippedContract):
         assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
         assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
         (last,) = entries_with(trainer, "train_runtime")
-        assert last["all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
-        assert last["energy_kwh"] == pytest.approx(second.energy_kwh.value)
+        assert last["carbon_all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
+        assert last["carbon_energy_kwh"] == pytest.approx(second.energy_kwh.value)
         assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
 
     def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
@@ -538,13 +539,13 @@ class TestTransformers(ShippedContract):
         (last,) = entries_with(trainer, "total_flos")
         samples = EPOCHS * TRAIN_BATCHES * 2
         kwh = callback.report.energy_kwh.value
-        assert last["samples_per_kwh"] == pytest.approx(samples / kwh)
-        assert last["j_per_sample"] == pytest.approx(kwh * 3.6e6 / samples)
+        assert last["carbon_samples_per_kwh"] == pytest.approx(samples / kwh)
+        assert last["carbon_j_per_sample"] == pytest.approx(kwh * 3.6e6 / samples)
         if include:
             numbers = 4  # of a sample, each of which the Trainer takes for a token
-            assert last["tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
+            assert last["carbon_tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
         else:
-            assert "tokens_per_kwh" not in last
+            assert "carbon_tokens_per_kwh" not in last
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
         self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()
@@ -669,7 +670,7 @@ class TestTransformers(ShippedContract):
         first, second = (entry["eval_loss"] for entry in entries_with(trainer, "eval_loss"))
         assert second < first
         (last,) = entries_with(trainer, "train_runtime")
-        per_unit = last["energy_per_improvement_kwh"]
+        per_unit = last["carbon_energy_per_improvement_kwh"]
         assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second), rel=0.5)
 
 
@@ -706,4 +707,6 @@ class TestTransformersAddedLater(ShippedContract):
         trainer = self.framework.train(
             EmissionsCallback(), on_batch=clockwork(machine.clock)
         ).trainer
-        assert all(entry["eval_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss"))
+        assert all(
+            entry["eval_carbon_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss")
+        )
