@@ -54,16 +54,15 @@ class LightningHooks(CallbackBase):
     the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        prog_bar: Whether the progress bar shows the energy.
         **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, prog_bar: bool = False, **overrides: Unpack[CallbackArguments]) -> None:
+    def __init__(self, **overrides: Unpack[CallbackArguments]) -> None:
         super().__init__(**overrides)
-        self._logs = TrainerLogs(self._training, prog_bar=prog_bar)
+        self._logs = TrainerLogs(self._training)
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()

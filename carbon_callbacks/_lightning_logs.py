@@ -18,19 +18,17 @@ class TrainerLogs:
 
     Args:
         training: The training.
-        prog_bar: Whether the progress bar shows the energy.
     """
 
-    def __init__(self, training: Training, *, prog_bar: bool) -> None:
+    def __init__(self, training: Training) -> None:
         self._training = training
-        self._prog_bar = prog_bar
         self._rejecting: list[Any] = []
 
     def epoch(self, trainer: Any, pl_module: Any, metrics: Figures) -> None:
         """Log the metrics of a finished epoch."""
         shown = self._training.selection.of(metrics)
         for name, value in shown.items():
-            in_bar = self._prog_bar and name == "energy_kwh"
+            in_bar = name in self._training.selection.in_bar
             self._log(trainer, pl_module, SLASH_PREFIX + name, value, prog_bar=in_bar)
         self.monitor(trainer, pl_module, metrics, shown)
         self.send(trainer, SLASH_PREFIX, shown, {"epoch": trainer.current_epoch})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 try:
     from keras import Model
-    from keras.callbacks import Callback, CallbackList
+    from keras.callbacks import Callback, CallbackList, ProgbarLogger
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.keras needs the package keras: pip install 'carbon-callbacks[keras]'"
@@ -44,6 +44,18 @@ def _batch_begins(begin: Any, listed: Any, /, batch: int, *args: Any, **kwargs: 
 
 
 wrap_method(CallbackList, "on_train_batch_begin", _batch_begins)
+
+# The metrics that the line of an epoch does not show.
+_not_shown: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
+
+def _print_epoch(on_end: Any, bar: Any, /, epoch: int, logs: Any = None) -> Any:
+    """Print the line of an epoch without those added metrics that it does not show."""
+    names = _not_shown.pop(bar, ())
+    return on_end(bar, epoch, {name: logs[name] for name in logs or {} if name not in names})
+
+
+wrap_method(ProgbarLogger, "on_epoch_end", _print_epoch)
 
 
 @with_settings(Training)
@@ -148,6 +160,8 @@ class EmissionsCallback(CallbackBase, Callback):
             # Tables need every column from the first row on. Metrics of the model keep their values.
             names = self._names if used is None else self._training.metric_names(self._unknown)
             ours = with_prefix({**dict.fromkeys(names, math.nan), **metrics}, PREFIX)
+            shown = with_prefix(dict.fromkeys(self._training.selection.in_bar, 0.0), PREFIX)
+            fit.hide(ours.keys() - shown.keys() - logs.keys())
             logs |= {**ours, **logs}
         if self._training.should_stop():
             fit.stop()
@@ -229,6 +243,7 @@ class Fit:
         self.epoch = 0
         self.batches = 0
         self._stopping: list[Any] = []
+        self._bars: list[Any] = []
         self.nested = 0
         self.trial = trial
         self._epochs = (params or {}).get("epochs")
@@ -258,13 +273,19 @@ class Fit:
         return (self.epoch + min(1.0, batch / self._steps)) / self._epochs  # type: ignore[no-any-return]
 
     def note_callbacks(self, callbacks: list[Any]) -> None:
-        """Keep those that may stop the fit early."""
+        """Keep those that may stop the fit early, and those that print a line for each epoch."""
         self._stopping = [one for one in callbacks if patience_used([one]) is not None]
+        self._bars = [one for one in callbacks if isinstance(one, ProgbarLogger)]
 
     @property
     def patience_used(self) -> float | None:
         """How near early stopping is (0 to 1); None without it."""
         return patience_used(self._stopping)
+
+    def hide(self, names: set[str]) -> None:
+        """Leave some metrics out of the line of this epoch."""
+        for bar in self._bars:
+            _not_shown[bar] = _not_shown.get(bar, set()) | names
 
     def stop(self) -> None:
         """Have Keras stop after this epoch."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
-from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
+from carbon_callbacks._hf_trainer import (
+    TrainerHooks,
+    calling_trainer,
+    wrap_display,
+    wrap_subclass,
+    wrap_trainer,
+)
 from carbon_callbacks._training.calls import innermost
 from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.metrics import PREFIX, with_prefix
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
-    from transformers import Trainer, TrainerCallback
+    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 except ImportError as error:
     raise ImportError(
         "carbon_callbacks.transformers needs the package transformers: "
@@ -29,6 +35,8 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 wrap_trainer(Trainer)
+wrap_display(ProgressCallback)
+wrap_display(PrinterCallback)
 
 
 @with_settings(Training)
@@ -117,7 +125,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         at = "end" if last else f"{state.global_step}"
         progress = self._progress(trainer, last=last)
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)
-        return with_prefix(figures if last else training.selection.of(figures), PREFIX)
+        chosen = training.selection.at_end(figures) if last else training.selection.of(figures)
+        return with_prefix(chosen, PREFIX)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from carbon_callbacks._training.totals import Figures, Measured, TrainingTotals
-from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh
+from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh, register_metrics
 
 if TYPE_CHECKING:
     from carbon_core import Estimate, Report
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Topic = Literal[
     "totals", "epoch", "segments", "forecast", "early stopping", "samples", "tokens", "improvement"
 ]
+Level = Literal["minimal", "standard", "all"]
 OfRank = Callable[[Measured], "float | None"]
 OfTraining = Callable[[TrainingTotals], "float | None"]
 
@@ -39,7 +40,7 @@ class Metric(NamedTuple):
         of_training: Computes it from the totals of all ranks; a result of None leaves what `of_rank`
             gave.
         topic: What it belongs to; what is not known of a training has no metrics of that topic.
-        brief: Whether it is logged unless ``metrics`` chooses others.
+        level: The least value of `log_metrics` with which it is logged during a training.
         monitored: Whether callbacks can monitor it at every check, in Lightning.
         per_window: Whether an epoch and an evaluation have it, too, under their own prefix.
         rising: Whether it never falls while a training is running.
@@ -52,7 +53,7 @@ class Metric(NamedTuple):
     across_ranks: Literal["sum", "mean", "max"] = "sum"
     of_training: OfTraining | None = None
     topic: Topic = "totals"
-    brief: bool = False
+    level: Level = "all"
     monitored: bool = False
     per_window: bool = False
     rising: bool = False
@@ -146,15 +147,15 @@ _WITH_EARLIER = "of this run and those that it resumes"
 METRICS: list[Metric] = [
     Metric(
         "energy_kwh", "kWh", f"Energy {_SINCE}.", _measured("energy_kwh"),
-        brief=True, monitored=True, per_window=True, rising=True,
+        level="minimal", monitored=True, per_window=True, rising=True,
     ),
     Metric(
         "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.", _measured("emissions_kg"),
-        brief=True, monitored=True, per_window=True, rising=True,
+        level="minimal", monitored=True, per_window=True, rising=True,
     ),
     *_ends("energy", "kwh", "totals", _run_kwh),
     *_ends("emissions", "kg", "totals", _run_kg),
-    Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), brief=True),
+    Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), level="standard"),
     Metric(
         "intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
         _measured("intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
@@ -171,11 +172,11 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "epoch_energy_kwh", "kWh", "Energy of the latest finished epoch.",
-        of_training=_of_epoch("energy_kwh"), topic="epoch", brief=True, monitored=True,
+        of_training=_of_epoch("energy_kwh"), topic="epoch", level="standard", monitored=True,
     ),
     Metric(
         "epoch_emissions_kg", "kg CO2e", "Emissions of the latest finished epoch.",
-        of_training=_of_epoch("emissions_kg"), topic="epoch", brief=True, monitored=True,
+        of_training=_of_epoch("emissions_kg"), topic="epoch", monitored=True,
     ),
     Metric(
         "all_starts_energy_kwh", "kWh", f"Energy {_WITH_EARLIER}.",
@@ -205,7 +206,7 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "forecast_energy_kwh", "kWh", "Energy of the whole training, by its end.",
-        of_training=_forecast("energy_kwh"), topic="forecast", brief=True,
+        of_training=_forecast("energy_kwh"), topic="forecast", level="standard",
     ),
     Metric(
         "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.",
@@ -248,6 +249,8 @@ METRICS: list[Metric] = [
         of_training=lambda training: training.energy_per_improvement_kwh, topic="improvement",
     ),
 ]  # fmt: skip
+
+register_metrics(lambda: (metric.name for metric in METRICS))
 
 _COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.lazy_signature import with_settings
+    from carbon_core.config.metric_names import register_metrics
     from carbon_core.config.schema import OutputMethod
     from carbon_core.config.sources import process_environment
     from carbon_core.errors import (
@@ -78,6 +79,7 @@ _HOMES = {
     "joules": "units",
     "kwh": "units",
     "process_environment": "config.sources",
+    "register_metrics": "config.metric_names",
     "segments_of": "segments",
     "state_of": "segments",
     "status_of": "tracker.status",
@@ -118,6 +120,7 @@ __all__ = [
     "kwh",
     "process_environment",
     "raise_if_of_program",
+    "register_metrics",
     "segments_of",
     "state_of",
     "status_of",

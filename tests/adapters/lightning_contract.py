@@ -204,7 +204,7 @@ class LightningContract(ShippedContract):
             "carbon/energy_kwh", mode="min", patience=4, check_on_train_epoch_end=False
         )
         outcome = self.framework.train(
-            self.framework.callback(metrics="all"),
+            self.framework.callback(log_metrics="all"),
             stop,
             on_batch=clockwork(machine.clock),
             epochs=5,

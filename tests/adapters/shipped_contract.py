@@ -56,7 +56,7 @@ class ShippedContract(AdapterContract):
             machine.clock.advance(next(batches, 0.0) if is_first else 0.0)
             machine.clock.advance(seconds.get(what, 0.0))
 
-        callback = self.framework.callback(metrics="all")
+        callback = self.framework.callback(log_metrics="all")
         outcome = self.framework.train(callback, on_batch=on_batch, epochs=5)
         total_kwh = callback.report.energy_kwh.value
         first, second, *_, last = outcome.epochs

@@ -3,6 +3,7 @@
 
 import copy
 import csv
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,17 @@ from carbon_callbacks.testing import (
 from carbon_core.hardware.base import Detection
 
 BACKEND = keras.backend.backend()
+
+
+# What Keras reports to no callback.
+UNKNOWN = ("tokens", "samples", "early stopping")
+
+
+def tensor_of(event: Any) -> Any:
+    """Return the value of an event of TensorBoard."""
+    from tensorboard.util.tensor_util import make_ndarray
+
+    return make_ndarray(event.tensor_proto)
 
 
 def samples(batches: int) -> tuple[Any, Any]:
@@ -186,7 +198,7 @@ class TestKeras(ShippedContract):
 
     def test_history_has_every_name_for_every_epoch(self):
         history = self.framework.fit(
-            self.framework.model(), EmissionsCallback(metrics="all"), epochs=3
+            self.framework.model(), EmissionsCallback(log_metrics="all"), epochs=3
         )
         assert {PREFIX + name for name in TOTALS | PER_EPOCH} <= set(history.history)
         assert {len(values) for values in history.history.values()} == {3}
@@ -195,7 +207,7 @@ class TestKeras(ShippedContract):
     def test_csv_logger_has_the_columns(self, machine):
         log = keras.callbacks.CSVLogger("log.csv")
         model = self.framework.model(clockwork(machine.clock))
-        self.framework.fit(model, EmissionsCallback(metrics="all"), log)
+        self.framework.fit(model, EmissionsCallback(log_metrics="all"), log)
         with open("log.csv", newline="") as file:
             logged = list(csv.DictReader(file))
         assert len(logged) == EPOCHS
@@ -207,6 +219,51 @@ class TestKeras(ShippedContract):
             self.framework.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2
         )
         assert capsys.readouterr().out.count("- carbon_energy_kwh: ") == EPOCHS
+
+    @pytest.mark.parametrize("verbose", [1, 2])
+    @pytest.mark.parametrize(
+        ("settings", "shown"),
+        [
+            ({}, ["energy_kwh", "emissions_kg"]),
+            ({"log_metrics": "all"}, ["energy_kwh", "emissions_kg"]),
+            ({"log_metrics": ["power_w", "epoch_energy_kwh"]}, ["power_w", "epoch_energy_kwh"]),
+            ({"progress_bar": False}, []),
+        ],
+        ids=str,
+    )
+    def test_the_line_of_an_epoch_is_short(self, verbose, settings, shown, machine, capsys):
+        model = self.framework.model(clockwork(machine.clock))
+        callback = EmissionsCallback(**settings)
+        history = self.framework.fit(model, callback, verbose=verbose).history
+        lines = [one for one in capsys.readouterr().out.splitlines() if "val_loss" in one]
+        assert len(lines) == EPOCHS
+        for line in lines:
+            assert re.findall(r"- carbon_(\w+): ", line) == shown
+        assert {
+            PREFIX + name for name in callback._training.metric_names(UNKNOWN)
+        } <= history.keys()
+
+    def test_metrics_of_the_model_with_names_of_ours_are_shown(self, machine, capsys):
+        model = self.framework.model()
+        model.compile(loss="mse", metrics=[keras.metrics.MeanAbsoluteError(name="carbon_power_w")])
+        self.framework.fit(model, EmissionsCallback(progress_bar=False), verbose=2)
+        assert capsys.readouterr().out.count("- carbon_power_w: ") == EPOCHS
+
+    def test_tensorboard_has_what_is_chosen(self, machine):
+        pytest.importorskip("tensorflow")
+        accumulator = pytest.importorskip(
+            "tensorboard.backend.event_processing.event_accumulator"
+        ).EventAccumulator
+        model = self.framework.model(clockwork(machine.clock))
+        board = keras.callbacks.TensorBoard("board", write_graph=False)
+        history = self.framework.fit(model, EmissionsCallback(), board).history
+        (file,) = Path("board/train").glob("events.*")
+        events = accumulator(str(file), {"tensors": 0}).Reload()
+        names = {tag for tag in events.Tags()["tensors"] if "carbon" in tag}
+        chosen = EmissionsCallback()._training.metric_names(UNKNOWN)
+        assert names == {f"epoch_carbon_{name}" for name in chosen}
+        values = [float(tensor_of(one)) for one in events.Tensors("epoch_carbon_energy_kwh")]
+        assert values == pytest.approx(history["carbon_energy_kwh"])
 
     @pytest.mark.parametrize(("mode", "epochs"), [("max", 5), ("min", 2)])
     def test_early_stopping_sees_the_energy(self, machine, mode, epochs):
@@ -222,7 +279,7 @@ class TestKeras(ShippedContract):
         stop = keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=1e9)
         history = self.framework.fit(
             self.framework.model(clockwork(machine.clock)),
-            EmissionsCallback(metrics="all"),
+            EmissionsCallback(log_metrics="all"),
             stop,
             epochs=5,
         ).history
@@ -418,7 +475,7 @@ class TestKeras(ShippedContract):
         found = threading.Event()
         hold_search(monkeypatch, found)
         late = self.framework.in_hook(found.set)
-        callback = EmissionsCallback(metrics="all")
+        callback = EmissionsCallback(log_metrics="all")
         history = self.framework.fit(self.framework.model(), callback, late, epochs=3).history
         assert {len(values) for values in history.values()} == {3}
 
@@ -520,7 +577,7 @@ class TestKeras(ShippedContract):
             if seen.count("train") == TRAIN_BATCHES + 2:
                 raise Boom("second epoch")
 
-        one, other = (EmissionsCallback(metrics="all") for _ in range(2))
+        one, other = (EmissionsCallback(log_metrics="all") for _ in range(2))
         backup = keras.callbacks.BackupAndRestore("backup")
         with pytest.raises(Boom):
             self.framework.fit(built(self.framework.model(fail)), one, backup)
@@ -546,7 +603,7 @@ class TestKeras(ShippedContract):
         assert callback.report.earlier == ()
 
     def test_samples_for_the_energy_where_it_is_told_how_many(self, machine):
-        callback = EmissionsCallback(samples_per_epoch=8, metrics="all")
+        callback = EmissionsCallback(samples_per_epoch=8, log_metrics="all")
         history = self.framework.fit(self.framework.model(clockwork(machine.clock)), callback)
         last = {name: values[-1] for name, values in history.history.items()}
         assert last["carbon_samples_per_kwh"] == pytest.approx(

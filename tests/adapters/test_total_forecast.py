@@ -19,7 +19,7 @@ STEPS = 200
 
 def logged_at(machine, steps, *, first_s=1.0, used=None, training=None, start=0):
     """Train for one long epoch; return the metrics at some steps, and the training."""
-    training = training or Training(metrics="all", country_iso_code="FRA")
+    training = training or Training(log_metrics="all", country_iso_code="FRA")
     found = []
     with training.measure():
         training.epoch_begin(start / STEPS)
@@ -102,7 +102,7 @@ def test_outside_of_a_training_no_step_is_due():
 
 
 def test_a_training_without_an_end_has_no_forecast(machine):
-    training = Training(metrics="all")
+    training = Training(log_metrics="all")
     with training.measure():
         training.epoch_begin()
         machine.clock.advance(1.0)
@@ -116,7 +116,7 @@ def test_a_resumed_training_forecasts_all_its_runs(machine):
     with first.measure():
         first.epoch_begin(0.0)
         machine.clock.advance(80.0)
-    second = Training(metrics="all", country_iso_code="FRA")
+    second = Training(log_metrics="all", country_iso_code="FRA")
     second.restore(first.state())
     with second.measure(resumes=True):
         second.epoch_begin(0.4)

@@ -27,7 +27,7 @@ def trained(clock, *, epochs=2, **settings):
 
 
 def test_a_loop_without_hooks_is_measured(machine):
-    training, logged = trained(machine.clock, metrics="all")
+    training, logged = trained(machine.clock, log_metrics="all")
     phases = {phase.name: phase.joules for phase in training.report.phases}
     assert phases["train"] == pytest.approx(WATTS * 8)
     assert phases["validate"] == pytest.approx(WATTS * 2)
@@ -54,7 +54,9 @@ def test_a_loop_continues_what_its_checkpoint_holds(machine):
     assert second.final_metrics()["all_starts_energy_kwh"] == pytest.approx(WATTS * 11 / 3.6e6)
 
 
-TOY = Metric("toy_j", "J", "A toy.", lambda rank: rank.report.window.joules, "mean", brief=True)
+TOY = Metric(
+    "toy_j", "J", "A toy.", lambda rank: rank.report.window.joules, "mean", level="standard"
+)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_metric_that_is_added_as_a_row_is_logged(machine):
     training, logged = trained(machine.clock)
     assert [one["toy_j"] for one in logged] == [pytest.approx(WATTS * 5), pytest.approx(WATTS * 10)]
     assert "toy_j" in training.metric_names()
-    assert list(trained(machine.clock, metrics=["toy_j"])[1][0]) == ["toy_j"]
+    assert list(trained(machine.clock, log_metrics=["toy_j"])[1][0]) == ["toy_j"]
 
 
 @pytest.mark.parametrize(("rule", "value"), [("sum", 6.0), ("mean", 2.0), ("max", 3.0)])
@@ -83,7 +85,7 @@ def test_a_metric_that_is_added_is_combined_over_ranks_as_its_row_says(rule, val
 
 
 def test_a_metric_whose_row_is_taken_away_is_gone(machine):
-    training, logged = trained(machine.clock, metrics="all")
+    training, logged = trained(machine.clock, log_metrics="all")
     assert not [one for one in logged if "toy_j" in one]
     assert "toy_j" not in training.metric_names()
     assert "toy_j" not in training.final_metrics()
@@ -92,7 +94,7 @@ def test_a_metric_whose_row_is_taken_away_is_gone(machine):
 def test_a_metric_of_the_whole_training_is_computed_from_the_totals_of_all_ranks(machine):
     METRICS.append(Metric("toy_x", "1", "A toy.", of_training=lambda all_: 2 * all_.energy_kwh))
     try:
-        _, logged = trained(machine.clock, metrics="all")
+        _, logged = trained(machine.clock, log_metrics="all")
     finally:
         METRICS.pop()
     assert logged[-1]["toy_x"] == 2 * logged[-1]["energy_kwh"]
@@ -130,7 +132,7 @@ def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
 
     machine.value = value
     run.PATIENCE_S = 0.05  # the fixture restores it
-    training = Training(metrics="all")
+    training = Training(log_metrics="all")
     with training.measure():
         machine.clock.advance(10)
         training.epoch_begin(0.0)

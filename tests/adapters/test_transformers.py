@@ -2,6 +2,7 @@
 # ruff: noqa: E402 - without the framework, nothing below can be imported
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_o
 from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks.testing import (
     EPOCHS,
+    TOTALS,
     TRAIN_BATCH_S,
     TRAIN_BATCHES,
     VALIDATE_BATCH_S,
@@ -235,6 +237,55 @@ class TestTransformers(ShippedContract):
         phases = {phase.name: phase.joules / 3.6e6 for phase in callback.report.phases}
         for name in ("setup", "train", "validate"):
             assert last[f"carbon_phase_{name}_energy_kwh"] == pytest.approx(phases[name])
+
+    @pytest.mark.parametrize("tqdm", [False, True], ids=["printed", "beside a bar"])
+    def test_the_line_of_an_entry_shows_energy_and_emissions(self, tqdm, machine, capsys):
+        trainer = self.framework.trainer(
+            EmissionsCallback(log_metrics="all"),
+            on_batch=clockwork(machine.clock),
+            disable_tqdm=not tqdm,
+        )
+        trainer.train()
+        said = capsys.readouterr()
+        lines = [line for line in (said.out + said.err).splitlines() if "'epoch': " in line]
+        entries = [entry for entry in trainer.state.log_history if "epoch" in entry]
+        assert len(lines) == len(entries) == 2 * EPOCHS + 1
+        for line, entry in zip(lines, entries):
+            prefix = "eval_" if "eval_loss" in entry else ""
+            shown = set(re.findall(r"'(\w*carbon_\w+)'", line))
+            assert shown == {f"{prefix}carbon_energy_kwh", f"{prefix}carbon_emissions_kg"}
+            assert shown <= entry.keys()
+        assert len(ours_in(entries[-1])) > 20
+
+    def test_the_line_of_an_entry_may_show_nothing_of_ours(self, machine, capsys):
+        trainer = self.framework.trainer(
+            EmissionsCallback(progress_bar=False), on_batch=clockwork(machine.clock)
+        )
+        trainer.train()
+        lines = [one for one in capsys.readouterr().out.splitlines() if "'epoch': " in one]
+        assert len(lines) == 2 * EPOCHS + 1
+        assert not [line for line in lines if "carbon" in line]
+        assert all(ours_in(entry) for entry in trainer.state.log_history)
+
+    def test_at_the_end_the_totals_are_logged_unless_fewer_metrics_are_chosen(self, machine):
+        def last(**settings: Any) -> set[str]:
+            on_batch = clockwork(machine.clock)
+            trainer = self.framework.train(EmissionsCallback(**settings), on_batch=on_batch).trainer
+            (entry,) = entries_with(trainer, "train_runtime")
+            return {key.removeprefix(PREFIX) for key in ours_in(entry)}
+
+        assert last(log_metrics="minimal") == {"energy_kwh", "emissions_kg"}
+        assert last(log_metrics=["power_w"]) == {"power_w"}
+        standard = last()
+        assert standard >= TOTALS - {"cpu_energy_kwh"}
+        assert "phase_train_energy_kwh" in standard
+        assert not {"forecast_energy_low_kwh", "forecast_left_s"} & standard
+
+    def test_an_evaluation_logs_what_is_chosen(self, machine):
+        callback = EmissionsCallback(log_metrics=["emissions_kg", "power_w"])
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer.evaluate()
+        assert ours_in(trainer.state.log_history[-1]).keys() == {"eval_carbon_emissions_kg"}
 
     def test_log_after_training_is_left_as_it_is(self, machine):
         trainer = self.framework.train(EmissionsCallback()).trainer
@@ -678,7 +729,7 @@ class TestEarlyStopping:
     def test_the_energy_is_logged_if_it_may_end_the_training(self, machine):
         stop = transformers.EarlyStoppingCallback(4, early_stopping_threshold=1e9)
         trainer = TransformersFramework().trainer(
-            EmissionsCallback(metrics="all"),
+            EmissionsCallback(log_metrics="all"),
             stop,
             on_batch=clockwork(machine.clock),
             num_train_epochs=6,

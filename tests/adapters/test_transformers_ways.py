@@ -42,7 +42,7 @@ def state_of(checkpoint: str) -> dict[str, Any]:
 
 def test_what_the_trainer_returns_has_nothing_of_ours(machine):
     bare = FRAMEWORK.trainer()
-    measured = FRAMEWORK.trainer(EmissionsCallback(metrics="all"))
+    measured = FRAMEWORK.trainer(EmissionsCallback(log_metrics="all"))
     assert measured.train().metrics.keys() == bare.train().metrics.keys()
     assert measured.evaluate().keys() == bare.evaluate().keys()
     bare_keys = bare.predict(bare.eval_dataset).metrics.keys()
@@ -370,7 +370,7 @@ def test_samples_of_a_loader_of_one_s_own_are_not_guessed(machine):
 
 
 def test_tokens_of_an_earlier_training_do_not_count(machine):
-    callback = EmissionsCallback(metrics="all")
+    callback = EmissionsCallback(log_metrics="all")
     trainer = FRAMEWORK.trainer(
         callback, on_batch=clockwork(machine.clock), include_num_input_tokens_seen="all"
     )

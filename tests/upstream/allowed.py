@@ -38,6 +38,7 @@ ALLOWED = {
     "added files/*:/carbon/*": "our curves in TensorBoard's file",
     "added metrics/callback/carbon/*": "Lightning: what EarlyStopping and ModelCheckpoint can monitor",
     "added metrics/callback/carbon_*": "the same under names without a slash, for checkpoints' names",
+    "added metrics/progress_bar/carbon/*": "Lightning: the energy in the progress bar",
     "added metrics/logged/carbon/*": "Lightning: what its loggers get",
     "added metrics of ours listed in the exception/*": "Lightning lists what can be monitored",
     "added process/warnings/UserWarning: Be aware that when using `ckpt_path`*EmissionsCallback*": (

@@ -221,8 +221,11 @@ def _value(name: str, found: RawValue) -> Any:
     # Raised here: the context of that error would contain the value, perhaps a secret.
     limit = f" in at most {LONGEST_VALUE} characters" if too_long else ""
     shown = shown_value(name, found.value)
+    hint = ""
+    with contextlib.suppress(ValueError, TypeError):
+        hint = key.kind.hint(found.value) if key.kind.hint is not None and not too_long else ""
     raise ConfigError(
-        f"{name} must be {key.kind.allowed}{limit}, got {shown} ({found.origin})",
+        f"{name} must be {key.kind.allowed}{limit}, got {shown} ({found.origin}){hint}",
         key=name,
         origin=str(found.origin),
     )
