@@ -133,7 +133,9 @@ class Training(Lifecycle):
         with self.guard():
             self._close_window(window)
             self._state.note_window(window, prefix)
-            self._ranks.totals(at, max_age_s=_MAX_AGE_S)
+            ranks = self._ranks.totals(at, max_age_s=_MAX_AGE_S)
+            # The evaluation may have a new value of `improvement_of`, which belongs to the energy now.
+            self._state.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
             figures = self._state.of_evaluation(prefix)
             names = {prefix + name for name in self.selection.names(())}
             return self._ranks.agreed(at, {key: figures[key] for key in figures if key in names})

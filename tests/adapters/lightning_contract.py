@@ -662,6 +662,25 @@ class LightningContract(ShippedContract):
         per_unit = outcome.epochs[2]["energy_per_improvement_kwh"]
         assert per_unit == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
+    def test_what_is_monitored_of_an_epoch_is_of_that_epoch_already_when_it_is_validated(
+        self, machine
+    ):
+        seen: list[float] = []
+
+        class Sees(self.framework.pl.Callback):
+            def on_validation_end(self, trainer: Any, *args: Any) -> None:
+                if not trainer.sanity_checking:
+                    seen.append(float(trainer.callback_metrics["carbon/epoch_energy_kwh"]))
+
+        lengths = iter([1.0] * TRAIN_BATCHES + [3.0] * TRAIN_BATCHES)
+
+        def on_batch(what: str) -> None:
+            machine.clock.advance(next(lengths) if what == "train" else 0.0)
+
+        self.framework.train(self.framework.callback(), Sees(), on_batch=on_batch, epochs=2)
+        kwh = [WATTS * TRAIN_BATCHES * seconds / 3.6e6 for seconds in (1.0, 3.0)]
+        assert seen == pytest.approx(kwh)
+
     def test_the_final_totals_have_the_energy_of_each_phase(self, machine):
         callback = self.framework.callback()
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))

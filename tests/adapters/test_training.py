@@ -120,6 +120,37 @@ def test_the_module_loads_no_framework():
     assert run_python(program).stdout == "[]\n"
 
 
+def test_a_log_within_an_epoch_has_the_energy_of_that_epoch_so_far(machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        machine.clock.advance(100)
+        assert "epoch_energy_kwh" not in training.metrics()
+        seen = []
+        for epoch_s in (4, 8):
+            training.epoch_begin()
+            for _ in range(2):
+                machine.clock.advance(epoch_s / 2)
+                seen.append(training.metrics()["epoch_energy_kwh"])
+            training.epoch_end()
+            machine.clock.advance(100)  # an evaluation
+            seen.append(training.metrics()["epoch_energy_kwh"])
+    assert seen == [pytest.approx(WATTS * s / 3.6e6) for s in (2, 4, 4, 4, 8, 8)]
+
+
+@pytest.mark.parametrize("within_epoch", [False, True])
+def test_an_epoch_that_has_just_begun_has_no_negative_energy(within_epoch, machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        for _ in range(3):
+            machine.clock.advance(10)
+            training.metrics(within_epoch=within_epoch)
+            machine.clock.advance(0.05)
+            training.epoch_begin()
+            figures = training.metrics(within_epoch=within_epoch)
+            assert 0 <= figures.get("epoch_energy_kwh", 0.0) < 1e-9
+            training.epoch_end()
+
+
 def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
     late, released = threading.Event(), threading.Event()
     begun_s = machine.clock.monotonic_ns() / 1e9
