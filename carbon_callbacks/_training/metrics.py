@@ -171,11 +171,11 @@ METRICS: list[Metric] = [
         "ram_energy_kwh", "kWh", "Energy of the memory.", _measured("ram_energy_kwh"), rising=True
     ),
     Metric(
-        "epoch_energy_kwh", "kWh", "Energy of the current epoch so far; of the whole epoch at its end.",
+        "epoch_energy_kwh", "kWh", "Energy of the epoch so far; of all of it at its end.",
         of_training=_of_epoch("energy_kwh"), topic="epoch", level="standard", monitored=True,
     ),
     Metric(
-        "epoch_emissions_kg", "kg CO2e", "Emissions of the current epoch so far; of the whole epoch at its end.",
+        "epoch_emissions_kg", "kg CO2e", "Emissions of the epoch so far; of all of it at its end.",
         of_training=_of_epoch("emissions_kg"), topic="epoch", monitored=True,
     ),
     Metric(
