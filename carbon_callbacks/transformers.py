@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
+from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done, fraction_logged
 from carbon_callbacks._hf_trainer import (
     TrainerHooks,
     calling_trainer,
@@ -146,7 +146,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             used = patience_used(trainer.callback_handler.callbacks)
             if last or self._training.selection.has("samples"):
                 samples = self._sample_count.so_far(trainer)
-        return Progress(fraction_done(trainer.state), samples, self._token_count.value, used)
+        fraction = fraction_done(trainer.state) if last else fraction_logged(trainer.state)
+        return Progress(fraction, samples, self._token_count.value, used)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ class TrainingState:
         epoch_figures: Metrics of the latest epoch, once it has ended.
         windows: Metrics of the latest evaluations, by prefix.
         provisional: Windows of these whose readings were late, by prefix; an empty one for the epoch.
-        trained: The window since the first epoch began.
+        trained: The window since the first epoch began, or since its first step, where that is known.
         forecast: Its forecast.
     """
 
@@ -67,6 +67,18 @@ class TrainingState:
         if self.trained is None:
             self.trained = tracker.window("trained")
             self.forecast.begin(self.trained, fraction or 0.0)
+
+    def first_step_done(self, tracker: Tracker, fraction: float | None) -> None:
+        """Begin the laps of the forecast after the first step, which may have compiled the model.
+
+        Args:
+            tracker: The tracker of the run.
+            fraction: Part of the training (0 to 1) that is done; None where that is unknown.
+        """
+        if self.trained is not None:
+            self.trained = tracker.window("trained")
+            before = self.forecast.steps.first_progress
+            self.forecast.begin(self.trained, before if fraction is None else fraction, steps=1)
 
     def note_window(self, window: OpenWindow, prefix: str = "") -> None:
         """Keep the metrics of a window that has ended; those of a late reading until the next log.

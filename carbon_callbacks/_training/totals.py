@@ -54,7 +54,7 @@ class RankTotals(NamedTuple):
         totals: Metrics of its run so far; empty where another rank measures its hardware.
         epoch: Metrics of the current epoch so far, or of the latest one between two epochs.
         phases: Energy of each phase.
-        trained_kwh: Energy since the first epoch of this run began.
+        trained_kwh: Energy since the first epoch of this run began, or since its first step.
         trained_s: Seconds since then.
         own: Its run, as a segment; None where it measures nothing.
         earlier: The segments that it continues.

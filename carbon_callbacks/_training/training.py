@@ -118,7 +118,12 @@ class Training(Lifecycle):
             step: Steps since the run began.
             fraction: Part of the whole training (0 to 1) that is done; None where that is unknown.
         """
-        if step >= self.steps.due and fraction is not None and self.running:
+        if step < self.steps.due or not self.running:
+            return
+        if step == 1 and fraction != 1.0:
+            with self.guard():
+                self._state.first_step_done(self.tracker, fraction)
+        elif fraction is not None:
             with self.guard():
                 self.steps.note(step, fraction, self.tracker.window)
 

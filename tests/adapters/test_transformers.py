@@ -304,6 +304,21 @@ class TestTransformers(ShippedContract):
             kwh = WATTS * (1.0, 2.0, 5.0)[whole] * (steps + 1) / 3.6e6
             assert entry["carbon_epoch_energy_kwh"] == pytest.approx(kwh)
 
+    def test_the_forecast_before_the_last_evaluation_is_no_certainty(self, machine):
+        seconds = {"train": 1.0, "validate": 0.1}
+        trainer = self.framework.trainer(
+            callback := EmissionsCallback(log_metrics="all", force_carbon_intensity_g_co2e_kwh=100),
+            on_batch=lambda what: machine.clock.advance(seconds.get(what, 0.0)),
+            num_train_epochs=3,
+        )
+        trainer.train()
+        last = entries_with(trainer, "loss")[-1]
+        total_kwh = callback.report.energy_kwh.value
+        low, high = (last[f"carbon_forecast_energy_{end}_kwh"] for end in ("low", "high"))
+        assert low < total_kwh < high
+        assert last["carbon_forecast_energy_kwh"] > last["carbon_energy_kwh"]
+        assert last["carbon_forecast_left_s"] > 0
+
     def test_an_evaluation_logs_what_is_chosen(self, machine):
         callback = EmissionsCallback(log_metrics=["emissions_kg", "power_w"])
         trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
