@@ -44,7 +44,7 @@ class StepLaps:
         self._points: list[Point] = []
 
     def open(self, begin: OpenWindow, progress: float, step: int = 0) -> None:
-        """Begin with the first epoch of a run, or anew after its first step.
+        """Begin with the first epoch of a run, or again after its first step.
 
         Args:
             begin: A window that began with it.

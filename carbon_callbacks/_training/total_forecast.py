@@ -67,7 +67,7 @@ class TotalForecast:
         self._expected_s = 0.0
 
     def begin(self, trained: OpenWindow, progress: float, *, steps: int = 0) -> None:
-        """Begin with the first epoch of a run, or anew after its first step.
+        """Begin with the first epoch of a run, or again after its first step.
 
         Args:
             trained: A window that began with it.
