@@ -8,10 +8,19 @@ from typing import Any, NamedTuple
 
 from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
 
+# What follows the last step, in steps, as far as it is known during the training.
+_AFTER_LAST_STEP = 0.5
+
 
 def fraction_done(state: Any) -> float | None:
     """Return the part of the training (0 to 1) that is done, if it has an end."""
     return state.global_step / state.max_steps if state.max_steps > 0 else None
+
+
+def fraction_logged(state: Any) -> float | None:
+    """Return the same at a log during the training: an evaluation may follow the last step."""
+    done = fraction_done(state)
+    return None if done is None else min(done, 1.0 - _AFTER_LAST_STEP / state.max_steps)
 
 
 class SampleCount:

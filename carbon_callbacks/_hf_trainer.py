@@ -11,12 +11,13 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
+from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks._training.totals import Figures
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _STATE_PREFIX = "carbon_callbacks:"
 _MAX_DEPTH = 8
 
 Method = Callable[..., Any]
+
+# The metrics that the line of a log entry does not show, by the id of an entry that is being logged.
+_not_shown: dict[int, set[str]] = {}
 
 
 class TrainerHooks(CallbackBase):
@@ -57,6 +61,11 @@ class TrainerHooks(CallbackBase):
     def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
         """Return what is added to a log entry."""
         raise NotImplementedError
+
+    def shown(self, names: Iterable[str]) -> set[str]:
+        """Return those of some names in log entries that the line of an entry shows."""
+        in_bar = self._training.selection.in_bar
+        return {name for name in names if name.rpartition(PREFIX)[2] in in_bar}
 
     def guard(self) -> contextlib.AbstractContextManager[None]:
         """Keep an error of this package out of the training."""
@@ -130,6 +139,15 @@ def wrap_trainer(trainer_class: type) -> None:
         wrap_method(trainer_class, name, around)
 
 
+def wrap_display(display_class: type) -> None:
+    """Wrap the method of a callback that prints a log entry.
+
+    Args:
+        display_class: The class of the callback.
+    """
+    wrap_method(display_class, "on_log", _print_log)
+
+
 def wrap_subclass(trainer: Any) -> None:
     """Wrap the overridden methods of a Trainer, which may not call those of `transformers.Trainer`.
 
@@ -189,24 +207,41 @@ def _log(log: Method, trainer: Any, /, logs: Any, *args: Any, **kwargs: Any) -> 
     """
     added: Figures = {}
     kept: Figures = {}
+    shown: set[str] = set()
     for callback in _callbacks_of(trainer) if isinstance(logs, dict) else ():
         figures: Figures = {}
         with callback.guard():
             figures = callback.figures_for(trainer, logs)
         added |= figures
         callback.added.update(figures)
+        shown |= callback.shown(figures)
         if callback.return_metrics:
             kept |= figures
     added = {name: value for name, value in added.items() if name not in logs}
     if not added:
         return log(trainer, logs, *args, **kwargs)
     logs.update(added)
+    _not_shown[id(logs)] = added.keys() - shown
     try:
         return log(trainer, logs, *args, **kwargs)
     finally:
+        del _not_shown[id(logs)]
         for name in added:
             if name not in kept:
                 logs.pop(name, None)
+
+
+def _print_log(on_log: Method, display: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Print a log entry without those added metrics that it does not show."""
+    logs = kwargs.get("logs")
+    if not isinstance(logs, dict):
+        return on_log(display, *args, **kwargs)
+    # The callback may change the entry, which the caller gets back: not a copy of it.
+    hidden = {name: logs.pop(name) for name in _not_shown.get(id(logs), ()) if name in logs}
+    try:
+        return on_log(display, *args, **kwargs)
+    finally:
+        logs.update(hidden)
 
 
 def _save_checkpoint(save: Method, trainer: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from carbon_callbacks._lightning_logs import PREFIX, TrainerLogs
+from carbon_callbacks._lightning_logs import TrainerLogs
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, part_of_epoch
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.metrics import SLASH_PREFIX
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of, with_settings
@@ -53,16 +54,15 @@ class LightningHooks(CallbackBase):
     the energy of the training so far, so that a resumed training adds up.
 
     Args:
-        prog_bar: Whether the progress bar shows the energy.
         **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
         ConfigError: An argument is wrong.
     """
 
-    def __init__(self, *, prog_bar: bool = False, **overrides: Unpack[CallbackArguments]) -> None:
+    def __init__(self, **overrides: Unpack[CallbackArguments]) -> None:
         super().__init__(**overrides)
-        self._logs = TrainerLogs(self._training, prog_bar=prog_bar)
+        self._logs = TrainerLogs(self._training)
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()
@@ -242,8 +242,8 @@ class LightningHooks(CallbackBase):
             return
         self._training.end(status)
         # Evaluations must not continue the curves of the training.
-        prefix = PREFIX if trainer.state.fn == "fit" else f"{PREFIX}{trainer.state.fn.value}/"
-        self._logs.send(trainer, prefix, self._training.final_metrics())
+        of = "" if trainer.state.fn == "fit" else f"{trainer.state.fn.value}/"
+        self._logs.send(trainer, SLASH_PREFIX + of, self._training.final_metrics())
         self._logs.forget_rejections()
 
 

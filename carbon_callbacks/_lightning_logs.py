@@ -7,12 +7,10 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from carbon_callbacks._lightning_trainer import logged_step
-from carbon_callbacks._training.metrics import monitored_names
+from carbon_callbacks._training.metrics import PREFIX, SLASH_PREFIX, monitored_names, with_prefix
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.training import Training
 from carbon_core import raise_if_of_program
-
-PREFIX = "carbon/"
 
 
 class TrainerLogs:
@@ -20,22 +18,20 @@ class TrainerLogs:
 
     Args:
         training: The training.
-        prog_bar: Whether the progress bar shows the energy.
     """
 
-    def __init__(self, training: Training, *, prog_bar: bool) -> None:
+    def __init__(self, training: Training) -> None:
         self._training = training
-        self._prog_bar = prog_bar
         self._rejecting: list[Any] = []
 
     def epoch(self, trainer: Any, pl_module: Any, metrics: Figures) -> None:
         """Log the metrics of a finished epoch."""
         shown = self._training.selection.of(metrics)
         for name, value in shown.items():
-            in_bar = self._prog_bar and name == "energy_kwh"
-            self._log(trainer, pl_module, PREFIX + name, value, prog_bar=in_bar)
+            in_bar = name in self._training.selection.in_bar
+            self._log(trainer, pl_module, SLASH_PREFIX + name, value, prog_bar=in_bar)
         self.monitor(trainer, pl_module, metrics, shown)
-        self.send(trainer, PREFIX, shown, {"epoch": trainer.current_epoch})
+        self.send(trainer, SLASH_PREFIX, shown, {"epoch": trainer.current_epoch})
 
     def monitor(
         self, trainer: Any, pl_module: Any, metrics: Figures, logged: Container[str] = ()
@@ -47,15 +43,15 @@ class TrainerLogs:
         # Also under names without a slash, which would make directories of the names of checkpoints.
         for name in monitored_names():
             value = metrics.get(name, 0.0)
-            self._log(trainer, pl_module, f"carbon_{name}", value)
+            self._log(trainer, pl_module, PREFIX + name, value)
             if name not in logged:
-                self._log(trainer, pl_module, PREFIX + name, value)
+                self._log(trainer, pl_module, SLASH_PREFIX + name, value)
 
     def send(
         self, trainer: Any, prefix: str, metrics: Figures, beside: Mapping[str, int] | None = None
     ) -> None:
         """Log metrics in a separate entry, so that a logger that rejects them rejects nothing else."""
-        entry = {**{prefix + name: value for name, value in metrics.items()}, **(beside or {})}
+        entry = {**with_prefix(metrics, prefix), **(beside or {})}
         for logger in trainer.loggers if metrics else ():
             if any(logger is one for one in self._rejecting):
                 continue

@@ -10,7 +10,7 @@ from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segme
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
-from carbon_callbacks._training.metrics import Topic
+from carbon_callbacks._training.metrics import PREFIX, Topic, with_prefix
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 try:
     from keras import Model
-    from keras.callbacks import Callback, CallbackList
+    from keras.callbacks import Callback, CallbackList, ProgbarLogger
 except (ImportError, ValueError) as error:
     from carbon_callbacks._missing import keras_problem
 
@@ -45,14 +45,26 @@ def _batch_begins(begin: Any, listed: Any, /, batch: int, *args: Any, **kwargs: 
 
 wrap_method(CallbackList, "on_train_batch_begin", _batch_begins)
 
+# The metrics that the line of an epoch does not show.
+_not_shown: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
+
+def _print_epoch(on_end: Any, bar: Any, /, epoch: int, logs: Any = None) -> Any:
+    """Print the line of an epoch without those added metrics that it does not show."""
+    names = _not_shown.pop(bar, ())
+    return on_end(bar, epoch, {name: logs[name] for name in logs or {} if name not in names})
+
+
+wrap_method(ProgbarLogger, "on_epoch_end", _print_epoch)
+
 
 @with_settings(Training)
 class EmissionsCallback(CallbackBase, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 
-    ``energy_kwh`` and the like appear in History and in the verbose line; EarlyStopping, CSVLogger and
-    TensorBoard see them when they are listed after this callback. Every epoch has the same names; what
-    is not available yet is NaN. Where `fit` raises, the run is closed at once.
+    ``carbon_energy_kwh`` and the like appear in History and the verbose line; EarlyStopping, CSVLogger
+    and TensorBoard see them when they are listed after this callback. Every epoch has the same names;
+    what is not available yet is NaN. Where `fit` raises, the run is closed at once.
 
     A fit that begins at a later epoch continues an earlier one, and their energy is added: one of the
     same model in this process, or the latest one of the same project and output directory that did not
@@ -147,7 +159,10 @@ class EmissionsCallback(CallbackBase, Callback):
         if logs is not None:
             # Tables need every column from the first row on. Metrics of the model keep their values.
             names = self._names if used is None else self._training.metric_names(self._unknown)
-            logs |= {**dict.fromkeys(names, math.nan), **metrics, **logs}
+            ours = with_prefix({**dict.fromkeys(names, math.nan), **metrics}, PREFIX)
+            shown = with_prefix(dict.fromkeys(self._training.selection.in_bar, 0.0), PREFIX)
+            fit.hide(ours.keys() - shown.keys() - logs.keys())
+            logs |= {**ours, **logs}
         if self._training.should_stop():
             fit.stop()
 
@@ -228,6 +243,7 @@ class Fit:
         self.epoch = 0
         self.batches = 0
         self._stopping: list[Any] = []
+        self._bars: list[Any] = []
         self.nested = 0
         self.trial = trial
         self._epochs = (params or {}).get("epochs")
@@ -257,13 +273,19 @@ class Fit:
         return (self.epoch + min(1.0, batch / self._steps)) / self._epochs  # type: ignore[no-any-return]
 
     def note_callbacks(self, callbacks: list[Any]) -> None:
-        """Keep those that may stop the fit early."""
+        """Keep those that may stop the fit early, and those that print a line for each epoch."""
         self._stopping = [one for one in callbacks if patience_used([one]) is not None]
+        self._bars = [one for one in callbacks if isinstance(one, ProgbarLogger)]
 
     @property
     def patience_used(self) -> float | None:
         """How near early stopping is (0 to 1); None without it."""
         return patience_used(self._stopping)
+
+    def hide(self, names: set[str]) -> None:
+        """Leave some metrics out of the line of this epoch."""
+        for bar in self._bars:
+            _not_shown[bar] = _not_shown.get(bar, set()) | names
 
     def stop(self) -> None:
         """Have Keras stop after this epoch."""

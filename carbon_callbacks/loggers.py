@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from carbon_callbacks._training.metrics import SLASH_PREFIX, with_prefix
 from carbon_core import Tracker
-
-PREFIX = "carbon/"
 
 
 def log_metrics(target: Any, tracker: Tracker, step: int | None = None) -> dict[str, float]:
@@ -37,7 +36,7 @@ def log_metrics(target: Any, tracker: Tracker, step: int | None = None) -> dict[
         TypeError: The target is none of these.
     """
     report = tracker.report()
-    metrics = {PREFIX + name: value for name, value in report.metrics.items()} if report else {}
+    metrics = with_prefix(report.metrics, SLASH_PREFIX) if report else {}
     if hasattr(target, "add_scalar"):
         for name, value in metrics.items():
             target.add_scalar(name, value, step)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done
-from carbon_callbacks._hf_trainer import TrainerHooks, calling_trainer, wrap_subclass, wrap_trainer
+from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done, fraction_logged
+from carbon_callbacks._hf_trainer import (
+    TrainerHooks,
+    calling_trainer,
+    wrap_display,
+    wrap_subclass,
+    wrap_trainer,
+)
 from carbon_callbacks._training.calls import innermost
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.metrics import PREFIX, with_prefix
 from carbon_callbacks._training.totals import Figures, Progress
 from carbon_callbacks._training.training import Training
 from carbon_core import with_settings
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
 try:
     import torch  # noqa: F401 - without it, `Trainer` is an object that raises when it is used
-    from transformers import Trainer, TrainerCallback
+    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -28,16 +35,18 @@ except ImportError as error:
 __all__ = ["EmissionsCallback"]
 
 wrap_trainer(Trainer)
+wrap_display(ProgressCallback)
+wrap_display(PrinterCallback)
 
 
 @with_settings(Training)
 class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Measures `Trainer.train`, `evaluate` and `predict`, and adds their energy to the logs.
 
-    ``energy_kwh`` and the like appear in TensorBoard and the other reporters and in
-    ``state.log_history``, ``eval_energy_kwh`` in the logs of an evaluation. What `evaluate`, `predict`
-    and `train` return stays as it is, so that searches and schedulers see no energy. Checkpoints hold
-    the energy of the training so far, so that a resumed training adds up.
+    ``carbon_energy_kwh`` and the like appear in ``state.log_history`` and in the reporters (TensorBoard:
+    ``train/carbon_energy_kwh``), ``eval_carbon_energy_kwh`` in the logs of an evaluation. The return
+    values of `evaluate`, `predict` and `train` stay the same, so that searches and schedulers see no
+    energy. Checkpoints hold the energy of the training so far, so that a resumed training adds up.
 
     Args:
         return_metrics: Whether `evaluate`, `predict` and `train` also return the energy.
@@ -116,7 +125,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         at = "end" if last else f"{state.global_step}"
         progress = self._progress(trainer, last=last)
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)
-        return figures if last else training.selection.of(figures)
+        chosen = training.selection.at_end(figures) if last else training.selection.of(figures)
+        return with_prefix(chosen, PREFIX)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""
@@ -126,6 +136,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
                 control.should_save = control.should_save or args.save_strategy != "no"
 
     def _evaluation_figures(self, prefix: str, state: Any) -> Figures:
+        prefix += PREFIX
         at = f"{prefix}{state.global_step}"
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
@@ -135,7 +146,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             used = patience_used(trainer.callback_handler.callbacks)
             if last or self._training.selection.has("samples"):
                 samples = self._sample_count.so_far(trainer)
-        return Progress(fraction_done(trainer.state), samples, self._token_count.value, used)
+        fraction = fraction_done(trainer.state) if last else fraction_logged(trainer.state)
+        return Progress(fraction, samples, self._token_count.value, used)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

@@ -55,5 +55,7 @@ def train(output_dir=".", epochs=20):
 
 if __name__ == "__main__":
     metrics = train(*sys.argv[1:2])
-    print(f"loss {metrics['train_loss']:.2f}, {metrics['energy_kwh']:.2e} kWh")
-    print(f"{metrics['tokens_per_kwh']:.3g} tokens/kWh, {metrics['j_per_token']:.2e} J/token")
+    print(f"loss {metrics['train_loss']:.2f}, {metrics['carbon_energy_kwh']:.2e} kWh")
+    print(
+        f"{metrics['carbon_tokens_per_kwh']:.3g} tokens/kWh, {metrics['carbon_j_per_token']:.2e} J/token"
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from carbon_core import SettingArguments
 
 
@@ -11,7 +9,6 @@ class CallbackArguments(SettingArguments, total=False):
     """The arguments of `carbon_callbacks.training.Training`, and every setting."""
 
     name: str | None
-    metrics: str | Sequence[str]
     forecast: bool
     sync: bool
     improvement_of: str | None

@@ -1,4 +1,4 @@
-"""The metrics that are logged: one table, the same names in every framework, before its own prefix.
+"""The metrics that are logged: one table, and one prefix, for every framework.
 
 A row names a metric, describes it and computes it; code, documentation and tests follow from the table.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from carbon_callbacks._training.totals import Figures, Measured, TrainingTotals
-from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh
+from carbon_core import emissions_of_segments, energy_of_segments, joules, kwh, register_metrics
 
 if TYPE_CHECKING:
     from carbon_core import Estimate, Report
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 Topic = Literal[
     "totals", "epoch", "segments", "forecast", "early stopping", "samples", "tokens", "improvement"
 ]
+Level = Literal["minimal", "standard", "all"]
 OfRank = Callable[[Measured], "float | None"]
 OfTraining = Callable[[TrainingTotals], "float | None"]
 
-EPOCH_PREFIX = "epoch_"
+# Before every logged name: `carbon/energy_kwh` where slashes separate the parts of a name (Lightning,
+# loggers of custom loops), `carbon_energy_kwh` where underscores do (Hugging Face, Keras).
+SLASH_PREFIX = "carbon/"
+PREFIX = "carbon_"
 ENERGY_PER_IMPROVEMENT = "energy_per_improvement_kwh"
 
 
@@ -28,7 +32,7 @@ class Metric(NamedTuple):
     """A metric that is logged.
 
     Attributes:
-        name: Its name, before the framework's prefix.
+        name: Its name, without the prefix.
         unit: Its unit.
         help: Its description.
         of_rank: Computes it on each rank; None (or a result of None) where it has no value of a rank.
@@ -36,7 +40,7 @@ class Metric(NamedTuple):
         of_training: Computes it from the totals of all ranks; a result of None leaves what `of_rank`
             gave.
         topic: What it belongs to; what is not known of a training has no metrics of that topic.
-        brief: Whether it is logged unless ``metrics`` chooses others.
+        level: The least value of `log_metrics` with which it is logged during a training.
         monitored: Whether callbacks can monitor it at every check, in Lightning.
         per_window: Whether an epoch and an evaluation have it, too, under their own prefix.
         rising: Whether it never falls while a training is running.
@@ -49,7 +53,7 @@ class Metric(NamedTuple):
     across_ranks: Literal["sum", "mean", "max"] = "sum"
     of_training: OfTraining | None = None
     topic: Topic = "totals"
-    brief: bool = False
+    level: Level = "all"
     monitored: bool = False
     per_window: bool = False
     rising: bool = False
@@ -143,18 +147,18 @@ _WITH_EARLIER = "of this run and those that it resumes"
 METRICS: list[Metric] = [
     Metric(
         "energy_kwh", "kWh", f"Energy {_SINCE}.", _measured("energy_kwh"),
-        brief=True, monitored=True, per_window=True, rising=True,
+        level="minimal", monitored=True, per_window=True, rising=True,
     ),
     Metric(
         "emissions_kg", "kg CO2e", f"Emissions {_SINCE}.", _measured("emissions_kg"),
-        brief=True, monitored=True, per_window=True, rising=True,
+        level="minimal", monitored=True, per_window=True, rising=True,
     ),
     *_ends("energy", "kwh", "totals", _run_kwh),
     *_ends("emissions", "kg", "totals", _run_kg),
-    Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), brief=True),
+    Metric("power_w", "W", f"Mean power {_SINCE}.", _measured("power_w"), level="standard"),
     Metric(
-        "carbon_intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
-        _measured("carbon_intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
+        "intensity_g_per_kwh", "g CO2e/kWh", "Mean carbon intensity of this run.",
+        _measured("intensity_g_per_kwh"), "mean", lambda training: training.g_per_kwh,
     ),
     Metric(
         "cpu_energy_kwh", "kWh", "Energy of the processors.", _measured("cpu_energy_kwh"),
@@ -167,12 +171,12 @@ METRICS: list[Metric] = [
         "ram_energy_kwh", "kWh", "Energy of the memory.", _measured("ram_energy_kwh"), rising=True
     ),
     Metric(
-        "epoch_energy_kwh", "kWh", "Energy of the latest finished epoch.",
-        of_training=_of_epoch("energy_kwh"), topic="epoch", brief=True, monitored=True,
+        "epoch_energy_kwh", "kWh", "Energy of the epoch so far; of all of it at its end.",
+        of_training=_of_epoch("energy_kwh"), topic="epoch", level="standard", monitored=True,
     ),
     Metric(
-        "epoch_emissions_kg", "kg CO2e", "Emissions of the latest finished epoch.",
-        of_training=_of_epoch("emissions_kg"), topic="epoch", brief=True, monitored=True,
+        "epoch_emissions_kg", "kg CO2e", "Emissions of the epoch so far; of all of it at its end.",
+        of_training=_of_epoch("emissions_kg"), topic="epoch", monitored=True,
     ),
     Metric(
         "all_starts_energy_kwh", "kWh", f"Energy {_WITH_EARLIER}.",
@@ -202,7 +206,7 @@ METRICS: list[Metric] = [
     ),
     Metric(
         "forecast_energy_kwh", "kWh", "Energy of the whole training, by its end.",
-        of_training=_forecast("energy_kwh"), topic="forecast", brief=True,
+        of_training=_forecast("energy_kwh"), topic="forecast", level="standard",
     ),
     Metric(
         "forecast_energy_low_kwh", "kWh", "Lower end of its 95 % interval.",
@@ -246,6 +250,8 @@ METRICS: list[Metric] = [
     ),
 ]  # fmt: skip
 
+register_metrics(lambda: (metric.name for metric in METRICS))
+
 _COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {
     "sum": sum,
     "mean": lambda values: sum(values) / len(values),
@@ -256,6 +262,11 @@ _COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {
 def monitored_names() -> list[str]:
     """Return the names of the metrics that callbacks can monitor at every check."""
     return [metric.name for metric in METRICS if metric.monitored]
+
+
+def with_prefix(figures: Mapping[str, float], prefix: str) -> Figures:
+    """Return metrics under the names that a framework logs."""
+    return {prefix + name: value for name, value in figures.items()}
 
 
 def of_report(report: Report | None) -> Figures:
@@ -293,7 +304,7 @@ def of_training(training: TrainingTotals) -> Figures:
 def of_window(figures: Figures, prefix: str) -> Figures:
     """Return the metrics that are logged of an evaluation."""
     per_window = (metric.name for metric in METRICS if metric.per_window)
-    return {prefix + name: figures[name] for name in per_window if name in figures}
+    return with_prefix({name: figures[name] for name in per_window if name in figures}, prefix)
 
 
 def of_phases(report: Report | None) -> Figures:
@@ -301,7 +312,7 @@ def of_phases(report: Report | None) -> Figures:
     if report is None or not report.is_known or not report.components:
         return {}
     factor = report.run.pue
-    return {f"{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
+    return {f"phase_{one.name}_energy_kwh": kwh(one.joules) * factor for one in report.phases}
 
 
 def never_less(figures: Figures, before: Mapping[str, float]) -> Figures:

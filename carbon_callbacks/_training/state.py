@@ -41,10 +41,10 @@ class TrainingState:
         progress: Its progress, as last reported.
         improvement: Energy for each unit by which a metric has improved.
         epoch: The window of the current epoch.
-        epoch_figures: Metrics of the latest finished epoch.
+        epoch_figures: Metrics of the latest epoch, once it has ended.
         windows: Metrics of the latest evaluations, by prefix.
         provisional: Windows of these whose readings were late, by prefix; an empty one for the epoch.
-        trained: The window since the first epoch began.
+        trained: The window since the first epoch began, or since its first step, where that is known.
         forecast: Its forecast.
     """
 
@@ -67,6 +67,18 @@ class TrainingState:
         if self.trained is None:
             self.trained = tracker.window("trained")
             self.forecast.begin(self.trained, fraction or 0.0)
+
+    def first_step_done(self, tracker: Tracker, fraction: float | None) -> None:
+        """Begin the laps of the forecast after the first step, which may have compiled the model.
+
+        Args:
+            tracker: The tracker of the run.
+            fraction: Part of the training (0 to 1) that is done; None where that is unknown.
+        """
+        if self.trained is not None:
+            self.trained = tracker.window("trained")
+            before = self.forecast.steps.first_progress
+            self.forecast.begin(self.trained, before if fraction is None else fraction, steps=1)
 
     def note_window(self, window: OpenWindow, prefix: str = "") -> None:
         """Keep the metrics of a window that has ended; those of a late reading until the next log.
@@ -95,6 +107,10 @@ class TrainingState:
         for prefix, window in list(self.provisional.items()):
             self.note_window(window, prefix)
         totals = of_report(report)
+        epoch = self.epoch_figures
+        # A log between the last step of an epoch and its end is of that epoch, too.
+        if self.epoch is not None and report is not None:
+            epoch = of_report(self.epoch.report(report.window.end))
         self.own = report.segment if report is not None and totals else None
         trained = None
         if self.trained is not None and report is not None:
@@ -103,7 +119,7 @@ class TrainingState:
             self.forecast.note_own(report, trained)
         return RankTotals(
             totals,
-            self.epoch_figures,
+            epoch,
             of_phases(report),
             trained.hardware_kwh * trained.run.pue if trained is not None else 0.0,
             trained.duration_s if trained is not None else 0.0,

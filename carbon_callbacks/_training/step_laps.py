@@ -31,26 +31,30 @@ class StepLaps:
 
     Attributes:
         due: The step at which the next lap is due; infinite while no training is measured.
+        first_progress: Part of the training (0 to 1) that was done when the laps began.
     """
 
     def __init__(self) -> None:
         self.due = math.inf
         self._begin: OpenWindow | None = None
         self._latest: OpenWindow | None = None
-        self._first_progress = self._progress = 0.0
+        self.first_progress = self._progress = 0.0
+        self._first_step = 0
         self._marked: list[tuple[float, OpenWindow]] = []
         self._points: list[Point] = []
 
-    def open(self, begin: OpenWindow, progress: float) -> None:
-        """Begin with the first epoch of a run.
+    def open(self, begin: OpenWindow, progress: float, step: int = 0) -> None:
+        """Begin with the first epoch of a run, or again after its first step.
 
         Args:
             begin: A window that began with it.
             progress: Part of the training (0 to 1) that was done before.
+            step: Steps of this run that were done before.
         """
         self._begin = self._latest = begin
-        self._first_progress = self._progress = progress
-        self.due = 1
+        self.first_progress = self._progress = progress
+        self._first_step = step
+        self.due = step + 1
 
     def close(self) -> None:
         """Mark no more steps: the run has ended."""
@@ -64,10 +68,11 @@ class StepLaps:
             progress: Part of the training (0 to 1) that is done.
             mark: Opens a window now.
         """
-        each = (progress - self._first_progress) / step if step > 0 else 0.0
+        steps = step - self._first_step
+        each = (progress - self.first_progress) / steps if steps > 0 else 0.0
         # Of an epoch without a known length, the progress stays the same for any number of steps.
-        steps = math.ceil(1 / (_LAPS * each)) if each > 0 else step // _LAPS
-        self.due = step + max(1, steps)
+        wait = math.ceil(1 / (_LAPS * each)) if each > 0 else step // _LAPS
+        self.due = step + max(1, wait)
         latest = self._latest
         if progress > self._progress and latest is not None and latest.age_s >= _LEAST_S:
             self._resolve()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # A forecast costs more than all other metrics, and hardly changes between many logs a second.
 _EVERY_S = 0.5
+# In the first seconds after the first step, evaluations are compiled and caches filled: much of the
+# energy of a short training.
+_LEAST_S = 2.0
 # Compilation, caches and the first allocations take about this long, of a first lap at most that part.
 _WARM_UP_S = 10.0
 _MOST_WARM_UP = 0.8
@@ -63,15 +66,19 @@ class TotalForecast:
         self._expected: _Expected | None = None
         self._expected_s = 0.0
 
-    def begin(self, trained: OpenWindow, progress: float) -> None:
-        """Begin with the first epoch of a run.
+    def begin(self, trained: OpenWindow, progress: float, *, steps: int = 0) -> None:
+        """Begin with the first epoch of a run, or again after its first step.
 
         Args:
             trained: A window that began with it.
             progress: Part of the training (0 to 1) that was done before.
+            steps: Steps of this run that were done before.
         """
         self._kwh, self._seconds = Laps(progress), Laps(progress)
-        self.steps.open(trained, progress)
+        self._own = self._before = Point(0.0, 0.0, 0.0)
+        self._all_before = (0.0, 0.0)
+        self._expected = None
+        self.steps.open(trained, progress, steps)
 
     def note_own(self, report: Report, trained: Report | None) -> None:
         """Keep the totals of this rank.
@@ -120,6 +127,8 @@ class TotalForecast:
     def _forecast(self, fraction: float, ranks: RankTotals) -> _Expected | None:
         """Return what is expected since the first epoch; None before the first lap."""
         self._add_laps(fraction, ranks)
+        if ranks.trained_s < _LEAST_S and fraction < 1.0:
+            return None
         warm_up = min(_MOST_WARM_UP, _WARM_UP_S / max(_WARM_UP_S, ranks.trained_s))
         kwh, seconds = self._kwh.forecast(warm_up), self._seconds.forecast(warm_up)
         if kwh is None or seconds is None:

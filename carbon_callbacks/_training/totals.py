@@ -52,9 +52,9 @@ class RankTotals(NamedTuple):
 
     Attributes:
         totals: Metrics of its run so far; empty where another rank measures its hardware.
-        epoch: Metrics of the latest finished epoch.
+        epoch: Metrics of the current epoch so far, or of the latest one between two epochs.
         phases: Energy of each phase.
-        trained_kwh: Energy since the first epoch of this run began.
+        trained_kwh: Energy since the first epoch of this run began, or since its first step.
         trained_s: Seconds since then.
         own: Its run, as a segment; None where it measures nothing.
         earlier: The segments that it continues.
@@ -123,7 +123,7 @@ class TrainingTotals(NamedTuple):
 
     Attributes:
         totals: Metrics of the run so far, combined over the ranks; empty where nothing is measured.
-        epoch: The same of the latest finished epoch.
+        epoch: The same of the current epoch so far, or of the latest one between two epochs.
         earlier: The segments that the run continues.
         progress: How far the training has come.
         forecast: Its expected totals; None where its end is not known.

@@ -31,7 +31,6 @@ class Training(Lifecycle):
     Args:
         name: Distinguishes this callback from others in checkpoints, and on other ranks; the project's
             name by default.
-        metrics: What is logged: ``"brief"``, ``"all"``, or a list of names (docs/callbacks.md).
         forecast: Whether to forecast the energy of the whole training.
         sync: Whether to wait for the accelerator's queue where a phase ends.
         improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
@@ -47,15 +46,15 @@ class Training(Lifecycle):
         self,
         name: str | None = None,
         *,
-        metrics: str | Sequence[str] = "brief",
         forecast: bool = True,
         sync: bool = True,
         improvement_of: str | None = None,
         improvement_mode: str = "min",
         **overrides: Unpack[SettingArguments],
     ) -> None:
-        self.selection = Selection(metrics)
         super().__init__(name, sync=sync, improvement_mode=improvement_mode, **overrides)
+        settings = self.tracker.settings
+        self.selection = Selection(settings.log_metrics, progress_bar=settings.progress_bar)
         self.improvement_of = improvement_of
         self._forecasts = forecast
 
@@ -119,7 +118,12 @@ class Training(Lifecycle):
             step: Steps since the run began.
             fraction: Part of the whole training (0 to 1) that is done; None where that is unknown.
         """
-        if step >= self.steps.due and fraction is not None and self.running:
+        if step < self.steps.due or not self.running:
+            return
+        if step == 1 and fraction != 1.0:
+            with self.guard():
+                self._state.first_step_done(self.tracker, fraction)
+        elif fraction is not None:
             with self.guard():
                 self.steps.note(step, fraction, self.tracker.window)
 
@@ -134,14 +138,18 @@ class Training(Lifecycle):
         with self.guard():
             self._close_window(window)
             self._state.note_window(window, prefix)
-            self._ranks.totals(at, max_age_s=_MAX_AGE_S)
-            return self._ranks.agreed(at, self._state.of_evaluation(prefix))
+            ranks = self._ranks.totals(at, max_age_s=_MAX_AGE_S)
+            # The evaluation may have a new value of `improvement_of`, which belongs to the energy now.
+            self._state.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
+            figures = self._state.of_evaluation(prefix)
+            names = {prefix + name for name in self.selection.names(())}
+            return self._ranks.agreed(at, {key: figures[key] for key in figures if key in names})
         return {}
 
     def final_metrics(self) -> Figures:
-        """Return the metrics of the latest finished run, combined over the ranks, by name."""
+        """Return the metrics of the latest finished run that are logged, combined over the ranks."""
         with self.guard():
-            return self._state.final_metrics(self.report)
+            return self.selection.at_end(self._state.final_metrics(self.report))
         return {}
 
     def improve(self, metrics: Mapping[str, Any] | None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.lazy_signature import with_settings
+    from carbon_core.config.metric_names import register_metrics
     from carbon_core.config.schema import OutputMethod
     from carbon_core.config.sources import process_environment
     from carbon_core.errors import (
@@ -101,6 +102,7 @@ _HOMES = {
     "power": "formatting",
     "process_environment": "config.sources",
     "raise_if_of_program": "interruptions",
+    "register_metrics": "config.metric_names",
     "segments_of": "segments",
     "state_of": "segments",
     "status_of": "tracker.status",
@@ -152,6 +154,7 @@ __all__ = [
     "power",
     "process_environment",
     "raise_if_of_program",
+    "register_metrics",
     "segments_of",
     "state_of",
     "status_of",

@@ -115,7 +115,7 @@ class Report(Measurement):
             "energy_kwh": self._kwh,
             "emissions_kg": self._kg,
             "power_w": self.power_w,
-            "carbon_intensity_g_per_kwh": self.intensity_g_per_kwh,
+            "intensity_g_per_kwh": self.intensity_g_per_kwh,
             **{f"{name}_energy_kwh": self.component_kwh(name) for name in measured},
         }
 

@@ -69,7 +69,8 @@ class LightningCliContract:
             "journal": False,
             "output_methods": ["csv"],
             "metadata": {"header": {"licensing": "MIT"}},
-            "prog_bar": True,
+            "progress_bar": False,
+            "log_metrics": ["energy_kwh", "power_w"],
             "name": "mine",
         }
         entry = {"class_path": self.callback, "init_args": init_args}
@@ -81,6 +82,8 @@ class LightningCliContract:
             "journal": False,
             "output_methods": ["csv"],
             "metadata": {"header": {"licensing": "MIT"}},
+            "progress_bar": False,
+            "log_metrics": ["energy_kwh", "power_w"],
         }
         assert callback.state_key == "EmissionsCallback{'name': 'mine'}"
 
@@ -93,7 +96,7 @@ class LightningCliContract:
         init_args = entry["init_args"]
         assert {*KEYS, *ALIASES} < init_args.keys()
         assert init_args["forecast"] is init_args["sync"] is True
-        assert (init_args["prog_bar"], init_args["name"]) == (False, None)
+        assert (init_args["progress_bar"], init_args["name"]) == ("UNSET", None)
         assert (init_args["region"], init_args["pue"]) == ("Bretagne", "UNSET")
         Path("printed.yaml").write_text(text)
         expected = {"region": "Bretagne", "measure_power_secs": 5, "log_level": "ERROR"}

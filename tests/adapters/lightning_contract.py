@@ -13,6 +13,7 @@ import torch
 from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
 from torch.utils.data import DataLoader, Dataset
 
+from carbon_callbacks._training.metrics import SLASH_PREFIX as PREFIX
 from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCH_S,
@@ -33,8 +34,6 @@ from carbon_callbacks.testing import (
     rows,
     threads_of_ours,
 )
-
-PREFIX = "carbon/"
 
 
 class Samples(Dataset):
@@ -205,7 +204,7 @@ class LightningContract(ShippedContract):
             "carbon/energy_kwh", mode="min", patience=4, check_on_train_epoch_end=False
         )
         outcome = self.framework.train(
-            self.framework.callback(metrics="all"),
+            self.framework.callback(log_metrics="all"),
             stop,
             on_batch=clockwork(machine.clock),
             epochs=5,
@@ -663,12 +662,31 @@ class LightningContract(ShippedContract):
         per_unit = outcome.epochs[2]["energy_per_improvement_kwh"]
         assert per_unit == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
+    def test_what_is_monitored_of_an_epoch_is_of_that_epoch_already_when_it_is_validated(
+        self, machine
+    ):
+        seen: list[float] = []
+
+        class Sees(self.framework.pl.Callback):
+            def on_validation_end(self, trainer: Any, *args: Any) -> None:
+                if not trainer.sanity_checking:
+                    seen.append(float(trainer.callback_metrics["carbon/epoch_energy_kwh"]))
+
+        lengths = iter([1.0] * TRAIN_BATCHES + [3.0] * TRAIN_BATCHES)
+
+        def on_batch(what: str) -> None:
+            machine.clock.advance(next(lengths) if what == "train" else 0.0)
+
+        self.framework.train(self.framework.callback(), Sees(), on_batch=on_batch, epochs=2)
+        kwh = [WATTS * TRAIN_BATCHES * seconds / 3.6e6 for seconds in (1.0, 3.0)]
+        assert seen == pytest.approx(kwh)
+
     def test_the_final_totals_have_the_energy_of_each_phase(self, machine):
         callback = self.framework.callback()
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         last = {key: row[key] for row in logged(outcome.trainer) for key in row if row[key]}
         for phase in callback.report.phases:
-            logged_kwh = float(last[f"{PREFIX}{phase.name}_energy_kwh"])
+            logged_kwh = float(last[f"{PREFIX}phase_{phase.name}_energy_kwh"])
             assert logged_kwh == pytest.approx(phase.joules / 3.6e6)
 
     def test_callback_is_of_its_own_package_alone(self):

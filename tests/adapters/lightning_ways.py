@@ -90,6 +90,36 @@ class LightningWays:
         assert int(rows[-1]["step"]) == steps[-1] == EPOCHS * TRAIN_BATCHES - 1
         assert float(rows[-1][f"{PREFIX}energy_kwh"]) > 0
 
+    @pytest.mark.parametrize(
+        ("settings", "shown"),
+        [
+            ({}, {"energy_kwh", "emissions_kg"}),
+            ({"log_metrics": ["power_w"]}, {"power_w"}),
+            ({"progress_bar": False}, set()),
+        ],
+        ids=str,
+    )
+    def test_the_progress_bar_shows_energy_and_emissions(self, settings, shown, machine):
+        on_batch = clockwork(machine.clock)
+        callback = self.framework.callback(**settings)
+        trainer = self.framework.train(callback, on_batch=on_batch).trainer
+        ours = {name for name in trainer.progress_bar_metrics if "carbon" in name}
+        assert ours == {PREFIX + name for name in shown}
+
+    def test_at_the_end_the_totals_are_logged_unless_fewer_metrics_are_chosen(self, machine):
+        def last(**settings: Any) -> set[str]:
+            on_batch = clockwork(machine.clock)
+            callback = self.framework.callback(**settings)
+            trainer = self.framework.train(callback, on_batch=on_batch).trainer
+            row = logged(trainer)[-1]
+            return {key.removeprefix(PREFIX) for key in row if key.startswith(PREFIX) and row[key]}
+
+        assert last(log_metrics="minimal") == {"energy_kwh", "emissions_kg"}
+        assert last(log_metrics=["power_w"]) == {"power_w"}
+        standard = last()
+        assert standard >= {"energy_low_kwh", "emissions_high_kg", "phase_train_energy_kwh"}
+        assert not [name for name in standard if name.startswith("forecast")]
+
     def test_evaluations_do_not_continue_the_curves_of_the_training(self, machine):
         callback = self.framework.callback()
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
@@ -152,7 +182,7 @@ class LightningWays:
         assert self.samples(trainer) == (pytest.approx(samples) if samples else None)
 
     def test_a_limit_in_time_is_forecast(self, machine):
-        callback = self.framework.callback(metrics="all")
+        callback = self.framework.callback(log_metrics="all")
         trainer = self.fit(callback, machine, max_epochs=-1, max_time={"seconds": 1}, max_steps=-1)
         last = [row for row in logged(trainer) if row[f"{PREFIX}forecast_left_s"]][-1]
         # The machine's clock runs much faster than the Trainer's.
@@ -169,7 +199,7 @@ class LightningWays:
             def configure_optimizers(self) -> None:
                 return None
 
-        callback = self.framework.callback(metrics="all")
+        callback = self.framework.callback(log_metrics="all")
         trainer = self.framework.trainer(
             callback, logger=self.framework.csv_logger("logs"), max_steps=100
         )
@@ -227,7 +257,7 @@ class LightningWays:
         self.framework.train(
             self.framework.callback(), saves, on_batch=on_batch, epochs=1, batches=40
         )
-        callback = self.framework.callback(metrics="all")
+        callback = self.framework.callback(log_metrics="all")
         logger = self.framework.csv_logger("logs")
         trainer = self.framework.trainer(callback, max_epochs=1, logger=logger)
         train = DataLoader(Samples(80), batch_size=2)

@@ -3,6 +3,7 @@
 
 import copy
 import csv
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ keras = pytest.importorskip("keras")
 import numpy as np
 from adapters.shipped_contract import ShippedContract, ShippedFramework
 
+from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks.keras import EmissionsCallback
 from carbon_callbacks.testing import (
     EPOCHS,
@@ -42,6 +44,17 @@ from carbon_callbacks.testing import (
 from carbon_core.hardware.base import Detection
 
 BACKEND = keras.backend.backend()
+
+
+# What Keras reports to no callback.
+UNKNOWN = ("tokens", "samples", "early stopping")
+
+
+def tensor_of(event: Any) -> Any:
+    """Return the value of an event of TensorBoard."""
+    from tensorboard.util.tensor_util import make_ndarray
+
+    return make_ndarray(event.tensor_proto)
 
 
 def samples(batches: int) -> tuple[Any, Any]:
@@ -164,7 +177,11 @@ def built(model: Any) -> Any:
 
 def epochs_of(history: Any) -> list[dict[str, float]]:
     """Return what was logged of ours at the end of each epoch."""
-    columns = {key: value for key, value in history.history.items() if "loss" not in key}
+    columns = {
+        key.removeprefix(PREFIX): values
+        for key, values in history.history.items()
+        if key.startswith(PREFIX)
+    }
     if not columns:
         return []
     lengths = {len(values) for values in columns.values()}
@@ -181,55 +198,104 @@ class TestKeras(ShippedContract):
 
     def test_history_has_every_name_for_every_epoch(self):
         history = self.framework.fit(
-            self.framework.model(), EmissionsCallback(metrics="all"), epochs=3
+            self.framework.model(), EmissionsCallback(log_metrics="all"), epochs=3
         )
-        assert set(history.history) - {"loss", "val_loss"} >= TOTALS | PER_EPOCH
+        assert {PREFIX + name for name in TOTALS | PER_EPOCH} <= set(history.history)
         assert {len(values) for values in history.history.values()} == {3}
-        assert all(type(value) is float for value in history.history["energy_kwh"])
+        assert all(type(value) is float for value in history.history["carbon_energy_kwh"])
 
     def test_csv_logger_has_the_columns(self, machine):
         log = keras.callbacks.CSVLogger("log.csv")
         model = self.framework.model(clockwork(machine.clock))
-        self.framework.fit(model, EmissionsCallback(metrics="all"), log)
+        self.framework.fit(model, EmissionsCallback(log_metrics="all"), log)
         with open("log.csv", newline="") as file:
             logged = list(csv.DictReader(file))
         assert len(logged) == EPOCHS
-        assert logged[0].keys() >= TOTALS | PER_EPOCH
-        assert 0 < float(logged[0]["energy_kwh"]) < float(logged[1]["energy_kwh"])
+        assert logged[0].keys() >= {PREFIX + name for name in TOTALS | PER_EPOCH}
+        assert 0 < float(logged[0]["carbon_energy_kwh"]) < float(logged[1]["carbon_energy_kwh"])
 
     def test_verbose_line_shows_the_energy(self, machine, capsys):
         self.framework.fit(
             self.framework.model(clockwork(machine.clock)), EmissionsCallback(), verbose=2
         )
-        assert capsys.readouterr().out.count("- energy_kwh: ") == EPOCHS
+        assert capsys.readouterr().out.count("- carbon_energy_kwh: ") == EPOCHS
+
+    @pytest.mark.parametrize("verbose", [1, 2])
+    @pytest.mark.parametrize(
+        ("settings", "shown"),
+        [
+            ({}, ["energy_kwh", "emissions_kg"]),
+            ({"log_metrics": "all"}, ["energy_kwh", "emissions_kg"]),
+            ({"log_metrics": ["power_w", "epoch_energy_kwh"]}, ["power_w", "epoch_energy_kwh"]),
+            ({"progress_bar": False}, []),
+        ],
+        ids=str,
+    )
+    def test_the_line_of_an_epoch_is_short(self, verbose, settings, shown, machine, capsys):
+        model = self.framework.model(clockwork(machine.clock))
+        callback = EmissionsCallback(**settings)
+        history = self.framework.fit(model, callback, verbose=verbose).history
+        lines = [one for one in capsys.readouterr().out.splitlines() if "val_loss" in one]
+        assert len(lines) == EPOCHS
+        for line in lines:
+            assert re.findall(r"- carbon_(\w+): ", line) == shown
+        assert {
+            PREFIX + name for name in callback._training.metric_names(UNKNOWN)
+        } <= history.keys()
+
+    def test_metrics_of_the_model_with_names_of_ours_are_shown(self, machine, capsys):
+        model = self.framework.model()
+        model.compile(loss="mse", metrics=[keras.metrics.MeanAbsoluteError(name="carbon_power_w")])
+        self.framework.fit(model, EmissionsCallback(progress_bar=False), verbose=2)
+        assert capsys.readouterr().out.count("- carbon_power_w: ") == EPOCHS
+
+    def test_tensorboard_has_what_is_chosen(self, machine):
+        pytest.importorskip("tensorflow")
+        accumulator = pytest.importorskip(
+            "tensorboard.backend.event_processing.event_accumulator"
+        ).EventAccumulator
+        model = self.framework.model(clockwork(machine.clock))
+        board = keras.callbacks.TensorBoard("board", write_graph=False)
+        history = self.framework.fit(model, EmissionsCallback(), board).history
+        (file,) = Path("board/train").glob("events.*")
+        events = accumulator(str(file), {"tensors": 0}).Reload()
+        names = {tag for tag in events.Tags()["tensors"] if "carbon" in tag}
+        chosen = EmissionsCallback()._training.metric_names(UNKNOWN)
+        assert names == {f"epoch_carbon_{name}" for name in chosen}
+        values = [float(tensor_of(one)) for one in events.Tensors("epoch_carbon_energy_kwh")]
+        assert values == pytest.approx(history["carbon_energy_kwh"])
 
     @pytest.mark.parametrize(("mode", "epochs"), [("max", 5), ("min", 2)])
     def test_early_stopping_sees_the_energy(self, machine, mode, epochs):
-        stop = keras.callbacks.EarlyStopping(monitor="energy_kwh", mode=mode, patience=1)
+        stop = keras.callbacks.EarlyStopping(monitor="carbon_energy_kwh", mode=mode, patience=1)
         history = self.framework.fit(
             self.framework.model(clockwork(machine.clock)), EmissionsCallback(), stop, epochs=5
         )
         # The energy grows: always better one way, never again the other way.
-        assert len(history.history["energy_kwh"]) == epochs
+        assert len(history.history["carbon_energy_kwh"]) == epochs
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     def test_the_energy_is_logged_if_early_stopping_may_end_the_training(self, machine):
         stop = keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=1e9)
         history = self.framework.fit(
             self.framework.model(clockwork(machine.clock)),
-            EmissionsCallback(metrics="all"),
+            EmissionsCallback(log_metrics="all"),
             stop,
             epochs=5,
         ).history
         # The callback is listed first, so it reads the patience before this epoch's value counts.
-        stopped = history["forecast_if_stopped_kwh"]
+        stopped = history["carbon_forecast_if_stopped_kwh"]
         assert [np.isnan(one) for one in stopped] == [True, True, False]
-        assert stopped[-1] == history["energy_kwh"][-1] > history["forecast_if_stopped_low_kwh"][-1]
+        assert (
+            stopped[-1]
+            == history["carbon_energy_kwh"][-1]
+            > history["carbon_forecast_if_stopped_low_kwh"][-1]
+        )
 
     def test_checkpoint_can_monitor_the_energy(self, machine):
         best = keras.callbacks.ModelCheckpoint(
             "best.weights.h5",
-            monitor="energy_kwh",
+            monitor="carbon_energy_kwh",
             mode="min",
             save_best_only=True,
             save_weights_only=True,
@@ -348,7 +414,7 @@ class TestKeras(ShippedContract):
                     self.work(what, evaluated, callback)
 
         history = self.framework.fit(fitted, callback, Evaluates(), epochs=3)
-        assert len(history.history["energy_kwh"]) == 3
+        assert len(history.history["carbon_energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
         phases = {phase.name: phase for phase in callback.report.phases}
         assert phases["validate"].count >= 6
@@ -364,7 +430,7 @@ class TestKeras(ShippedContract):
                 self.framework.model(turn).fit(inputs, targets, verbose=0, callbacks=[callback])
 
         history = self.framework.fit(self.framework.model(turn), callback, Trains(), epochs=3)
-        assert len(history.history["energy_kwh"]) == 3
+        assert len(history.history["carbon_energy_kwh"]) == 3
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
     @pytest.mark.parametrize("known", [False, True], ids=["bare", "with model and params"])
@@ -385,7 +451,8 @@ class TestKeras(ShippedContract):
             callbacks.on_epoch_end(epoch, {"loss": 0.5})
         callbacks.on_train_end()
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
-        assert [one["epoch_energy_kwh"] for one in logged] == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
+        epochs_kwh = [one["carbon_epoch_energy_kwh"] for one in logged]
+        assert epochs_kwh == [pytest.approx(WATTS * 5 / 3.6e6)] * 2
 
     def test_metrics_of_the_model_keep_their_names_and_values(self, machine):
         model = self.framework.model(clockwork(machine.clock))
@@ -393,11 +460,11 @@ class TestKeras(ShippedContract):
 
         class Names(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                logs["energy_kwh"] = 42.0
+                logs["carbon_energy_kwh"] = 42.0
 
         class Sees(keras.callbacks.Callback):
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                seen.append(logs["energy_kwh"])
+                seen.append(logs["carbon_energy_kwh"])
 
         inputs, targets = samples(2)
         ours = [Names(), EmissionsCallback(), Sees()]
@@ -408,14 +475,14 @@ class TestKeras(ShippedContract):
         found = threading.Event()
         hold_search(monkeypatch, found)
         late = self.framework.in_hook(found.set)
-        callback = EmissionsCallback(metrics="all")
+        callback = EmissionsCallback(log_metrics="all")
         history = self.framework.fit(self.framework.model(), callback, late, epochs=3).history
         assert {len(values) for values in history.values()} == {3}
 
     def test_columns_of_a_machine_without_meters_are_there(self, monkeypatch):
         change_parts(monkeypatch, lambda parts: replace(parts, detect=lambda: Detection(())))
         history = self.framework.fit(self.framework.model(), EmissionsCallback(), epochs=2).history
-        assert all(np.isnan(value) for value in history["energy_kwh"])
+        assert all(np.isnan(value) for value in history["carbon_energy_kwh"])
 
     # --- what it continues ---------------------------------------------------------------------
 
@@ -498,7 +565,7 @@ class TestKeras(ShippedContract):
     def test_training_resumes_at_a_later_epoch(self, machine):
         callback = EmissionsCallback()
         history = self.framework.fit(self.framework.model(), callback, initial_epoch=1, epochs=3)
-        assert len(history.history["epoch_energy_kwh"]) == 2
+        assert len(history.history["carbon_epoch_energy_kwh"]) == 2
 
     def test_a_fit_that_failed_and_is_resumed_from_a_backup_adds_up(self, machine):
         turn = clockwork(machine.clock)
@@ -510,17 +577,17 @@ class TestKeras(ShippedContract):
             if seen.count("train") == TRAIN_BATCHES + 2:
                 raise Boom("second epoch")
 
-        one, other = (EmissionsCallback(metrics="all") for _ in range(2))
+        one, other = (EmissionsCallback(log_metrics="all") for _ in range(2))
         backup = keras.callbacks.BackupAndRestore("backup")
         with pytest.raises(Boom):
             self.framework.fit(built(self.framework.model(fail)), one, backup)
         backup = keras.callbacks.BackupAndRestore("backup")
         history = self.framework.fit(built(self.framework.model(turn)), other, backup, epochs=3)
         first, second = one.report, other.report
-        assert len(history.history["energy_kwh"]) == 2
+        assert len(history.history["carbon_energy_kwh"]) == 2
         assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
         assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
-        last = history.history["all_starts_energy_kwh"][-1]
+        last = history.history["carbon_all_starts_energy_kwh"][-1]
         assert last == pytest.approx(second.training_kwh)
 
     def test_a_fit_from_its_first_epoch_continues_nothing(self, machine):
@@ -536,10 +603,12 @@ class TestKeras(ShippedContract):
         assert callback.report.earlier == ()
 
     def test_samples_for_the_energy_where_it_is_told_how_many(self, machine):
-        callback = EmissionsCallback(samples_per_epoch=8, metrics="all")
+        callback = EmissionsCallback(samples_per_epoch=8, log_metrics="all")
         history = self.framework.fit(self.framework.model(clockwork(machine.clock)), callback)
         last = {name: values[-1] for name, values in history.history.items()}
-        assert last["samples_per_kwh"] == pytest.approx(EPOCHS * 8 / last["energy_kwh"])
+        assert last["carbon_samples_per_kwh"] == pytest.approx(
+            EPOCHS * 8 / last["carbon_energy_kwh"]
+        )
 
     def test_a_model_of_tf_keras_is_refused_with_the_reason(self):
         tf_keras = pytest.importorskip("tf_keras")
@@ -556,7 +625,7 @@ class TestKeras(ShippedContract):
         history = self.framework.fit(model, callback, on_batch=turn, epochs=3).history
         losses = history["val_loss"]
         assert losses[0] > losses[1] > losses[2]
-        first, _, last = history["energy_per_improvement_kwh"]
+        first, _, last = history["carbon_energy_per_improvement_kwh"]
         assert np.isnan(first)  # named from the first epoch on, as CSVLogger wants it
         assert last == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 

@@ -101,7 +101,7 @@ class Data(torch.utils.data.Dataset):
 
 class Print(transformers.TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
-        print(json.dumps({"rank": RANK, "kwh": logs.get("energy_kwh")}), flush=True)
+        print(json.dumps({"rank": RANK, "kwh": logs.get("carbon_energy_kwh")}), flush=True)
 
 arguments = transformers.TrainingArguments(
     output_dir="trainer", num_train_epochs=2, per_device_train_batch_size=2, use_cpu=True,

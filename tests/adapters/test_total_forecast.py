@@ -19,7 +19,7 @@ STEPS = 200
 
 def logged_at(machine, steps, *, first_s=1.0, used=None, training=None, start=0):
     """Train for one long epoch; return the metrics at some steps, and the training."""
-    training = training or Training(metrics="all", country_iso_code="FRA")
+    training = training or Training(log_metrics="all", country_iso_code="FRA")
     found = []
     with training.measure():
         training.epoch_begin(start / STEPS)
@@ -101,8 +101,38 @@ def test_outside_of_a_training_no_step_is_due():
     assert training.steps.due == math.inf
 
 
+def test_a_first_step_and_the_seconds_after_it_are_not_multiplied(machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        training.epoch_begin(0.0)
+        machine.clock.advance(100)
+        training.note_step(1, 0.01)
+        machine.clock.advance(1)
+        figures = training.metrics(Progress(0.02))
+        assert not [name for name in figures if name.startswith("forecast")]
+        machine.clock.advance(3)
+        figures = training.metrics(Progress(0.05))
+    truth_kwh = WATTS * 199 / 3.6e6
+    assert figures["forecast_energy_kwh"] == pytest.approx(truth_kwh, rel=0.05)
+    assert figures["forecast_energy_low_kwh"] < truth_kwh < figures["forecast_energy_high_kwh"]
+
+
+def test_a_first_step_is_not_multiplied_where_the_length_of_an_epoch_is_unknown(machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        training.epoch_begin(0.0)
+        machine.clock.advance(100)
+        training.note_step(1, None)
+        machine.clock.advance(9)
+        training.epoch_end()
+        figures = training.metrics(Progress(0.1))
+    truth_kwh = WATTS * 199 / 3.6e6
+    assert 0.7 * truth_kwh < figures["forecast_energy_kwh"] < 1.1 * truth_kwh
+    assert figures["forecast_energy_low_kwh"] < truth_kwh < figures["forecast_energy_high_kwh"]
+
+
 def test_a_training_without_an_end_has_no_forecast(machine):
-    training = Training(metrics="all")
+    training = Training(log_metrics="all")
     with training.measure():
         training.epoch_begin()
         machine.clock.advance(1.0)
@@ -116,7 +146,7 @@ def test_a_resumed_training_forecasts_all_its_runs(machine):
     with first.measure():
         first.epoch_begin(0.0)
         machine.clock.advance(80.0)
-    second = Training(metrics="all", country_iso_code="FRA")
+    second = Training(log_metrics="all", country_iso_code="FRA")
     second.restore(first.state())
     with second.measure(resumes=True):
         second.epoch_begin(0.4)

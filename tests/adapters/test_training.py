@@ -27,7 +27,7 @@ def trained(clock, *, epochs=2, **settings):
 
 
 def test_a_loop_without_hooks_is_measured(machine):
-    training, logged = trained(machine.clock, metrics="all")
+    training, logged = trained(machine.clock, log_metrics="all")
     phases = {phase.name: phase.joules for phase in training.report.phases}
     assert phases["train"] == pytest.approx(WATTS * 8)
     assert phases["validate"] == pytest.approx(WATTS * 2)
@@ -54,7 +54,9 @@ def test_a_loop_continues_what_its_checkpoint_holds(machine):
     assert second.final_metrics()["all_starts_energy_kwh"] == pytest.approx(WATTS * 11 / 3.6e6)
 
 
-TOY = Metric("toy_j", "J", "A toy.", lambda rank: rank.report.window.joules, "mean", brief=True)
+TOY = Metric(
+    "toy_j", "J", "A toy.", lambda rank: rank.report.window.joules, "mean", level="standard"
+)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_metric_that_is_added_as_a_row_is_logged(machine):
     training, logged = trained(machine.clock)
     assert [one["toy_j"] for one in logged] == [pytest.approx(WATTS * 5), pytest.approx(WATTS * 10)]
     assert "toy_j" in training.metric_names()
-    assert list(trained(machine.clock, metrics=["toy_j"])[1][0]) == ["toy_j"]
+    assert list(trained(machine.clock, log_metrics=["toy_j"])[1][0]) == ["toy_j"]
 
 
 @pytest.mark.parametrize(("rule", "value"), [("sum", 6.0), ("mean", 2.0), ("max", 3.0)])
@@ -83,7 +85,7 @@ def test_a_metric_that_is_added_is_combined_over_ranks_as_its_row_says(rule, val
 
 
 def test_a_metric_whose_row_is_taken_away_is_gone(machine):
-    training, logged = trained(machine.clock, metrics="all")
+    training, logged = trained(machine.clock, log_metrics="all")
     assert not [one for one in logged if "toy_j" in one]
     assert "toy_j" not in training.metric_names()
     assert "toy_j" not in training.final_metrics()
@@ -92,7 +94,7 @@ def test_a_metric_whose_row_is_taken_away_is_gone(machine):
 def test_a_metric_of_the_whole_training_is_computed_from_the_totals_of_all_ranks(machine):
     METRICS.append(Metric("toy_x", "1", "A toy.", of_training=lambda all_: 2 * all_.energy_kwh))
     try:
-        _, logged = trained(machine.clock, metrics="all")
+        _, logged = trained(machine.clock, log_metrics="all")
     finally:
         METRICS.pop()
     assert logged[-1]["toy_x"] == 2 * logged[-1]["energy_kwh"]
@@ -118,6 +120,37 @@ def test_the_module_loads_no_framework():
     assert run_python(program).stdout == "[]\n"
 
 
+def test_a_log_within_an_epoch_has_the_energy_of_that_epoch_so_far(machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        machine.clock.advance(100)
+        assert "epoch_energy_kwh" not in training.metrics()
+        seen = []
+        for epoch_s in (4, 8):
+            training.epoch_begin()
+            for _ in range(2):
+                machine.clock.advance(epoch_s / 2)
+                seen.append(training.metrics()["epoch_energy_kwh"])
+            training.epoch_end()
+            machine.clock.advance(100)  # an evaluation
+            seen.append(training.metrics()["epoch_energy_kwh"])
+    assert seen == [pytest.approx(WATTS * s / 3.6e6) for s in (2, 4, 4, 4, 8, 8)]
+
+
+@pytest.mark.parametrize("within_epoch", [False, True])
+def test_an_epoch_that_has_just_begun_has_no_negative_energy(within_epoch, machine):
+    training = Training(log_metrics="all")
+    with training.measure():
+        for _ in range(3):
+            machine.clock.advance(10)
+            training.metrics(within_epoch=within_epoch)
+            machine.clock.advance(0.05)
+            training.epoch_begin()
+            figures = training.metrics(within_epoch=within_epoch)
+            assert 0 <= figures.get("epoch_energy_kwh", 0.0) < 1e-9
+            training.epoch_end()
+
+
 def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
     late, released = threading.Event(), threading.Event()
     begun_s = machine.clock.monotonic_ns() / 1e9
@@ -130,7 +163,7 @@ def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
 
     machine.value = value
     run.PATIENCE_S = 0.05  # the fixture restores it
-    training = Training(metrics="all")
+    training = Training(log_metrics="all")
     with training.measure():
         machine.clock.advance(10)
         training.epoch_begin(0.0)

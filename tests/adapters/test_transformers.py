@@ -2,6 +2,7 @@
 # ruff: noqa: E402 - without the framework, nothing below can be imported
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 from adapters.shipped_contract import ShippedContract, ShippedFramework, bytes_of
 
+from carbon_callbacks._training.metrics import PREFIX
 from carbon_callbacks.testing import (
     EPOCHS,
+    TOTALS,
     TRAIN_BATCH_S,
     TRAIN_BATCHES,
     VALIDATE_BATCH_S,
@@ -35,7 +38,7 @@ from carbon_callbacks.testing import (
 from carbon_callbacks.transformers import EmissionsCallback
 from carbon_core.outputs import card_text
 
-OURS = {"energy_kwh", "emissions_kg", "power_w", "carbon_intensity_g_per_kwh"}
+OURS = {"carbon_energy_kwh", "carbon_emissions_kg", "carbon_power_w"}
 
 
 class Samples(torch.utils.data.Dataset):
@@ -127,8 +130,7 @@ class TransformersFramework(ShippedFramework):
 
 def ours_in(entry: dict[str, Any]) -> dict[str, float]:
     """Return the figures of ours in an entry of the history."""
-    names = ("kwh", "_kg", "power_w", "_left_s", "j_per_sample")
-    return {key: value for key, value in entry.items() if key.endswith(names)}
+    return {key: value for key, value in entry.items() if "carbon_" in key}
 
 
 def entries_with(trainer: Any, key: str) -> list[dict[str, Any]]:
@@ -138,7 +140,8 @@ def entries_with(trainer: Any, key: str) -> list[dict[str, Any]]:
 
 def logged_epochs(trainer: Any) -> list[dict[str, float]]:
     """Return what was logged of ours at the end of each epoch."""
-    return [own for entry in entries_with(trainer, "loss") if (own := ours_in(entry))]
+    logged = [own for entry in entries_with(trainer, "loss") if (own := ours_in(entry))]
+    return [{key.removeprefix(PREFIX): own[key] for key in own} for own in logged]
 
 
 class Recorder(transformers.TrainerCallback):
@@ -164,8 +167,8 @@ class TestTransformers(ShippedContract):
         trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
         trainer.train()
         (last,) = entries_with(trainer, "train_runtime")
-        assert last["energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
-        assert last["emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
+        assert last["carbon_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+        assert last["carbon_emissions_kg"] == pytest.approx(callback.report.emissions_kg.value)
 
     def test_names_have_no_slashes_and_values_are_floats(self, machine):
         trainer = self.framework.train(EmissionsCallback()).trainer
@@ -181,8 +184,8 @@ class TestTransformers(ShippedContract):
         assert len(evaluations) == EPOCHS
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
         for entry in evaluations:
-            assert entry["eval_energy_kwh"] == pytest.approx(took_kwh)
-            assert ours_in(entry).keys() == {"eval_energy_kwh", "eval_emissions_kg"}
+            assert entry["eval_carbon_energy_kwh"] == pytest.approx(took_kwh)
+            assert ours_in(entry).keys() == {"eval_carbon_energy_kwh", "eval_carbon_emissions_kg"}
 
     def test_an_evaluation_alone_is_a_run_of_its_own(self, machine):
         callback = EmissionsCallback()
@@ -190,15 +193,15 @@ class TestTransformers(ShippedContract):
         trainer.evaluate()
         (metrics,) = entries_with(trainer, "eval_loss")
         took_kwh = WATTS * VALIDATE_BATCHES * VALIDATE_BATCH_S / 3.6e6
-        assert metrics["eval_energy_kwh"] == pytest.approx(took_kwh)
-        assert metrics["eval_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+        assert metrics["eval_carbon_energy_kwh"] == pytest.approx(took_kwh)
+        assert metrics["eval_carbon_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
         assert {phase.name for phase in callback.report.phases} == {"setup", "evaluate"}
 
     def test_its_prefix_is_that_of_the_evaluation(self, machine):
         callback = EmissionsCallback(return_metrics=True)
         trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
-        assert trainer.evaluate(metric_key_prefix="test")["test_energy_kwh"] > 0
-        assert trainer.predict(trainer.eval_dataset).metrics["test_energy_kwh"] > 0
+        assert trainer.evaluate(metric_key_prefix="test")["test_carbon_energy_kwh"] > 0
+        assert trainer.predict(trainer.eval_dataset).metrics["test_carbon_energy_kwh"] > 0
         assert [receipt["status"] for receipt in receipts()] == ["completed", "completed"]
 
     def test_evaluations_of_several_sets_have_a_figure_each(self, machine):
@@ -207,7 +210,7 @@ class TestTransformers(ShippedContract):
         trainer.eval_dataset = {"one": Samples(4), "two": Samples(8)}
         trainer.train()
         (one, two) = (
-            entries_with(trainer, f"eval_{name}_loss")[0][f"eval_{name}_energy_kwh"]
+            entries_with(trainer, f"eval_{name}_loss")[0][f"eval_{name}_carbon_energy_kwh"]
             for name in ("one", "two")
         )
         assert two == pytest.approx(2 * one)
@@ -215,7 +218,7 @@ class TestTransformers(ShippedContract):
         trainer.evaluate()
         one, two = (
             entries_with(trainer, key)[-1][key]
-            for key in ("eval_one_energy_kwh", "eval_two_energy_kwh")
+            for key in ("eval_one_carbon_energy_kwh", "eval_two_carbon_energy_kwh")
         )
         assert callback.report.energy_kwh.value == pytest.approx(one + two)
 
@@ -233,7 +236,94 @@ class TestTransformers(ShippedContract):
         (last,) = entries_with(trainer, "train_runtime")
         phases = {phase.name: phase.joules / 3.6e6 for phase in callback.report.phases}
         for name in ("setup", "train", "validate"):
-            assert last[f"{name}_energy_kwh"] == pytest.approx(phases[name])
+            assert last[f"carbon_phase_{name}_energy_kwh"] == pytest.approx(phases[name])
+
+    @pytest.mark.parametrize("tqdm", [False, True], ids=["printed", "beside a bar"])
+    def test_the_line_of_an_entry_shows_energy_and_emissions(self, tqdm, machine, capsys):
+        trainer = self.framework.trainer(
+            EmissionsCallback(log_metrics="all"),
+            on_batch=clockwork(machine.clock),
+            disable_tqdm=not tqdm,
+        )
+        trainer.train()
+        said = capsys.readouterr()
+        lines = [line for line in (said.out + said.err).splitlines() if "'epoch': " in line]
+        entries = [entry for entry in trainer.state.log_history if "epoch" in entry]
+        assert len(lines) == len(entries) == 2 * EPOCHS + 1
+        for line, entry in zip(lines, entries):
+            prefix = "eval_" if "eval_loss" in entry else ""
+            shown = set(re.findall(r"'(\w*carbon_\w+)'", line))
+            assert shown == {f"{prefix}carbon_energy_kwh", f"{prefix}carbon_emissions_kg"}
+            assert shown <= entry.keys()
+        assert len(ours_in(entries[-1])) > 20
+
+    def test_the_line_of_an_entry_may_show_nothing_of_ours(self, machine, capsys):
+        trainer = self.framework.trainer(
+            EmissionsCallback(progress_bar=False), on_batch=clockwork(machine.clock)
+        )
+        trainer.train()
+        lines = [one for one in capsys.readouterr().out.splitlines() if "'epoch': " in one]
+        assert len(lines) == 2 * EPOCHS + 1
+        assert not [line for line in lines if "carbon" in line]
+        assert all(ours_in(entry) for entry in trainer.state.log_history)
+
+    def test_at_the_end_the_totals_are_logged_unless_fewer_metrics_are_chosen(self, machine):
+        def last(**settings: Any) -> set[str]:
+            on_batch = clockwork(machine.clock)
+            trainer = self.framework.train(EmissionsCallback(**settings), on_batch=on_batch).trainer
+            (entry,) = entries_with(trainer, "train_runtime")
+            return {key.removeprefix(PREFIX) for key in ours_in(entry)}
+
+        assert last(log_metrics="minimal") == {"energy_kwh", "emissions_kg"}
+        assert last(log_metrics=["power_w"]) == {"power_w"}
+        standard = last()
+        assert standard >= TOTALS - {"cpu_energy_kwh"}
+        assert "phase_train_energy_kwh" in standard
+        assert not {"forecast_energy_low_kwh", "forecast_left_s"} & standard
+
+    @pytest.mark.parametrize("each", [1, 2, TRAIN_BATCHES, 3])
+    def test_the_energy_of_an_epoch_stands_beside_that_epoch(self, each, machine):
+        seconds = iter([1.0] * TRAIN_BATCHES + [2.0] * TRAIN_BATCHES + [5.0] * TRAIN_BATCHES)
+
+        def on_batch(what: str) -> None:
+            machine.clock.advance(next(seconds) if what == "train" else 0.0)
+
+        trainer = self.framework.trainer(
+            EmissionsCallback(),
+            on_batch=on_batch,
+            num_train_epochs=3,
+            logging_strategy="steps",
+            logging_steps=each,
+            eval_strategy="no",
+        )
+        trainer.train()
+        entries = entries_with(trainer, "loss")
+        assert len(entries) == 3 * TRAIN_BATCHES // each
+        for entry in entries:
+            whole, steps = divmod(entry["step"] - 1, TRAIN_BATCHES)
+            kwh = WATTS * (1.0, 2.0, 5.0)[whole] * (steps + 1) / 3.6e6
+            assert entry["carbon_epoch_energy_kwh"] == pytest.approx(kwh)
+
+    def test_the_forecast_before_the_last_evaluation_is_no_certainty(self, machine):
+        seconds = {"train": 1.0, "validate": 0.1}
+        trainer = self.framework.trainer(
+            callback := EmissionsCallback(log_metrics="all", force_carbon_intensity_g_co2e_kwh=100),
+            on_batch=lambda what: machine.clock.advance(seconds.get(what, 0.0)),
+            num_train_epochs=3,
+        )
+        trainer.train()
+        last = entries_with(trainer, "loss")[-1]
+        total_kwh = callback.report.energy_kwh.value
+        low, high = (last[f"carbon_forecast_energy_{end}_kwh"] for end in ("low", "high"))
+        assert low < total_kwh < high
+        assert last["carbon_forecast_energy_kwh"] > last["carbon_energy_kwh"]
+        assert last["carbon_forecast_left_s"] > 0
+
+    def test_an_evaluation_logs_what_is_chosen(self, machine):
+        callback = EmissionsCallback(log_metrics=["emissions_kg", "power_w"])
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
+        trainer.evaluate()
+        assert ours_in(trainer.state.log_history[-1]).keys() == {"eval_carbon_emissions_kg"}
 
     def test_log_after_training_is_left_as_it_is(self, machine):
         trainer = self.framework.train(EmissionsCallback()).trainer
@@ -252,9 +342,9 @@ class TestTransformers(ShippedContract):
         (events,) = (place / "trainer").rglob("events.out.tfevents.*")
         accumulator = EventAccumulator(str(events)).Reload()
         tags = set(accumulator.Tags()["scalars"])
-        assert {f"train/{name}" for name in OURS | {"epoch_energy_kwh"}} <= tags
-        assert {"eval/energy_kwh", "eval/emissions_kg"} <= tags
-        values = [event.value for event in accumulator.Scalars("train/energy_kwh")]
+        assert {f"train/{name}" for name in OURS | {"carbon_epoch_energy_kwh"}} <= tags
+        assert {"eval/carbon_energy_kwh", "eval/carbon_emissions_kg"} <= tags
+        values = [event.value for event in accumulator.Scalars("train/carbon_energy_kwh")]
         assert values == sorted(values)
         assert values[-1] == pytest.approx(callback.report.energy_kwh.value)
 
@@ -262,7 +352,7 @@ class TestTransformers(ShippedContract):
         trainer = self.framework.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock))
         trainer.train()
         trainer.save_state()
-        assert '"energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
+        assert '"carbon_energy_kwh"' in (place / "trainer" / "trainer_state.json").read_text()
 
     # --- before a training ---------------------------------------------------------------------
 
@@ -510,8 +600,8 @@ class TestTransformers(ShippedContract):
         assert [segment.run_id for segment in second.earlier] == [first.run.run_id]
         assert second.training_kwh == first.energy_kwh.value + second.energy_kwh.value
         (last,) = entries_with(trainer, "train_runtime")
-        assert last["all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
-        assert last["energy_kwh"] == pytest.approx(second.energy_kwh.value)
+        assert last["carbon_all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
+        assert last["carbon_energy_kwh"] == pytest.approx(second.energy_kwh.value)
         assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
 
     def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
@@ -552,13 +642,13 @@ class TestTransformers(ShippedContract):
         (last,) = entries_with(trainer, "total_flos")
         samples = EPOCHS * TRAIN_BATCHES * 2
         kwh = callback.report.energy_kwh.value
-        assert last["samples_per_kwh"] == pytest.approx(samples / kwh)
-        assert last["j_per_sample"] == pytest.approx(kwh * 3.6e6 / samples)
+        assert last["carbon_samples_per_kwh"] == pytest.approx(samples / kwh)
+        assert last["carbon_j_per_sample"] == pytest.approx(kwh * 3.6e6 / samples)
         if include:
             numbers = 4  # of a sample, each of which the Trainer takes for a token
-            assert last["tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
+            assert last["carbon_tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
         else:
-            assert "tokens_per_kwh" not in last
+            assert "carbon_tokens_per_kwh" not in last
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
         self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()
@@ -683,15 +773,15 @@ class TestTransformers(ShippedContract):
         first, second = (entry["eval_loss"] for entry in entries_with(trainer, "eval_loss"))
         assert second < first
         (last,) = entries_with(trainer, "train_runtime")
-        per_unit = last["energy_per_improvement_kwh"]
-        assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second), rel=0.5)
+        per_unit = last["carbon_energy_per_improvement_kwh"]
+        assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second))
 
 
 class TestEarlyStopping:
     def test_the_energy_is_logged_if_it_may_end_the_training(self, machine):
         stop = transformers.EarlyStoppingCallback(4, early_stopping_threshold=1e9)
         trainer = TransformersFramework().trainer(
-            EmissionsCallback(metrics="all"),
+            EmissionsCallback(log_metrics="all"),
             stop,
             on_batch=clockwork(machine.clock),
             num_train_epochs=6,
@@ -720,4 +810,6 @@ class TestTransformersAddedLater(ShippedContract):
         trainer = self.framework.train(
             EmissionsCallback(), on_batch=clockwork(machine.clock)
         ).trainer
-        assert all(entry["eval_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss"))
+        assert all(
+            entry["eval_carbon_energy_kwh"] > 0 for entry in entries_with(trainer, "eval_loss")
+        )

@@ -42,7 +42,7 @@ def state_of(checkpoint: str) -> dict[str, Any]:
 
 def test_what_the_trainer_returns_has_nothing_of_ours(machine):
     bare = FRAMEWORK.trainer()
-    measured = FRAMEWORK.trainer(EmissionsCallback(metrics="all"))
+    measured = FRAMEWORK.trainer(EmissionsCallback(log_metrics="all"))
     assert measured.train().metrics.keys() == bare.train().metrics.keys()
     assert measured.evaluate().keys() == bare.evaluate().keys()
     bare_keys = bare.predict(bare.eval_dataset).metrics.keys()
@@ -52,8 +52,12 @@ def test_what_the_trainer_returns_has_nothing_of_ours(machine):
 def test_returning_the_energy_is_opt_in(machine):
     callback = EmissionsCallback(return_metrics=True)
     trainer = FRAMEWORK.trainer(callback, on_batch=clockwork(machine.clock))
-    assert trainer.train().metrics["energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
-    assert trainer.evaluate()["eval_energy_kwh"] == pytest.approx(callback.report.energy_kwh.value)
+    assert trainer.train().metrics["carbon_energy_kwh"] == pytest.approx(
+        callback.report.energy_kwh.value
+    )
+    assert trainer.evaluate()["eval_carbon_energy_kwh"] == pytest.approx(
+        callback.report.energy_kwh.value
+    )
 
 
 def test_a_dictionary_that_a_program_logs_stays_its_own(machine):
@@ -67,7 +71,7 @@ def test_a_dictionary_that_a_program_logs_stays_its_own(machine):
     trainer.train()
     assert mine.keys() == {"accuracy", "epoch"}
     assert len(entries_with(trainer, "accuracy")) == EPOCHS * TRAIN_BATCHES
-    assert all("energy_kwh" in entry for entry in entries_with(trainer, "accuracy"))
+    assert all("carbon_energy_kwh" in entry for entry in entries_with(trainer, "accuracy"))
 
 
 def test_a_search_optimises_what_it_would_without_the_callback(machine):
@@ -233,10 +237,14 @@ def test_an_evaluation_called_train_is_not_taken_for_the_end(machine):
     evaluations = [one for one in entries_with(trainer, "train_runtime") if "total_flos" not in one]
     assert len(evaluations) == EPOCHS
     for entry in evaluations:
-        assert ours_in(entry).keys() == {"train_energy_kwh", "train_emissions_kg"}
+        assert ours_in(entry).keys() == {"train_carbon_energy_kwh", "train_carbon_emissions_kg"}
     assert {phase.name for phase in callback.report.phases} >= {"train", "validate"}
     assert callback.report.status == "completed"
-    totals = [entry["energy_kwh"] for entry in trainer.state.log_history if "energy_kwh" in entry]
+    totals = [
+        entry["carbon_energy_kwh"]
+        for entry in trainer.state.log_history
+        if "carbon_energy_kwh" in entry
+    ]
     assert totals == sorted(totals)
 
 
@@ -305,7 +313,11 @@ def last_of(trainer: Any) -> dict[str, Any]:
 def samples_of(trainer: Any) -> float | None:
     """Return the samples that the last log is based on."""
     last = last_of(trainer)
-    return last["samples_per_kwh"] * last["energy_kwh"] if "samples_per_kwh" in last else None
+    return (
+        last["carbon_samples_per_kwh"] * last["carbon_energy_kwh"]
+        if "carbon_samples_per_kwh" in last
+        else None
+    )
 
 
 def test_samples_that_are_dropped_do_not_count(machine):
@@ -358,7 +370,7 @@ def test_samples_of_a_loader_of_one_s_own_are_not_guessed(machine):
 
 
 def test_tokens_of_an_earlier_training_do_not_count(machine):
-    callback = EmissionsCallback(metrics="all")
+    callback = EmissionsCallback(log_metrics="all")
     trainer = FRAMEWORK.trainer(
         callback, on_batch=clockwork(machine.clock), include_num_input_tokens_seen="all"
     )
@@ -368,7 +380,7 @@ def test_tokens_of_an_earlier_training_do_not_count(machine):
     trainer.train()
     second = last_of(trainer)
     for last in (first, second):
-        tokens = last["tokens_per_kwh"] * last["energy_kwh"]
+        tokens = last["carbon_tokens_per_kwh"] * last["carbon_energy_kwh"]
         assert tokens == pytest.approx(EPOCHS * TRAIN_BATCHES * 2 * 4)
 
 
@@ -387,7 +399,7 @@ def test_tokens_that_the_trainer_counts_itself_are_differences(machine):
     for _ in range(2):
         trainer.train()
         last = last_of(trainer)
-        tokens = last["tokens_per_kwh"] * last["energy_kwh"]
+        tokens = last["carbon_tokens_per_kwh"] * last["carbon_energy_kwh"]
         assert tokens == pytest.approx((EPOCHS + 1) * 100)
 
 
@@ -418,7 +430,7 @@ def test_a_data_set_whose_length_raises_is_trained_with_and_nothing_is_said(mach
     )
     with contextlib.suppress(TypeError):  # the Trainer itself asks for the length in some versions
         trainer.train()
-        assert last_of(trainer)["forecast_energy_kwh"] > 0
+        assert last_of(trainer)["carbon_forecast_energy_kwh"] > 0
     assert not [text for text in caplog.messages if "a hook failed" in text]
 
 

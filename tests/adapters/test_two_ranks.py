@@ -75,7 +75,7 @@ if EPOCHS:
     trainer.train()
     print(f"rank {arguments.process_index}: {trainer.state.global_step} steps", flush=True)
 else:
-    kwh = trainer.evaluate(Data())["eval_energy_kwh"]
+    kwh = trainer.evaluate(Data())["eval_carbon_energy_kwh"]
     print(f"rank {arguments.process_index}: {kwh} kWh", flush=True)
 torch.distributed.destroy_process_group()
 """

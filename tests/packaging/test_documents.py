@@ -81,10 +81,7 @@ def undocumented(metrics):
     """Return what is missing in the table of metrics, as messages."""
     page = "docs/callbacks.md"
     text = (ROOT / page).read_text(encoding="utf-8")
-    rows = [
-        f"| `{one.name}` | {one.unit} | {one.help} | {'yes' if one.brief else ''} |"
-        for one in metrics
-    ]
+    rows = [f"| `{one.name}` | {one.unit} | {one.help} | {one.level} |" for one in metrics]
     return [f"{page} lacks the row {row}" for row in rows if row not in text]
 
 
@@ -94,7 +91,7 @@ def test_the_table_of_metrics_is_that_of_the_code():
 
 def test_a_metric_without_its_row_in_the_table_is_found():
     (message,) = undocumented([*METRICS, Metric("toy_j", "J", "A toy.", lambda rank: 1.0)])
-    assert message == "docs/callbacks.md lacks the row | `toy_j` | J | A toy. |  |"
+    assert message == "docs/callbacks.md lacks the row | `toy_j` | J | A toy. | all |"
 
 
 def test_there_is_code_without_a_framework_to_run():

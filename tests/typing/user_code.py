@@ -53,12 +53,12 @@ EmissionsTracker(**settings_from_somewhere())
 EmissionsTracker(contry_iso_code="FRA")  # type: ignore[call-arg]
 EmissionsTracker(pue="1.2")  # type: ignore[arg-type]
 track_emissions(offline=True, contry_iso_code="FRA")  # type: ignore[call-overload]
-LightningCallback(prog_bar=True, country_iso_code="FRA", metrics=["energy_kwh"], name="mine")
+LightningCallback(progress_bar=False, country_iso_code="FRA", log_metrics="all", name="mine")
 LightningCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 PyTorchLightningCallback(pue=1.2, forecast=False)
 PyTorchLightningCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 TransformersCallback(return_metrics=True, budget_kwh=2)
 TransformersCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
-KerasCallback(samples_per_epoch=100, improvement_of="val_loss")
+KerasCallback(log_metrics=["energy_kwh"], samples_per_epoch=100, improvement_of="val_loss")
 KerasCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 KerasCallback(improvement_mode=1)  # type: ignore[arg-type]

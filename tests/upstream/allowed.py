@@ -5,37 +5,17 @@ difference is no harm.
 """
 
 import re
+from fnmatch import fnmatchcase
 
-# Metrics that the callback logs, whatever prefix a framework puts before them.
-NAMES = (
-    "energy_kwh",
-    "energy_low_kwh",
-    "energy_high_kwh",
-    "emissions_kg",
-    "emissions_low_kg",
-    "emissions_high_kg",
-    "power_w",
-    "carbon_intensity_g_per_kwh",
-    "energy_per_improvement_kwh",
-    "forecast_energy_low_kwh",
-    "forecast_energy_high_kwh",
-    "forecast_emissions_low_kg",
-    "forecast_emissions_high_kg",
-    "forecast_if_stopped_kwh",
-    "forecast_if_stopped_low_kwh",
-    "forecast_if_stopped_high_kwh",
-    "forecast_left_s",
-    "samples_per_kwh",
-    "tokens_per_kwh",
-    "j_per_sample",
-    "j_per_token",
-)
-_OURS = re.compile(rf"(^|[/_])({'|'.join(NAMES)})$")
+from carbon_callbacks._training.metrics import PREFIX, SLASH_PREFIX
+from carbon_callbacks.training import METRICS
+
+NAMES = (*(PREFIX + metric.name for metric in METRICS), f"{PREFIX}phase_*_energy_kwh")
 
 
 def is_ours(key: str) -> bool:
     """Whether a key of a log entry is one of the callback's metrics."""
-    return key.startswith(("carbon/", "carbon_")) or _OURS.search(key) is not None
+    return key.startswith(SLASH_PREFIX) or any(fnmatchcase(key, f"*{name}") for name in NAMES)
 
 
 def without_ours(text: str) -> tuple[str, list[str]]:
@@ -58,6 +38,7 @@ ALLOWED = {
     "added files/*:/carbon/*": "our curves in TensorBoard's file",
     "added metrics/callback/carbon/*": "Lightning: what EarlyStopping and ModelCheckpoint can monitor",
     "added metrics/callback/carbon_*": "the same under names without a slash, for checkpoints' names",
+    "added metrics/progress_bar/carbon/*": "Lightning: the energy in the progress bar",
     "added metrics/logged/carbon/*": "Lightning: what its loggers get",
     "added metrics of ours listed in the exception/*": "Lightning lists what can be monitored",
     "added process/warnings/UserWarning: Be aware that when using `ckpt_path`*EmissionsCallback*": (

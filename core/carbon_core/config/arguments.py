@@ -55,6 +55,8 @@ class SettingArguments(TypedDict, total=False):
     output_methods: Sequence[str] | str | None
     on_csv_write: str | None
     journal: bool | None
+    log_metrics: Sequence[str] | str | None
+    progress_bar: bool | None
     min_duration_s: float | None
     log_level: int | str | None
     logger_preamble: str | None

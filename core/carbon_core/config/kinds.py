@@ -10,6 +10,7 @@ from typing import Any
 
 from carbon_core import calibrations
 from carbon_core.addresses import parsed
+from carbon_core.config import metric_names
 from carbon_core.record import record
 
 # Scheme, user and password, host (or an IPv6 address in brackets), port, and the rest.
@@ -158,10 +159,26 @@ def choices_of(options: Callable[[], Iterable[str]]) -> Kind:
     one = choice_of(options)
 
     def parse(value: Any) -> list[str]:
-        items: Sequence[Any] = value.split(",") if isinstance(value, str) else value
-        return [one.parse(getattr(item, "value", item)) for item in items if item != ""]
+        return [one.parse(getattr(item, "value", item)) for item in _items(value) if item != ""]
 
     return Kind("list", "Sequence[str] | str", lambda: "a list of " + ", ".join(options()), parse)
+
+
+def metrics() -> Kind:
+    """What the callbacks log: a level, or names of metrics: a list, or text with commas."""
+
+    def parse(value: Any) -> str | list[str]:
+        names = [metric_names.plain_name(_parse_text(item)) for item in _items(value)]
+        is_level = isinstance(value, str) and len(names) == 1 and names[0] in metric_names.LEVELS
+        return names[0] if is_level else names
+
+    return Kind(
+        "list",
+        "Sequence[str] | str",
+        "minimal, standard, all, or a list of names of metrics (docs/callbacks.md)",
+        parse,
+        lambda value: metric_names.hint(map(_parse_text, _items(value))),
+    )
 
 
 def log_level() -> Kind:
@@ -274,6 +291,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_plain(one) for one in value]
     return value
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """Return the items of a list, or of a text with commas."""
+    items: Sequence[Any] = value.split(",") if isinstance(value, str) else value
+    return items
 
 
 def _parse_text(value: Any) -> str:

@@ -217,9 +217,9 @@ def names_of_ours(place: Place) -> Any:
 
     class Keep(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            kept[f"energy at {epoch}"] = logs["energy_kwh"]
+            kept[f"energy at {epoch}"] = logs["carbon_energy_kwh"]
 
-    metric = keras.metrics.MeanAbsoluteError(name="energy_kwh")
+    metric = keras.metrics.MeanAbsoluteError(name="carbon_energy_kwh")
     returned = fit(place, model(place, metrics=[metric]), after=(Keep(),))
     return returned, kept
 

@@ -281,7 +281,7 @@ def throughput_monitor(place):
 
 
 def _shows(bar):
-    """Return a kind of progress bar that keeps what it shows."""
+    """Return a kind of progress bar that keeps what it shows of others."""
 
     class Keeps(bar):
         def __init__(self):
@@ -290,7 +290,7 @@ def _shows(bar):
 
         def get_metrics(self, trainer, net):
             metrics = super().get_metrics(trainer, net)
-            self.shown.append(sorted(metrics))
+            self.shown.append(sorted(name for name in metrics if not is_ours(name)))
             return metrics
 
     return Keeps()

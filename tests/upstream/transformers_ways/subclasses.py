@@ -43,14 +43,14 @@ def a_loss_that_logs(place: Place) -> Any:
 def a_loss_that_logs_names_of_ours(place: Place) -> Any:
     class Own(Trainer):
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            logs = {"energy_kwh": 5.0, "power_w": 1.0}
+            logs = {"carbon_energy_kwh": 5.0, "carbon_power_w": 1.0}
             self.log(logs)
             self.logged = logs
             return super().compute_loss(model, inputs, *args, **kwargs)
 
     trainer = make(place, kind=Own)
     output = trainer.train()
-    own = {name: trainer.logged[name] for name in ("energy_kwh", "power_w")}
+    own = {name: trainer.logged[name] for name in ("carbon_energy_kwh", "carbon_power_w")}
     return seen(place, trainer, output, own)
 
 

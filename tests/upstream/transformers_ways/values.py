@@ -28,10 +28,10 @@ def metrics_of_the_users(place: Place) -> Any:
 def metrics_with_names_of_ours(place: Place) -> Any:
     trainer = make(
         place,
-        compute_metrics=lambda _: {"energy_kwh": 5.0, "emissions_kg": 7.0},
+        compute_metrics=lambda _: {"carbon_energy_kwh": 5.0, "carbon_emissions_kg": 7.0},
         eval_strategy="epoch",
         save_strategy="best",
-        metric_for_best_model="energy_kwh",
+        metric_for_best_model="carbon_energy_kwh",
         greater_is_better=True,
     )
     return seen(place, trainer, trainer.train(), trainer.evaluate(), trainer.predict(Samples(4)))
