@@ -46,6 +46,7 @@ PATIENCE_S = 0.05
 _FRESH_S = 0.02
 _BEGIN_WAIT_S = 0.002
 _LEAST_FILE_S = 0.25
+_TOO_LATE = "the files did not finish in time; the next run recovers the journal"
 
 
 class Run:
@@ -291,9 +292,7 @@ class Run:
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
         if not files.close(max(_LEAST_FILE_S, deadline.left_s)):
-            self._outputs.note_lost(
-                report, "the files did not finish in time; the next run recovers the journal"
-            )
+            self._outputs.note_lost(report, _TOO_LATE)
         if self._outputs.is_open:
             receipt = self._outputs.receipt_path(report)
             announce_end(self.messages, report, clock.monotonic_ns(), receipt)
