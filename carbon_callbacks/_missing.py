@@ -52,7 +52,12 @@ def keras_problem(adapter: str, error: Exception) -> str:
 
 def missing_package(error: Exception) -> str:
     """Return the package that an import did not find; an empty string if that was not the reason."""
-    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    return package_of(error) if isinstance(error, ModuleNotFoundError) else ""
+
+
+def package_of(error: Exception) -> str:
+    """Return the package that an import failed in, missing or not; an empty string if unknown."""
+    name = error.name if isinstance(error, ImportError) else None
     return (name or "").partition(".")[0]
 
 

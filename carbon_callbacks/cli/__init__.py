@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from carbon_callbacks._missing import missing_package
+from carbon_callbacks._missing import package_of
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
         terminal.ignore_unusable_size()  # before the help pages are made, which depend on it
         from carbon_callbacks.cli.app import app
     except ImportError as error:
-        missing = missing_package(error)
+        missing = package_of(error)
         if not missing or missing.startswith("carbon_"):
             raise
         print(

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from carbon_callbacks._missing import missing_package
+from carbon_callbacks._missing import package_of
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
@@ -85,7 +85,7 @@ def _html(history: History, path: Path) -> None:
     try:
         from carbon_callbacks.cli.html import write
     except ImportError as error:
-        missing = missing_package(error)
+        missing = package_of(error)
         if not missing or missing.startswith("carbon_"):
             raise
         warn(

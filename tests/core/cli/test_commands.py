@@ -224,9 +224,9 @@ def test_config_check_notes_what_has_no_effect_without_failing(command):
 def test_config_init_asks_and_writes(command, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    done = command("config", "init", HOME=str(home), stdin="France\nfra\nplanted-secret\nmine\n")
+    done = command("config", "init", HOME=str(home), stdin="Frnace\nfra\nplanted-secret\nmine\n")
     assert done.returncode == 0, done.stderr
-    assert "country_iso_code must be an ISO 3166 country code" in done.stdout
+    assert "did you mean FRA (France)?" in done.stdout
     user = home / ".codecarbon.config"
     assert user.read_text() == (
         "[codecarbon]\ncountry_iso_code = fra\nelectricitymaps_api_token = planted-secret\n"
