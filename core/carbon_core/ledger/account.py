@@ -149,6 +149,8 @@ class Account:
             if power_w is not None and self._failures and 0.0 <= power_w <= self.device.max_power_w:
                 self._learn_fallback(power_w)
             self._book_missing(t_ns, covered=had_value)
+        if step.is_suspect:
+            self._extrapolated.doubt()
         if step.restarts:
             gaps.forget_debt()
             self._extrapolated.settle(was_reset=self.device.kind != "power")
@@ -277,3 +279,7 @@ class Account:
         if joules:
             add = self._extrapolated.add_first if is_opening else self._extrapolated.add
             add(joules, span_s, self._share, self._beside_s)
+        # Not even a failed read in so long a time: the process was stopped, and the device may have
+        # rested.
+        if self.device.kind == "power" and span_s > self.device.max_gap_s:
+            self._extrapolated.doubt()
