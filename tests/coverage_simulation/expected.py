@@ -30,8 +30,7 @@ MISSES: dict[tuple[str, str], Miss] = {
         0.77,
         "beyond what is published (4.3 to 4.8 %): the stated 6 % for other cards is no such board",
     ),
-    ("forecast, slow start", "at 10 %"): Miss(0.45, _EARLY),
-    ("forecast, early part", "at 10 %"): Miss(0.77, _EARLY),
+    ("forecast, early part", "at 10 %"): Miss(0.71, _EARLY),
     ("forecast, jump", "at 10 %"): Miss(
         0.73, "a jump by 20 to 60 % that comes soon changes more than the ± 30 % that are promised"
     ),
