@@ -223,11 +223,8 @@ def _hypotheses(points: list[tuple[float, float, float]], left: float) -> list[_
     lap = whole.w / count
     lines = [(_line(sums[j], lap), _line(whole.minus(sums[j]), lap)) for j in range(count)]
     noises = [_noise_var(sum(one.squares for one in pair) / whole.w, count, lap) for pair in lines]
-    warm_ups = [
-        found
-        for part in _WARM_UP_PARTS
-        if (found := _warm_up(points, part * whole.w, count)) is not None
-    ]
+    fits = (_warm_up(points, part * whole.w, count) for part in _WARM_UP_PARTS)
+    warm_ups = [fit for fit in fits if fit is not None]
     power = (_PRIOR_LAPS + _effective(count)) / 2
     least = min([*noises, *(one.noise_var for one in warm_ups)])
     level = whole.wy / whole.w
@@ -277,7 +274,7 @@ class _WarmUp(NamedTuple):
 
         Args:
             left: Length of what is left.
-            done: Length of what this run did.
+            done: Length of the part that this run trained.
             likelihood: Up to a factor.
         """
         rest = math.exp(-done / self.decay) * -math.expm1(-left / self.decay)
