@@ -246,8 +246,7 @@ def _hypotheses(points: list[tuple[float, float, float]], left: float) -> list[_
                 since.slope_var * way**2,
             )
         )
-    for one in warm_ups:
-        found.append(one.hypothesis(left, whole.w, (least / one.noise_var) ** power))
+    found += [one.hypothesis(left, whole.w, (least / one.noise_var) ** power) for one in warm_ups]
     of_all = noises[0] * whole.w ** (2 * _MEMORY - 2) * left**2
     return [*found, _Hypothesis(passing, left * level, noises[0], of_all, 0.0)]
 
