@@ -154,6 +154,7 @@ SEGMENTS = several(
             emissions_kg=NUMBER,
         ),
         **ERRORS,
+        **ENDS,
     )
 )
 TRACE = {
@@ -221,7 +222,7 @@ def receipt() -> Schema:
                     ),
                     COMPONENT,
                 ),
-                devices=several(DEVICE),
+                devices=several(with_optional(DEVICE, energy_kwh=NUMBER_OR_NULL, **ENERGY_ENDS)),
                 missing_s=NOT_NEGATIVE,
                 shared=several(TEXT),
                 not_metered=TEXT,
@@ -240,7 +241,15 @@ def receipt() -> Schema:
                         **ENERGY_ENDS,
                     )
                 ),
-                hours=several(record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER)),
+                hours=several(
+                    with_optional(
+                        record(start=TEXT, hardware_energy_kwh=NUMBER, emissions_kg=NUMBER),
+                        hardware_energy_low_kwh=NUMBER,
+                        hardware_energy_high_kwh=NUMBER,
+                        emissions_low_kg=NUMBER,
+                        emissions_high_kg=NUMBER,
+                    )
+                ),
                 host=HOST,
                 refused_meters=REFUSALS,
                 utilization=UTILIZATION,

@@ -9,17 +9,18 @@ level of the rate holds: the begin of the training, or that of lap j (a step cha
 
 The slope is that of the least-squares line, shrunk by its uncertainty relative to the drift of typical
 trainings. It continues for as long as it was observed (a damped trend; Gardner and McKenzie 1985). A
-change that was observed for a short time only may pass: then the mean of all laps holds.
+change that was observed for a short time only may pass: then the mean of all laps holds. Further
+hypotheses, with some lengths of a warm-up, are a rate that falls exponentially since the run began.
 
 Rates of trainings have a long memory (validations, other programs, clocks, sample lengths), so noise
 averages out more slowly than that of independent laps. The amount over a length l has the variance
 c^2 l^2H with H = 0.7 (fractional Gaussian noise; Mandelbrot and Van Ness 1968); H = 0.5 would be
 independent. c is estimated from the laps. For changes that no lap has shown yet (a jump, a final
-evaluation), the half-width is at least s(q) = 0.248 q^3 / (q^3 + 0.12^3) of the present level: nearly
-constant until little is left, because a late change is as large as an early one.
+evaluation), both reaches are at least s q^3 / (q^3 + 0.12^3) of the present level: nearly constant
+until little is left, because a late change is as large as an early one. s is 0.168 below and 0.268
+above: a step seldom needs half the energy of the former ones, but twice as much if a fast path is lost.
 
-    half-width^2 = (1.96 sd of the hypotheses)^2 + (t sd of the mean)^2
-                   + max(t c q^H, s(q) level)^2
+    reach^2 = (1.96 sd of the hypotheses)^2 + (t sd of the mean)^2 + max(t c q^H, s(q) level)^2
 
 The constants were chosen so that 95 % intervals contain the truth in simulated trainings of many kinds
 (`tests/trainings.py`), and so that a tenth of a steady training gives its total within 30 %.
@@ -31,7 +32,7 @@ import math
 from typing import NamedTuple
 
 _MEMORY = 0.7  # H above
-_SURPRISE = 0.248
+_SURPRISE_BELOW, _SURPRISE_ABOVE = 0.168, 0.268
 # Part of the training that is left when half of that remains.
 _SURPRISE_LEFT = 0.12
 # One standard deviation: of a lap's rate, and of the drift over a whole training.
@@ -40,6 +41,11 @@ _DRIFT = 0.5
 # Laps that the assumed noise counts for.
 _PRIOR_LAPS = 3
 _CHANGE_PROBABILITY = 0.3
+_WARM_UP_PROBABILITY = 0.1
+# How long it takes, as parts of what was done; and the least laps that show it.
+_WARM_UP_PARTS = (0.1, 0.2, 0.4, 0.8)
+_WARM_UP_LAPS = 6
+_SAME_PROBABILITY = 1.0 - _CHANGE_PROBABILITY - _WARM_UP_PROBABILITY
 # Standard deviation of ln(rate after / rate before) of a lasting change.
 _CHANGE_SIZE_LN = 0.7
 _LEAST_LEVEL = 0.05
@@ -130,13 +136,20 @@ def remaining(laps: list[Lap], progress: float) -> Forecast:
         sum(one.weight * (one.slope_var + (one.remaining - value) ** 2) for one in found) / total
     )
     value = max(_LEAST_LEVEL * left, value)
-    surprise = _SURPRISE * left**3 / (left**3 + _SURPRISE_LEFT**3) * value / left
-    future = max(t * math.sqrt(noise_var) * left**_MEMORY, surprise)
-    reach = math.sqrt(t**2 * of_noise + _Z_975**2 * between + future**2) / value
-    # exp(reach) and exp(-reach) to third order: what is left may be several times as much, or nothing.
-    even, odd = 1.0 + reach**2 / 2, reach + reach**3 / 6
-    low = max(0.0, even - odd)
-    return Forecast(value * unit, value * low * unit, value * (even + odd) * unit)
+    known_var = (t**2 * of_noise + _Z_975**2 * between) / value**2
+    noise = t * math.sqrt(noise_var) * left**_MEMORY / value
+    part = left**2 / (left**3 + _SURPRISE_LEFT**3)
+    below, above = (
+        math.sqrt(known_var + max(noise, most * part) ** 2)
+        for most in (_SURPRISE_BELOW, _SURPRISE_ABOVE)
+    )
+    low, high = max(0.0, _exp(-below)), _exp(above)
+    return Forecast(value * unit, value * low * unit, value * high * unit)
+
+
+def _exp(reach: float) -> float:
+    """Return exp to third order: what is left may be several times as much, or nothing."""
+    return 1.0 + reach + reach**2 / 2 + reach**3 / 6
 
 
 class _Sums(NamedTuple):
@@ -210,12 +223,15 @@ def _hypotheses(points: list[tuple[float, float, float]], left: float) -> list[_
     lap = whole.w / count
     lines = [(_line(sums[j], lap), _line(whole.minus(sums[j]), lap)) for j in range(count)]
     noises = [_noise_var(sum(one.squares for one in pair) / whole.w, count, lap) for pair in lines]
-    power, least = (_PRIOR_LAPS + _effective(count)) / 2, min(noises)
+    fits = (_warm_up(points, part * whole.w, count) for part in _WARM_UP_PARTS)
+    warm_ups = [fit for fit in fits if fit is not None]
+    power = (_PRIOR_LAPS + _effective(count)) / 2
+    least = min([*noises, *(one.noise_var for one in warm_ups)])
     level = whole.wy / whole.w
     found: list[_Hypothesis] = []
     passing = 0.0
     for j, ((before, since), noise) in enumerate(zip(lines, noises)):
-        prior = _CHANGE_PROBABILITY / (count - 1) if j else 1.0 - _CHANGE_PROBABILITY
+        prior = _CHANGE_PROBABILITY / (count - 1) if j else _SAME_PROBABILITY
         weight = prior * (least / noise) ** power
         lasts = _lasting(before, since, count - j)
         passing += weight * (1.0 - lasts)
@@ -230,8 +246,73 @@ def _hypotheses(points: list[tuple[float, float, float]], left: float) -> list[_
                 since.slope_var * way**2,
             )
         )
+    found += [one.hypothesis(left, whole.w, (least / one.noise_var) ** power) for one in warm_ups]
     of_all = noises[0] * whole.w ** (2 * _MEMORY - 2) * left**2
     return [*found, _Hypothesis(passing, left * level, noises[0], of_all, 0.0)]
+
+
+class _WarmUp(NamedTuple):
+    """A rate that falls from the begin of a run on: level + excess x exp(-progress / decay).
+
+    Attributes:
+        decay: Part of the training after which 1/e of the excess is left.
+        level: Rate that it falls to.
+        excess: Excess of the rate at the begin.
+        noise_var: c^2 of the noise around it.
+        widening: Variance of the level relative to that of a mean.
+    """
+
+    decay: float
+    level: float
+    excess: float
+    noise_var: float
+    widening: float
+
+    def hypothesis(self, left: float, done: float, likelihood: float) -> _Hypothesis:
+        """Return what would be left.
+
+        Args:
+            left: Length of what is left.
+            done: Length of the part that this run trained.
+            likelihood: Up to a factor.
+        """
+        rest = math.exp(-done / self.decay) * -math.expm1(-left / self.decay)
+        mean_var = self.noise_var * done ** (2 * _MEMORY - 2) * left**2 * self.widening
+        return _Hypothesis(
+            _WARM_UP_PROBABILITY / len(_WARM_UP_PARTS) * likelihood,
+            left * self.level + self.excess * self.decay * rest,
+            self.noise_var,
+            mean_var,
+            0.0,
+        )
+
+
+def _warm_up(points: list[tuple[float, float, float]], decay: float, count: int) -> _WarmUp | None:
+    """Fit a rate that falls; None where it does not.
+
+    Args:
+        points: As in `_hypotheses`.
+        decay: As in `_WarmUp`.
+        count: Number of laps.
+    """
+    if count < _WARM_UP_LAPS:
+        return None
+    sums, end = _Sums(), 1.0
+    begin = points[0][0] - points[0][1] / 2
+    for middle, length, amount in points:
+        before, end = end, math.exp((begin - middle - length / 2) / decay)
+        sums = sums.plus((before - end) * decay / length, length, amount)
+    spread = sums.wxx - sums.wx**2 / sums.w
+    if spread <= 1e-9 * sums.w:
+        return None
+    mean = sums.wy / sums.w
+    excess = (sums.wxy - sums.wx * mean) / spread
+    level = mean - excess * sums.wx / sums.w
+    if excess <= 0 or level < _LEAST_LEVEL * mean:
+        return None
+    squares = max(0.0, sums.wyy - sums.wy * mean - excess**2 * spread)
+    noise_var = _noise_var(squares / sums.w, count, sums.w / count)
+    return _WarmUp(decay, level, excess, noise_var, sums.wxx / spread)
 
 
 def _line(sums: _Sums, lap: float) -> _Line:

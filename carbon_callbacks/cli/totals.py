@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 from carbon_core.outputs.history import PastRun, Skipped
 from carbon_core.outputs.receipt_reading import EVALUATION
 from carbon_core.records import Estimate
+from carbon_core.uncertainty import Sum, emissions_with_errors
 
 
 def group_of(run: PastRun) -> str:
@@ -22,8 +23,8 @@ def group_of(run: PastRun) -> str:
 class Total:
     """Total of runs. What is a part of another run is counted there only.
 
-    Bounds of intervals are added, because errors of the same meters are correlated. Figures are added in
-    place, because a file may have a million rows.
+    Errors of one method or place are correlated between runs, as those of a training's runs are. Figures
+    are added in place, because a file may have a million rows.
 
     Attributes:
         runs: Number of runs, without those that are part of others.
@@ -42,12 +43,8 @@ class Total:
     unknown: int = 0
     without_interval: int = 0
     duration_s: float = 0.0
-    _kwh: float = 0.0
-    _low_kwh: float = 0.0
-    _high_kwh: float = 0.0
-    _kg: float = 0.0
-    _low_kg: float = 0.0
-    _high_kg: float = 0.0
+    _energy: Sum = field(default_factory=Sum)
+    _emissions: Sum = field(default_factory=Sum)
 
     def add(self, run: PastRun) -> None:
         """Add a run."""
@@ -62,18 +59,14 @@ class Total:
             self.unknown += 1
             return
         self.without_interval += run.sigmas_ln is None
-        energy_kwh, emissions_kg = run.energy_kwh, run.emissions_kg
-        if run.counted < 1.0:
-            energy_kwh = energy_kwh.scaled(run.counted)
-            emissions_kg = emissions_kg.scaled(run.counted)
-        kwh, low, high = energy_kwh
-        self._kwh += kwh
-        self._low_kwh += low
-        self._high_kwh += high
-        kg, low, high = emissions_kg
-        self._kg += kg
-        self._low_kg += low
-        self._high_kg += high
+        segment, part = run.segment, run.counted
+        if segment is None:
+            self._energy.add(run.energy_kwh.value * part, {}, 0.0)
+            self._emissions.add(run.emissions_kg.value * part, {}, 0.0)
+        else:
+            energy = segment.energy_kwh, segment.energy_sd_kwh, segment.foreign_kwh
+            self._energy.add(*_scaled(energy, part))
+            self._emissions.add(*_scaled(emissions_with_errors(segment), part))
 
     @property
     def is_known(self) -> bool:
@@ -83,12 +76,22 @@ class Total:
     @property
     def energy_kwh(self) -> Estimate:
         """Energy in kWh, including PUE."""
-        return Estimate(self._kwh, self._low_kwh, self._high_kwh)
+        return self._energy.estimate
 
     @property
     def emissions_kg(self) -> Estimate:
         """Emissions in kg CO2e."""
-        return Estimate(self._kg, self._low_kg, self._high_kg)
+        return self._emissions.estimate
+
+
+def _scaled(
+    summand: tuple[float, Mapping[str, float] | None, float], part: float
+) -> tuple[float, Mapping[str, float] | None, float]:
+    """Return a part (0 to 1) of a summand with its errors."""
+    value, errors, foreign = summand
+    if errors is not None:
+        errors = {name: sd * part for name, sd in errors.items()}
+    return value * part, errors, foreign * part
 
 
 @dataclass

@@ -6,13 +6,15 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from carbon_core import uncertainty, units
-from carbon_core.records import Component, Estimate
+from carbon_core.records import Component, Device, Energy, Estimate, HourEnergy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from carbon_core.report import Report
     from carbon_core.run_facts import Phase
+
+_HOUR_S = 3600.0
 
 
 class Errors(NamedTuple):
@@ -55,12 +57,33 @@ class Intervals:
 
     def component_kwh(self, component: Component) -> Estimate:
         """Return the energy of a component; its errors are those of its own devices only."""
-        report = self._report
-        every = report.window.by_device.items()
+        every = self._report.window.by_device.items()
         devices = {one: energy for one, energy in every if one.component == component}
+        return self._of_devices(self._report.component_kwh(component), devices)
+
+    def device_kwh(self, device: Device) -> Estimate:
+        """Return the energy of a device by one method."""
+        energy = self._report.window.by_device[device]
+        return self._of_devices(max(0.0, energy.joules) * self._kwh_per_j, {device: energy})
+
+    def _of_devices(self, kwh: float, devices: Mapping[Device, Energy]) -> Estimate:
+        report = self._report
         sigma_ln = uncertainty.sigmas_of(devices, report.duration_s).total
         foreign = uncertainty.foreign_share(devices, report.utilization.gpu_least_share)
-        return uncertainty.interval(report.component_kwh(component), sigma_ln, foreign)
+        return uncertainty.interval(kwh, sigma_ln, foreign)
+
+    def hour(self, hour: HourEnergy) -> tuple[Estimate, Estimate]:
+        """Return the energy of the hardware in kWh and the emissions in kg CO2e of an hour."""
+        report = self._report
+        devices, duration_s = report.window.by_device, report.duration_s
+        sigma_ln = uncertainty.part_sigma_ln(devices, duration_s, hour.joules)
+        hour_s = min(_HOUR_S, duration_s)
+        of_grid = uncertainty.intensity_sigma_ln(report.intensities, hour_s, report.run.year)
+        foreign, kg = report.foreign_share, max(0.0, hour.grams) / units.GRAMS_PER_KG
+        return (
+            uncertainty.interval(units.kwh(max(0.0, hour.joules)), sigma_ln, foreign),
+            uncertainty.interval(kg, math.hypot(sigma_ln, of_grid), foreign),
+        )
 
     def phase_kwh(self, phase: Phase) -> Estimate:
         """Return the energy of a phase; without errors of its own, it has those of the run."""

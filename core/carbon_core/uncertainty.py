@@ -124,6 +124,29 @@ def errors_j(energies: Mapping[Device, Energy], duration_s: float) -> dict[str, 
     return {**systematic_sd_j(energies), **({RANDOM: random_j} if random_j > 0 else {})}
 
 
+def part_sigma_ln(energies: Mapping[Device, Energy], duration_s: float, joules: float) -> float:
+    """Return one standard deviation of ln(reported / true) of a part of a window, such as an hour.
+
+    It has the gain errors of the whole, and the ends of its own, whose joules do not depend on the
+    length. What was extrapolated may be within it.
+
+    Args:
+        energies: The devices with their energy in the whole window.
+        duration_s: Length of the window in seconds.
+        joules: Joules of the part.
+    """
+    total_j = sum(max(0.0, energy.joules) for energy in energies.values())
+    if total_j <= 0 or joules <= 0:
+        return 0.0
+    errors = errors_j(energies, duration_s)
+    most = {EXTRAPOLATED.name: EXTRAPOLATED.sigma_ln, RANDOM: 1.0}
+    found = (
+        min(most[name], sd_j / joules) if name in most else sd_j / total_j
+        for name, sd_j in errors.items()
+    )
+    return min(_WIDEST_LN, math.hypot(*found))
+
+
 def _random_sd_j(energies: Mapping[Device, Energy], duration_s: float) -> float:
     edges: dict[str, float] = defaultdict(float)
     for device, energy in energies.items():
@@ -224,19 +247,27 @@ def above(
 
 def energy_of_segments(segments: Iterable[Segment]) -> Estimate:
     """Return the energy in kWh of a training, over its runs and ranks, with its interval."""
-    return _together((one.energy_kwh, one.energy_sd_kwh, one.foreign_kwh) for one in segments)
+    total = Sum()
+    for one in segments:
+        total.add(one.energy_kwh, one.energy_sd_kwh, one.foreign_kwh)
+    return total.estimate
 
 
 def emissions_of_segments(segments: Iterable[Segment]) -> Estimate:
     """Return the emissions in kg of a training, over its runs and ranks, with their interval."""
-    parts = []
+    total = Sum()
     for one in segments:
-        kwh, kg, errors = one.energy_kwh, max(0.0, one.emissions_kg), one.energy_sd_kwh
-        if errors is not None:
-            of_energy = {name: kg * _part(sd, kwh, _WIDEST_LN) for name, sd in errors.items()}
-            errors = {**of_energy, **{f"of {k}": sd for k, sd in one.intensity_sd_kg.items()}}
-        parts.append((one.emissions_kg, errors, kg * _part(one.foreign_kwh, kwh, 1.0)))
-    return _together(parts)
+        total.add(*emissions_with_errors(one))
+    return total.estimate
+
+
+def emissions_with_errors(segment: Segment) -> tuple[float, Mapping[str, float] | None, float]:
+    """Return the emissions of a segment in kg, as `Sum.add` takes them."""
+    kwh, kg, errors = segment.energy_kwh, max(0.0, segment.emissions_kg), segment.energy_sd_kwh
+    if errors is not None:
+        of_energy = {name: kg * _part(sd, kwh, _WIDEST_LN) for name, sd in errors.items()}
+        errors = {**of_energy, **{f"of {k}": sd for k, sd in segment.intensity_sd_kg.items()}}
+    return segment.emissions_kg, errors, kg * _part(segment.foreign_kwh, kwh, 1.0)
 
 
 def _part(value: float, whole: float, most: float) -> float:
@@ -244,26 +275,44 @@ def _part(value: float, whole: float, most: float) -> float:
     return min(most, value / whole) if whole > 0 else 0.0
 
 
-def _together(parts: Iterable[tuple[float, Mapping[str, float] | None, float]]) -> Estimate:
-    """Return a sum with its interval: errors of one name are correlated, but for those of ends.
+class Sum:
+    """A sum with its interval: errors of one name are correlated, but for those of ends.
 
-    A part without known errors has the same relative error as the others together.
-
-    Args:
-        parts: For each, its value, its standard deviations by name, and what may be other users' of it.
+    Its size does not depend on the number of summands. A part without known errors has the same relative
+    error as the others together.
     """
-    total = known = foreign = 0.0
-    by_name: dict[str, float] = defaultdict(float)
-    for value, errors, others in parts:
-        total += value
-        known += 0.0 if errors is None else value
-        foreign += others
-        for name, sd in (errors or {}).items():
-            by_name[name] = math.hypot(by_name[name], sd) if name == RANDOM else by_name[name] + sd
-    if total <= 0:
-        return Estimate(total, total, total)
-    sigma_ln = math.hypot(*by_name.values()) / known if known > 0 else _UNKNOWN_SIGMA_LN
-    return interval(total, sigma_ln, min(1.0, foreign / total))
+
+    __slots__ = ("_errors", "_foreign", "_known", "_total")
+
+    def __init__(self) -> None:
+        self._total = self._known = self._foreign = 0.0
+        self._errors: dict[str, float] = defaultdict(float)
+
+    def add(self, value: float, errors: Mapping[str, float] | None, foreign: float) -> None:
+        """Add a summand.
+
+        Args:
+            value: The summand.
+            errors: Its standard deviations by name; None where these are not known.
+            foreign: What may be other users' of it.
+        """
+        self._total += value
+        self._foreign += foreign
+        if errors is None:
+            return
+        self._known += value
+        for name, sd in errors.items():
+            before = self._errors[name]
+            self._errors[name] = math.hypot(before, sd) if name == RANDOM else before + sd
+
+    @property
+    def estimate(self) -> Estimate:
+        """The sum."""
+        total, known = self._total, self._known
+        if total <= 0:
+            return Estimate(total, total, total)
+        sigma_ln = math.hypot(*self._errors.values()) / known if known > 0 else _UNKNOWN_SIGMA_LN
+        return interval(total, sigma_ln, min(1.0, self._foreign / total))
 
 
 def foreign_share(energies: Mapping[Device, Energy], least_shares: Mapping[str, float]) -> float:

@@ -34,6 +34,7 @@ from carbon_callbacks.testing import (
     rows,
     threads_of_ours,
 )
+from carbon_core.outputs.receipt import segment_data
 
 
 class Samples(Dataset):
@@ -456,7 +457,7 @@ class LightningContract(ShippedContract):
         (kept,) = self.checkpoint()["segments"]
         assert 0 < kept["energy_kwh"] < first.energy_kwh.value
         assert receipts()[-1]["training"]["energy_kwh"] == second.training_kwh
-        assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
+        assert receipts()[-1]["earlier_starts"] == [segment_data(first.segment)]
 
     def test_what_all_starts_took_is_logged_beside_what_this_start_took(self, machine):
         first, second = self.fail_and_resume(

@@ -15,6 +15,7 @@ pytest.importorskip("lightning")
 
 from carbon_callbacks.testing import receipts
 from carbon_core.outputs.merging import merge
+from carbon_core.outputs.receipt import segment_data
 
 TIMEOUT_S = 150.0
 PROGRAM = """
@@ -101,7 +102,7 @@ def test_a_killed_training_that_resumes_adds_up_with_all_that_its_journal_tells(
     assert first.segment.duration_s > 1.1
     found = {receipt["run"]["run_id"]: receipt for receipt in receipts()}
     resumed = found[second.segment.run_id]
-    assert resumed["earlier_starts"] == [first.segment._asdict()]
+    assert resumed["earlier_starts"] == [segment_data(first.segment)]
     assert resumed["training"]["energy_kwh"] == pytest.approx(training.energy_kwh)
 
 

@@ -94,6 +94,28 @@ def test_a_first_step_that_compiles_is_not_multiplied():
         assert forecast.value == pytest.approx(truth, rel=0.1)
 
 
+@pytest.mark.parametrize("decay", [12, 24, 48])
+def test_a_warm_up_is_told_from_the_level_that_it_falls_to(decay):
+    steps = [1.0 + 4.0 * math.exp(-i / decay) for i in range(COUNT)]
+    truth, found = forecasts_of(steps, (0.1, 0.3), 300)
+    assert found[0.1].value == pytest.approx(truth, rel=0.2)
+    assert found[0.1].low <= truth <= found[0.1].high
+    assert found[0.3].value == pytest.approx(truth, rel=0.07)
+
+
+def test_a_rise_is_no_warm_up():
+    steps = [2.0 - math.exp(-i / 24) for i in range(COUNT)]
+    truth, found = forecasts_of(steps, (0.2,), 300)
+    assert found[0.2].value == pytest.approx(truth, rel=0.15)
+    assert found[0.2].low <= truth <= found[0.2].high
+
+
+def test_more_is_likelier_to_come_than_less():
+    _, found = forecasts_of([1.0] * COUNT, (0.1, 0.3, 0.6), 300)
+    for forecast in found.values():
+        assert forecast.high - COUNT > 1.5 * (COUNT - forecast.low) > 0.1 * COUNT
+
+
 def test_a_first_lap_that_may_be_warm_up_counts_less():
     laps = Laps(0.0)
     laps.add(0.1, 5.0)

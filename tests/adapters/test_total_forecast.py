@@ -61,7 +61,7 @@ def test_no_interval_is_narrower_than_that_of_the_report(machine):
         assert high_kg > high
         assert figures["forecast_emissions_low_kg"] <= emissions.value
     widths = [ends(figures, "forecast_energy", "kwh") for figures in found]
-    assert sorted(widths, key=lambda pair: pair[0] - pair[1]) == widths
+    assert sorted(widths, key=lambda pair: pair[0] / pair[1]) == widths
 
 
 def test_a_tenth_of_a_steady_training_foretells_it_within_thirty_percent(machine):

@@ -37,6 +37,7 @@ from carbon_callbacks.testing import (
 )
 from carbon_callbacks.transformers import EmissionsCallback
 from carbon_core.outputs import card_text
+from carbon_core.outputs.receipt import segment_data
 
 OURS = {"carbon_energy_kwh", "carbon_emissions_kg", "carbon_power_w"}
 
@@ -602,7 +603,7 @@ class TestTransformers(ShippedContract):
         (last,) = entries_with(trainer, "train_runtime")
         assert last["carbon_all_starts_energy_kwh"] == pytest.approx(second.training_kwh)
         assert last["carbon_energy_kwh"] == pytest.approx(second.energy_kwh.value)
-        assert receipts()[-1]["earlier_starts"] == [first.segment._asdict()]
+        assert receipts()[-1]["earlier_starts"] == [segment_data(first.segment)]
 
     def test_without_its_files_a_training_resumes_with_what_the_checkpoint_knows(self, machine):
         one, other = EmissionsCallback(output_dir="one"), EmissionsCallback(output_dir="two")

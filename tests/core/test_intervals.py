@@ -17,7 +17,15 @@ from carbon_core.decoding import DecodingError, decoded
 from carbon_core.outputs import journal, past_runs, receipt
 from carbon_core.outputs.merging import merge
 from carbon_core.outputs.receipt_reading import Receipt, of_report
-from carbon_core.records import Device, Energy, Estimate, HostFacts, Segment, Snapshot
+from carbon_core.records import (
+    Device,
+    Energy,
+    Estimate,
+    HostFacts,
+    HourEnergy,
+    Segment,
+    Snapshot,
+)
 from carbon_core.report import Phase, Report
 from carbon_core.sampler.phases import PhaseTotal
 from carbon_core.segments import segments_of, state_of
@@ -61,6 +69,79 @@ def test_what_others_may_have_used_of_a_component_lowers_its_low_end_only() -> N
     before, after = (one.intervals.component_kwh("gpu") for one in (plain, shared))
     assert after == (before.value, pytest.approx(before.low / 4), before.high)
     assert shared.intervals.component_kwh("cpu") == plain.intervals.component_kwh("cpu")
+
+
+# --- devices and hours ----------------------------------------------------------------------------
+
+
+def test_a_device_has_the_errors_of_its_own_method() -> None:
+    report = report_of()
+    found = {device.id: one for device, one in devices_of(report)}
+    assert sum(one.value for one in found.values()) == pytest.approx(report.energy_kwh.value)
+    assert sigma_of(found["ram:all"]) == pytest.approx(methods.RAM_MODEL.sigma_ln)
+    assert found["gpu:GPU-1"] == pytest.approx(report.intervals.component_kwh("gpu"))
+
+
+def devices_of(report: Report) -> list[tuple[Device, Estimate]]:
+    return [(device, report.intervals.device_kwh(device)) for device in report.window.by_device]
+
+
+def test_an_hour_has_the_gain_errors_of_its_run_and_the_ends_of_its_own() -> None:
+    device = Device("gpu:1", "gpu", "A GPU", NVML)
+    run_s, edge_j = 7200.0, NVML.edge_s * 500.0
+    window = Snapshot(units.nanoseconds(run_s), (device,), (Energy(3.6e6),)) - Snapshot(0)
+    report = replace(report_of(), window=window)
+    energy, emissions = report.intervals.hour(HourEnergy("2026-01-01T10", 1.8e6, 100.0))
+    assert (energy.value, emissions.value) == pytest.approx((0.5, 0.1))
+    assert sigma_of(energy) == pytest.approx(math.hypot(0.05, edge_j / 1.8e6))
+    assert sigma_of(emissions) > sigma_of(energy)
+    # A few seconds of an hour have the same ends.
+    short, _ = report.intervals.hour(HourEnergy("2026-01-01T12", 500.0, 0.1))
+    assert sigma_of(short) == pytest.approx(math.hypot(0.05, edge_j / 500.0))
+
+
+def test_what_was_extrapolated_in_a_run_may_be_of_any_hour() -> None:
+    device = Device("gpu:1", "gpu", "A GPU", NVML)
+    energies = (Energy(3.5e6, 0.1e6, 600.0, 0.05e6),)
+    window = Snapshot(units.nanoseconds(7200.0), (device,), energies) - Snapshot(0)
+    report = replace(report_of(), window=window)
+    energy, _ = report.intervals.hour(HourEnergy("2026-01-01T10", 1.8e6, 100.0))
+    least, _ = report.intervals.hour(HourEnergy("2026-01-01T11", 1.0, 1e-4))
+    assert sigma_of(energy) == pytest.approx(math.hypot(0.05, 0.05 / 1.8), rel=0.01)
+    assert sigma_of(least) == pytest.approx(math.hypot(0.05, math.log(2), 1.0), rel=0.01)
+    none = HourEnergy("2026-01-01T12", 0.0, 0.0)
+    assert report.intervals.hour(none) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+def test_a_receipt_has_the_intervals_of_devices_hours_and_other_runs() -> None:
+    hour = HourEnergy("2026-01-01T10:00:00+00:00", 2.0 * KWH, 100.0)
+    sds = {"energy_sd_kwh": {"rapl.package": 0.1}, "intensity_sd_kg": {"France": 0.02}}
+    whole = replace(
+        report_of(), hours=(hour,), earlier=(segment(**sds),), others=(segment("b", **sds),)
+    )
+    data = receipt.receipt(whole)
+    for one in data["devices"]:
+        assert one["energy_low_kwh"] < one["energy_kwh"] < one["energy_high_kwh"]
+    [found] = data["hours"]
+    ends = found["hardware_energy_low_kwh"], found["hardware_energy_high_kwh"]
+    assert ends[0] < found["hardware_energy_kwh"] == 2.0 < ends[1]
+    assert found["emissions_low_kg"] < found["emissions_kg"] == 0.1 < found["emissions_high_kg"]
+    for one in (*data["earlier_starts"], *data["other_ranks"]):
+        assert one["energy_low_kwh"] == pytest.approx(math.exp(-Z_95 * 0.1))
+        sigma_ln = math.log(one["emissions_high_kg"] / one["emissions_kg"]) / Z_95
+        assert sigma_ln == pytest.approx(math.hypot(0.1, 0.2))
+    read = decoded(Receipt, data)
+    assert read.earlier_starts == whole.earlier
+    assert read.hours[0].emissions_high_kg == found["emissions_high_kg"]
+
+
+def test_a_device_without_a_reading_has_no_energy() -> None:
+    silent = Device("gpu:1", "gpu", "A GPU", NVML)
+    cpu = Device("cpu:0", "cpu", "A CPU", XEON)
+    energies = (Energy(0.0, 0.0, 60.0), Energy(100.0))
+    window = Snapshot(units.nanoseconds(60.0), (silent, cpu), energies) - Snapshot(0)
+    data = receipt.receipt(replace(report_of(), window=window))
+    assert [one["energy_kwh"] is None for one in data["devices"]] == [True, False]
 
 
 # --- phases ---------------------------------------------------------------------------------------

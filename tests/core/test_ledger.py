@@ -600,11 +600,21 @@ def test_a_first_power_unlike_the_others_makes_a_start_gap_uncertain() -> None:
     assert of.energy.extrapolated_sd_j >= 0.95 * 4_000.0
 
 
-def test_a_suspended_machine_is_as_uncertain_as_the_device_varies() -> None:
-    of = Account(watts(max_gap_s=5.0), OPENED)
-    feed(of, *((second, 100.0) for second in range(300)), (900, 100.0), (901, 100.0))
-    assert amounts(of.energy) == pytest.approx(Energy(29_900.0 + 100.0, 60_100.0, 601.0))
-    assert relative_sd(of) < 0.35
+def test_a_device_that_nobody_asked_for_long_may_have_rested() -> None:
+    stopped, lost_reads = (Account(watts(max_gap_s=5.0), OPENED) for _ in range(2))
+    steady = [(second, 100.0) for second in range(300)]
+    feed(stopped, *steady, (900, 100.0), (901, 100.0))
+    feed(lost_reads, *steady, *((second, None) for second in range(300, 900)), (901, 100.0))
+    assert amounts(stopped.energy) == pytest.approx(Energy(30_000.0, 60_100.0, 601.0))
+    assert relative_sd(stopped) == pytest.approx(math.log(2))
+    assert relative_sd(lost_reads) < 0.35
+
+
+def test_a_longer_gap_is_known_as_well_as_many_short_spans_suggest() -> None:
+    # One minute of readings: of spans as long as the gap, there is no difference.
+    assert relative_sd(lost(lambda _: 200.0, seconds=60)) < 0.2
+    wave = lost(lambda second: 100.0 + 200.0 * (second // 10 % 2), seconds=60)
+    assert 0.25 < relative_sd(wave) <= math.log(2)
 
 
 def test_a_gap_in_which_a_counter_started_at_zero_again_is_known_to_a_factor_of_two() -> None:
@@ -615,6 +625,15 @@ def test_a_gap_in_which_a_counter_started_at_zero_again_is_known_to_a_factor_of_
     assert of.energy.extrapolated_j > 9_000.0
     assert relative_sd(of) == pytest.approx(math.log(2))
     assert relative_sd(survived) < 0.35
+
+
+def test_a_counter_that_fell_may_have_been_reset_until_the_next_value_decides() -> None:
+    fell, recovered = (account(max_power_w=1_000.0) for _ in range(2))
+    steady = [(second, 100.0 * second) for second in range(300)]
+    feed(fell, *steady, (400, 50.0))
+    assert relative_sd(fell) == pytest.approx(math.log(2))
+    assert feed(recovered, *steady, (400, 50.0), (410, 41_000.0)).measured_j == 41_000.0
+    assert recovered.energy.extrapolated_sd_j == 0.0
 
 
 def test_the_power_of_a_fallback_is_known_to_a_factor_of_two() -> None:

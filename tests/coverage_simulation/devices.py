@@ -24,7 +24,7 @@ class Ripple(NamedTuple):
     Attributes:
         amplitude: Excess of the high part over the mean, as a share of it.
         period_s: Length of a step in seconds.
-        duty: Part of the step (0 to 1) with the high power.
+        duty: Part of the step (0 to 1) with the high power; times amplitude, less than the other part.
     """
 
     amplitude: float = 0.0

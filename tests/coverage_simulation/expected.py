@@ -24,17 +24,13 @@ class Miss(NamedTuple):
 
 
 _EARLY = "nothing is known of later parts of another kind: only the first one was seen"
-_FEW_READS = "a device that was read a few times may draw half or twice as much within the gap"
 # By family and figure.
 MISSES: dict[tuple[str, str], Miss] = {
     ("NVML energy, other card with a gain error of 9 % (sd)", "energy"): Miss(
         0.77,
         "beyond what is published (4.3 to 4.8 %): the stated 6 % for other cards is no such board",
     ),
-    ("windows around dropped reads", "window into the gap"): Miss(2.8, _FEW_READS),
-    ("windows around dropped reads", "window out of the gap"): Miss(2.4, _FEW_READS),
-    ("forecast, slow start", "at 10 %"): Miss(0.45, _EARLY),
-    ("forecast, early part", "at 10 %"): Miss(0.77, _EARLY),
+    ("forecast, early part", "at 10 %"): Miss(0.71, _EARLY),
     ("forecast, jump", "at 10 %"): Miss(
         0.73, "a jump by 20 to 60 % that comes soon changes more than the ± 30 % that are promised"
     ),

@@ -139,7 +139,7 @@ def late_start_polled(rng: Random) -> list[Figure]:
 @family("GPU lost during the run")
 def lost_gpu(rng: Random) -> list[Figure]:
     one = _Gpu(rng)
-    # The driver does not see it any more; it may work on, or rest.
+    # The driver does not see it any more, and it works on: that is what the interval is about.
     at_s = one.instant_s(rng, 0.3, 0.95)
     one.value = failing(one.value, [(at_s, float("inf"))])
     one.begin(rng)

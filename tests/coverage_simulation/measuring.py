@@ -105,15 +105,18 @@ class Measurement:
         self.sampler.step([mark])
         if phase is not None:
             self.phases.append((units.seconds(mark.t_ns), phase))
-        return mark.snapshot or self._opened
+        return self._totals(mark)
 
     def end(self) -> Report:
         """End the run and return its results."""
         mark = Mark(self.clock.monotonic_ns(), "(end)", last=True)
         self.end_s = self.now_s
         self.sampler.step([mark])
-        self._end = mark.snapshot or self._opened
+        self._end = self._totals(mark)
         return self.report(self._end)
+
+    def _totals(self, mark: Mark) -> Snapshot:
+        return self.sampler.completed(mark.snapshot) if mark.snapshot else self._opened
 
     def report(self, end: Snapshot) -> Report:
         """Return the results up to a snapshot."""

@@ -42,7 +42,9 @@ def seconds(rng: Random, low: float, high: float) -> float:
 
 def ripple(rng: Random) -> Ripple:
     """Return the changes of a board's power with the steps of a training."""
-    return Ripple(rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.8), rng.uniform(0.4, 0.8))
+    amplitude, period_s, duty = rng.uniform(0.0, 0.3), rng.uniform(0.05, 0.8), rng.uniform(0.4, 0.8)
+    # No power is below zero.
+    return Ripple(min(amplitude, 1.0 / duty - 1.0), period_s, duty)
 
 
 def gpu_power(rng: Random, begin_s: float, duration_s: float, load: Power | None = None) -> Power:

@@ -148,7 +148,7 @@ class Account:
         if step.joules is None:
             if power_w is not None and self._failures and 0.0 <= power_w <= self.device.max_power_w:
                 self._learn_fallback(power_w)
-            self._book_missing(t_ns, covered=had_value)
+            self._book_missing(t_ns, covered=had_value, is_suspect=step.is_suspect)
         if step.restarts:
             gaps.forget_debt()
             self._extrapolated.settle(was_reset=self.device.kind != "power")
@@ -265,7 +265,7 @@ class Account:
         power_w = (self._gaps.power_w or 0.0) * self._share
         self._extrapolated.add_first(power_w * owed_s, owed_s, self._share, self._beside_s)
 
-    def _book_missing(self, t_ns: int, *, covered: bool) -> None:
+    def _book_missing(self, t_ns: int, *, covered: bool, is_suspect: bool) -> None:
         span_s = (t_ns - self._booked_ns) / NANOSECONDS_PER_SECOND
         self._booked_ns = self._settled_ns = t_ns
         is_opening = not covered or self._gaps.power_w is None
@@ -277,3 +277,6 @@ class Account:
         if joules:
             add = self._extrapolated.add_first if is_opening else self._extrapolated.add
             add(joules, span_s, self._share, self._beside_s)
+        # It may have rested: its counter fell, or there was not even a failed read in so long a time.
+        if is_suspect or (self.device.kind == "power" and span_s > self.device.max_gap_s):
+            self._extrapolated.doubt()

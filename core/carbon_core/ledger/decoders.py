@@ -37,6 +37,8 @@ class Step(NamedTuple):
         power_s: Seconds that this power is the mean of.
         restarts: Whether a counter will never deliver what it missed before this value.
         still_ns: Monotonic time since which a counter has stood still; None where it moves.
+        is_suspect: Whether a counter has a value that does not follow the one before: it was reset, or
+            this is a bad read. The next value decides.
     """
 
     joules: float | None
@@ -44,9 +46,11 @@ class Step(NamedTuple):
     power_s: float = 0.0
     restarts: bool = False
     still_ns: int | None = None
+    is_suspect: bool = False
 
 
 UNREADABLE = Step(None)
+_SUSPECT = Step(None, is_suspect=True)
 _FIRST = Step(None, restarts=True)
 
 
@@ -115,7 +119,7 @@ class CounterDecoder:
         joules = self._plausible_j(self._value, t_ns, value, power_w)
         if joules is None:
             self._suspect = (t_ns, value)
-            return UNREADABLE
+            return _SUSPECT
         span_s = (t_ns - self._value[0]) / NANOSECONDS_PER_SECOND
         was_still, self._is_still = self._is_still, False
         self._value = (t_ns, value)

@@ -3,7 +3,7 @@
 Their states:
 
     missing span ──▶ open gap ──counter delivers──▶ measured
-                        └────counter restarts────▶ settled: with a factor of two
+                        ├────counter restarts────▶ settled: with a factor of two
                         └────power is read again─▶ settled: its spread is kept
     before the first reading ──▶ first gap: its spread follows from what comes after it
 """
@@ -126,6 +126,12 @@ class Extrapolated:
         self.joules -= confirmed_j
         self._sum_up()
         return confirmed_j
+
+    def doubt(self) -> None:
+        """Note that a counter may have been reset within the open gap, until it is settled."""
+        if self._open is not None:
+            self._open.span_s = math.inf
+            self._sum_up()
 
     def settle(self, *, was_reset: bool) -> None:
         """Note that the open gap will not be delivered.

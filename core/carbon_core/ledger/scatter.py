@@ -1,7 +1,8 @@
 """How much a device's mean power differs from one span to the next, by the length of the spans.
 
 Of spans of 1 s, 4 s, 16 s and so on up to about an hour, the squared differences of neighbouring means
-are summed. That is of fixed size, and most readings cost two additions.
+are summed. That is of fixed size, and most readings cost two additions. What short spans have shown is
+what is expected of longer ones, until these have shown more.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from carbon_core.methods import EXTRAPOLATED
 _FINEST_S = 1.0
 _RATIO = 4.0
 _LEVELS = 7
-# Before a device has shown how it varies, its power may have been half or double; that counts like so
-# many differences of spans.
+# Before a device has shown how it varies, its power may have been half or double. What is expected
+# counts like so many differences of spans.
 _PRIOR_COUNT = 1.0
 # The error of a gap is that of two means, of the gap and of its neighbour, each half of a difference.
 # Of power that changes slowly they differ by up to a whole one.
@@ -24,11 +25,11 @@ _OF_BOTH = 0.75
 class _Level:
     """The spans of one length: the one that is being filled, and the differences so far."""
 
-    __slots__ = ("count", "joules", "least_s", "mean_w", "span_s", "squares")
+    __slots__ = ("count", "joules", "least_s", "mean_w", "span_s", "squares", "total_s")
 
     def __init__(self, least_s: float) -> None:
         self.least_s = least_s
-        self.joules = self.span_s = self.squares = 0.0
+        self.joules = self.span_s = self.squares = self.total_s = 0.0
         self.mean_w: float | None = None
         self.count = 0
 
@@ -64,6 +65,7 @@ class Scatter:
             if before_w is not None:
                 level.squares += (level.mean_w - before_w) ** 2
                 level.count += 1
+                level.total_s += span_s
         return True
 
     def spread_w(self, gap_s: float, beside_s: float, power_w: float) -> float:
@@ -80,15 +82,21 @@ class Scatter:
 
     def _square(self, span_s: float, prior: float) -> float:
         """Return the mean square of the differences of neighbouring spans of a length."""
-        known: _Level | None = None
+        found, known_s = prior, 0.0
         for level in self._levels:
-            if not level.count:
+            if not level.count or known_s >= span_s:
                 break
-            known = level
-            if level.least_s >= span_s:
-                break
-        if known is None:
-            return prior
-        found = (known.squares + _PRIOR_COUNT * prior) / (known.count + _PRIOR_COUNT)
-        # Of a length that was not seen yet: between power without a memory and one that drifts.
-        return found * math.sqrt(max(1.0, span_s / (_RATIO * known.least_s)))
+            length_s = level.total_s / level.count
+            expected = found * _growth(length_s, known_s)
+            found = (level.squares + _PRIOR_COUNT * expected) / (level.count + _PRIOR_COUNT)
+            known_s = length_s
+        return found * _growth(span_s, known_s)
+
+
+def _growth(span_s: float, known_s: float) -> float:
+    """Return how much more the squares of longer spans are, as long as these were not seen.
+
+    Of power without a memory they fall as the length rises, of power that drifts they rise with its
+    square: this is between both.
+    """
+    return math.sqrt(max(1.0, span_s / known_s)) if known_s else 1.0

@@ -19,7 +19,7 @@ from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
 from carbon_core.outputs.result_directories import MOST_DIRECTORIES, Search
 from carbon_core.record import replace
-from carbon_core.records import Component, Estimate, IntensityShare
+from carbon_core.records import Component, Estimate, IntensityShare, Segment
 from carbon_core.run_facts import RunFacts, project_label
 from carbon_core.uncertainty import Sigmas, extrapolated_sigma_ln, intensity_sigmas_ln
 
@@ -62,6 +62,7 @@ class PastRun(NamedTuple):
         parts: Its energy by device.
         part_of: The run among those read that includes it; an empty string if there is none.
         counted: Share of its energy (0 to 1) that no other run includes: totals count this only.
+        segment: The run as a part of a sum, with its errors; None for a row of a CSV file.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class PastRun(NamedTuple):
     parts: tuple[DevicePart, ...] = ()
     part_of: str = ""
     counted: float = 1.0
+    segment: Segment | None = None
 
 
 class Skipped(NamedTuple):
@@ -289,6 +291,7 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         kind=found.kind,
         within=run.within,
         parts=tuple(DevicePart(one.component, one.id, one.joules) for one in found.devices),
+        segment=found.segment,
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from carbon_core import node_energy
 from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
-from carbon_core.records import Estimate, IntensityShare, Segment
+from carbon_core.records import Estimate, HourEnergy, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
-from carbon_core.uncertainty import emissions_of_segments, energy_of_segments
+from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, unread
 from carbon_core.units import GRAMS_PER_KG, kwh
 
 SCHEMA_VERSION = 1
@@ -57,8 +57,8 @@ def _complete(report: Report) -> dict[str, Any]:
         "not_metered": NOT_METERED,
         "intensity_g_per_kwh": report.intensity_g_per_kwh,
         "intensities": [_intensity(share) for share in report.intensities],
-        "earlier_starts": [segment._asdict() for segment in report.earlier],
-        "other_ranks": [segment._asdict() for segment in report.others],
+        "earlier_starts": [segment_data(segment) for segment in report.earlier],
+        "other_ranks": [segment_data(segment) for segment in report.others],
         "training": {
             **with_ends("energy", "kwh", intervals.training_kwh),
             **with_ends("emissions", "kg", intervals.training_kg),
@@ -69,14 +69,7 @@ def _complete(report: Report) -> dict[str, Any]:
             for phase in report.phases
         ],
         "tasks": [_task(name, task) for name, task in report.tasks],
-        "hours": [
-            {
-                "start": hour.start,
-                "hardware_energy_kwh": kwh(hour.joules),
-                "emissions_kg": hour.grams / GRAMS_PER_KG,
-            }
-            for hour in report.hours
-        ],
+        "hours": [_hour(report, hour) for hour in report.hours],
         "host": asdict(report.host),
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
@@ -127,6 +120,15 @@ def _task(name: str, task: Report) -> dict[str, Any]:
     }
 
 
+def _hour(report: Report, hour: HourEnergy) -> dict[str, Any]:
+    energy, emissions = report.intervals.hour(hour)
+    return {
+        "start": hour.start,
+        **with_ends("hardware_energy", "kwh", energy),
+        **with_ends("emissions", "kg", emissions),
+    }
+
+
 def _component(report: Report, name: Any) -> dict[str, Any]:
     is_known = report.measures(name)
     return {
@@ -155,6 +157,7 @@ def _without_figures(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _devices(report: Report) -> list[dict[str, Any]]:
+    silent, of_device = unread(report.window), report.intervals.device_kwh
     return [
         {
             "id": device.id,
@@ -166,6 +169,7 @@ def _devices(report: Report) -> list[dict[str, Any]]:
             "note": device.note,
             "calibration": asdict(device.method.calibration) if device.method.calibration else None,
             **energy._asdict(),
+            **with_ends("energy", "kwh", None if device in silent else of_device(device)),
         }
         for device, energy in report.window.by_device.items()
     ]

@@ -60,7 +60,7 @@ class Interval:
 
 @record(frozen=True)
 class DeviceEnergy:
-    """The energy of a device, and how it was measured."""
+    """The energy of a device, and how it was measured; older versions wrote no interval."""
 
     id: str
     name: str
@@ -74,6 +74,9 @@ class DeviceEnergy:
     note: str = ""
     extrapolated_sd_j: Amount = 0.0
     calibration: Calibration | None = None
+    energy_kwh: Amount | None = None
+    energy_low_kwh: Amount | None = None
+    energy_high_kwh: Amount | None = None
 
     @property
     def energy(self) -> Energy:
@@ -129,11 +132,15 @@ class TaskEnergy(NamedTuple):
 
 
 class Hour(NamedTuple):
-    """The energy of the hardware within an hour of the wall clock."""
+    """The energy of the hardware within an hour of the wall clock; older versions wrote no interval."""
 
     start: Time
     hardware_energy_kwh: Amount
     emissions_kg: Amount
+    hardware_energy_low_kwh: Amount | None = None
+    hardware_energy_high_kwh: Amount | None = None
+    emissions_low_kg: Amount | None = None
+    emissions_high_kg: Amount | None = None
 
 
 class Training(NamedTuple):
@@ -208,14 +215,18 @@ class Receipt:
         net, node = "net_energy", "node_energy"
         yield net, (self.net_energy_kwh, self.net_energy_low_kwh, self.net_energy_high_kwh)
         yield node, (self.node_energy_kwh, self.node_energy_low_kwh, self.node_energy_high_kwh)
-        several: list[ComponentEnergy | PhaseEnergy | TaskEnergy | Training] = [
-            *self.components.values(), *self.phases, *self.tasks, *filter(None, [self.training])
+        several: list[ComponentEnergy | DeviceEnergy | PhaseEnergy | TaskEnergy | Training] = [
+            *self.components.values(), *self.devices, *self.phases, *self.tasks,
+            *filter(None, [self.training]),
         ]  # fmt: skip
         for one in several:
             yield "energy_kwh", (one.energy_kwh, one.energy_low_kwh, one.energy_high_kwh)
             if isinstance(one, (TaskEnergy, Training)):
                 emissions = one.emissions_kg, one.emissions_low_kg, one.emissions_high_kg
                 yield "emissions_kg", emissions
+        for _, kwh, kg, low_kwh, high_kwh, low_kg, high_kg in self.hours:
+            yield "hardware_energy_kwh", (kwh, low_kwh, high_kwh)
+            yield "emissions_kg", (kg, low_kg, high_kg)
 
     @property
     def segment(self) -> Segment:

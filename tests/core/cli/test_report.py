@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import subprocess
 from dataclasses import replace
@@ -14,10 +15,12 @@ import pytest
 from core.cli.conftest import Command, kept
 from core.outputs.conftest import report_of
 
+from carbon_core import methods
 from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.journal import Journal, journal_path
+from carbon_core.records import Device, Energy, Snapshot
 from carbon_core.report import Phase
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
@@ -102,6 +105,25 @@ def test_runs_of_all_kinds_of_files_count_once(command: Command, tmp_path: Path)
     assert found["total"]["energy_kwh"]["value"] == pytest.approx((1 + 2 + 4 + 1) * 1.5)
     assert found["total"]["runs"] == 4
     assert found["total"]["energy_kwh"]["low_95"] < found["total"]["energy_kwh"]["value"]
+
+
+def test_errors_of_different_meters_are_independent_between_runs(
+    command: Command, tmp_path: Path
+) -> None:
+    cpus = [
+        Device("cpu:0", "cpu", "A CPU", method)
+        for method in (methods.RAPL_AMD, methods.RAPL_AMD, methods.RAPL_CORE)
+    ]
+    (tmp_path / "carbon_runs").mkdir()
+    for i, device in enumerate(cpus):
+        window = Snapshot(3600 * 10**9, (device,), (Energy(3.6e6),)) - Snapshot(0)
+        report = replace(report_of(f"digits-{i}", pue=1.0), window=window)
+        receipt.write(report, tmp_path / "carbon_runs" / f"digits-{i}{receipt.SUFFIX}")
+    found = json.loads(command("report", "--json").stdout)["total"]["energy_kwh"]
+    assert found["value"] == pytest.approx(3.0)
+    same, other = 2 * methods.RAPL_AMD.sigma_ln, methods.RAPL_CORE.sigma_ln
+    sigma_ln = math.hypot(same, other) / 3
+    assert math.log(found["high_95"] / found["value"]) == pytest.approx(1.96 * sigma_ln, rel=1e-3)
 
 
 def test_projects_are_added_up_apart_in_every_form(command: Command, tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ def test_each_device_with_its_joules(path: Path, make_report: MakeReport) -> Non
         "missing_s": 12.5,
         "calibration": None,
         "extrapolated_sd_j": 0.0,
+        "energy_kwh": pytest.approx(2.8 * 1.5),
+        "energy_low_kwh": pytest.approx(2.8 * 1.5, rel=0.4),
+        "energy_high_kwh": pytest.approx(2.8 * 1.5, rel=0.4),
     }
 
 
