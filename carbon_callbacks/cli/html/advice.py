@@ -1,4 +1,4 @@
-"""What would make the results more certain: meters that could not be used, with their remedies, and settings."""
+"""What would make the results more certain: remedies of meters that are not used, and settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Adviser:
 
 
 def _advice(found: Receipt) -> Iterable[tuple[tuple[str, str, str], float]]:
-    """Yield what concerns a run, each with a weight: the joules that it concerns, and less for annual averages."""
+    """Yield what concerns a run, each with the energy that it concerns as its weight."""
     modelled = {
         name: sum(
             one.joules for one in found.devices if one.component == name and one.grade in _MODELS

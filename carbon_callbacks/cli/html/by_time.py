@@ -1,4 +1,4 @@
-"""Energy by day, week, month or year and project: every period of the time span has a bar, also an empty one."""
+"""Energy by day, week, month or year and project; every period of the time span has a bar."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def energy_by_time(days: Mapping[tuple[str, str], Total], index_of: Mapping[str,
 
 
 def _periods(first: date, last: date) -> tuple[str, list[date]]:
-    """Return the unit and the first day of each period; the latest ones where even years are too many."""
+    """Return the unit and the first days of the periods; the latest, where even years are too many."""
     for unit in _UNITS:
         found = []
         for period in _from(_start(last, unit), unit):

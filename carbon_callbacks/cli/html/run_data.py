@@ -1,4 +1,4 @@
-"""One run as JSON data of the page: what a receipt has, and its timeline; what runs share is written once."""
+"""One run as JSON data of the page: its row, its details and its timeline."""
 
 from __future__ import annotations
 

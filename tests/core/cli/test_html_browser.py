@@ -71,7 +71,7 @@ def rows_of(page: Any) -> list[list[str]]:
 
 
 def several(tmp_path: Path) -> None:
-    """Write runs of every kind: with a journal, resumed, failed, unknown, with metrics, without interval."""
+    """Write runs of every kind: resumed, failed, unknown, with metrics, without an interval."""
     journalled(tmp_path, *two_hours())
     kept(tmp_path, 0.2, 0.3, 0.5, project="earlier")
     for i in range(3):
@@ -214,7 +214,7 @@ def test_the_rows_say_what_the_files_have(opened: Any, tmp_path: Path) -> None:
     assert digits[6] == formatting.energy_range(*report.energy_kwh[1:])
     assert digits[7] == formatting.emissions(report.emissions_kg.value)
     assert digits[9] == "0.900"
-    assert found["rows"][5:8] == ["900 Wh", "– none", found["rows"][7]]
+    assert found["rows"][5:7] == ["900 Wh", "\N{EN DASH} none"]
     kinds = [row for row in rows_of(page) if row[2] == "failing"]
     assert {row[3] for row in kinds} == {"failed", "completed"}
     assert "unknown" in {row[5] for row in kinds}
@@ -256,10 +256,9 @@ def test_missing_time_is_marked_in_red(opened: Any, tmp_path: Path) -> None:
     mark = page.locator("#run-place rect.missing[x]")
     assert mark.evaluate("mark => getComputedStyle(mark).fill") == "rgb(198, 40, 40)"
     assert "Red: not read, extrapolated" in page.locator("#run-place").inner_text()
-    last = page.evaluate("[...document.querySelectorAll('#run-place .chart')[0].querySelectorAll('.plot > svg > *')]"
-                         ".findIndex(node => node.classList.contains('missing'))")  # fmt: skip
-    area = page.evaluate("[...document.querySelectorAll('#run-place .chart')[0].querySelectorAll('.plot > svg > *')]"
-                         ".findLastIndex(node => node.classList.contains('area'))")  # fmt: skip
+    nodes = "[...document.querySelector('#run-place .chart .plot > svg').children]"
+    last = page.evaluate(f"{nodes}.findIndex(one => one.classList.contains('missing'))")
+    area = page.evaluate(f"{nodes}.findLastIndex(one => one.classList.contains('area'))")
     assert last > area
 
 
