@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from itertools import islice, takewhile
 from typing import Any
 
 from carbon_callbacks.cli.html.run_data import rounded
@@ -15,18 +16,18 @@ _MOST_BARS = 60
 _UNITS = ("day", "week", "month", "year")
 
 
-def energy_by_time(days: Mapping[tuple[str, str], Total], index_of: Mapping[str, int]) -> Any:
+def energy_by_time(days: Mapping[tuple[str, str], Total], colour_of: Callable[[str], int]) -> Any:
     """Return the bars as JSON data: the unit, the first day of each period, kWh by project.
 
     Args:
         days: Totals by day (ISO date) and project; days that are no dates are left out.
-        index_of: Index of the colour of each project.
+        colour_of: Returns the index of the colour of a project.
     """
     energies: dict[tuple[date, int], float] = defaultdict(float)
     for (text, project), total in days.items():
         day = _date(text)
         if day is not None and total.is_known:
-            energies[day, index_of[project]] += total.energy_kwh.value
+            energies[day, colour_of(project)] += total.energy_kwh.value
     if not energies:
         return None
     all_days = sorted({day for day, _ in energies})
@@ -46,17 +47,14 @@ def energy_by_time(days: Mapping[tuple[str, str], Total], index_of: Mapping[str,
 
 def _periods(first: date, last: date) -> tuple[str, list[date]]:
     """Return the unit and the first days of the periods; the latest, where even years are too many."""
+    found: list[date] = []
     for unit in _UNITS:
-        found = []
-        for period in _from(_start(last, unit), unit):
-            if period < _start(first, unit):
-                return unit, found[::-1]
-            found.append(period)
-            if len(found) > _MOST_BARS:
-                break
-        else:
+        begin = _start(first, unit)
+        periods = takewhile(lambda day: day >= begin, _from(_start(last, unit), unit))  # noqa: B023
+        found = list(islice(periods, _MOST_BARS + 1))
+        if len(found) <= _MOST_BARS:
             return unit, found[::-1]
-    return unit, found[:_MOST_BARS][::-1]
+    return _UNITS[-1], found[:_MOST_BARS][::-1]
 
 
 def _from(start: date, unit: str) -> Iterator[date]:

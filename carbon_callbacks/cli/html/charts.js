@@ -104,10 +104,11 @@ function periodText(start, unit) {
   return unit === "month" ? `${MONTHS[month - 1]} ${year}` : `${Number(day)} ${MONTHS[month - 1]}`;
 }
 
+/** The project that has a colour, or the name of those that share the last one. */
+const colourName = index => DATA.others && index === Math.max(...DATA.colours) ? DATA.others : DATA.projects[index];
+
 function barsByTime({unit, starts, series}) {
   const totals = starts.map((_, i) => series.reduce((sum, [, kwh]) => sum + kwh[i], 0));
-  const colourName = index => index === DATA.colours[DATA.colours.length - 1] && DATA.others
-    ? DATA.others : DATA.projects[index];
   const peak = totals.indexOf(Math.max(...totals));
   return chart({
     title: `Energy by ${unit}`,

@@ -7,6 +7,7 @@ const word = index => DATA.words[index];
 function runOf(cells) {
   const run = Object.fromEntries(DATA.fields.map((name, i) => [name, cells[i]]));
   run.status = word(run.status) || "-";
+  run.kind = word(run.kind);
   run.grades = word(run.grades);
   run.isMissing = run.project === null;
   run.projectName = run.isMissing ? "" : DATA.projects[run.project];
@@ -35,16 +36,16 @@ for (const run of RUNS) {
 }
 const METRICS = [...new Set(RUNS.flatMap(run => Object.keys(run.metrics)))].sort();
 
-/** Sum of figures; the bounds are added, because errors of the same meters are correlated. */
-function sumOf(figures) {
-  const known = figures.filter(Boolean);
+/** Sum of a figure of runs, without what other runs include; the bounds are added, because errors of the same meters are correlated. */
+function sumOf(runs, name) {
+  const known = runs.filter(run => run[name] && run.counted > 0);
   if (!known.length) return null;
   const sums = [0, 0, 0];
   let hasInterval = false;
-  for (const [value, low = value, high = value] of known) {
-    sums[0] += value;
-    sums[1] += low;
-    sums[2] += high;
+  for (const {[name]: [value, low = value, high = value], counted} of known) {
+    sums[0] += value * counted;
+    sums[1] += low * counted;
+    sums[2] += high * counted;
     hasInterval ||= high !== value;
   }
   return hasInterval ? sums : sums.slice(0, 1);

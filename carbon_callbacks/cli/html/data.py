@@ -1,4 +1,4 @@
-"""The data of the page: one row for each run, what each run shows when it is opened, and shared tables.
+"""The data of the page: one row for each run, the details of runs, and shared tables.
 
 The page stays small with any number of runs: details and timelines are those of the newest runs, as many
 as fit; totals and rows are those of all that are listed.
@@ -24,7 +24,7 @@ from carbon_callbacks.cli.html.run_data import (
     row_of_training,
     timeline,
 )
-from carbon_callbacks.cli.totals import History
+from carbon_callbacks.cli.totals import History, group_of
 from carbon_core.errors import OutputError
 from carbon_core.escaping import one_line
 from carbon_core.outputs import past_runs
@@ -73,15 +73,29 @@ class PageData:
 
     def __post_init__(self) -> None:
         """Order the projects; the same order and colours are in all charts and tables."""
-        by_energy = self.history.projects.items()
+        by_energy = sorted(
+            self.history.projects.items(), key=lambda item: -item[1].energy_kwh.value
+        )
+        listed = {group_of(run) for run in self.history.runs}
+        # A CSV file may have a million others.
         self.projects = [
-            name for name, _ in sorted(by_energy, key=lambda item: -item[1].energy_kwh.value)
+            name for i, (name, _) in enumerate(by_energy) if i < COLOURS or name in listed
         ]
+
+    @property
+    def project_count(self) -> int:
+        """Number of projects, listed or not."""
+        return len(self.history.projects)
 
     @property
     def measured_share(self) -> float | None:
         """Share of the energy that meters have read, of grades A to C; None without receipts."""
         return self._measured_kwh / self._graded_kwh if self._graded_kwh else None
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the page is about several runs."""
+        return self.history.total.runs + self.history.total.within > 1
 
     @property
     def has_metrics(self) -> bool:
@@ -90,7 +104,7 @@ class PageData:
 
     def colour_of(self, project: int) -> int:
         """Return the index of the colour of a project; those with little energy share the last one."""
-        return project if len(self.projects) <= COLOURS else min(project, COLOURS - 1)
+        return project if self.project_count <= COLOURS else min(project, COLOURS - 1)
 
     def as_json(self) -> str:
         """Return the data as the text of a script element."""
@@ -99,17 +113,18 @@ class PageData:
         for i, run in enumerate(self.history.runs):
             # A row of a CSV file may have no id.
             key = run.run_id or f"row {i}"
-            rows[key] = self._row(run, indexes[run.project_name])
+            rows[key] = self._row(run, indexes[group_of(run)])
         data = {
             "fields": FIELDS,
             "projects": [one_line(name, _LONGEST_NAME) for name in self.projects],
             "colours": [self.colour_of(i) for i in range(len(self.projects))],
-            "others": OTHERS if len(self.projects) > COLOURS else None,
+            "others": OTHERS if self.project_count > COLOURS else None,
             "rows": list(self._joined(rows)),
             "details": self._details,
             "timelines": self._timelines,
             "by_time": energy_by_time(
-                self.history.days, {name: self.colour_of(i) for name, i in indexes.items()}
+                self.history.days,
+                lambda name: self.colour_of(indexes.get(name, COLOURS)),
             ),
             "countries": elsewhere.countries(),
             "hours": self._hours.data,

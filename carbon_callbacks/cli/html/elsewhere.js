@@ -14,8 +14,8 @@ function emissionsAt([value, low = value, high = value], g, sigma) {
 /** What the section is about: all runs, or the one that is opened. */
 function energiesOfScope() {
   const run = find("#scope")?.value === "run" ? openedRun : null;
-  const runs = run ? [run] : RUNS;
-  return {kwh: sumOf(runs.map(one => one.kwh)), kg: sumOf(runs.map(one => one.kg)), run};
+  if (run) return {kwh: run.kwh, kg: run.kg, run};
+  return {kwh: sumOf(RUNS, "kwh"), kg: sumOf(RUNS, "kg"), run};
 }
 
 function updateElsewhere() {

@@ -70,7 +70,7 @@ function sentence() {
   const methods = several(details.flatMap(one => one.devices ?? []).map(([index]) => `${DATA.devices[index][1]}: ${DATA.devices[index][2]}`), 4);
   const grids = several(details.flatMap(one => one.grids ?? []).map(([index]) => { const [place, g, kind, , source, year] = DATA.grids[index];
     return `${place}, ${formatted(g)} g CO2e/kWh${kind === "live" ? ", live" : ""} (${source}${year ? `, ${year}` : ""})`; }), 2);
-  const what = run ? `The training run of ${run.projectName}` : RUNS.length === 1 ? "The training run" : `The ${plural(RUNS.length, "training run")}`;
+  const what = run ? `The training run of ${run.projectName}` : RUNS.length === 1 ? "The training run" : `The ${plural(RUNS.length, RUNS.some(one => one.kind === "evaluation") ? "run" : "training run")}`;
   const interval = text => text ? ` (95 % interval: ${text})` : "";
   return `${what} consumed ${energyOf(kwh)}${interval(energyRangeOf(kwh))} of electricity and caused ${emissionsOf(kg)}${interval(emissionsRangeOf(kg))}` +
     `${machines ? ` on ${machines}` : ""}, measured with carbon-callbacks ${find("#cite").dataset.version}${methods ? ` (${methods})` : ""}` +

@@ -18,7 +18,10 @@ function frontOf(points, lessIsBetter) {
 
 function updateMetrics() {
   const name = find("#metric").value, lessIsBetter = find("#less").checked;
-  const points = RUNS.filter(run => run.kwh?.[0] > 0 && name in run.metrics).map(run => ({run, x: run.kwh[0], y: run.metrics[name]}));
+  const points = RUNS.filter(run => run.kwh?.[0] > 0 && name in run.metrics && run.kind !== "evaluation").map(run => ({run, x: run.kwh[0], y: run.metrics[name]}));
+  if (!points.length) {
+    return find("#metric-place").replaceChildren(element("p", {class: "meta"}, `No training of known energy has ${name}; evaluations are not shown.`));
+  }
   const front = frontOf(points, lessIsBetter);
   const isOnFront = new Set(front);
   const rows = front.slice(0, 12).map(({run, x, y}) => [element("a", {href: `#run=${encodeURIComponent(run.id)}`}, localTime(run.time)),
@@ -40,7 +43,7 @@ function scatter(name, points, front, isOnFront, lessIsBetter) {
   const [x0, x1, y0, y1] = [Math.min(...xs) / 1.15, Math.max(...xs) * 1.15, Math.min(...ys), Math.max(...ys)];
   const pad = (y1 - y0 || Math.abs(y1) || 1) * 0.06;
   const byColour = new Map();
-  for (const {run} of points) byColour.set(run.colour, run.colour === DATA.colours.length - 1 || !DATA.others ? run.projectName : run.projectName);
+  for (const {run} of points) byColour.set(run.colour, colourName(run.colour));
   return chart({
     title: `${name} beside energy`, height: 340,
     description: `${plural(points.length, "run")}: ${name} from ${formatted(y0)} to ${formatted(y1)}, energy from ${energy(Math.min(...xs))} to ${energy(Math.max(...xs))}. ${front.length} are on the Pareto front.`,

@@ -28,7 +28,7 @@ function arrive(section, heading) {
 }
 
 function start() {
-  if (RUNS.length > 1) {
+  if (find("#runs")) {
     startTable();
     if (DATA.by_time) find("#by-time").append(barsByTime(DATA.by_time));
     startMetrics();

@@ -110,7 +110,7 @@ def _hash_source(text: str) -> str:
 
 
 def _water(kwh: float) -> str:
-    """Return how much water an energy heats to boiling, as text; empty where it says little."""
+    """Return how much water an energy heats to boiling, as text; empty for very little or very much."""
     litres = kwh / _KWH_PER_LITRE
     if not 0.1 <= litres <= _MOST_LITRES:
         return ""

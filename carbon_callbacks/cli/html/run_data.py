@@ -18,6 +18,7 @@ from carbon_core.records import Estimate
 # Columns of the table of runs; `page.js` makes objects of the rows.
 FIELDS = (
     "id", "project", "time", "status", "duration_s", "kwh", "kg", "grades", "detail", "parts",
+    "kind", "counted",
 )  # fmt: skip
 _MOST_PARTS = 400
 _BUDGETS = ("budget_kwh", "budget_kg_co2e")
@@ -84,6 +85,8 @@ def row_of_run(run: PastRun, project: int, grades: str, shared: Shared) -> list[
         shared.words.index(grades),
         0,
         0,
+        shared.words.index(run.kind),
+        rounded(run.counted),
     ]
 
 
@@ -101,6 +104,7 @@ def row_of_training(training: Merged, rows: Mapping[str, list[Any]], shared: Sha
             part.segment.run_id, None, _instant(part.segment.started_at), shared.words.index(MISSING),
             rounded(part.segment.duration_s), [rounded(part.segment.energy_kwh)],
             [rounded(part.segment.emissions_kg)], shared.words.index(""), 0, 0,
+            shared.words.index(""), 1,
         ]
         for part in training.parts
     ]  # fmt: skip
@@ -116,6 +120,8 @@ def row_of_training(training: Merged, rows: Mapping[str, list[Any]], shared: Sha
         last[7],
         0,
         parts[-_MOST_PARTS:],
+        last[FIELDS.index("kind")],
+        rounded(_counted(parts)),
     ]
 
 
@@ -227,6 +233,13 @@ def _ends(row: Any) -> Iterable[Any]:
     low, high = row.energy_low_kwh, row.energy_high_kwh
     figures = (row.energy_kwh,) if low is None or high is None else (row.energy_kwh, low, high)
     return map(rounded, figures)
+
+
+def _counted(rows: Sequence[list[Any]]) -> float:
+    """Return the share of a training's energy that no run outside of it includes."""
+    energies = [(row[5][0], row[FIELDS.index("counted")]) for row in rows if row[5]]
+    total = sum(kwh for kwh, _ in energies)
+    return sum(kwh * counted for kwh, counted in energies) / total if total else 1.0
 
 
 def _three(found: Receipt, name: str) -> list[Any] | None:

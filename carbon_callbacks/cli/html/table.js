@@ -9,15 +9,17 @@ const COLUMNS = [
     render: run => [run.colour !== null && DATA.projects.length > 1 && swatch(run.colour), run.projectName]},
   {name: "Status", key: run => run.status, text: run => run.status, render: run => statusCell(run)},
   {name: "Duration", numeric: true, key: run => run.duration_s, render: run => duration(run.duration_s)},
-  {name: "Energy", numeric: true, key: run => run.kwh?.[0] ?? -1, render: run => energyOf(run.kwh)},
+  {name: "Energy", numeric: true, key: run => run.kwh?.[0] ?? -1, render: run => inRun(run, energyOf(run.kwh))},
   {name: "95 % of energy", numeric: true, key: run => run.kwh?.length === 3 ? run.kwh[2] / run.kwh[0] : Infinity,
     render: run => energyRangeOf(run.kwh) || none()},
-  {name: "Emissions", numeric: true, key: run => run.kg?.[0] ?? -1, render: run => emissionsOf(run.kg)},
+  {name: "Emissions", numeric: true, key: run => run.kg?.[0] ?? -1, render: run => inRun(run, emissionsOf(run.kg))},
   {name: "Grade", key: run => run.grades || "~", render: run => run.grades || none()},
 ];
 const view = {sorted: 1, descending: true, text: "", project: "", status: "", page: 0, open: new Set(), compared: [], metric: ""};
 let shown = RUNS;
 
+/** Figures of a run that another run includes are in parentheses. */
+const inRun = (run, text) => run.counted < 1 ? `(${text})` : text;
 const none = () => element("span", {class: "none"}, element("span", {"aria-hidden": "true"}, "–"), element("span", {class: "hidden"}, "none"));
 const metricColumn = () => view.metric && {name: view.metric, numeric: true, key: run => run.metrics[view.metric] ?? -Infinity,
   render: run => view.metric in run.metrics ? formatted(run.metrics[view.metric]) : none()};
@@ -64,6 +66,7 @@ function rowOf(run, isPart = false) {
   const cells = columns().map(column => element(column.name === "Started" ? "th" : "td",
     {class: column.numeric ? "n" : column.name === "Compare" ? "box" : null, scope: column.name === "Started" ? "row" : null},
     column.render(run)));
+  cells[2].classList.add("name");
   return element("tr", {class: isPart ? "part" : "run", "data-id": run.id,
     onclick: event => { if (!run.isMissing && !event.target.closest("a, button, input")) location.hash = `#run=${encodeURIComponent(run.id)}`; }}, cells);
 }
@@ -91,12 +94,13 @@ function updateTable() {
   find("#runs thead").replaceChildren(headOf());
   find("#runs tbody").replaceChildren(...rows.flatMap(run => [rowOf(run),
     ...(view.open.has(run.id) ? run.parts.map(part => rowOf(part, true)) : [])]));
-  const kwh = sumOf(shown.map(run => run.kwh)), kg = sumOf(shown.map(run => run.kg));
+  const kwh = sumOf(shown, "kwh"), kg = sumOf(shown, "kg"), within = shown.filter(run => run.counted < 1).length;
   const unknown = shown.filter(run => !run.kwh).length;
   const range = energyRangeOf(kwh);
   find("#shown").textContent = shown.length === 0 ? "No run matches: change the search." :
     `${(from + 1).toLocaleString("en")} to ${(from + rows.length).toLocaleString("en")} of ${plural(shown.length, "row")}. Sum: ${energyOf(kwh)}` +
-    `${range && ` (95 %: ${range})`}, ${emissionsOf(kg)}${unknown ? `; ${unknown} of unknown energy not included` : ""}.`;
+    `${range && ` (95 %: ${range})`}, ${emissionsOf(kg)}${unknown ? `; ${unknown} of unknown energy not included` : ""}` +
+    `${within ? `; ${within} within other runs counted there` : ""}.`;
   find("#earlier").disabled = view.page === 0;
   find("#later").disabled = view.page >= pages - 1;
   for (const id of ["#earlier", "#later", "#pages"]) find(id).hidden = pages === 1;
