@@ -72,7 +72,7 @@ def run(
         warn(f"no run found in {', '.join(map(str, paths))}")
         if html is None:
             raise typer.Exit(2)
-    if html is not None:  # without runs, a page that says how to get some
+    if html is not None:  # without runs, a page with the first steps
         _html(history, html, paths)
     else:
         {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[output_format](history)

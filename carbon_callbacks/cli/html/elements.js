@@ -38,7 +38,7 @@ function scrolling(table, name) {
   const region = element("div", {class: "scroll", role: "region", "aria-label": name, tabindex: 0}, table);
   const cue = element("p", {class: "cue", "aria-hidden": "true"}, "Scroll sideways for more columns →");
   watchScrolling(region, cue);
-  return element("div", {class: "scrolling"}, region, cue);
+  return element("div", {class: "scrolling"}, cue, region);
 }
 
 /** Show the cue and fade the edge while there are columns to the right. */

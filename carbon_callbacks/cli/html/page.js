@@ -39,7 +39,7 @@ function start() {
   for (const place of document.querySelectorAll("[data-copies]")) {
     place.append(copyButton(() => find(place.dataset.copies).textContent));
   }
-  for (const region of document.querySelectorAll("main .scroll[data-watched]")) watchScrolling(region, region.nextElementSibling);
+  for (const region of document.querySelectorAll("main .scroll[data-watched]")) watchScrolling(region, region.previousElementSibling);
   addEventListener("hashchange", () => go());
 }
 

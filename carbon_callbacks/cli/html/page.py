@@ -114,7 +114,7 @@ def _water(kwh: float) -> str:
     litres = kwh / _KWH_PER_LITRE
     if not 0.1 <= litres <= _MOST_LITRES:
         return ""
-    amount = formatting.formatted(litres) if litres < 1000 else f"{litres:,.0f}"
+    amount = formatting.formatted(litres) if litres < 1000 else f"{float(f'{litres:.3g}'):,.0f}"
     return f"heats {amount} litres of water from 20\N{NO-BREAK SPACE}°C to boiling"
 
 
