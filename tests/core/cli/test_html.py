@@ -362,6 +362,16 @@ def test_runs_of_unknown_energy_are_shown_as_unknown(command: Command, tmp_path:
     assert "digits 2 4 h unknown unknown" in said
 
 
+def test_a_run_within_another_is_listed_and_counted_once(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 2.0, 1.0)
+    changed(tmp_path, "digits-1", within=["digits-0"])
+    page = page_of(command, tmp_path)
+    assert {run["id"]: run["counted"] for run in runs_of(page)} == {"digits-0": 1, "digits-1": 0}
+    said = text_of(page)
+    assert "1 run within others is counted there only" in said
+    assert "Energy 3.00 kWh" in said
+
+
 def test_logged_metrics_are_with_their_runs(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)
     page = page_of(command, tmp_path)
