@@ -26,6 +26,7 @@ PICTURES = ROOT / "docs" / "images"
 WIDTHS = (48, 64, 96)
 EPOCHS = 8
 SIZE = {"width": 1100, "height": 900}
+MARGIN = 24
 
 
 def train(output: Path, width: int) -> None:
@@ -59,7 +60,7 @@ def train(output: Path, width: int) -> None:
 
 
 def photograph(page_path: Path) -> None:
-    """Capture the upper part of a page in both themes."""
+    """Capture a page down to the power of the newest run, in both themes."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None:
@@ -70,8 +71,9 @@ def photograph(page_path: Path) -> None:
             page = browser.new_page(color_scheme=scheme, viewport=SIZE, device_scale_factor=1.5)
             page.goto(page_path.as_uri())
             page.wait_for_selector("html[data-drawn]")
-            top = page.locator("#phases").bounding_box()
-            clip = {"x": 0, "y": 0, "width": SIZE["width"], "height": top["y"]}
+            power = page.locator("#run .chart").first.bounding_box()
+            height = power["y"] + power["height"] + MARGIN
+            clip = {"x": 0, "y": 0, "width": SIZE["width"], "height": height}
             page.screenshot(path=PICTURES / f"report-{scheme}.png", full_page=True, clip=clip)
         browser.close()
 

@@ -263,6 +263,7 @@ def receipt() -> Schema:
             node_energy_high_kwh=NUMBER_OR_NULL,
             node_energy_basis=TEXT_OR_NULL,
             **ERRORS,
+            logged_metrics=by_name(NUMBER),
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
         ),
     }

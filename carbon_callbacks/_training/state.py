@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from carbon_callbacks._training.improvement import Improvement
+from carbon_callbacks._training.logged import LoggedMetrics
 from carbon_callbacks._training.metrics import (
     across_ranks,
     of_phases,
@@ -40,6 +41,7 @@ class TrainingState:
         own: This rank's run as a segment, as last reported; None where it measures nothing.
         progress: Its progress, as last reported.
         improvement: Energy for each unit by which a metric has improved.
+        logged: The metrics that were logged last.
         epoch: The window of the current epoch.
         epoch_figures: Metrics of the latest epoch, once it has ended.
         windows: Metrics of the latest evaluations, by prefix.
@@ -54,6 +56,7 @@ class TrainingState:
     own: Segment | None = None
     progress: Progress = UNKNOWN_PROGRESS
     improvement: Improvement = field(default_factory=Improvement)
+    logged: LoggedMetrics = field(default_factory=LoggedMetrics)
     epoch: OpenWindow | None = None
     epoch_figures: Figures = field(default_factory=dict)
     windows: dict[str, Figures] = field(default_factory=dict)

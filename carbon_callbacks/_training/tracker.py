@@ -8,6 +8,8 @@ from carbon_callbacks._training.devices import drain_devices
 from carbon_core import EmissionsTracker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from carbon_core import Parts
 
 _START_TIMEOUT_S = 0.05
@@ -32,6 +34,12 @@ class TrainingTracker(EmissionsTracker):
         parts = super().make_parts(run_id)
         facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
         return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)
+
+    def note_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Set the logged metrics of the running run, which its receipt has."""
+        run = self._run
+        if run is not None:
+            run.logged_metrics = dict(metrics)
 
     def drain_devices(self) -> None:
         """Wait for the work that the devices have queued, if `sync` is set."""

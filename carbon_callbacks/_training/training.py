@@ -153,9 +153,12 @@ class Training(Lifecycle):
         return {}
 
     def improve(self, metrics: Mapping[str, Any] | None) -> None:
-        """Note the value of ``improvement_of``, if it is among some metrics."""
-        if self.improvement_of and metrics and self.improvement_of in metrics:
-            with self.guard():
+        """Note the metrics of a log entry, and the improvement of ``improvement_of``."""
+        if not metrics:
+            return
+        with self.guard():
+            self._state.logged.note(metrics)
+            if self.improvement_of and self.improvement_of in metrics:
                 self._state.improvement.note(float(metrics[self.improvement_of]))
 
     def settle_ranks(self, at: str) -> None:

@@ -226,8 +226,12 @@ def report_command(
     csv: Annotated[bool, typer.Option("--csv", help="Print the recent runs as CSV.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     latest: Annotated[
-        int, typer.Option(min=0, help="Number of recent runs to list; totals include all runs.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of recent runs to list (20; on the page 10,000); totals include all runs.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write an HTML report to this file.", dir_okay=False)
     ] = None,

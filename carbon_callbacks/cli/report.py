@@ -44,28 +44,36 @@ _RUNS = (
     Column("emissions"),
 )
 _UNKNOWN = ("unknown", "unknown")
+# Recent runs that are listed by default, in tables and on the page.
+_LATEST, _MOST_OF_PAGE = 20, 10_000
 
 
 def run(
-    paths: Sequence[Path], *, output_format: str, latest: int, html: Path | None = None
+    paths: Sequence[Path],
+    *,
+    output_format: str,
+    latest: int | None = None,
+    html: Path | None = None,
 ) -> None:
     """Print the runs in files, or write an HTML report; exit with 2 if there are no runs.
 
     Args:
         paths: Files and output directories.
         output_format: One of `FORMATS`.
-        latest: Number of recent runs to list; totals include all runs.
+        latest: Number of recent runs to list; totals include all runs. None for the default.
         html: Write an HTML report to this file instead of printing.
     """
-    history = History(latest, with_days=html is not None)
+    listed = latest if latest is not None else (_MOST_OF_PAGE if html else _LATEST)
+    history = History(listed, with_days=html is not None)
     for found in read(paths):
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
     print_skipped(history.skipped)
     if not history.total.runs:
         warn(f"no run found in {', '.join(map(str, paths))}")
-        raise typer.Exit(2)
-    if html is not None:
-        _html(history, html)
+        if html is None:
+            raise typer.Exit(2)
+    if html is not None:  # without runs, a page with the first steps
+        _html(history, html, paths)
     else:
         {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[output_format](history)
 
@@ -81,7 +89,7 @@ def _table(history: History) -> None:
         say_wrapped(note)
 
 
-def _html(history: History, path: Path) -> None:
+def _html(history: History, path: Path, searched: Sequence[Path]) -> None:
     try:
         from carbon_callbacks.cli.html import write
     except ImportError as error:
@@ -94,7 +102,7 @@ def _html(history: History, path: Path) -> None:
         )
         raise typer.Exit(1) from error
     try:
-        write(history, path)
+        write(history, path, searched)
     except CarbonError as error:
         warn(error)
         raise typer.Exit(2) from error

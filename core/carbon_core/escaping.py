@@ -5,7 +5,7 @@ terminal, log line, label of a metric     `one_line`
 cell of a CSV file                        `csv_cell`
 cell of a Markdown table                  `markdown_cell`
 HTML                                      autoescape of the template, or `html.escape`
-label of a Plotly chart                   `carbon_callbacks.cli.html.chart.label`
+data of the HTML report                   `carbon_callbacks.cli.html.data.script_json`
 """
 
 from __future__ import annotations

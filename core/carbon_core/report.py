@@ -51,6 +51,7 @@ class Report(Measurement):
         utilization: Mean loads.
         trace: Trace data since the previous heartbeat; only where the journal gets it.
         counted_elsewhere: Whether other processes count every device, so that the energy is 0.
+        logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -64,6 +65,7 @@ class Report(Measurement):
     utilization: Utilization = field(default_factory=Utilization)
     trace: TraceData = NO_TRACE
     counted_elsewhere: bool = False
+    logged_metrics: Mapping[str, float] = field(default_factory=dict)
 
     @lazy_property
     def is_known(self) -> bool:

@@ -1,26 +1,47 @@
 "use strict";
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const themeColours = () => {
-  const axis = {gridcolor: colour("--line"), linecolor: colour("--line"), color: colour("--text")};
-  return {axis, text: colour("--text"), tile: colour("--tile")};
-};
-function withTheme(layout) {
-  const {axis, text, tile} = themeColours();
-  return {
-    ...layout,
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: {color: text, size: 12, family: getComputedStyle(document.body).fontFamily},
-    hoverlabel: {bgcolor: tile, bordercolor: axis.linecolor, font: {color: text}},
-    xaxis: {...layout.xaxis, ...axis}, yaxis: {...layout.yaxis, ...axis},
-  };
+// Puts the parts of the page together; the address after # is the run that is opened or the two compared.
+
+let openedRun = null;
+
+function go(isStart = false) {
+  const [name, value = ""] = location.hash.slice(1).split("=");
+  const ids = value.split(",").map(text => { try { return decodeURIComponent(text); } catch { return ""; } });
+  const found = ids.map(id => BY_ID.get(id)).filter(Boolean);
+  if (name === "compare" && found.length === 2) {
+    compareRuns(found);
+    find("#compare").hidden = false;
+    return arrive("#compare", "#compare-name");
+  }
+  if (name !== "run" && !isStart) return;
+  openedRun = found[0] ?? RUNS[0];
+  openRun(openedRun);
+  if (find("#scope")?.value === "run") {
+    updateElsewhere();
+    updateSentence();
+  }
+  if (name === "run" && found.length) arrive("#run", "#run-name");
 }
-const plots = [...document.querySelectorAll(".plot")].map(place => {
-  const figure = JSON.parse(place.querySelector("script").textContent);
-  place.replaceChildren();
-  Plotly.newPlot(place, figure.data, withTheme(figure.layout), {responsive: true, displayModeBar: false});
-  return {place, figure};
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const {place, figure} of plots) Plotly.react(place, figure.data, withTheme(figure.layout));
-});
-document.documentElement.dataset.drawn = plots.length;
+
+function arrive(section, heading) {
+  find(section).scrollIntoView({block: "start"});
+  find(heading).focus({preventScroll: true});
+}
+
+function start() {
+  if (find("#runs")) {
+    startTable();
+    if (DATA.by_time) find("#by-time").append(barsByTime(DATA.by_time));
+    startMetrics();
+  }
+  startElsewhere();
+  go(true);
+  updateSentence();
+  for (const place of document.querySelectorAll("[data-copies]")) {
+    place.append(copyButton(() => find(place.dataset.copies).textContent));
+  }
+  for (const region of document.querySelectorAll("main .scroll[data-watched]")) watchScrolling(region, region.previousElementSibling);
+  addEventListener("hashchange", () => go());
+}
+
+if (RUNS.length) start();
+document.documentElement.dataset.drawn = RUNS.length;

@@ -1,46 +1,51 @@
-"""Render the HTML report from its template."""
+"""Render the HTML report from its template: one file with its style, its scripts and its data."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from carbon_callbacks.cli.html import elsewhere, run_charts, runs_charts
-from carbon_callbacks.cli.html.run_view import RunView, load
+from carbon_callbacks.cli.html.data import PageData
 from carbon_callbacks.cli.totals import History
+from carbon_core import formatting
 from carbon_core.errors import OutputError
 from carbon_core.escaping import one_line
-from carbon_core.formatting import formatted
 from carbon_core.input_files import require_regular
 from carbon_core.outputs.base import replace
-from carbon_core.records import Estimate
-from carbon_core.units import GRAMS_PER_KG
 from carbon_core.version import VERSION
 
-# Longer tables are cut: they would make the page slow.
-_MOST_ROWS = 1000
+# In the order in which they are run: each uses what precedes it.
+SCRIPTS = (
+    "format.js", "elements.js", "charts.js", "data.js", "table.js", "run.js", "elsewhere.js",
+    "metrics.js", "export.js", "page.js",
+)  # fmt: skip
+# Of tables that do not depend on JavaScript, and of files that were skipped.
+_MOST_ROWS = 100
+# To heat a litre of water by 80 kelvins: 4.186 kJ/(kg K) x 80 K, in kWh.
+_KWH_PER_LITRE = 0.093
+_MOST_LITRES = 1e6
 
 
-def write(history: History, path: Path) -> None:
+def write(history: History, path: Path, searched: Sequence[Path] = ()) -> None:
     """Write the HTML report.
 
     Args:
-        history: The runs; the newest one with a receipt or a journal is shown in detail.
+        history: The runs.
         path: The file to write; an existing one is replaced.
+        searched: Where runs were searched, named on a page without any.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    content = _rendered(history)
+    content = _rendered(history, searched)
     try:
         if path.exists():  # a device would be replaced by a file
             require_regular(path)
@@ -49,9 +54,7 @@ def write(history: History, path: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _rendered(history: History) -> bytes:
-    view = _newest(history)
-    places = elsewhere.countries(view) if view is not None else []
+def _rendered(history: History, searched: Sequence[Path]) -> bytes:
     environment = Environment(
         loader=PackageLoader("carbon_callbacks.cli.html", "."),
         autoescape=True,
@@ -60,30 +63,35 @@ def _rendered(history: History) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        interval=_interval, ends=_ends, range_kwh=_range_kwh, grams=_grams, duration=_duration
-    )
-    script = (files("carbon_callbacks.cli.html") / "page.js").read_text(encoding="utf-8")
-    scripts = {"plotly": get_plotlyjs(), "script": script}
-    largest_first = sorted(history.projects.items(), key=lambda item: -item[1].energy_kwh.value)
+    texts = (formatting.energy, formatting.emissions, formatting.duration, formatting.local_time)
+    environment.filters.update({function.__name__: function for function in texts})
+    environment.filters["share"] = _share
+    data = PageData(history)
+    json_text = data.as_json()  # which also collects the advice
+    style, *scripts = map(_text_of, ("page.css", *SCRIPTS))
     parts = environment.get_template("page.html.j2").generate(
-        formatted=formatted,
         history=history,
-        projects=largest_first,
-        run=view.receipt if view is not None else None,
-        components=_components(view) if view is not None else [],
+        data=data,
+        projects=[(name, history.projects[name]) for name in data.projects],
+        energy_range=formatting.energy_range,
+        emissions_range=formatting.emissions_range,
+        water=_water(history.total.energy_kwh.value),
         most_rows=_MOST_ROWS,
-        grades=_grades(view) if view is not None else "",
-        charts=run_charts.charts(view) if view is not None else [],
-        places=places,
-        what_if=_what_if(view, places) if view is not None else [],
-        runs_charts=runs_charts.charts(history),
-        **{name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - not of others
-        hashes=Markup(" ".join(map(_hash_source, scripts.values()))),  # noqa: S704
+        searched=searched or [Path()],
+        json=Markup(json_text),  # noqa: S704 - `script_json` has escaped it
+        style=Markup(style),  # noqa: S704 - not of others
+        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        script_hashes=Markup(" ".join(map(_hash_source, scripts))),  # noqa: S704
+        style_hash=Markup(_hash_source(style)),  # noqa: S704
         version=VERSION,
+        now=datetime.now(timezone.utc),
     )
-    # As one text, a single unusual letter would make Plotly's part of it four times as large.
+    # As one text, a single unusual letter would make all of it four times as large.
     return b"".join(part.encode("utf-8", "replace") for part in parts)
+
+
+def _text_of(name: str) -> str:
+    return (files("carbon_callbacks.cli.html") / name).read_text(encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -95,70 +103,21 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _hash_source(script: str) -> str:
-    """Return the source expression of a script in a Content Security Policy."""
-    digest = hashlib.sha256(script.encode()).digest()
+def _hash_source(text: str) -> str:
+    """Return the source expression of a script or a style in a Content Security Policy."""
+    digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _newest(history: History) -> RunView | None:
-    """Return the newest run with a receipt or a journal; None without any."""
-    for run in history.runs:
-        if run.path is not None:
-            with contextlib.suppress(OutputError):  # listed, but without the data for charts
-                return load(run.path)
-    return None
-
-
-def _what_if(view: RunView, places: Sequence[elsewhere.CountryEmissions]) -> list[Any]:
-    if not places or view.finished.energy_kwh.value <= 0:
-        return []
-    hours = elsewhere.by_hour(view)
-    return [elsewhere.by_country(view, places), *([hours] if hours else [])]
-
-
-def _grades(view: RunView) -> str:
-    shares = view.receipt.share_by_grade.items()
-    return ", ".join(f"{share:.0%} {grade}" for grade, share in shares)
-
-
-def _components(view: RunView) -> list[dict[str, Any]]:
-    found = view.receipt.components.items()
-    return [
-        {"name": name, **one._asdict()} for name, one in found if one.energy_low_kwh is not None
-    ]
-
-
-def _range_kwh(row: Any) -> str:
-    """Return the 95 % interval of the energy of a row as text; a dash where it has none."""
-    low, high = (
-        row.get(key) if isinstance(row, dict) else getattr(row, key)
-        for key in ("energy_low_kwh", "energy_high_kwh")
-    )
-    return "-" if low is None or high is None else f"{formatted(low)} to {formatted(high)}"
-
-
-def _ends(low: float | None, high: float | None) -> str:
-    """Return a 95 % interval as text before other text; nothing in receipts of older versions."""
-    if low is None or high is None:
+def _water(kwh: float) -> str:
+    """Return how much water an energy heats to boiling, as text; empty for very little or very much."""
+    litres = kwh / _KWH_PER_LITRE
+    if not 0.1 <= litres <= _MOST_LITRES:
         return ""
-    return f"95 %: {formatted(low)} to {formatted(high)}; "
+    amount = formatting.formatted(litres) if litres < 1000 else f"{float(f'{litres:.3g}'):,.0f}"
+    return f"heats {amount} litres of water from 20\N{NO-BREAK SPACE}°C to boiling"
 
 
-def _interval(estimate: Estimate) -> str:
-    """Return the 95 % interval of an estimate as text."""
-    return f"{formatted(estimate.low)} to {formatted(estimate.high)}"
-
-
-def _grams(estimate_kg: Estimate) -> Estimate:
-    """Convert an estimate from kg to grams."""
-    return estimate_kg.scaled(GRAMS_PER_KG)
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration as text."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:,.1f} h"
+def _share(share: float) -> str:
+    """Return a share of 1 in percent as text."""
+    return f"{share:.0%}".replace("%", " %") if share >= 0.01 or not share else "< 1 %"

@@ -1,10 +1,8 @@
-"""Data of one run for the report: its receipt, and its timeline resampled for charts."""
+"""Timeline of one run, resampled for the charts of the page."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +10,13 @@ from pathlib import Path
 from carbon_core import repricing
 from carbon_core.errors import OutputError
 from carbon_core.hours import utc
-from carbon_core.outputs import journal, past_runs, timeline
+from carbon_core.outputs import journal, timeline
 from carbon_core.outputs.receipt_reading import Receipt
 from carbon_core.outputs.timeline import Timeline, resampled
 from carbon_core.records import HourEnergy
 from carbon_core.repricing import Finished
 from carbon_core.units import kwh
 
-_MOST_STEPS = 600
 _SHORTEST_STEP_S = 0.25
 
 
@@ -57,25 +54,6 @@ class RunView:
             for curve in self.timeline.curves
         ]
 
-    @property
-    def joules(self) -> list[float]:
-        """Cumulative joules of all devices at each edge."""
-        curves = [resampled(curve, self.times_s) for curve in self.timeline.curves]
-        return [sum(at_edge) for at_edge in zip(*curves)] or [0.0] * len(self.times_s)
-
-    @property
-    def energy_kwh(self) -> list[float]:
-        """Cumulative energy at each edge, including PUE."""
-        return [kwh(joules) * self.pue for joules in self.joules]
-
-    @property
-    def emissions_g(self) -> list[float]:
-        """Cumulative gCO2e at each edge, each step at the grid intensity of its hour."""
-        grams = [0.0]
-        for (t0, t1), (j0, j1) in zip(pairwise(self.times_s), pairwise(self.energy_kwh)):
-            grams.append(grams[-1] + (j1 - j0) * self.intensity_at((t0 + t1) / 2))
-        return grams
-
     @cached_property
     def intensities(self) -> list[tuple[float, float]]:
         """Start of each hour in seconds since the start of the run, and its gCO2e per kWh."""
@@ -85,27 +63,19 @@ class RunView:
             for hour in self.finished.hours
         ]
 
-    def intensity_at(self, t_s: float) -> float:
-        """Return the gCO2e per kWh at a time."""
-        hours = self.intensities
-        return hours[max(0, bisect_right(hours, (t_s, float("inf"))) - 1)][1]
-
-    def clock_at(self, t_s: float) -> datetime:
-        """Return the date and time (UTC) of a time in the run."""
-        return utc(self.receipt.run.started_at) + timedelta(seconds=t_s)
-
     def _per_kwh(self, hour: HourEnergy) -> float:
         facility_kwh = kwh(hour.joules) * self.pue
         return hour.grams / facility_kwh if facility_kwh else self.receipt.intensity_g_per_kwh
 
 
-def load(path: Path) -> RunView:
-    """Load a run from a receipt or a journal.
+def load(path: Path, found: Receipt, most_steps: int) -> RunView:
+    """Load the timeline of a run.
 
-    Raises:
-        OutputError: The file is neither of them.
+    Args:
+        path: Its receipt or journal.
+        found: The receipt; of an unfinished run, computed from the journal.
+        most_steps: Most time steps of the timeline.
     """
-    found = past_runs.read(path)
     # The reader has checked that the id leads to no other directory.
     beside = path.with_name(found.run.run_id + journal.SUFFIX)
     try:
@@ -113,6 +83,6 @@ def load(path: Path) -> RunView:
     except OutputError:
         seen = Timeline()
     duration_s = max(seen.duration_s, found.duration_s, _SHORTEST_STEP_S)
-    steps = int(min(_MOST_STEPS, max(1, duration_s / _SHORTEST_STEP_S)))
+    steps = int(min(most_steps, max(1, duration_s / _SHORTEST_STEP_S)))
     times_s = tuple(duration_s * i / steps for i in range(steps + 1))
     return RunView(found, repricing.finished(found), seen, times_s)

@@ -6,7 +6,7 @@ that it received totals from. Runs that are linked by these ids are one training
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,38 +82,52 @@ def merge(
         directory: An output directory, or its ``carbon_runs``.
         skip: Receives the files that cannot be read, each with the reason.
     """
-    files: dict[str, Receipt] = {}
+    parts: dict[str, Part] = {}
+    linked: dict[str, tuple[Segment, ...]] = {}
     for path, found in past_runs.in_directory(directory):
         if isinstance(found, InputFileError):
             skip(path, found.reason)
         else:
-            files[found.run.run_id] = found
-    trainings = [_merged(ids, files) for ids in _groups(files)]
-    return sorted(trainings, key=lambda training: training.parts[0].segment.started_at)
+            parts[found.run.run_id] = part_of(found)
+            linked[found.run.run_id] = found.linked
+    return trainings(parts, linked)
 
 
-def _groups(files: dict[str, Receipt]) -> list[set[str]]:
-    """Return the ids of the runs of each training."""
-    groups: list[set[str]] = []
-    for run_id, file in files.items():
-        group = {run_id, *(one.run_id for one in file.linked)}
-        separate = [one for one in groups if not one & group]
-        overlapping = [one for one in groups if one & group]
-        groups = [*separate, group.union(*overlapping)]
-    return groups
-
-
-def _merged(ids: set[str], files: dict[str, Receipt]) -> Merged:
-    here = [files[run_id] for run_id in ids if run_id in files]
-    linked = [segment for file in here for segment in file.linked]
-    latest = merged([*linked, *(file.segment for file in here)])
-    return Merged(tuple(_part(segment, files) for segment in latest))
-
-
-def _part(segment: Segment, files: dict[str, Receipt]) -> Part:
-    file = files.get(segment.run_id)
-    if file is None:
-        return Part(segment, MISSING, None, "")
+def part_of(file: Receipt) -> Part:
+    """Return a run as a part of its training."""
     run = file.run
     facts = file.status, run.rank, run.project_name, file.is_known
     return Part(file.segment, *facts, run.project_label, run.within)
+
+
+def trainings(parts: Mapping[str, Part], linked: Mapping[str, tuple[Segment, ...]]) -> list[Merged]:
+    """Return the trainings that runs are parts of, oldest first.
+
+    Args:
+        parts: The runs whose files are known, by id.
+        linked: Of each, the last totals of the other parts that it has received.
+    """
+    found = []
+    for ids in _groups({run_id: [one.run_id for one in linked[run_id]] for run_id in parts}):
+        here = [run_id for run_id in ids if run_id in parts]
+        segments = [parts[run_id].segment for run_id in here]
+        others = [segment for run_id in here for segment in linked[run_id]]
+        latest = merged([*others, *segments])
+        missing = (Part(one, MISSING, None, "") for one in latest if one.run_id not in parts)
+        own = {one.segment.run_id: one for one in (*missing, *(parts[run_id] for run_id in here))}
+        found.append(Merged(tuple(own[segment.run_id] for segment in latest)))
+    return sorted(found, key=lambda training: training.parts[0].segment.started_at)
+
+
+def _groups(links: Mapping[str, Iterable[str]]) -> Iterable[set[str]]:
+    """Return the ids of the runs of each training, in time that grows with their number only."""
+    groups: dict[str, set[str]] = {}
+    for run_id, others in links.items():
+        group = groups.setdefault(run_id, {run_id})
+        for other in others:
+            joined = groups.setdefault(other, {other})
+            if joined is not group:
+                small, group = sorted((joined, group), key=len)
+                group |= small
+                groups.update(dict.fromkeys(small, group))
+    return {id(group): group for group in groups.values()}.values()

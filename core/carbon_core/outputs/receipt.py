@@ -73,6 +73,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "host": asdict(report.host),
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
+        "logged_metrics": dict(report.logged_metrics),
     }
 
 

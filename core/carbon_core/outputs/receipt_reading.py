@@ -201,6 +201,7 @@ class Receipt:
     host: HostFacts = field(default_factory=HostFacts)
     refused_meters: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
+    logged_metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that each figure is within its interval, and that only an unknown energy has none."""

@@ -108,7 +108,7 @@ def test_a_fifo_is_named_and_not_waited_for(
 @needs_fifo
 def test_an_html_report_replaces_no_device(command: Command, tmp_path: Path) -> None:
     """As the superuser, ``--html /dev/null`` would be the end of the null device."""
-    pytest.importorskip("plotly", reason="the extra report is not installed here")
+    pytest.importorskip("jinja2", reason="the extra report is not installed here")
     kept(tmp_path, 1.0)
     os.mkfifo(tmp_path / "fifo")
     done = command("report", "--html", "fifo")

@@ -35,6 +35,6 @@ def run(data: bytes, directory: Path) -> None:
     assert "valid project" in (directory / "page.html").read_text("utf-8")
 
 
-# What Plotly and the template load at first use is not of an input.
+# What the template loads at first use is not of an input.
 with tempfile.TemporaryDirectory() as _first:
     run(SEEDS[0], Path(_first))
