@@ -301,6 +301,15 @@ def compat(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site, in site/; a broken link or a warning is an error."""
+    session.install(*GROUPS["docs"], "pytest>=8", "playwright>=1.40")
+    # The theme otherwise prints an advertisement, which is no warning about the pages.
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "-q", "tests/packaging/test_site.py")
+
+
+@nox.session
 def pictures(session: nox.Session) -> None:
     """Take the pictures of the documents anew; needs Chromium."""
     install_frameworks(session)
