@@ -19,7 +19,7 @@ OUTSIDE = {
     "ARCHITECTURE.md": "architecture.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "README.md": "readme.md",
+    "README.md": "index.md",
     "SECURITY.md": "reporting-security.md",
     "benchmarks/README.md": "benchmarks.md",
     "core/carbon_core/data/SOURCES.md": "sources.md",

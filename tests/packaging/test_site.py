@@ -1,4 +1,4 @@
-"""The documentation as a site, as `nox -s docs` builds it: it is read from files and requests nothing."""
+"""The documentation as a site, as `nox -s docs` builds it: read from files, it requests nothing."""
 
 import importlib.util
 import os

@@ -1,0 +1,183 @@
+"""Runs the code of a document from top to bottom, as a new user does, in an empty directory.
+
+A document is read like a notebook:
+
+- a block of ``python`` or ``bash`` is run, in the order of the page;
+- a block with a ``title="train.py"`` is a file, which later blocks use;
+- a block of ``text`` is the output of the block before it. `tools/write_outputs.py` writes it.
+
+A comment before a block changes this: ``<!-- not run: REASON -->``, and ``<!-- shown: REASON -->`` for
+text that is no output. Commands run on the machine of `tools/docs_machine`: a server without energy
+counters, where ``pip``, ``nox``, ``sbatch`` and others do not change anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINE = Path(__file__).resolve().parent / "docs_machine"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+RUNNABLE = ("python", "bash")
+TIMEOUT_S = 300
+
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<note>not run|shown): (?P<reason>[^\n]*) -->\n+)?"
+    r"^(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+# Figures, their units and what depends on their length: outputs are compared without them.
+_FIGURE = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8}-[0-9a-f-]{27}"
+    r"|(?<![A-Za-z])[-+±]?\d[\d.,]*(?:e[-+]?\d+)?"
+    r"(?: ?(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h|%)\b)?"
+)
+_BLANK = re.compile(r"[ \t━─═]+")
+
+
+class Block(NamedTuple):
+    """A fenced block of a document.
+
+    Attributes:
+        language: Of its first line; empty where there is none.
+        text: What it contains.
+        title: Name of the file that it is; empty where it is none.
+        note: ``not run`` or ``shown``, where a comment excludes it; else empty.
+        start: Where its text begins in the document.
+        line: Line of its fence, from 1.
+    """
+
+    language: str
+    text: str
+    title: str
+    note: str
+    start: int
+    line: int
+
+
+def blocks_of(document: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a document's text."""
+    for found in _BLOCK.finditer(document):
+        text = found["text"]
+        if found["indent"]:
+            text = re.sub(f"^{found['indent']}", "", text, flags=re.MULTILINE)
+        line = document.count("\n", 0, found.start("language")) + 1
+        yield Block(
+            found["language"],
+            text,
+            found["title"] or "",
+            found["note"] or "",
+            found.start("text"),
+            line,
+        )
+
+
+def unfigured(output: str) -> str:
+    """Return an output without its figures, and with single blanks: what is the same in each run."""
+    lines = (_BLANK.sub(" ", _FIGURE.sub("#", line)).strip() for line in output.splitlines())
+    return " ".join(line for line in lines if line.strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ "))
+
+
+class BlockError(AssertionError):
+    """A block that did not run as shown."""
+
+
+class Session:
+    """An empty directory in which blocks are run one after the other.
+
+    Args:
+        directory: The directory; the home directory of the session is beside it.
+        environ: Variables in addition to those of the machine of the documents.
+    """
+
+    def __init__(self, directory: Path, **environ: str) -> None:
+        self.directory = directory / "work"
+        self.directory.mkdir(parents=True)
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.environ = environment(self.home, **environ)
+
+    def run(self, block: Block) -> str:
+        """Run a block and return what a terminal shows of it; a file is written."""
+        if block.title:
+            path = self.directory / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+            return ""
+        command = (
+            ["bash", "-euo", "pipefail", "-c"]
+            if block.language == "bash"
+            else [sys.executable, "-c"]
+        )
+        return self._said([*command, block.text], f"line {block.line}:\n{block.text}")
+
+    def _said(self, command: list[str], what: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.directory,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise BlockError(f"{what}\nexit status {done.returncode}:\n{done.stdout}")
+        return self._anonymous(done.stdout)
+
+    def _anonymous(self, output: str) -> str:
+        for path, name in ((self.directory, "/home/me/work"), (self.home, "/home/me")):
+            output = output.replace(str(path), name)
+        return "".join(f"{line.rstrip()}\n" for line in output.splitlines())
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return the variables of the machine of the documents."""
+    paths = [str(MACHINE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return {
+        "PATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join([str(MACHINE), *sys.path]),
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "COLUMNS": "100",
+        "HF_HUB_OFFLINE": "1",
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "torch"),
+        "TOKENIZERS_PARALLELISM": "false",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "WANDB_MODE": "offline",
+        **more,
+    }
+
+
+def outputs(document: str, session: Session) -> Iterator[tuple[Block, str]]:
+    """Run a document's blocks in their order; yield each block of output with what was printed."""
+    printed: str | None = None
+    for block in blocks_of(document):
+        if block.note:
+            printed = None if block.note == "not run" else printed
+        elif block.title or block.language in RUNNABLE:
+            printed = session.run(block)
+        elif block.language == "text":
+            if printed is None:
+                raise BlockError(f"line {block.line}: text after no block of code that is run")
+            yield block, printed
+            printed = None
+
+
+def as_run(document: str, session: Session) -> str:
+    """Return a document with what its blocks print in the place of its outputs."""
+    pieces, end = [], 0
+    for block, printed in outputs(document, session):
+        pieces += [document[end : block.start], printed]
+        end = block.start + len(block.text)
+    return "".join([*pieces, document[end:]])
