@@ -310,6 +310,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def outputs(session: nox.Session) -> None:
+    """Run the code of the documents, and write what it prints into them; names select documents."""
+    install_frameworks(session)
+    session.install(*GROUPS["test"], "-e", ".[report]")
+    env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "tests")}
+    session.run("python", "tools/write_outputs.py", *session.posargs, env=env)
+
+
+@nox.session
 def pictures(session: nox.Session) -> None:
     """Take the pictures of the documents anew; needs Chromium."""
     install_frameworks(session)
