@@ -24,6 +24,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = Path(__file__).resolve().parent / "docs_machine"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+ABOUT_THE_REPOSITORY = ("CONTRIBUTING", "maintaining")
 RUNNABLE = ("python", "bash")
 TIMEOUT_S = 300
 
@@ -93,14 +94,18 @@ class Session:
 
     Args:
         directory: The directory; the home directory of the session is beside it.
+        repository: Whether it has the files of the repository, for pages about changes to it.
         environ: Variables in addition to those of the machine of the documents.
     """
 
-    def __init__(self, directory: Path, **environ: str) -> None:
+    def __init__(self, directory: Path, *, repository: bool = False, **environ: str) -> None:
         self.directory = directory / "work"
         self.directory.mkdir(parents=True)
         self.home = directory / "home"
         self.home.mkdir()
+        if repository:
+            for path in ROOT.iterdir():
+                (self.directory / path.name).symlink_to(path)
         self.environ = environment(self.home, **environ)
 
     def run(self, block: Block) -> str:
@@ -172,6 +177,11 @@ def outputs(document: str, session: Session) -> Iterator[tuple[Block, str]]:
                 raise BlockError(f"line {block.line}: text after no block of code that is run")
             yield block, printed
             printed = None
+
+
+def session_for(document: Path, directory: Path) -> Session:
+    """Return a session for the code of a document."""
+    return Session(directory, repository=document.stem in ABOUT_THE_REPOSITORY)
 
 
 def as_run(document: str, session: Session) -> str:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 # File of the repository -> its name in the site.
 OUTSIDE = {
     "ARCHITECTURE.md": "architecture.md",
+    "CITATION.cff": "CITATION.cff",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from documents import DOCUMENTS, Session, as_run, unfigured
+from documents import DOCUMENTS, as_run, session_for, unfigured
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
             continue
         text = document.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as directory:
-            written = as_run(text, Session(Path(directory)))
+            written = as_run(text, session_for(document, Path(directory)))
         if unfigured(written) != unfigured(text) or (written != text and "--all" in sys.argv):
             document.write_text(written, encoding="utf-8")
             print(f"{document.name}: written")

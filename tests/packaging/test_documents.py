@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from compat import differences
-from documents import DOCUMENTS, ROOT, Session, blocks_of, outputs, unfigured
+from documents import DOCUMENTS, ROOT, Session, blocks_of, outputs, session_for, unfigured
 
 from carbon_callbacks.testing import AdapterContract
 from carbon_callbacks.training import METRICS, Metric
@@ -41,7 +41,7 @@ WITH_CODE = [document for document in DOCUMENTS if "```" in text_of(document)]
 def test_the_code_of_a_page_runs_from_top_to_bottom_and_prints_what_is_shown(document, tmp_path):
     text = text_of(document)
     skip_without(needs_of(text))
-    for block, printed in outputs(text, Session(tmp_path)):
+    for block, printed in outputs(text, session_for(document, tmp_path)):
         hint = f"line {block.line}: run `python tools/write_outputs.py {document.stem}`"
         assert unfigured(printed) == unfigured(block.text), hint
 
