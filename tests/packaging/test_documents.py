@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import write_messages
 from compat import differences
 from documents import DOCUMENTS, ROOT, Session, blocks_of, outputs, session_for, unfigured
 
@@ -67,7 +68,9 @@ def test_a_block_that_fails_and_an_output_that_differs_are_found(tmp_path):
     page = "```bash\nfalse\n```\n"
     with pytest.raises(AssertionError, match="exit status 1"):
         list(outputs(page, Session(tmp_path / "a")))
-    page = '```python title="a.py"\nprint(6 * 7)\n```\n```bash\npython a.py\n```\n\n```text\n41\n```\n'
+    page = (
+        '```python title="a.py"\nprint(6 * 7)\n```\n```bash\npython a.py\n```\n\n```text\n41\n```\n'
+    )
     ((block, printed),) = outputs(page, Session(tmp_path / "b"))
     assert (block.text, printed, block.line) == ("41\n", "42\n", 8)
 
@@ -122,12 +125,44 @@ def test_links_to_files_lead_somewhere(document):
             assert (document.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("name", ["write_settings.py", "write_intensities.py", "write_schemas.py"])
+@pytest.mark.parametrize(
+    "name", ["write_settings.py", "write_intensities.py", "write_schemas.py", "write_messages.py"]
+)
 def test_a_generated_page_is_the_one_that_its_tool_writes(name):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     tool = ROOT / "tools" / name
     done = subprocess.run([sys.executable, tool, "--check"], env=environment, timeout=60)
     assert done.returncode == 0, f"run `python tools/{name}`"
+
+
+def all_messages():
+    return [text for texts in write_messages.all_messages().values() for text in texts]
+
+
+def test_messages_are_collected_from_calls_exceptions_and_results():
+    source = '''
+"""A docstring of several words."""
+_PATTERN = re.compile(r"(?P<one>two three) four")
+
+def f(self, name: "a type of words") -> str:
+    self._messages.warn(f"{name}: the meter did not respond")
+    raise MeterError("no such meter here") if name else None
+    return "a reason " "of two literals"
+'''
+    assert set(write_messages.messages_of(source)) == {
+        "…: the meter did not respond",
+        "no such meter here",
+        "a reason of two literals",
+    }
+
+
+def test_the_page_of_messages_explains_messages_that_exist():
+    rows = re.findall(r"^\| `([^`]+)`", text_of(write_messages.PAGE), re.MULTILINE)
+    assert len(rows) > 40
+    messages = all_messages()
+    for row in rows:
+        pattern = ".*".join(map(re.escape, re.split("…+", row)))
+        assert any(re.search(pattern, text) for text in messages), row
 
 
 def test_the_table_of_differences_is_the_one_that_the_comparison_uses():
