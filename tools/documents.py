@@ -26,6 +26,8 @@ MACHINE = Path(__file__).resolve().parent / "docs_machine"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ABOUT_THE_REPOSITORY = ("CONTRIBUTING", "maintaining")
 RUNNABLE = ("python", "bash")
+# What the code of a page may need, beside what the tests install.
+FRAMEWORKS = ("accelerate", "keras", "lightning", "pytorch_lightning", "torch", "transformers")
 TIMEOUT_S = 300
 
 _BLOCK = re.compile(
@@ -182,6 +184,25 @@ def outputs(document: str, session: Session) -> Iterator[tuple[Block, str]]:
 def session_for(document: Path, directory: Path) -> Session:
     """Return a session for the code of a document."""
     return Session(directory, repository=document.stem in ABOUT_THE_REPOSITORY)
+
+
+def check(document: Path, session: Session) -> None:
+    """Run a document's blocks; fail where an output is not what the document shows.
+
+    Raises:
+        BlockError: A block fails, or prints something else.
+    """
+    text = document.read_text(encoding="utf-8")
+    for block, printed in outputs(text, session):
+        if unfigured(printed) != unfigured(block.text):
+            hint = f"run `python tools/write_outputs.py {document.stem}`"
+            raise BlockError(f"line {block.line} shows\n{block.text}\nnot\n{printed}\n{hint}")
+
+
+def needs_of(document: str) -> list[str]:
+    """Return the frameworks that the code of a document's text imports."""
+    code = "\n".join(block.text for block in blocks_of(document))
+    return [name for name in FRAMEWORKS if re.search(rf"(?:import|from) {name}\b", code)]
 
 
 def as_run(document: str, session: Session) -> str:
