@@ -1,7 +1,7 @@
 """Five walks through the documentation: what a new user does, with the commands and code of the pages.
 
-Each page is run in an empty directory of its own. What it prints is compared with what it shows, and what
-the user is after is checked in the files that are left.
+Each page is run in an empty directory of its own. What it prints is compared with what it shows, and
+what the user wants is checked in the files that are left.
 """
 
 import csv
@@ -42,7 +42,7 @@ def test_a_researcher_finds_the_energy_in_the_logger_reads_it_and_compares(tmp_p
     assert (run_row["project_name"], run_row["country_iso_code"]) == ("boring", "FRA")
     assert float(run_row["energy_consumed"]) > 0
     assert others  # the budget's training, and the one without a code change
-    logged = [line for line in rows(session, "lightning_logs/version_0/metrics.csv")]
+    logged = rows(session, "lightning_logs/version_0/metrics.csv")
     curve = [float(line["carbon/energy_kwh"]) for line in logged if line["carbon/energy_kwh"]]
     assert len(curve) >= 3
     assert curve == sorted(curve)
