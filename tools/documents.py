@@ -6,9 +6,10 @@ A document is read like a notebook:
 - a block with a ``title="train.py"`` is a file, which later blocks use;
 - a block of ``text`` is the output of the block before it. `tools/write_outputs.py` writes it.
 
-A comment before a block changes this: ``<!-- not run: REASON -->``, and ``<!-- shown: REASON -->`` for
-text that is no output. Commands run on the machine of `tools/docs_machine`: a server without energy
-counters, where ``pip``, ``nox``, ``sbatch`` and others do not change anything.
+A comment before a block changes this: ``<!-- not run: REASON -->``; for text, ``<!-- shown: REASON -->``
+if it is no output, or ``<!-- output of: COMMAND -->`` for a command in the repository. The others run on
+the machine of `tools/docs_machine`: a server without energy counters, where ``pip``, ``nox``, ``sbatch``
+and others do not change anything.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = Path(__file__).resolve().parent / "docs_machine"
@@ -31,7 +32,7 @@ FRAMEWORKS = ("accelerate", "keras", "lightning", "pytorch_lightning", "torch", 
 TIMEOUT_S = 300
 
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<note>not run|shown): (?P<reason>[^\n]*) -->\n+)?"
+    r"(?:^<!-- (?P<note>not run|shown|output of): (?P<reason>[^\n]*) -->\n+)?"
     r"^(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -51,7 +52,8 @@ class Block(NamedTuple):
         language: Of its first line; empty where there is none.
         text: What it contains.
         title: Name of the file that it is; empty where it is none.
-        note: ``not run`` or ``shown``, where a comment excludes it; else empty.
+        note: ``not run``, ``shown`` or ``output of``, where a comment is before it; else empty.
+        reason: What follows in the comment.
         start: Where its text begins in the document.
         line: Line of its fence, from 1.
     """
@@ -60,6 +62,7 @@ class Block(NamedTuple):
     text: str
     title: str
     note: str
+    reason: str
     start: int
     line: int
 
@@ -76,6 +79,7 @@ def blocks_of(document: str) -> Iterator[Block]:
             text,
             found["title"] or "",
             found["note"] or "",
+            found["reason"] or "",
             found.start("text"),
             line,
         )
@@ -124,11 +128,20 @@ class Session:
         )
         return self._said([*command, block.text], f"line {block.line}:\n{block.text}")
 
-    def _said(self, command: list[str], what: str) -> str:
+    def run_command(self, command: str) -> str:
+        """Run a command in the repository, without the machine of the documents."""
+        paths = [str(ROOT / one) for one in ("core", ".", "tests", "tools")]
+        environ = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join([*paths, *sys.path]),
+        }
+        return self._said(["bash", "-euc", command], command, cwd=ROOT, env=environ)
+
+    def _said(self, command: list[str], what: str, **place: Any) -> str:
         done = subprocess.run(
             command,
-            cwd=self.directory,
-            env=self.environ,
+            **{"cwd": self.directory, "env": self.environ, **place},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -170,7 +183,9 @@ def outputs(document: str, session: Session) -> Iterator[tuple[Block, str]]:
     """Run a document's blocks in their order; yield each block of output with what was printed."""
     printed: str | None = None
     for block in blocks_of(document):
-        if block.note:
+        if block.note == "output of":
+            yield block, session.run_command(block.reason)
+        elif block.note:
             printed = None if block.note == "not run" else printed
         elif block.title or block.language in RUNNABLE:
             printed = session.run(block)

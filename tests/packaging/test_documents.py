@@ -57,7 +57,7 @@ def test_the_pages_of_the_walks_are_run_by_them():
 def test_what_is_not_run_has_a_reason_and_a_language(document):
     for block in blocks_of(text_of(document)):
         assert block.language, f"line {block.line}"
-    notes = re.findall(r"<!-- (?:not run|shown)(.*?)-->\n+(```)?", text_of(document))
+    notes = re.findall(r"<!-- (?:not run|shown|output of)(.*?)-->\n+(```)?", text_of(document))
     assert all(reason.startswith(": ") and fence for reason, fence in notes), notes
 
 

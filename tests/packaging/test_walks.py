@@ -33,7 +33,7 @@ def rows(session, path="emissions.csv"):
 
 
 def run(session, command):
-    return session.run(Block("bash", command, "", "", 0, 0))
+    return session.run(Block("bash", command, "", "", "", 0, 0))
 
 
 def test_a_researcher_finds_the_energy_in_the_logger_reads_it_and_compares(tmp_path):
