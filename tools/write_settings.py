@@ -41,6 +41,7 @@ SECTIONS = {
     "country_iso_code": "Place and grid intensity",
     "electricitymaps_api_token": "Live intensity",
     "output_dir": "Files",
+    "log_metrics": "What the callbacks log",
     "min_duration_s": "Messages, mistakes and trust",
     "experiment_id": "Services and other outputs",
     "allow_multiple_runs": "Accepted from CodeCarbon, without effect",

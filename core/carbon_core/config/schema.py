@@ -280,7 +280,7 @@ class Settings:
         "standard",
         kinds.metrics(),
         "What the callbacks log: `minimal`, `standard` or `all` metrics, or those of a list of names "
-        "(docs/callbacks.md).",
+        "(docs/metrics.md).",
     )
     progress_bar: bool = _key(
         True,
