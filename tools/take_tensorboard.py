@@ -58,7 +58,7 @@ def photograph(url: str, chromium: str) -> None:
         page.goto(f"{url}?tagFilter={quote(SHOWN, safe='')}&smoothing=0&darkMode=false#timeseries")
         page.locator("line-chart").nth(1).wait_for()
         page.get_by_text("Enable step selection").click()
-        page.get_by_role("button", name="Settings", exact=True).click()
+        page.locator(".settings-button").click()
         page.wait_for_timeout(3000)  # the curves are drawn by a worker, which reports nothing
         page.screenshot(path=PICTURE)
         browser.close()
