@@ -310,6 +310,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def notebooks(session: nox.Session) -> None:
+    """Run the cells of docs/notebooks.md in a kernel, as a notebook does."""
+    session.install(*GROUPS["test"], *GROUPS["notebooks"], "-e", ".")
+    session.run("pytest", "-rs", "tests/packaging/test_walks.py", "-k", "notebook")
+
+
+@nox.session
 def outputs(session: nox.Session) -> None:
     """Run the code of the documents, and write what it prints into them; names select documents."""
     install_frameworks(session)
@@ -320,11 +327,12 @@ def outputs(session: nox.Session) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Take the pictures of the documents anew; needs Chromium."""
+    """Take the pictures of the documents again; needs Chromium."""
     install_frameworks(session)
     session.install("playwright", "-e", ".[report]")
     env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "examples")}
     session.run("python", "tools/take_pictures.py", env=env)
+    session.run("python", "tools/take_tensorboard.py", env=env)
 
 
 @nox.session

@@ -87,25 +87,24 @@ def test_a_user_of_codecarbon_changes_the_import_and_can_change_it_back(tmp_path
     assert old == new.replace("from carbon_callbacks import", "from codecarbon import")
 
 
-def test_a_user_of_a_notebook_sees_a_table_below_the_cell(tmp_path):
+def test_a_user_of_a_notebook_sees_a_table_below_the_cell(tmp_path, monkeypatch):
     session = walk(tmp_path, "notebooks")
     assert [row["project_name"] for row in rows(session)] == ["notebook", "notebook"]
-    notebooks = pytest.importorskip("nbclient", reason="`nox -s docs` runs it in a kernel")
+    client = pytest.importorskip("nbclient", reason="`nox -s notebooks` installs it")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     text = PAGES["notebooks"].read_text(encoding="utf-8")
-    cells = [b.text for b in blocks_of(text) if b.language == "python"]
+    cells = [block.text for block in blocks_of(text) if block.language == "python"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    import os
-
-    os.environ.update({k: v for k, v in session.environ.items() if k != "HOME"})
-    done = notebooks.NotebookClient(
-        book, timeout=120, resources={"metadata": {"path": session.directory}}
-    ).execute()
-    shown = [out["data"] for out in done.cells[0]["outputs"] if "data" in out]
+    for name, value in session.environ.items():
+        monkeypatch.setenv(name, value)
+    where = {"metadata": {"path": session.directory}}
+    done = client.NotebookClient(book, timeout=120, resources=where).execute()
+    shown = [output["data"] for output in done.cells[0]["outputs"] if "data" in output]
     (html,) = (data["text/html"] for data in shown if "text/html" in data)
     assert "<table" in html
     assert re.search(r"95\s*%", html)
+    assert len(rows(session)) == 4  # those of the page, and those of the kernel
 
 
 def test_a_maintainer_finds_every_command_of_a_change_a_release_and_a_refresh(tmp_path):
