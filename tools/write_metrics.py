@@ -21,7 +21,7 @@ TOPICS = {
     "forecast": ("Forecast", "Where the length of the training is known, and `forecast` is on."),
     "early stopping": (
         "Forecast with early stopping",
-        "With `EarlyStopping` or `EarlyStoppingCallback`, once half of its patience has passed.",
+        "With `EarlyStopping` or `EarlyStoppingCallback`, once half of `patience` has passed.",
     ),
     "samples": (
         "For each sample",
