@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from carbon_core.methods import GRADES
+
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = Path(__file__).resolve().parent / "docs_machine"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -43,6 +45,9 @@ _FIGURE = re.compile(
     r"(?: ?(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h|%)\b)?"
 )
 _FIGURES = re.compile(r"#(?: #)+")
+# How the energy became known, the largest part first: the order depends on the load of the machine.
+_KNOWN = "|".join(map(re.escape, GRADES.values()))
+_PARTS = re.compile(rf"(?:# )?(?:{_KNOWN})(?:, # (?:{_KNOWN}))*")
 _FIRST_LINE = "carbon-callbacks: measuring"
 _BLANK = re.compile(r"[ \t━─═]+")
 
@@ -95,7 +100,8 @@ def unfigured(output: str) -> str:
     """
     texts: list[str] = []
     for line in output.splitlines():
-        text = _FIGURES.sub("#", _BLANK.sub(" ", _FIGURE.sub("#", line))).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
+        text = _FIGURES.sub("#", _BLANK.sub(" ", _FIGURE.sub("#", line)))
+        text = _PARTS.sub("# (parts)", text).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
         if text and texts[-1:] != [text] and not text.startswith(_FIRST_LINE):
             texts.append(text)
     return " ".join(texts)
