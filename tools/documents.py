@@ -42,7 +42,7 @@ _BLOCK = re.compile(
 _FIGURE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8}-[0-9a-f-]{27}"
     r"|(?<![A-Za-z])[-+±]?\d[\d.,]*(?:e[-+]?\d+)?"
-    r"(?: ?(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h|%)\b)?"
+    r"(?: ?(?:%|(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h)\b))?"
 )
 _FIGURES = re.compile(r"#(?: #)+")
 # How the energy became known, the largest part first: the order depends on the load of the machine.
