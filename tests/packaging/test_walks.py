@@ -50,7 +50,7 @@ def test_a_researcher_finds_the_energy_in_the_logger_reads_it_and_compares(tmp_p
     reading = walk(tmp_path, "reading")
     assert [row["country_iso_code"] for row in rows(reading)] == ["", "FRA"]
     compared = walk(tmp_path, "comparing")
-    assert len(rows(compared, "new/emissions.csv")) == 3
+    assert len(rows(compared, "new/emissions.csv")) == 4
     page = (walk(tmp_path, "page").directory / "report.html").read_text(encoding="utf-8")
     assert "digits" in page
     assert "http-equiv" in page
