@@ -22,8 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from carbon_core.methods import GRADES
-
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = Path(__file__).resolve().parent / "docs_machine"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -45,9 +43,9 @@ _FIGURE = re.compile(
     r"(?: ?(?:%|(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h)\b))?"
 )
 _FIGURES = re.compile(r"#(?: #)+")
-# How the energy became known, the largest part first: the order depends on the load of the machine.
-_KNOWN = "|".join(map(re.escape, GRADES.values()))
-_PARTS = re.compile(rf"(?:# )?(?:{_KNOWN})(?:, # (?:{_KNOWN}))*")
+# How the energy became known, the largest part first: parts and order depend on the machine's load.
+_PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power that is set)[^,;()]*(?: \([A-Z, ]+\))?"
+_PARTS = re.compile(rf"{_PART}(?:, {_PART})*")
 _FIRST_LINE = "carbon-callbacks: measuring"
 _BLANK = re.compile(r"[ \t━─═]+")
 

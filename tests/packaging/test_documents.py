@@ -68,8 +68,10 @@ def test_an_output_is_compared_without_its_figures():
         "┏━━┓\n┃ kWh   ┃\n│ 12 │\nended after 980 ms: 1.2 Wh (95 %: 0.5 to 7 g; 2026-12-01 09:30)"
     )
     assert unfigured(shown) == unfigured(other) != unfigured(other.replace("ended", "over"))
-    shown = "10.2 s, 97 % estimated from load, 3 % measured by counters; world"
-    other = "1 min 5 s, 60 % measured by counters, 40 % estimated from load; world"
+    shown = "10.2 s, 97 % estimated from load (CPU), 3 % measured by counters (GPU, RAM); world"
+    other = (
+        "1 min 5 s, 60 % measured by counters, 38 % estimated from load, 2 % extrapolated; world"
+    )
     assert unfigured(shown) == unfigured(other) != unfigured(other.replace("world", "France"))
 
 
