@@ -44,7 +44,7 @@ _FIGURE = re.compile(
 )
 _FIGURES = re.compile(r"#(?: #)+")
 # How the energy became known, the largest part first: parts and order depend on the machine's load.
-_PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power that is set)[^,;()]*(?: \([A-Z, ]+\))?"
+_PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power)[^,;()]*(?:\([A-Z, ]+\))?"
 _PARTS = re.compile(rf"{_PART}(?:, {_PART})*")
 _FIRST_LINE = "carbon-callbacks: measuring"
 _BLANK = re.compile(r"[ \t━─═]+")
