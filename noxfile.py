@@ -333,6 +333,7 @@ def pictures(session: nox.Session) -> None:
     env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "examples")}
     session.run("python", "tools/take_pictures.py", env=env)
     session.run("python", "tools/take_tensorboard.py", env=env)
+    session.run("python", "tools/take_notebook.py", env=env)
 
 
 @nox.session
