@@ -38,7 +38,7 @@ _BLOCK = re.compile(
 )
 # Figures, their units and what depends on their length: outputs are compared without them.
 _FIGURE = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8}-[0-9a-f-]{27}"
+    r"\bnan\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8}-[0-9a-f-]{27}"
     r"|(?<![A-Za-z])[-+±]?\d[\d.,]*(?:e[-+]?\d+)?"
     r"(?: ?(?:%|(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h)\b))?"
 )
