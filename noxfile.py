@@ -310,13 +310,6 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
-def notebooks(session: nox.Session) -> None:
-    """Run the cells of docs/notebooks.md in a kernel, as a notebook does."""
-    session.install(*GROUPS["test"], *GROUPS["notebooks"], "-e", ".")
-    session.run("pytest", "-rs", "tests/packaging/test_walks.py", "-k", "notebook")
-
-
-@nox.session
 def outputs(session: nox.Session) -> None:
     """Run the code of the documents, and write what it prints into them; names select documents."""
     install_frameworks(session)

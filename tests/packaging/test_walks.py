@@ -90,7 +90,7 @@ def test_a_user_of_codecarbon_changes_the_import_and_can_change_it_back(tmp_path
 def test_a_user_of_a_notebook_sees_a_table_below_the_cell(tmp_path, monkeypatch):
     session = walk(tmp_path, "notebooks")
     assert [row["project_name"] for row in rows(session)] == ["notebook", "notebook"]
-    client = pytest.importorskip("nbclient", reason="`nox -s notebooks` installs it")
+    client = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     text = PAGES["notebooks"].read_text(encoding="utf-8")

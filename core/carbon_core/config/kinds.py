@@ -164,6 +164,23 @@ def choices_of(options: Callable[[], Iterable[str]]) -> Kind:
     return Kind("list", "Sequence[str] | str", lambda: "a list of " + ", ".join(options()), parse)
 
 
+def metrics() -> Kind:
+    """What the callbacks log: a level, or names of metrics: a list, or text with commas."""
+
+    def parse(value: Any) -> str | list[str]:
+        names = [metric_names.plain_name(_parse_text(item)) for item in _items(value)]
+        is_level = isinstance(value, str) and len(names) == 1 and names[0] in metric_names.LEVELS
+        return names[0] if is_level else names
+
+    return Kind(
+        "list",
+        "Sequence[str] | str",
+        "minimal, standard, all, or a list of names of metrics (docs/metrics.md)",
+        parse,
+        lambda value: metric_names.hint(map(_parse_text, _items(value))),
+    )
+
+
 def log_level() -> Kind:
     """A level of `logging`, by name or number."""
 

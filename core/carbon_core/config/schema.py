@@ -276,6 +276,17 @@ class Settings:
     journal: bool = _key(
         True, kinds.boolean(), "Keep a journal, from which a killed run is recovered."
     )
+    log_metrics: str | list[str] = _key(
+        "standard",
+        kinds.metrics(),
+        "What the callbacks log: `minimal`, `standard` or `all` metrics, or those of a list of names "
+        "(docs/metrics.md).",
+    )
+    progress_bar: bool = _key(
+        True,
+        kinds.boolean(),
+        "Show energy and emissions in the progress bar and the line of an epoch, too.",
+    )
     min_duration_s: float = _key(
         0.0,
         kinds.number(least=0, unit="seconds"),
