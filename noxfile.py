@@ -301,12 +301,32 @@ def compat(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as a site, in site/; a broken link or a warning is an error."""
+    session.install(*GROUPS["docs"], "pytest>=8", "playwright>=1.40")
+    # The theme otherwise prints an advertisement, which is no warning about the pages.
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "-q", "tests/packaging/test_site.py")
+
+
+@nox.session
+def outputs(session: nox.Session) -> None:
+    """Run the code of the documents, and write what it prints into them; names select documents."""
+    install_frameworks(session)
+    session.install(*GROUPS["test"], "-e", ".[report]")
+    env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "tests")}
+    session.run("python", "tools/write_outputs.py", *session.posargs, env=env)
+
+
+@nox.session
 def pictures(session: nox.Session) -> None:
-    """Take the pictures of the documents anew; needs Chromium."""
+    """Take the pictures of the documents again; needs Chromium."""
     install_frameworks(session)
     session.install("playwright", "-e", ".[report]")
     env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "examples")}
     session.run("python", "tools/take_pictures.py", env=env)
+    session.run("python", "tools/take_tensorboard.py", env=env)
+    session.run("python", "tools/take_notebook.py", env=env)
 
 
 @nox.session

@@ -14,7 +14,7 @@ from carbon_core import Tracker
 def log_metrics(target: Any, tracker: Tracker, step: int | None = None) -> dict[str, float]:
     """Log a tracker's totals so far.
 
-    Example:
+    Examples:
         >>> from carbon_callbacks import EmissionsTracker
         >>> class Mine:
         ...     def log_metrics(self, metrics, step=None):

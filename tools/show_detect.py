@@ -1,10 +1,10 @@
-"""Prints the output of ``carbon-callbacks detect`` on four simulated machines, for docs/detect.md.
+"""Prints the output of ``carbon-callbacks detect`` on a simulated machine, for docs/detect.md.
 
 The machines are trees of files: without meters, with all meters, with counters that only root may read,
 and with a slice of a GPU (MIG). The GPUs are simulated by the tests' stand-in for the driver's library,
 which the real pynvml loads.
 
-    PYTHONPATH=core:.:tests python tools/show_detect.py
+    PYTHONPATH=core:.:tests python tools/show_detect.py bare|full|closed|mig
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ siblings : 40
 """
 
 
-def show(title: str, root: Path, *flags: str, **environ: str) -> None:
+def show(root: Path, *flags: str, **environ: str) -> None:
     """Run the command on a simulated machine and print its output."""
     done = subprocess.run(
         [sys.executable, "-c", SHOW, str(root), *flags],
@@ -60,7 +60,7 @@ def show(title: str, root: Path, *flags: str, **environ: str) -> None:
     )
     if done.returncode:
         raise SystemExit(done.stderr)
-    print(f"## {title}\n\n```text\n{done.stdout.rstrip()}\n```\n")
+    print(done.stdout.rstrip())
 
 
 def machine(root: Path) -> Path:
@@ -81,26 +81,31 @@ def with_counters(root: Path) -> Path:
     return root
 
 
-def main() -> None:
-    """Print the output of each machine."""
+def main(name: str) -> None:
+    """Print the output on the machine of a name."""
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         place.chmod(0o755)
-        show("No counters", machine(place / "bare"))
+        if name == "bare":
+            show(machine(place / name))
+            return
         library = build(place)
-        gpus = environment(library.parent, gpus=2, curve=PowerCurve.constant(300.0))
-        show("Everything", with_counters(place / "full"), **gpus)
-        closed = with_counters(place / "closed")
-        for counter in closed.rglob("energy_uj"):
-            counter.chmod(0o400)
-        refusing = environment(
-            library.parent, supports=("power",), capability=8.6, refusal=_NO_PERMISSION
-        )
-        show("Counters that only the administrator may read", closed, "as nobody", **refusing)
-        cut = environment(library.parent, mig=(3, 4))
-        chosen = {"CUDA_VISIBLE_DEVICES": "MIG-00000000-0000-0000-0000-000000000000"}
-        show("A MIG device", machine(place / "cut"), **cut, **chosen)
+        if name == "full":
+            gpus = environment(library.parent, gpus=2, curve=PowerCurve.constant(300.0))
+            show(with_counters(place / name), **gpus)
+        elif name == "closed":
+            closed = with_counters(place / name)
+            for counter in closed.rglob("energy_uj"):
+                counter.chmod(0o400)
+            refusing = environment(
+                library.parent, supports=("power",), capability=8.6, refusal=_NO_PERMISSION
+            )
+            show(closed, "as nobody", **refusing)
+        else:
+            cut = environment(library.parent, mig=(3, 4))
+            chosen = {"CUDA_VISIBLE_DEVICES": "MIG-00000000-0000-0000-0000-000000000000"}
+            show(machine(place / name), **cut, **chosen)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

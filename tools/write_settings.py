@@ -1,13 +1,11 @@
-"""Generates docs/settings.md, the README table of settings and config/arguments.py from the schema.
+"""Generates docs/settings.md and config/arguments.py from the schema.
 
 With ``--check``, changes nothing; exit status 1 means that a file would change.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from carbon_core.config.schema import ALIASES, KEYS, Key, default_of
@@ -30,9 +28,24 @@ not used for this. To trust the file, set `trust_local_config` in `~/.codecarbon
 `CODECARBON_TRUST_LOCAL_CONFIG` or as an argument; or set there what it switches on. Its other settings
 need no trust, and the file in the home directory is always trusted.
 
-| setting | type | default | |
-|---|---|---|---|
+`carbon-callbacks config show --origin` prints each value with its source, and
+`carbon-callbacks config check` lists all mistakes ([command line](command-line.md#settings)).
 """
+TABLE = "| setting | type | default | |\n|---|---|---|---|\n"
+# The first key of each section; the schema's table is in this order.
+SECTIONS = {
+    "project_name": "What is measured",
+    "force_cpu_power": "Without a meter, or with a calibrated one",
+    "pue": "Cooling and water of the site",
+    "budget_kwh": "Limits",
+    "country_iso_code": "Place and grid intensity",
+    "electricitymaps_api_token": "Live intensity",
+    "output_dir": "Files",
+    "log_metrics": "What the callbacks log",
+    "min_duration_s": "Messages, mistakes and trust",
+    "experiment_id": "Services and other outputs",
+    "allow_multiple_runs": "Accepted from CodeCarbon, without effect",
+}
 ARGUMENTS = '''"""Settings as keyword arguments, for type checkers and editors.
 
 Generated from `carbon_core/config/schema.py` by `python tools/write_settings.py`.
@@ -49,19 +62,18 @@ class SettingArguments(TypedDict, total=False):
     """Every setting as an argument; None selects the default instead of another source's value."""
 
 '''
-README_TABLE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", re.DOTALL)
 
 
 def full_page() -> str:
     """Return the text of docs/settings.md."""
-    rows = (_row(name, key.kind.name, _notes(key)) for name, key in KEYS.items())
-    return HEAD + "".join(rows)
-
-
-def short_table(keys: Mapping[str, Key]) -> str:
-    """Return the README's table of settings."""
-    rows = (_row(name, key.help) for name, key in keys.items() if key.common)
-    return "| setting | default | |\n|---|---|---|\n" + "".join(rows)
+    assert set(SECTIONS) <= set(KEYS)
+    pieces = [HEAD, "\n## The most common ones\n\n| setting | default | |\n|---|---|---|\n"]
+    pieces += [_row(name, key.help) for name, key in KEYS.items() if key.common]
+    for name, key in KEYS.items():
+        if title := SECTIONS.get(name):
+            pieces.append(f"\n## {title}\n\n{TABLE}")
+        pieces.append(_row(name, key.kind.name, _notes(key)))
+    return "".join(pieces)
 
 
 def arguments() -> str:
@@ -92,10 +104,8 @@ def _notes(key: Key) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the text of each generated file."""
-    readme = ROOT / "README.md"
-    text = README_TABLE.sub(lambda _: short_table(KEYS), readme.read_text(encoding="utf-8"))
     module = ROOT / "core" / "carbon_core" / "config" / "arguments.py"
-    return {ROOT / "docs" / "settings.md": full_page(), readme: text, module: arguments()}
+    return {ROOT / "docs" / "settings.md": full_page(), module: arguments()}
 
 
 def main() -> int:

@@ -68,3 +68,22 @@ def test_no_file_lands_outside_the_two_packages(distribution):
     tops = {file.parts[0] for file in distribution.files or () if ".." not in file.parts}
     extra = {t for t in tops if not t.startswith(("carbon_c", "_editable", "_carbon", "__"))}
     assert not extra
+
+
+def test_the_description_has_only_links_that_work_on_an_index(distribution):
+    text = distribution.metadata.get_payload() or distribution.metadata["Description"]
+    if "60-second start" not in text:
+        pytest.skip("the package was installed before its description changed")
+    assert re.findall(r"\]\((?!https://|#)[^)]*\)|src=\"(?!https://)[^\"]*", text) == []
+
+
+def test_links_begin_with_the_address_of_the_repository_or_are_words():
+    pytest.importorskip("hatchling")
+    description = pytest.importorskip("hatch_build")
+    text = '<img alt="A" src="docs/a.png">\n\n[b](docs/b.md#c), [d](https://d.example/)'
+    made = description.with_absolute_links(text, "https://forge.example/me/it/")
+    assert made == (
+        '<img alt="A" src="https://forge.example/me/it/raw/main/docs/a.png">\n\n'
+        "[b](https://forge.example/me/it/blob/main/docs/b.md#c), [d](https://d.example/)"
+    )
+    assert description.with_absolute_links(text, None) == "b, [d](https://d.example/)"

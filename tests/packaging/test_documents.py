@@ -1,112 +1,121 @@
-"""The documents are true: their code runs, their tables are generated, their files exist."""
+"""The documents are true: their code runs, their outputs and tables are generated, their files exist."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import write_messages
+import write_metrics
 from compat import differences
+from documents import (
+    DOCUMENTS,
+    ROOT,
+    Session,
+    blocks_of,
+    check,
+    needs_of,
+    outputs,
+    session_for,
+    unfigured,
+)
 
 from carbon_callbacks.testing import AdapterContract
 from carbon_callbacks.training import METRICS, Metric
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+
+def text_of(document):
+    return document.read_text(encoding="utf-8")
 
 
-def code_blocks(document: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-
-
-# Code that is shown as a file, for the other files of its page.
-FILE_NAME = re.compile(r"# (\w+\.py)\n")
-ALL_CODE = [
-    pytest.param(block, id=f"{document.name}-{i}")
-    for document in DOCUMENTS
-    for i, block in enumerate(code_blocks(document, "python"))
-    if "import EmissionsCallback" not in block and not FILE_NAME.match(block)
-]
-TEST_SUITES = [code for code in ALL_CODE if "import pytest" in code.values[0]]
-FRAMEWORK_FREE = [code for code in ALL_CODE if code not in TEST_SUITES]
-
-
-def run_python(directory, *arguments, timeout_s=60):
-    environment = {**os.environ, "HOME": str(directory), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("block", FRAMEWORK_FREE)
-def test_code_without_a_framework_runs_as_shown(block, tmp_path):
-    run_python(tmp_path, "-c", block)
-    assert (tmp_path / "emissions.csv").exists()
+WITH_CODE = [document for document in DOCUMENTS if "```" in text_of(document)]
+# Run by test_walks.
+WALKED = (
+    "CONTRIBUTING", "comparing", "install", "lightning", "maintaining", "migrating-from-codecarbon",
+    "notebooks", "page", "reading", "slurm",
+)  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", TEST_SUITES)
-def test_a_test_suite_passes_as_shown_and_leaves_no_results_where_it_ran(block, tmp_path):
-    (tmp_path / "test_shown.py").write_text(block, encoding="utf-8")
-    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temp"))
-    said = run_python(tmp_path, *arguments, "test_shown.py")
-    assert f"{block.count('def test_')} passed" in said
-    assert not {"emissions.csv", "carbon_runs"} & set(os.listdir(tmp_path))
+@pytest.mark.parametrize(
+    "document", [one for one in WITH_CODE if one.stem not in WALKED], ids=lambda path: path.stem
+)
+def test_the_code_of_a_page_runs_from_top_to_bottom_and_prints_what_is_shown(document, tmp_path):
+    for name in needs_of(text_of(document)):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed here")
+    check(document, session_for(document, tmp_path))
+
+
+def test_the_pages_of_the_walks_are_run_by_them():
+    walks = text_of(ROOT / "tests" / "packaging" / "test_walks.py")
+    assert set(re.findall(r'walk\(tmp_path, "([^"]+)"\)', walks)) == set(WALKED)
+
+
+@pytest.mark.parametrize("document", WITH_CODE, ids=lambda path: path.stem)
+def test_what_is_not_run_has_a_reason_and_a_language(document):
+    for block in blocks_of(text_of(document)):
+        assert block.language, f"line {block.line}"
+    notes = re.findall(r"<!-- (?:not run|shown|output of)(.*?)-->\n+(```)?", text_of(document))
+    assert all(reason.startswith(": ") and fence for reason, fence in notes), notes
+
+
+def test_an_output_is_compared_without_its_figures():
+    shown = "┏━━━┓\n┃ kWh ┃\n│ 3.1e-05 │\nended after 3.1 s: 38.4 µWh (95 %: 1 to 2 g; 2026-11-28 10:00)"
+    other = (
+        "┏━━┓\n┃ kWh   ┃\n│ 12 │\nended after 980 ms: 1.2 Wh (95 %: 0.5 to 7 g; 2026-12-01 09:30)"
+    )
+    assert unfigured(shown) == unfigured(other) != unfigured(other.replace("ended", "over"))
+    shown = "10.2 s, 97 % estimated from load (CPU), 3 % measured by counters (GPU, RAM); world"
+    other = (
+        "1 min 5 s, 60 % measured by counters, 38 % estimated from load, 2 % extrapolated; world"
+    )
+    assert unfigured(shown) == unfigured(other) != unfigured(other.replace("world", "France"))
+
+
+def test_a_block_that_fails_and_an_output_that_differs_are_found(tmp_path):
+    page = "```bash\nfalse\n```\n"
+    with pytest.raises(AssertionError, match="exit status 1"):
+        list(outputs(page, Session(tmp_path / "a")))
+    page = (
+        '```python title="a.py"\nprint(6 * 7)\n```\n```bash\npython a.py\n```\n\n```text\n41\n```\n'
+    )
+    ((block, printed),) = outputs(page, Session(tmp_path / "b"))
+    assert (block.text, printed, block.line) == ("41\n", "42\n", 8)
 
 
 @pytest.mark.slow
 def test_a_framework_of_one_s_own_passes_the_test_kit_with_the_40_lines_shown(tmp_path):
-    blocks = code_blocks(ROOT / "docs" / "your-own-framework.md", "python")
-    files = {m[1]: block for block in blocks if (m := FILE_NAME.match(block))}
-    assert len(files["emissions.py"].splitlines()) <= 40
-    for name, block in files.items():
-        (tmp_path / name).write_text(block, encoding="utf-8")
-    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temp"))
-    said = run_python(tmp_path, *arguments, "test_emissions.py", timeout_s=600)
+    session = Session(tmp_path)
+    files = {
+        b.title: b for b in blocks_of(text_of(ROOT / "docs" / "your-own-framework.md")) if b.title
+    }
+    assert len(files["emissions.py"].text.splitlines()) <= 40
+    for block in files.values():
+        session.run(block)
+    arguments = ("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", tmp_path / "temp")
+    done = subprocess.run(
+        [sys.executable, *arguments, "test_emissions.py"],
+        cwd=session.directory,
+        env={**session.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
     contract = [name for name in dir(AdapterContract) if name.startswith("test_")]
-    passed = int(re.search(r"(\d+) passed", said)[1])
+    passed = int(re.search(r"(\d+) passed", done.stdout)[1])
     assert passed >= len(contract) > 35
-    assert "skipped" not in said
-
-
-def undocumented(metrics):
-    """Return what is missing in the table of metrics, as messages."""
-    page = "docs/callbacks.md"
-    text = (ROOT / page).read_text(encoding="utf-8")
-    rows = [f"| `{one.name}` | {one.unit} | {one.help} | {one.level} |" for one in metrics]
-    return [f"{page} lacks the row {row}" for row in rows if row not in text]
-
-
-def test_the_table_of_metrics_is_that_of_the_code():
-    assert undocumented(METRICS) == []
+    assert "skipped" not in done.stdout
 
 
 def test_a_metric_without_its_row_in_the_table_is_found():
-    (message,) = undocumented([*METRICS, Metric("toy_j", "J", "A toy.", lambda rank: 1.0)])
-    assert message == "docs/callbacks.md lacks the row | `toy_j` | J | A toy. | all |"
-
-
-def test_there_is_code_without_a_framework_to_run():
-    assert FRAMEWORK_FREE
-    assert TEST_SUITES
-
-
-def test_every_import_of_a_callback_in_the_readme_names_a_module_that_is_there():
-    modules = re.findall(
-        r"from (carbon_callbacks\.\w+) import EmissionsCallback",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-    )
-    assert len(set(modules)) == 3
-    for module in modules:
-        assert (ROOT / (module.replace(".", "/") + ".py")).exists()
+    toy = Metric("toy_j", "J", "A toy.", lambda rank: 1.0)
+    assert "| `toy_j` | J | A toy. | all | sum |" in write_metrics.tables([*METRICS, toy])
+    assert write_metrics.page([*METRICS, toy]) != text_of(write_metrics.PAGE)
+    assert {one.topic for one in METRICS} <= set(write_metrics.TOPICS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -117,12 +126,51 @@ def test_links_to_files_lead_somewhere(document):
             assert (document.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("name", ["write_settings.py", "write_intensities.py", "write_schemas.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "write_settings.py",
+        "write_intensities.py",
+        "write_schemas.py",
+        "write_messages.py",
+        "write_metrics.py",
+    ],
+)
 def test_a_generated_page_is_the_one_that_its_tool_writes(name):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     tool = ROOT / "tools" / name
     done = subprocess.run([sys.executable, tool, "--check"], env=environment, timeout=60)
     assert done.returncode == 0, f"run `python tools/{name}`"
+
+
+def all_messages():
+    return [text for texts in write_messages.all_messages().values() for text in texts]
+
+
+def test_messages_are_collected_from_calls_exceptions_and_results():
+    source = '''
+"""A docstring of several words."""
+_PATTERN = re.compile(r"(?P<one>two three) four")
+
+def f(self, name: "a type of words") -> str:
+    self._messages.warn(f"{name}: the meter did not respond")
+    raise MeterError("no such meter here") if name else None
+    return "a reason " "of two literals"
+'''
+    assert set(write_messages.messages_of(source)) == {
+        "…: the meter did not respond",
+        "no such meter here",
+        "a reason of two literals",
+    }
+
+
+def test_the_page_of_messages_explains_messages_that_exist():
+    rows = re.findall(r"^\| `([^`]+)`", text_of(write_messages.PAGE), re.MULTILINE)
+    assert len(rows) > 40
+    messages = all_messages()
+    for row in rows:
+        pattern = ".*".join(map(re.escape, re.split("…+", row)))
+        assert any(re.search(pattern, text) for text in messages), row
 
 
 def test_the_table_of_differences_is_the_one_that_the_comparison_uses():
@@ -139,7 +187,14 @@ def test_the_architecture_fits_on_two_screens_and_names_files_that_exist():
         assert path.exists() or path.with_suffix(".py").exists(), name
 
 
-def test_the_readme_shows_the_two_commands():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_is_short_and_shows_the_two_commands():
+    text = text_of(ROOT / "README.md")
+    assert len(text.splitlines()) <= 120
     assert "pip install nox && nox -s demo" in text
     assert "nox -s tests" in text
+
+
+def test_the_readme_starts_each_framework_with_a_whole_program():
+    programs = [b.text for b in blocks_of(text_of(ROOT / "README.md")) if b.language == "python"]
+    started = [re.findall(r"from carbon_callbacks\.(\w+) import", one) for one in programs]
+    assert {"lightning", "transformers", "keras"} <= {name for names in started for name in names}

@@ -45,7 +45,7 @@ class EmissionsTracker(Tracker):
     ``./.codecarbon.config``, ``~/.codecarbon.config`` and the defaults, in this order. The settings
     are listed in docs/settings.md and by ``carbon-callbacks config show``.
 
-    Example:
+    Examples:
         >>> with EmissionsTracker(country_iso_code="FRA", save_to_file=False) as tracker:
         ...     total = sum(range(1000))
         >>> tracker.final_emissions >= 0

@@ -175,7 +175,7 @@ def metrics() -> Kind:
     return Kind(
         "list",
         "Sequence[str] | str",
-        "minimal, standard, all, or a list of names of metrics (docs/callbacks.md)",
+        "minimal, standard, all, or a list of names of metrics (docs/metrics.md)",
         parse,
         lambda value: metric_names.hint(map(_parse_text, _items(value))),
     )

@@ -38,7 +38,7 @@ class Key:
         secret: Never shown, stored or pickled.
         used: Whether the setting has an effect; otherwise it is checked, and reported as unused.
         replaces: Deprecated name that still works.
-        common: Whether it is among the few that the README lists.
+        common: Whether it is among the few that docs/settings.md lists first.
     """
 
     kind: Kind
@@ -280,7 +280,7 @@ class Settings:
         "standard",
         kinds.metrics(),
         "What the callbacks log: `minimal`, `standard` or `all` metrics, or those of a list of names "
-        "(docs/callbacks.md).",
+        "(docs/metrics.md).",
     )
     progress_bar: bool = _key(
         True,

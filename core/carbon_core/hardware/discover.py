@@ -103,6 +103,12 @@ def load_libraries() -> None:
             spec.load()
 
 
+def _in_order(not_tried: dict[str, str]) -> dict[str, str]:
+    """Return reasons in the order of the table, however long the search for GPUs took."""
+    names = (spec.name for spec in table.METERS)
+    return {name: not_tried[name] for name in names if name in not_tried}
+
+
 class _Found(NamedTuple):
     """A meter that is used, with its row of the table."""
 
@@ -195,7 +201,7 @@ class _Detector:
 
     def _detection(self, meters: Sequence[Meter], late: LateGpus | None = None) -> Detection:
         found = tuple(meters), tuple(self._refusals), self._facts()
-        gauge, not_tried = self._load_gauge, dict(self._not_tried)
+        gauge, not_tried = self._load_gauge, _in_order(self._not_tried)
         return Detection(*found, gauge, not_tried, late=late, contested=self._is_contested)
 
     def _all_meters(self) -> Sequence[Meter]:

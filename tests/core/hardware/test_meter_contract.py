@@ -199,5 +199,6 @@ def test_on_a_bare_machine_every_row_is_used_refused_or_not_tried_with_a_reason(
     refused = {refusal.meter: refusal.reason for refusal in detection.refusals}
     assert used | set(refused) | set(detection.not_tried) == set(ROWS)
     assert all({**refused, **detection.not_tried}.values())
+    assert list(detection.not_tried) == [name for name in ROWS if name in detection.not_tried]
     for meter in detection.meters:
         meter.close()

@@ -1,0 +1,114 @@
+"""Writes the list of all messages into docs/troubleshooting.md, collected from the code.
+
+A message is a text of three words or more that the code shows: given to a function or an exception,
+returned or put together. What is no message is excluded by its module. ``…`` stands for a value.
+With ``--check``, changes nothing; exit status 1 means that the page would change.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "troubleshooting.md"
+MARKS = ("<!-- messages: begin -->\n", "<!-- messages: end -->")
+# Topic -> the modules below the two packages, by the beginning of their paths; the first that fits.
+TOPICS = {
+    "Meters": ("hardware/", "sampler/", "calibrations"),
+    "Place and grid intensity": ("intensity/", "assemble/grid", "repricing", "tracker/emissions"),
+    "Settings": ("config/", "addresses"),
+    "Files and services": ("outputs/", "fetch", "http_", "timed_", "file_locks", "input_files"),
+    "Commands": ("cli/",),
+    "Callbacks and ranks": ("_training/", "_lightning", "_hf", "_keras", "_automatic", "segments"),
+    "Trackers": ("",),
+}
+# Words of tables and pages, settings' help, programs for child processes, names for documents.
+EXCLUDED = (
+    "cli/app", "cli/html/", "cli/load_run", "config/schema", "config/arguments", "config/kinds", "data/",
+    "methods", "_training/metrics", "intensity/tables", "intensity/source_table", "shared_methods",
+    "testing", "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits",
+    "config/signature",
+)  # fmt: skip
+_LEAST_WORDS = 3
+_WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")
+# Regular expressions, types and programs.
+_OTHER = re.compile(r"\\[dwsbA]|\(\?|\||\n|^[\W_]*$|\[str\b")
+
+
+def messages_of(source: str) -> Iterator[str]:
+    """Yield the messages of a module, with an ellipsis for each value."""
+    tree = ast.parse(source)
+    inner = {id(text) for text in _no_messages(tree)}
+    for node in ast.walk(tree):
+        text = "" if id(node) in inner else _text(node)
+        if len(_WORD.findall(text)) >= _LEAST_WORDS and not _OTHER.search(text):
+            yield text.strip(" ;,:")
+
+
+def _no_messages(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # a docstring
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):  # its parts
+            yield from (part for part in ast.walk(node) if part is not node)
+        elif isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
+            yield from ast.walk(node.annotation)
+
+
+def _text(node: ast.AST) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) or "…" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def all_messages() -> dict[str, list[str]]:
+    """Return the messages of both packages by topic, in alphabetical order."""
+    found: dict[str, set[str]] = {topic: set() for topic in TOPICS}
+    for package in (ROOT / "core" / "carbon_core", ROOT / "carbon_callbacks"):
+        for path in package.rglob("*.py"):
+            module = path.relative_to(package).with_suffix("").as_posix()
+            if not module.startswith(EXCLUDED):
+                topic = next(one for one, parts in TOPICS.items() if module.startswith(parts))
+                found[topic].update(messages_of(path.read_text(encoding="utf-8")))
+    return {topic: sorted(texts, key=_by_words) for topic, texts in found.items()}
+
+
+def _by_words(text: str) -> tuple[str, str]:
+    return re.sub(r"^\W+", "", text).lower(), text
+
+
+def section() -> str:
+    """Return the generated part of the page."""
+    pieces = []
+    for topic, texts in all_messages().items():
+        pieces.append(f"\n### {topic}\n\n")
+        pieces += [f"- {_code(text)}\n" for text in texts]
+    return "".join(pieces) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def page() -> str:
+    """Return the page."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    return f"{before}{MARKS[0]}{section()}{MARKS[1]}{after}"
+
+
+def main() -> int:
+    """Write or check the page."""
+    text = page()
+    if "--check" in sys.argv:
+        return int(text != PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
