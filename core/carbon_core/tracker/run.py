@@ -80,11 +80,10 @@ class Run:
         self._closing = Closing(self._state, self._close, self.messages.warn)
         self._end: Snapshot | None = None
         self._saved: Report | None = None
-        patience_s = parts.meter_patience_s
         self._workers = Workers(
             on_fault=self.messages.warn,
-            watch=lambda: self._sampler.rescue(patience_s),
-            watch_s=parts.heartbeat_s + patience_s,
+            watch=lambda: self._sampler.rescue(parts.meter_patience_s),
+            watch_s=parts.heartbeat_s + parts.meter_patience_s,
         )
         self._sampler = Sampler(
             clock=parts.clock,
@@ -154,10 +153,9 @@ class Run:
         return latest if is_fresh and latest.devices else self.snapshot()
 
     def at(self, mark: Mark) -> Snapshot:
-        """Return the totals at a mark, extrapolated until its reading arrives."""
+        """Return the totals at a mark, extrapolated until its reading; none comes after the end."""
         if mark.snapshot is not None:
             return self._sampler.completed(mark.snapshot)
-        # One that came after the end is not resolved any more.
         end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
         carried = self._sampler.carried_to(end_ns)
         return carried if self._closing.report else replace(carried, provisional=True)
