@@ -5,9 +5,10 @@ With ``--check``, changes nothing; exit status 1 means that the page would chang
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
+
+from generated import write_or_check
 
 from carbon_core.intensity.location import Place, locate
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, Source
@@ -180,14 +181,5 @@ def _row(name: str, place: Place) -> str:
     )
 
 
-def main() -> int:
-    """Write or check the page."""
-    text = page()
-    if "--check" in sys.argv[1:]:
-        return int(PAGE.read_text(encoding="utf-8") != text)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check({PAGE: page()}))

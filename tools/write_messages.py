@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from generated import between, write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
 MARKS = ("<!-- messages: begin -->\n", "<!-- messages: end -->")
@@ -96,19 +98,8 @@ def _code(text: str) -> str:
 
 def page() -> str:
     """Return the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return f"{before}{MARKS[0]}{section()}{MARKS[1]}{after}"
-
-
-def main() -> int:
-    """Write or check the page."""
-    text = page()
-    if "--check" in sys.argv:
-        return int(text != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return between(MARKS, section(), PAGE)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}))

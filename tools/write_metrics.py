@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from generated import between, write_or_check
+
 from carbon_callbacks.training import METRICS, Metric
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
@@ -51,19 +53,8 @@ def _row(one: Metric) -> str:
 
 def page(metrics: Iterable[Metric] = METRICS) -> str:
     """Return the page, with the tables of some metrics."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return f"{before}{MARKS[0]}{tables(metrics)}{MARKS[1]}{after}"
-
-
-def main() -> int:
-    """Write or check the page."""
-    text = page()
-    if "--check" in sys.argv:
-        return int(text != PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return between(MARKS, tables(metrics), PAGE)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}))

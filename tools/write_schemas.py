@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from generated import write_or_check
+
 from carbon_core.report import STATUSES
 
 DATA = Path(__file__).parent.parent / "core" / "carbon_core" / "data"
@@ -313,18 +315,11 @@ def journal() -> Schema:
     }
 
 
-def main() -> int:
-    """Write or check the files."""
-    files = {"receipt.schema.json": receipt(), "journal.schema.json": journal()}
-    stale = 0
-    for name, schema in files.items():
-        text = json.dumps(schema, indent=1) + "\n"
-        if "--check" in sys.argv:
-            stale |= (DATA / name).read_text(encoding="utf-8") != text
-        else:
-            (DATA / name).write_text(text, encoding="utf-8")
-    return stale
+def pages() -> dict[Path, str]:
+    """Return the text of each schema's file."""
+    schemas = {"receipt.schema.json": receipt(), "journal.schema.json": journal()}
+    return {DATA / name: json.dumps(one, indent=1) + "\n" for name, one in schemas.items()}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(pages()))

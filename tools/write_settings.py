@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from generated import write_or_check
+
 from carbon_core.config.schema import ALIASES, KEYS, Key, default_of
 
 ROOT = Path(__file__).parent.parent
@@ -108,19 +110,5 @@ def pages() -> dict[Path, str]:
     return {ROOT / "docs" / "settings.md": full_page(), module: arguments()}
 
 
-def main() -> int:
-    """Write or check the files."""
-    stale = {
-        path: text
-        for path, text in pages().items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    if "--check" in sys.argv:
-        return int(bool(stale))
-    for path, text in stale.items():
-        path.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(pages()))

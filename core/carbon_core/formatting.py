@@ -179,7 +179,7 @@ def _end(value: float, decimals: int) -> str:
         text = f"{_rounded(value):.{decimals}f}"
         return text if float(text) else "0"
     whole, _, digits = _number(value, _LEAST_DIGITS).partition(".")
-    return f"{whole}.{digits[:decimals]}{digits[decimals:].rstrip('0')}"
+    return f"{whole}.{digits[:decimals]}{digits[decimals:].rstrip('0')}".rstrip(".")
 
 
 def _number(value: float, digits: int = _MOST_DIGITS) -> str:

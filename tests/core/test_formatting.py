@@ -143,6 +143,11 @@ def test_a_range_has_one_unit(low: float | None, high: float | None, text: str) 
     assert emissions_range(low, high) == text
 
 
+@pytest.mark.parametrize("low", [1.0, 1.04, 2.0, 3.04, 9.96, 10.0, 0.5, 0.04])
+def test_no_end_of_a_range_has_a_point_without_decimals(low: float) -> None:
+    assert all(not end.endswith(".") for end in energy_range(low, 190.0).split())
+
+
 def test_a_range_of_energies_has_the_unit_of_its_larger_end() -> None:
     assert energy_range(0.2, 1.2) == "0.20 to 1.20 kWh"
     assert energy_range(-1.2, 0.2) == "-1.20 to 0.20 kWh"

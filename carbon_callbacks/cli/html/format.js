@@ -66,7 +66,7 @@ function endText(value, most) {
     return Number(text) ? text : "0";
   }
   const [whole, digits = ""] = numberText(value, 2).split(".");
-  return `${whole}.${digits.slice(0, most)}${digits.slice(most).replace(/0+$/, "")}`;
+  return `${whole}.${digits.slice(0, most)}${digits.slice(most).replace(/0+$/, "")}`.replace(/\.$/, "");
 }
 
 /** Both ends of a range with one unit, chosen by the larger one: "0.09 to 1.49 Wh". */
