@@ -322,11 +322,12 @@ def outputs(session: nox.Session) -> None:
 def pictures(session: nox.Session) -> None:
     """Take the pictures of the documents again; needs Chromium."""
     install_frameworks(session)
-    session.install("playwright", "-e", ".[report]")
+    session.install("playwright", "pyte", "-e", ".[report]")
     env = {**OFFLINE, "PYTHONPATH": os.fspath(ROOT / "examples")}
     session.run("python", "tools/take_pictures.py", env=env)
     session.run("python", "tools/take_tensorboard.py", env=env)
     session.run("python", "tools/take_notebook.py", env=env)
+    session.run("python", "tools/take_terminal.py", env=env)
 
 
 @nox.session

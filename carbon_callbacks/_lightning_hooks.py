@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from carbon_callbacks._lightning_logs import TrainerLogs
+from carbon_callbacks._lightning_logs import TrainerLogs, bar_metrics
 from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, part_of_epoch
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
 
-def wrap_trainer(trainer_class: type) -> None:
-    """Wrap the method of a Trainer that every `fit`, `validate`, `test` and `predict` goes through.
+def wrap_trainer(trainer_class: type, bar_class: type) -> None:
+    """Wrap the methods for which there is no hook.
 
-    An exception in another callback's `on_exception`, or in a spawned worker, calls no hook.
+    Every `fit`, `validate`, `test` and `predict` goes through one of a Trainer: an exception in another
+    callback's `on_exception`, or in a spawned worker, calls no hook. Progress bars get their metrics
+    from the other.
     """
     wrap_method(trainer_class, "_run")
+    wrap_method(bar_class, "get_metrics", bar_metrics)
 
 
 def of_trainer(hook: _Hook) -> _Hook:

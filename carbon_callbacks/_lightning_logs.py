@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from carbon_callbacks._lightning_trainer import logged_step
 from carbon_callbacks._training.metrics import PREFIX, SLASH_PREFIX, monitored_names, with_prefix
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.training import Training
-from carbon_core import raise_if_of_program
+from carbon_core import emissions, energy, raise_if_of_program
+
+# What the bar shows in place of a metric: its name and its text, with a unit that suits its size.
+_IN_BAR: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    f"{SLASH_PREFIX}energy_kwh": (f"{SLASH_PREFIX}energy", energy),
+    f"{SLASH_PREFIX}emissions_kg": (f"{SLASH_PREFIX}emissions", emissions),
+}
 
 
 class TrainerLogs:
@@ -82,6 +88,21 @@ class TrainerLogs:
         with self._training.guard():
             module_class = _framework_class(pl_module)
             module_class.log(pl_module, name, value, logger=False, batch_size=1, **options, **alike)
+
+
+def bar_metrics(get_metrics: Callable[..., Any], bar: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return a progress bar's metrics; ours as texts, for bars round to a few decimals."""
+    metrics = get_metrics(bar, *args, **kwargs)
+    if not isinstance(metrics, dict) or _IN_BAR.keys().isdisjoint(metrics):
+        return metrics
+    return dict(_shown(name, value) for name, value in metrics.items())
+
+
+def _shown(name: str, value: Any) -> tuple[str, Any]:
+    if name not in _IN_BAR or not isinstance(value, (int, float)):
+        return name, value
+    title, text = _IN_BAR[name]
+    return title, text(value)
 
 
 def _framework_class(module: Any) -> Any:

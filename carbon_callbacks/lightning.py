@@ -6,6 +6,7 @@ from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wra
 
 try:
     from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch.callbacks import ProgressBar
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -13,7 +14,7 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
-wrap_trainer(Trainer)
+wrap_trainer(Trainer, ProgressBar)
 
 
 class EmissionsCallback(StatefulHooks, Callback):

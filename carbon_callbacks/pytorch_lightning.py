@@ -6,6 +6,7 @@ from carbon_callbacks._lightning_hooks import AutomaticHooks, StatefulHooks, wra
 
 try:
     from pytorch_lightning import Callback, Trainer
+    from pytorch_lightning.callbacks import ProgressBar
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -15,7 +16,7 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
-wrap_trainer(Trainer)
+wrap_trainer(Trainer, ProgressBar)
 
 
 class EmissionsCallback(StatefulHooks, Callback):  # pyright: ignore[reportGeneralTypeIssues]

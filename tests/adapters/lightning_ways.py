@@ -106,6 +106,27 @@ class LightningWays:
         ours = {name for name in trainer.progress_bar_metrics if "carbon" in name}
         assert ours == {PREFIX + name for name in shown}
 
+    def test_the_progress_bar_has_units_that_suit_the_figures(self, machine):
+        shown = {}
+
+        class Bar(self.framework.pl.callbacks.ProgressBar):
+            def get_metrics(self, trainer, model):
+                shown.update(super().get_metrics(trainer, model))
+                return shown
+
+            def on_train_epoch_end(self, trainer, model):
+                self.get_metrics(trainer, model)
+
+            def disable(self):
+                """Do nothing: there is no bar."""
+
+        callback, on_batch = self.framework.callback(), clockwork(machine.clock)
+        self.framework.train(callback, Bar(), on_batch=on_batch, enable_progress_bar=True)
+        texts = {name: text for name, text in shown.items() if "carbon" in name}
+        assert texts.keys() == {"carbon/energy", "carbon/emissions"}
+        assert texts["carbon/energy"].endswith("Wh")
+        assert texts["carbon/emissions"].endswith("g CO2e")
+
     def test_at_the_end_the_totals_are_logged_unless_fewer_metrics_are_chosen(self, machine):
         def last(**settings: Any) -> set[str]:
             on_batch = clockwork(machine.clock)
