@@ -46,6 +46,8 @@ _FIGURES = re.compile(r"#(?: #)+")
 # How the energy became known, the largest part first: parts and order depend on the machine's load.
 _PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power)[^,;()]*(?:\([A-Z, ]+\))?"
 _PARTS = re.compile(rf"{_PART}(?:, {_PART})*")
+# Whether a few runs are enough for an interval depends on how much the machine's load differs between them.
+_COMPARED = re.compile(r"ratio # ?(?:\(#: # to #\))?, #(?:; too few runs [^;]*)?$")
 _FIRST_LINE = "carbon-callbacks: measuring"
 _BLANK = re.compile(r"[ \t━─═]+")
 
@@ -99,7 +101,7 @@ def unfigured(output: str) -> str:
     texts: list[str] = []
     for line in output.splitlines():
         text = _FIGURES.sub("#", _BLANK.sub(" ", _FIGURE.sub("#", line)))
-        text = _PARTS.sub("# (parts)", text).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
+        text = _COMPARED.sub("ratio #", _PARTS.sub("# (parts)", text)).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
         if text and texts[-1:] != [text] and not text.startswith(_FIRST_LINE):
             texts.append(text)
     return " ".join(texts)
