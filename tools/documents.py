@@ -46,8 +46,8 @@ _FIGURES = re.compile(r"#(?: #)+")
 # How the energy became known, the largest part first: parts and order depend on the machine's load.
 _PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power)[^,;()]*(?:\([A-Z, ]+\))?"
 _PARTS = re.compile(rf"{_PART}(?:, {_PART})*")
-# Whether a few runs are enough for an interval depends on how much the machine's load differs between them.
-_COMPARED = re.compile(r"ratio # ?(?:\(#: # to #\))?, #(?:; too few runs [^;]*)?$")
+# Whether a few runs are enough for an interval depends on how the machine's load changes between them.
+_COMPARED = re.compile(r"ratio #(?: \(#: # to #\), #|; too few runs [^;]*)$")
 _FIRST_LINE = "carbon-callbacks: measuring"
 _BLANK = re.compile(r"[ \t━─═]+")
 
