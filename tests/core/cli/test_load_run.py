@@ -135,7 +135,7 @@ def test_figures_of_a_gpu_are_printed(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr().out
     for text in (
         "│ gpu: H100 │ 100 ms", "power ≤ 1.2 ms", "650 W", "load -0.5 %", "31.5/-/-/- %",
-        "kernels for 0.10 s: 58.5 J, expected 65.0 J (-10.0 %; ", "until 0.25 s later -1.0 %)",
+        "kernels for 100 ms: 58.5 J, expected 65.0 J (-10.0 %; ", "until 0.25 s later -1.0 %)",
         "torch.cuda.synchronize: 8.0 us", "with it after each one 0.350 ms", "(+0.4 us)",
         "not checked: this: why", "counters checked: 1, no problem found",
     ):  # fmt: skip
