@@ -27,7 +27,7 @@ GOOD = {
     "tracking_mode": {"process": "process", "Machine": "machine"},
     "log_level": {"debug": "DEBUG", "WARNING": "WARNING"},
     "gpu_ids": {"0, 1": [0, 1], "[2]": [2], "GPU-5d1f2a3b": ["GPU-5d1f2a3b"]},
-    "country_iso_code": {"fra": "FRA", "DE": "DE"},
+    "country_iso_code": {"fra": "FRA", "DE": "DE", "France": "FRA"},
     "region": {"Ohio": "Ohio", "a = b": "a = b"},
     "api_key": {SECRET: SECRET},
 }
@@ -39,7 +39,7 @@ BAD = {
     "tracking_mode": ["bogus"],
     "log_level": ["loud"],
     "gpu_ids": ["all"],
-    "country_iso_code": ["France"],
+    "country_iso_code": ["Frankenland", "Korea"],
 }
 _NAMES = sorted(GOOD)
 

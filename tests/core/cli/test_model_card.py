@@ -71,8 +71,13 @@ def test_a_link_to_nothing_among_the_receipts_is_passed_over(tmp_path: Path) -> 
     ],
 )
 def test_a_receipt_that_no_other_command_reads_changes_no_card(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: object
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: object,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # the working directory's receipts come next
     (path,) = (kept(tmp_path, 1.0) / "carbon_runs").iterdir()
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
     card = tmp_path / "README.md"

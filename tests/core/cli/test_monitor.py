@@ -75,7 +75,7 @@ def test_in_a_terminal_it_shows_each_device_and_a_signal_leaves_a_whole_run(
     assert process.wait(TIMEOUT_S) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode("utf-8", "replace"))
     assert "ram.model" in text
-    assert "gCO2e" in text
+    assert "g CO2e" in text
     assert "completed after" in text
     found = receipt(tmp_path)
     assert found["status"] == "completed"

@@ -182,7 +182,7 @@ class Run:
         meters = open_nvml(clock, 15.0, None, {}, lambda text: None, clock.advance)
         self.opened_ns = clock.monotonic_ns()
         self.ledger = Ledger(self.opened_ns)
-        self.reader = MeterReader(clock, self.ledger, self.faults.append, lambda: None)
+        self.reader = MeterReader(clock, self.ledger, self.faults.append)
         self.reader.take_over()
         self.reader.use([WrappedMeter(one, one.devices) for one in meters] if claimed else meters)
 
