@@ -38,6 +38,7 @@ class Fields:
     def __init__(self, bases: Sequence[type]) -> None:
         self.types: dict[str, str] = {}
         self.options: dict[str, dict[str, Any]] = {}
+        self._described: Any = None
         for base in reversed(bases):
             known = _fields_of(base)
             if known is not None:
@@ -45,6 +46,12 @@ class Fields:
                 self.options.update(known.options)
 
     def __get__(self, instance: object, owner: type) -> Any:
+        # `dataclasses.replace` and `fields` get it several times in each call.
+        if self._described is None:
+            self._described = self._description(owner)
+        return self._described
+
+    def _description(self, owner: type) -> Any:
         import dataclasses
 
         space: dict[str, Any] = {n: dataclasses.field(**one) for n, one in self.options.items()}
