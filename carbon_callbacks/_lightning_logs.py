@@ -91,7 +91,7 @@ class TrainerLogs:
 
 
 def bar_metrics(get_metrics: Callable[..., Any], bar: Any, *args: Any, **kwargs: Any) -> Any:
-    """Return a progress bar's metrics; ours as texts, for bars round to a few decimals."""
+    """Return a progress bar's metrics; those of energy as texts, for bars round to a few decimals."""
     metrics = get_metrics(bar, *args, **kwargs)
     if not isinstance(metrics, dict) or _IN_BAR.keys().isdisjoint(metrics):
         return metrics
