@@ -83,7 +83,7 @@ class TrainerHooks(CallbackBase):
     def evaluating(self, trainer: Any, kind: str) -> Iterator[None]:
         """Measure an evaluation or prediction, which is a run of its own outside of a training."""
         with self._training.evaluation(kind, ranks=getattr(trainer.args, "world_size", 1)):
-            self._evaluations.append(self._training.tracker.window())
+            self._evaluations.append(self._training.tracker.window(at_once=True))
             try:
                 yield
             finally:

@@ -66,9 +66,9 @@ class TrainingState:
 
     def begin_epoch(self, tracker: Tracker, fraction: float | None) -> None:
         """Open the window of an epoch, and that of all epochs if it is the first."""
-        self.epoch = tracker.window("epoch")
+        self.epoch = tracker.window("epoch", at_once=True)
         if self.trained is None:
-            self.trained = tracker.window("trained")
+            self.trained = tracker.window("trained", at_once=True)
             self.forecast.begin(self.trained, fraction or 0.0)
 
     def first_step_done(self, tracker: Tracker, fraction: float | None) -> None:
@@ -79,7 +79,7 @@ class TrainingState:
             fraction: Part of the training (0 to 1) that is done; None where that is unknown.
         """
         if self.trained is not None:
-            self.trained = tracker.window("trained")
+            self.trained = tracker.window("trained", at_once=True)
             before = self.forecast.steps.first_progress
             self.forecast.begin(self.trained, before if fraction is None else fraction, steps=1)
 

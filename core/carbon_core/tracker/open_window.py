@@ -22,12 +22,12 @@ class OpenWindow:
         run: The run that it belongs to, or None.
     """
 
-    def __init__(self, name: str, run: Run | None) -> None:
+    def __init__(self, name: str, run: Run | None, *, at_once: bool = False) -> None:
         self.name = name
         self.run = run
         # A program in pure Python hands its lock to the sampler only after several milliseconds, which
         # would be mixed with what came before.
-        self._start = run.instant(after_reading=True) if run else None
+        self._start = run.instant(after_reading=not at_once) if run else None
         self._end: Mark | None = None
         self._kept: Window | None = None
 

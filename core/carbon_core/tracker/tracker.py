@@ -168,18 +168,16 @@ class Tracker(PreparedStart, CodeCarbonViews):
         return _known_kg(report)
 
     def mark(self, phase: str) -> None:
-        """Begin a phase: marks cut the run into phases.
-
-        Args:
-            phase: Its name; spans of equal names are summed.
-        """
-        run = self._slot.current
-        if run is not None:
+        """Begin a phase: marks cut the run into phases, and spans of equal names are summed."""
+        if (run := self._slot.current) is not None:
             run.mark(phase)
 
-    def window(self, name: str = "") -> OpenWindow:
-        """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block."""
-        return _opened(name, self._slot.current)
+    def window(self, name: str = "", *, at_once: bool = False) -> OpenWindow:
+        """Open a window from now on, to be closed with `OpenWindow.close` or a ``with`` block.
+
+        Unless `at_once`, it waits for a reading first (at most 2 ms), so that short ones are exact.
+        """
+        return _opened(name, self._slot.current, at_once=at_once)
 
     @harmless
     def start_task(self, task_name: str | None = None) -> str:
@@ -322,13 +320,13 @@ class Tracker(PreparedStart, CodeCarbonViews):
 
 
 # Loaded when a run begins, not when the tracker is imported.
-def _opened(name: str, run: Run | None) -> OpenWindow:
+def _opened(name: str, run: Run | None, *, at_once: bool) -> OpenWindow:
     from carbon_core.tracker.open_window import OpenWindow
 
     if run is not None and run.messages.is_waiting:
         with suppressed(Exception):  # a log handler of the program may raise
             run.messages.deliver()
-    return OpenWindow(name, run)
+    return OpenWindow(name, run, at_once=at_once)
 
 
 def _emissions_data(report: Report) -> EmissionsData:
