@@ -72,6 +72,12 @@ def kill(job: Job) -> None:
     assert job.end().status == -signal.SIGKILL
 
 
+def unusual(ended: Ended) -> list[str]:
+    """Return the lines but those that a run without any fault logs."""
+    usual = (": measuring", ": completed", ": receipt: ")
+    return [line for line in ended.own_lines if not any(one in line for one in usual)]
+
+
 def journals(out: Path) -> list[Path]:
     return sorted((out / "carbon_runs").glob("*.journal.jsonl"))
 
@@ -88,7 +94,7 @@ def test_without_locks_everything_is_written_and_it_is_said_once(
     assert len(rows(out)) == len(receipts(out)) == len(journals(out)) == 1
     said = [line for line in ended.own_lines if "locks" in line]
     assert len(said) == 1, ended.err
-    assert len(ended.own_lines) == 3, ended.err
+    assert len(unusual(ended)) == 1, ended.err
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
@@ -163,7 +169,7 @@ os.fsync = refuse
 """
     ended = run(short(no_sync))
     assert ended.status == 0, ended.err
-    assert len(ended.own_lines) == 2, ended.err
+    assert not unusual(ended), ended.err
     assert len(rows(out)) == len(receipts(out)) == 1
 
 
@@ -311,7 +317,7 @@ def test_descriptors_that_the_program_closed_are_not_written_to(
     else:
         ended = job.end()
         assert ended.status == 0, ended.err
-        assert len(ended.own_lines) == 2, ended.err
+        assert not unusual(ended), ended.err
     for i in range(32):
         assert (out.parent / f"checkpoint-{i}").read_bytes() == b"weights"
     run(short(project_name="next"))
