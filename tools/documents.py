@@ -125,7 +125,7 @@ class Session:
         self.directory.mkdir(parents=True)
         self.home = directory / "home"
         self.home.mkdir()
-        # A temporary directory may be within the repository, whose options are not meant for these tests.
+        # A temporary directory may be within the repository, whose options are not for these tests.
         (directory / "pytest.ini").touch()
         if repository:
             for path in ROOT.iterdir():
