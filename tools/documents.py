@@ -172,7 +172,7 @@ class Session:
         return self._anonymous(done.stdout)
 
     def _anonymous(self, output: str) -> str:
-        for path, name in ((self.directory, "/home/me/work"), (self.home, "/home/me")):
+        for path, name in ((self.directory, "/home/me/digits"), (self.home, "/home/me")):
             output = output.replace(str(path), name)
         return "".join(f"{line.rstrip()}\n" for line in output.splitlines())
 
