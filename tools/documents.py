@@ -14,6 +14,7 @@ and others do not change anything.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -96,15 +97,30 @@ def unfigured(output: str) -> str:
     """Return an output without its figures, and with single blanks: what is the same in each run.
 
     The first line of a run has the meters that were found by then, and a line that only counts on may be
-    printed once more or less: both depend on the load of the machine.
+    printed once more or less: both depend on the load of the machine. Tables are read by column, because
+    the length of a figure decides where a cell is broken into lines.
     """
     texts: list[str] = []
-    for line in output.splitlines():
+    for line in _by_column(output.splitlines()):
         text = _FIGURES.sub("#", _BLANK.sub(" ", _FIGURE.sub("#", line)))
         text = _COMPARED.sub("ratio #", _PARTS.sub("# (parts)", text)).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
         if text and texts[-1:] != [text] and not text.startswith(_FIRST_LINE):
             texts.append(text)
     return " ".join(texts)
+
+
+def _by_column(lines: list[str]) -> Iterator[str]:
+    """Return lines, those of a table between two rules as one line: its columns, one after the other."""
+    for is_row, found in itertools.groupby(lines, lambda line: line.startswith(("│", "┃"))):
+        if not is_row:
+            yield from found
+            continue
+        cells = [re.split("[│┃]", line)[1:-1] for line in found]
+        yield " ".join(
+            cell.strip()
+            for column in itertools.zip_longest(*cells, fillvalue="")
+            for cell in column
+        )
 
 
 class BlockError(AssertionError):

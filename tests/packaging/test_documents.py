@@ -75,6 +75,13 @@ def test_an_output_is_compared_without_its_figures():
     assert unfigured(shown) == unfigured(other) != unfigured(other.replace("world", "France"))
 
 
+def test_where_a_cell_of_a_table_is_broken_into_lines_is_not_compared():
+    shown = "│ total │ 163 mWh (100 to 268) │ 6.77 mg (1.6 to │\n│       │              │ 29.6) │\n"
+    other = "│ total │ 36.5 mWh (22.5 to │ 1.51 mg (0.35 to │\n│       │ 59.2)      │ 6.60) │\n"
+    assert unfigured(shown) == unfigured(other) != unfigured(other.replace("total", "sum"))
+    assert unfigured(shown) != unfigured(other.replace("1.51 mg (0.35 to │", "1.51 mg (0.35 by │"))
+
+
 def test_a_block_that_fails_and_an_output_that_differs_are_found(tmp_path):
     page = "```bash\nfalse\n```\n"
     with pytest.raises(AssertionError, match="exit status 1"):
