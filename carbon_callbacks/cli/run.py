@@ -21,6 +21,7 @@ from carbon_callbacks.cli.terminal import environment_of_child, warn
 from carbon_callbacks.cli.tracking import tracker_of
 from carbon_core import EmissionsTracker
 from carbon_core.outputs.enclosing import variable_for
+from carbon_core.study_environment import study_of
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 # Signals by which batch systems and users stop or notify a program.
@@ -55,8 +56,13 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
 def _environment(tracker: EmissionsTracker) -> dict[str, str]:
     """Return the environment of the command: a tracker in it measures a part of the same energy."""
     environ = environment_of_child()
-    whole_machine = tracker.settings.tracking_mode == "machine"
-    return {**environ, **variable_for(tracker.run_id, environ, whole_machine=whole_machine)}
+    settings = tracker.settings
+    whole_machine = settings.tracking_mode == "machine"
+    study_id = study_of(environ, settings.study_id).study_id
+    within = variable_for(
+        tracker.run_id, environ, whole_machine=whole_machine, study_id=study_id
+    )
+    return {**environ, **within}
 
 
 def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:

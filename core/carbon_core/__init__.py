@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         track_emissions,
         track_task_emissions,
     )
+    from carbon_core.assemble.studies import Study, TrialEnergy
     from carbon_core.clock import SystemClock
     from carbon_core.config.arguments import SettingArguments
     from carbon_core.config.lazy_signature import with_settings
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
+    from carbon_core.outputs.studies import StudyTotals
     from carbon_core.records import Estimate, Segment, Window
     from carbon_core.report import Report
     from carbon_core.segments import segments_of, state_of
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.status import status_of
     from carbon_core.tracker.tracker import Tracker
+    from carbon_core.trials import TrialResult
     from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, t_975
     from carbon_core.units import grams, joules, kwh
 
@@ -78,9 +81,13 @@ _HOMES = {
     "Report": "report",
     "Segment": "records",
     "SettingArguments": "config.arguments",
+    "Study": "assemble.studies",
+    "StudyTotals": "outputs.studies",
     "SystemClock": "clock",
     "TaskEmissionsTracker": "assemble.tasks",
     "Tracker": "tracker.tracker",
+    "TrialEnergy": "assemble.studies",
+    "TrialResult": "trials",
     "Window": "records",
     "card_entry": "outputs.card_entry",
     "duration": "formatting",
@@ -130,9 +137,13 @@ __all__ = [
     "Report",
     "Segment",
     "SettingArguments",
+    "Study",
+    "StudyTotals",
     "SystemClock",
     "TaskEmissionsTracker",
     "Tracker",
+    "TrialEnergy",
+    "TrialResult",
     "Window",
     "card_entry",
     "duration",

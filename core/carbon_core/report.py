@@ -28,6 +28,7 @@ from carbon_core.records import (
 )
 from carbon_core.report_text import headline, rows_of, summary
 from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
+from carbon_core.trials import TrialResult
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]
 
@@ -52,6 +53,7 @@ class Report(Measurement):
         trace: Trace data since the previous heartbeat; only where the journal gets it.
         counted_elsewhere: Whether other processes count every device, so that the energy is 0.
         logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
+        trials: The trials of a study that the run measures.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -66,6 +68,7 @@ class Report(Measurement):
     trace: TraceData = NO_TRACE
     counted_elsewhere: bool = False
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
+    trials: tuple[TrialResult, ...] = ()
 
     @lazy_property
     def is_known(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, SigmaLn, Time
 from carbon_core.record import field, record
 from carbon_core.records import Estimate
+from carbon_core.trials import StudyFacts
 
 # CodeCarbon's default, which its files keep.
 DEFAULT_PROJECT = "codecarbon"
@@ -50,6 +51,7 @@ class RunFacts:
             directory; an empty string if unknown.
         within: Ids of the runs whose energy includes that of this one, the innermost first: those of
             `carbon-callbacks run` that started its process, and those of the same process.
+        study: The study that the run belongs to, or None.
     """
 
     run_id: RunId
@@ -76,6 +78,7 @@ class RunFacts:
     trial: str | None = None
     directory: str = ""
     within: tuple[RunId, ...] = ()
+    study: StudyFacts | None = None
 
     @property
     def project_label(self) -> str:

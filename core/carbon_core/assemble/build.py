@@ -49,9 +49,11 @@ from carbon_core.rank_environment import (
 )
 from carbon_core.record import replace
 from carbon_core.report import RunFacts
+from carbon_core.study_environment import STUDY_VARIABLES, study_of
 from carbon_core.system_files import LARGE
 from carbon_core.tracker import active_runs
 from carbon_core.tracker.parts import Parts
+from carbon_core.trials import StudyFacts
 from carbon_core.version import VERSION
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ if TYPE_CHECKING:
 _CODE_LIMIT_S = 1.0
 # Those of the rank, of the devices (`meters.gpu_variables`), and of the files of claims and idle power.
 DETECTION_VARIABLES = frozenset(
-    (*RANK_VARIABLES, *CUDA_VARIABLES, *ROCM_VARIABLES, "TMPDIR", "TEMP", "TMP", "HOME")
+    (*RANK_VARIABLES, *STUDY_VARIABLES, *CUDA_VARIABLES, *ROCM_VARIABLES)
+    + ("TMPDIR", "TEMP", "TMP", "HOME")
 )
 
 
@@ -105,6 +108,7 @@ def make_parts(
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
             within=(*active_runs.active(without=run_id), *_within(environ)),
+            study=_study(settings, environ),
             told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),
@@ -147,7 +151,7 @@ def detect(
     from carbon_core.hardware.idle import idle_file
     from carbon_core.hardware.meters import gpu_variables
 
-    home = home_directory()
+    home, study = home_directory(), _study(settings, environ)
     options = DetectionOptions(
         period_s=settings.measure_power_secs,
         gpu_ids=settings.gpu_ids,
@@ -161,6 +165,7 @@ def detect(
         claims=_claims(environ),
         idle_file=idle_file(home) if home else None,
         calibrations=calibrations.parse(settings.calibration) if settings.calibration else {},
+        study_id=study.study_id if study and study.divides else None,
     )
     # The revision of the program may be unknown; measuring does not need it.
     code = OptionalFact(lambda: code_facts(Path()), "carbon-code")
@@ -315,6 +320,23 @@ def _within(environ: Mapping[str, str]) -> tuple[str, ...]:
     from carbon_core.outputs.enclosing import enclosing_runs
 
     return enclosing_runs(environ)
+
+
+def _study(settings: Settings, environ: Mapping[str, str]) -> StudyFacts | None:
+    """Return the study that a run belongs to, or None."""
+    study_id, trial_id = study_of(environ, settings.study_id, settings.trial_id)
+    if study_id is None:
+        return None
+    return StudyFacts(study_id, trial_id, divides=study_id not in _studies_around(environ))
+
+
+def _studies_around(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids of the studies of the runs of other processes that measure this one."""
+    if WITHIN not in environ:
+        return ()
+    from carbon_core.outputs.enclosing import enclosing_studies
+
+    return enclosing_studies(environ)
 
 
 def _directory_name() -> str:

@@ -312,6 +312,19 @@ class Settings:
         kinds.identifier(),
         "Experiment, kept in the CSV; for the CodeCarbon API its UUID there.",
     )
+    study_id: str | None = _key(
+        None,
+        kinds.identifier(),
+        "Study of a hyperparameter search that the runs belong to; else that of a W&B sweep "
+        "(`WANDB_SWEEP_ID`) or a Slurm array (`SLURM_ARRAY_JOB_ID`). Its processes divide the machine "
+        "(docs/sweeps.md).",
+    )
+    trial_id: str | None = _key(
+        None,
+        kinds.identifier(),
+        "Trial of the study that the run is; else that of the sweep (`WANDB_RUN_ID`) or the array "
+        "(`SLURM_ARRAY_TASK_ID`).",
+    )
     # Services and other outputs
     experiment_name: str = _key(
         "base",

@@ -146,6 +146,7 @@ class DetectionOptions:
         claims: Returns the locks by which the ranks of the job claim GPUs; None for a single process.
         idle_file: File with the idle power of the machine, or None.
         calibrations: Calibrations by the user, by `Device.id` or component.
+        study_id: The study whose processes divide the machine, or None.
         gpu_search_limit_s: Longest time to wait for the GPU drivers, in seconds; of a process that
             counts more than GPUs, no longer than `GPU_WAIT_S`. GPUs that are found later join the run.
     """
@@ -162,6 +163,7 @@ class DetectionOptions:
     claims: Callable[[], Claims] | None = None
     idle_file: Path | None = None
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    study_id: str | None = None
     gpu_search_limit_s: float = 5.0
 
     @property

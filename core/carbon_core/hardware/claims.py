@@ -64,7 +64,7 @@ class Claims:
         self._job, self._node, self._wait_s = job, node, wait_s
         self._directory: Path | None = directory
         try:
-            _make_private(directory)
+            make_private(directory)
         except OSError:
             if not ARE_SUPPORTED:
                 raise
@@ -154,7 +154,7 @@ class Claims:
         return f"carbon-callbacks/{os.getuid()}/{_digest(self._job, self._node, name)}"
 
 
-def _make_private(directory: Path) -> None:
+def make_private(directory: Path) -> None:
     """Create a directory that only this user can write to.
 
     Raises:

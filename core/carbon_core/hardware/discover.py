@@ -24,6 +24,7 @@ from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, Ope
 from carbon_core.hardware.node_facts import node_facts
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
+from carbon_core.hardware.study_shares import shared_in_study
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.record import replace
@@ -329,17 +330,18 @@ class _Detector:
         return functools.partial(_mean_percent, gpus, counted), sharings
 
     def _adjusted(self, meters: Sequence[Meter]) -> Sequence[Meter]:
-        """Return the meters, calibrated, and reduced to the job's share if the options require it."""
-        meters = calibrated(meters, self._options.calibrations)
-        if not self._options.only_job:
-            return meters
+        """Return the meters, calibrated, and reduced to the shares that the options require."""
+        meters, divided = calibrated(meters, self._options.calibrations), COMPONENTS
         host, clock = self._context.host, self._context.clock
         try:
-            return share_of(meters, JobUse(host, clock), clock)
+            if self._options.only_job:
+                use = JobUse(host, clock)
+                meters = share_of(meters, use, clock)
+                divided = COMPONENTS if use.is_group else ("gpu",)
         except MeterError as error:
             refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
             self._refusals.append(refusal)
-            return meters
+        return shared_in_study(meters, self._options.study_id, divided)
 
     def _facts(self) -> HostFacts:
         host = self._context.host

@@ -70,6 +70,11 @@ class JobUse:
             raise MeterError("the system does not report this process's use of the machine")
 
     @property
+    def is_group(self) -> bool:
+        """Whether the job may have other processes that this one has not started."""
+        return self._cgroup is not None
+
+    @property
     def name(self) -> str:
         """What counts as the job, for messages."""
         return f"control group {self._cgroup.path}" if self._cgroup else "process and children"

@@ -22,21 +22,35 @@ _LONGEST = 4096
 _MOST_RUNS = 20
 
 
-def variable_for(run_id: str, environ: Mapping[str, str], *, whole_machine: bool) -> dict[str, str]:
+def variable_for(
+    run_id: str, environ: Mapping[str, str], *, whole_machine: bool, study_id: str | None = None
+) -> dict[str, str]:
     """Return the variable for the processes that this one measures.
 
     Args:
         run_id: The run that measures them.
         environ: Environment of this process, which may be within other runs.
         whole_machine: Whether the run measures all processes of the machine.
+        study_id: The study that the run belongs to, or None.
     """
     runs = [run_id, *enclosing_runs(environ)][:_MOST_RUNS]
+    studies = [*([study_id] if study_id else []), *enclosing_studies(environ)][:_MOST_RUNS]
     facts = {"whole_machine": whole_machine, "group": _own_group(), "runs": runs}
-    return {WITHIN: json.dumps({**this_process()._asdict(), **facts})}
+    return {WITHIN: json.dumps({**this_process()._asdict(), **facts, "studies": studies})}
 
 
 def enclosing_runs(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the ids of the runs that measure this process, the innermost first."""
+    return tuple(one for one in _texts(environ, "runs") if is_safe_id(one))
+
+
+def enclosing_studies(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the ids of the studies that these runs belong to."""
+    return _texts(environ, "studies")
+
+
+def _texts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return a list of the variable; nothing where it is not valid here."""
     text = environ.get(WITHIN, "")
     if not text or len(text) > _LONGEST:
         return ()
@@ -44,10 +58,10 @@ def enclosing_runs(environ: Mapping[str, str]) -> tuple[str, ...]:
         found = parsed(text.encode("utf-8", "replace"))
     except DecodingError:
         return ()
-    runs = found.get("runs") if isinstance(found, Mapping) else None
-    if not isinstance(runs, list) or not _measures_this_process(found):
+    texts = found.get(name) if isinstance(found, Mapping) else None
+    if not isinstance(texts, list) or not _measures_this_process(found):
         return ()
-    return tuple(one for one in runs[:_MOST_RUNS] if isinstance(one, str) and is_safe_id(one))
+    return tuple(one for one in texts[:_MOST_RUNS] if isinstance(one, str))
 
 
 def _measures_this_process(owner: Mapping[str, object]) -> bool:

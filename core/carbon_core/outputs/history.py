@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -21,10 +21,12 @@ from carbon_core.outputs.result_directories import MOST_DIRECTORIES, Search
 from carbon_core.record import replace
 from carbon_core.records import Component, Estimate, IntensityShare, Segment
 from carbon_core.run_facts import RunFacts, project_label
+from carbon_core.trials import StudyFacts, TrialResult
 from carbon_core.uncertainty import Sigmas, extrapolated_sigma_ln, intensity_sigmas_ln
 
 # A run of a command and one within it do not begin and end at the same instant.
 _LEAST_MISSING_S, _LEAST_MISSING = 1.0, 0.01
+_ACTIVE = (RUNNING, RUNNING_OR_LOST)
 
 
 class DevicePart(NamedTuple):
@@ -63,6 +65,9 @@ class PastRun(NamedTuple):
         part_of: The run among those read that includes it; an empty string if there is none.
         counted: Share of its energy (0 to 1) that no other run includes: totals count this only.
         segment: The run as a part of a sum, with its errors; None for a row of a CSV file.
+        study: The study that it belongs to, or None.
+        trials: The trials of the study that it measured.
+        counted_in_study: Share of its energy (0 to 1) that no other run of its study includes.
     """
 
     run_id: str
@@ -88,6 +93,9 @@ class PastRun(NamedTuple):
     part_of: str = ""
     counted: float = 1.0
     segment: Segment | None = None
+    study: StudyFacts | None = None
+    trials: tuple[TrialResult, ...] = ()
+    counted_in_study: float = 1.0
 
 
 class Skipped(NamedTuple):
@@ -102,17 +110,22 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
+def read(
+    paths: Iterable[Path], known: Mapping[str, PastRun] | None = None
+) -> Iterator[PastRun | Skipped]:
     """Yield the runs of files and directories; a run that is in several files is yielded once.
 
     Runs that others include come last.
 
     Args:
         paths: Receipts, journals, CSV files, and directories that contain them.
+        known: Runs by id that are used instead of those in files.
     """
+    known = known or {}
     files: dict[str, Path] = {}
     within: list[PastRun] = []
-    for found in _read(paths):
+    in_files = (one for one in _read(paths) if isinstance(one, Skipped) or one.run_id not in known)
+    for found in chain(known.values(), in_files):
         if isinstance(found, Skipped):
             yield found
             continue
@@ -122,13 +135,16 @@ def read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
             within.append(found)
         else:
             yield found
-    outer: dict[str, PastRun] = {}
-    for run_id in {one for run in within for one in run.within if one in files}:
+    outer: dict[str, PastRun] = dict(known)
+    for run_id in {one for run in within for one in run.within if one in files and one not in known}:
         outer.update(
             (one.run_id, one) for one in _in_file(files[run_id]) if isinstance(one, PastRun)
         )
     for run in within:
-        yield _counted_once(run, [outer[one] for one in run.within if one in outer])
+        around = [outer[one] for one in run.within if one in outer]
+        of_study = [one for one in around if _study_id(one) == _study_id(run)]
+        part = _counted_once(run, of_study).counted
+        yield _counted_once(run, around)._replace(counted_in_study=part)
 
 
 def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
@@ -154,6 +170,10 @@ def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
     included = included_j / total_j if total_j > 0 else max(share for share, _ in shares)
     counted = max(0.0, 1.0 - included)
     return run._replace(part_of=outer[0].run_id, counted=counted) if counted < 1.0 else run
+
+
+def _study_id(run: PastRun) -> str | None:
+    return run.study.study_id if run.study else None
 
 
 def _measured(run: PastRun) -> set[str]:
@@ -229,7 +249,7 @@ def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
         if isinstance(found, InputFileError):
             yield Skipped(path, found.reason)
         else:
-            yield _of_receipt(found, path)
+            yield run_of(found, path)
 
 
 def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
@@ -238,7 +258,7 @@ def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
             for row in past_rows.read(path):
                 yield _of_row(row, path)
         else:
-            yield _of_receipt(past_runs.read(path), path)
+            yield run_of(past_runs.read(path), path)
     except InputFileError as error:
         yield Skipped(path, error.reason)
     except OSError as error:
@@ -262,7 +282,13 @@ def _of_row(row: Row, path: Path) -> PastRun:
     )
 
 
-def _of_receipt(found: Receipt, path: Path) -> PastRun:
+def run_of(found: Receipt, path: Path | None) -> PastRun:
+    """Return a receipt as a run.
+
+    Args:
+        found: The receipt.
+        path: Its file; None where it was not read from one.
+    """
     run, host = found.run, found.host
     shares = [
         IntensityShare(one, one.energy_kwh or 0.0, one.emissions_kg or 0.0)
@@ -287,17 +313,20 @@ def _of_receipt(found: Receipt, path: Path) -> PastRun:
         tuple(sorted(one.id for one in found.devices)),
         extrapolated_sigma_ln=extrapolated_sigma_ln([one.energy for one in found.devices]),
         project_label=_label(run, path),
-        writer=past_runs.writer_of(path) if found.status in (RUNNING, RUNNING_OR_LOST) else None,
+        writer=past_runs.writer_of(path) if path and found.status in _ACTIVE else None,
         kind=found.kind,
         within=run.within,
         parts=tuple(DevicePart(one.component, one.id, one.joules) for one in found.devices),
         segment=found.segment,
+        study=run.study,
+        trials=found.trials,
     )
 
 
-def _label(run: RunFacts, path: Path) -> str:
+def _label(run: RunFacts, path: Path | None) -> str:
     # Receipts of older versions do not have the working directory.
-    return replace(run, directory=run.directory or _directory_name(path)).project_label
+    directory = run.directory or (_directory_name(path) if path else "")
+    return replace(run, directory=directory).project_label
 
 
 def _directory_name(path: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from carbon_core.outputs.owner import this_process
 from carbon_core.record import asdict
 from carbon_core.report import Report
 from carbon_core.system_files import open_regular
+from carbon_core.trials import TrialResult
 
 __all__ = [
     "SUFFIX",
@@ -70,6 +71,7 @@ class Journal:
         self._written: tuple[Any, ...] = ()
         self._torn = False
         self._settled_hours = 0
+        self._trials: dict[tuple[str, str], TrialResult] = {}
         try:
             self._open()
             self._write_facts(report)
@@ -85,6 +87,7 @@ class Journal:
         # At the end, the intensity of every hour may have changed.
         settled = self._settled_hours if report.status == "running" else 0
         self._write({"type": "totals", **_totals(report, settled)})
+        self._write_trials(report.trials)
         # The last hour is not over, and the intensity of the one before may still change.
         self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
 
@@ -127,6 +130,14 @@ class Journal:
         OPEN.add(os.path.realpath(self._path))
         self._written = ()
         self._settled_hours = 0
+        self._trials = {}
+
+    def _write_trials(self, trials: Iterable[TrialResult]) -> None:
+        """Write the trials that are open, and those whose results are new."""
+        for trial in trials:
+            if self._trials.get(trial.key) != trial:
+                self._write({"type": "trial", **trial._asdict()})
+                self._trials[trial.key] = trial
 
     def _write_facts(self, report: Report) -> None:
         facts = _facts(report)

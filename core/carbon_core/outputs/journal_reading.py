@@ -28,10 +28,15 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.trials import TrialResult
 
 SCHEMA_VERSION = 1
 
-_RUN, _DELIVERED = (f'{{"type": "{name}"'.encode() for name in ("run", "delivered"))
+_RUN, _DELIVERED, _TRIAL = (
+    f'{{"type": "{name}"'.encode() for name in ("run", "delivered", "trial")
+)
+# Before it, a line has what identifies the trial.
+_STATUS = b', "status": '
 _HOURS = b'"hours": [["'
 _HOURS_LENGTH = len(_HOURS) + len("2026-01-01T00")
 _MOST_KEPT_BYTES = 2**26
@@ -129,6 +134,7 @@ class _Reading:
         self._facts: deque[bytes] = deque(maxlen=self._most)
         self._totals: deque[bytes] = deque(maxlen=self._most)
         self._hours: dict[str, HourEnergy] = {}
+        self._trials: dict[tuple[str, str], TrialResult] = {}
         for line in lines:
             try:
                 self._add(line)
@@ -158,6 +164,7 @@ class _Reading:
             host=facts.host,
             refusals=facts.refusals,
             utilization=totals.utilization,
+            trials=tuple(self._trials.values()),
         )
 
     def _add(self, line: bytes) -> None:
@@ -170,6 +177,11 @@ class _Reading:
                     self._hours[hour.start] = hour
                 if len(self._hours) > MOST_ITEMS:
                     raise DecodingError(f"has more than {MOST_ITEMS} hours")
+        elif line.startswith(_TRIAL):
+            trial = decoded(TrialResult, parsed(line))
+            self._trials[trial.key] = trial
+            if len(self._trials) > MOST_ITEMS:
+                raise DecodingError(f"has more than {MOST_ITEMS} trials")
 
     @staticmethod
     def _last_valid(kind: type[_Record], lines: Iterable[bytes], path: Path) -> _Record:
@@ -187,7 +199,7 @@ class _Reading:
 
 
 def _last_lines(lines: Iterable[bytes]) -> list[bytes]:
-    """Return the last line of type ``run`` and, for each hour, the last one of type ``totals``.
+    """Return the last lines of type ``run``, ``trial`` for each, and ``totals`` for each hour.
 
     A totals record repeats the hours that may still change. Of the records whose first hour is the
     same, the last one includes all others; a week has about two hundred of them, so few lines are
@@ -195,6 +207,7 @@ def _last_lines(lines: Iterable[bytes]) -> list[bytes]:
     """
     facts = b""
     totals: dict[bytes, bytes] = {}
+    trials: dict[bytes, bytes] = {}
     kept_bytes = 0
     for line in lines:
         if line.startswith(TOTALS) and line.rstrip().endswith(b"}"):
@@ -207,4 +220,6 @@ def _last_lines(lines: Iterable[bytes]) -> list[bytes]:
                 kept_bytes -= len(totals.pop(next(iter(totals))))
         elif line.startswith(_RUN) and line.rstrip().endswith(b"}"):
             facts = line
-    return [facts, *totals.values()]
+        elif line.startswith(_TRIAL) and line.rstrip().endswith(b"}") and len(trials) <= MOST_ITEMS:
+            trials[line.partition(_STATUS)[0]] = line
+    return [facts, *totals.values(), *trials.values()]

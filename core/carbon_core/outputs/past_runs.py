@@ -24,11 +24,13 @@ def read(path: Path) -> Receipt:
     if path.suffix != ".jsonl":
         return receipt_reading.read(path)
     try:
-        found = receipt_reading.of_report(journal_reading.read(path))
+        report = journal_reading.read(path)
+        found = receipt_reading.of_report(report)
     except DecodingError as error:
         raise InputFileError(path, f"has no valid record of a run: {error}") from error
     writer = writer_of(path) if found.status == "interrupted" else None
-    return replace(found, status=writer.status) if writer else found
+    # Its open trials have not failed.
+    return replace(found, status=writer.status, trials=report.trials) if writer else found
 
 
 def writer_of(path: Path) -> Writer | None:

@@ -11,6 +11,7 @@ from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
 from carbon_core.records import Estimate, HourEnergy, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
+from carbon_core.trials import RUNNING, TrialResult
 from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, unread
 from carbon_core.units import GRAMS_PER_KG, kwh
 
@@ -74,6 +75,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
         "logged_metrics": dict(report.logged_metrics),
+        "trials": [_trial(trial, report.status)._asdict() for trial in report.trials],
     }
 
 
@@ -119,6 +121,12 @@ def _task(name: str, task: Report) -> dict[str, Any]:
         **with_ends("energy", "kwh", energy),
         **with_ends("emissions", "kg", emissions),
     }
+
+
+def _trial(trial: TrialResult, status: str) -> TrialResult:
+    """Return a trial; one that was open at the end of its run has failed."""
+    is_lost = trial.status == RUNNING != status
+    return trial._replace(status="failed") if is_lost else trial
 
 
 def _hour(report: Report, hour: HourEnergy) -> dict[str, Any]:

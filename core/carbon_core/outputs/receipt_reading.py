@@ -26,6 +26,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import NOT_METERED, Report, RunFacts
+from carbon_core.trials import TrialResult
 from carbon_core.uncertainty import Sigmas, is_unread
 
 # exp(1.96 x 10), the limit of `limits.SigmaLn`.
@@ -202,6 +203,7 @@ class Receipt:
     refused_meters: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
+    trials: tuple[TrialResult, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that each figure is within its interval, and that only an unknown energy has none."""
@@ -216,13 +218,15 @@ class Receipt:
         net, node = "net_energy", "node_energy"
         yield net, (self.net_energy_kwh, self.net_energy_low_kwh, self.net_energy_high_kwh)
         yield node, (self.node_energy_kwh, self.node_energy_low_kwh, self.node_energy_high_kwh)
-        several: list[ComponentEnergy | DeviceEnergy | PhaseEnergy | TaskEnergy | Training] = [
-            *self.components.values(), *self.devices, *self.phases, *self.tasks,
+        several: list[
+            ComponentEnergy | DeviceEnergy | PhaseEnergy | TaskEnergy | Training | TrialResult
+        ] = [
+            *self.components.values(), *self.devices, *self.phases, *self.tasks, *self.trials,
             *filter(None, [self.training]),
         ]  # fmt: skip
         for one in several:
             yield "energy_kwh", (one.energy_kwh, one.energy_low_kwh, one.energy_high_kwh)
-            if isinstance(one, (TaskEnergy, Training)):
+            if isinstance(one, (TaskEnergy, Training, TrialResult)):
                 emissions = one.emissions_kg, one.emissions_low_kg, one.emissions_high_kg
                 yield "emissions_kg", emissions
         for _, kwh, kg, low_kwh, high_kwh, low_kg, high_kg in self.hours:

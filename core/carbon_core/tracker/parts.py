@@ -16,7 +16,7 @@ from carbon_core.outputs.base import FileOutput
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.record import field, record
 from carbon_core.records import Intensity
-from carbon_core.report import RunFacts
+from carbon_core.report import Report, RunFacts
 
 
 class LiveIntensity(Protocol):
@@ -71,6 +71,7 @@ class Parts:
             and live source of that place. None where the settings set the place, or forbid requests.
         detection_key: What the detection depends on; equal for runs that may use the same meters.
         load_modules: Loads the other modules of a run, so that it imports none; must not raise.
+        completed: Returns a report of the run with what is measured beside it: the trials of a study.
     """
 
     clock: Clock
@@ -95,3 +96,4 @@ class Parts:
     learn_place: Callable[[Parts], Parts] | None = None
     detection_key: object = None
     load_modules: Callable[[], object] = lambda: None
+    completed: Callable[[Report], Report] = lambda report: report

@@ -109,7 +109,7 @@ class Run:
     def open(self) -> None:
         """Start measuring; wait a short time for the first readings, and log what is measured."""
         occupy_standard_descriptors()
-        active_runs.begin(self._parts.facts.run_id)
+        active_runs.begin(self._parts.facts, self._opened_ns)
         if not self._parts.only_with_meters:
             self._emissions.request_location()
         self._workers.files.start()
@@ -171,7 +171,7 @@ class Run:
     def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
         """Return the totals up to a snapshot (by default, the last known one)."""
         self._tasks.settle()
-        return self._report(snapshot or self._sampler.latest, status)
+        return self._parts.completed(self._report(snapshot or self._sampler.latest, status))
 
     def _report(self, end: Snapshot, status: str = "running") -> Report:
         return Report(
@@ -271,7 +271,6 @@ class Run:
         self._beats += 1
 
     def _close(self, status: str) -> Report:
-        active_runs.end(self._parts.facts.run_id)
         clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
@@ -279,6 +278,7 @@ class Run:
             self._meters.end_search()
             self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
             self._emissions.note_hour(self._end.joules)
+        active_runs.end(self._parts.facts.run_id, self._end.t_ns)
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
             if self.predecessors.requested and not on_own_thread():

@@ -1,0 +1,447 @@
+"""Divides a machine among the processes of a study, so that each joule is counted once.
+
+Every process of a study measures the machine and counts its share: its open trials by those of all
+processes that measure the same device. While no trial is open anywhere, the oldest process counts the
+machine; when it ends or is killed, the next one does.
+
+A process appends to a file of its own what it measures and how many trials it has open, each with the
+monotonic time, which is the same for all processes of a machine. A lock, which the kernel releases when
+the process dies, shows that it lives. The files are in a directory in memory where the system has one,
+else in that of temporary files. Processes that do not share it, such as those of containers, each count
+the whole machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import tempfile
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from carbon_core.clock import SystemClock
+from carbon_core.file_locks import FileLock, Timeout
+from carbon_core.hardware.base import Meter, WrappedMeter
+from carbon_core.hardware.claims import make_private
+from carbon_core.identifiers import random_uuid
+from carbon_core.records import Component, Device, Reading
+
+# Beside other processes, meters are read so often: energy between two readings is divided by time.
+_PERIOD_S = 0.5
+_LOG, _LOCK = ".log", ".lock"
+_IN_MEMORY = Path("/dev/shm")
+# An older file of a process that has ended was read by all others.
+_STALE_S = 60.0
+_MOST_BYTES = 2**24
+_NEVER_NS = 2**63
+_MOMENT_NS = 10_000_000
+
+
+class Course:
+    """What a process of a study measures, and how many trials it has open, over time.
+
+    Attributes:
+        keys: The devices (`key_of`) that it measures.
+        ended_ns: Monotonic time of its end.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.keys: set[str] = set()
+        self.ended_ns = _NEVER_NS
+        self._name = name
+        self._times_ns: list[int] = []
+        self._open: list[int] = []
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Its place among others: the lowest one counts the time without any trial."""
+        return (self._times_ns[0] if self.has_begun else _NEVER_NS), self._name
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has taken part."""
+        return bool(self._times_ns)
+
+    @property
+    def open_now(self) -> int:
+        """Number of trials that are open."""
+        return self._open[-1] if self._open else 0
+
+    def note(self, t_ns: int, count: int) -> None:
+        """Add the number of open trials from a time on."""
+        self._times_ns.append(max(t_ns, self._times_ns[-1] if self._times_ns else t_ns))
+        self._open.append(count)
+
+    def is_present(self, t_ns: int) -> bool:
+        """Return whether it took part at a time."""
+        return self.has_begun and self._times_ns[0] <= t_ns < self.ended_ns
+
+    def open_at(self, t_ns: int) -> int:
+        """Return the number of its trials that were open at a time."""
+        before = bisect_right(self._times_ns, t_ns)
+        return self._open[before - 1] if before and t_ns < self.ended_ns else 0
+
+    def changes(self, from_ns: int, to_ns: int) -> Iterator[int]:
+        """Yield the times of changes within a span."""
+        first = bisect_right(self._times_ns, from_ns)
+        yield from self._times_ns[first : bisect_right(self._times_ns, to_ns - 1)]
+        if from_ns < self.ended_ns < to_ns:
+            yield self.ended_ns
+
+
+def mean_share(own: Course, others: Sequence[Course], from_ns: int, to_ns: int) -> float:
+    """Return the share (0 to 1) of a process over a span.
+
+    Args:
+        own: The process.
+        others: The other processes that measure the same device.
+        from_ns: Begin of the span.
+        to_ns: Its end; if equal, the share right after it is returned.
+    """
+    if to_ns <= from_ns:
+        return _share_at(own, others, to_ns)
+    edges = {from_ns, to_ns}
+    for course in (own, *others):
+        edges.update(course.changes(from_ns, to_ns))
+    ordered = sorted(edges)
+    counted_ns = sum(
+        _share_at(own, others, begin) * (end - begin) for begin, end in zip(ordered, ordered[1:])
+    )
+    return counted_ns / (to_ns - from_ns)
+
+
+def _share_at(own: Course, others: Sequence[Course], t_ns: int) -> float:
+    all_open = sum(one.open_at(t_ns) for one in (own, *others))
+    if all_open:
+        return own.open_at(t_ns) / all_open
+    return float(all(own.place < one.place for one in others if one.is_present(t_ns)))
+
+
+class _Peer(Course):
+    """Another process of the study, as its file describes it."""
+
+    def __init__(self, path: Path, now_ns: int) -> None:
+        super().__init__(path.name)
+        self._path = path
+        self._read_to = 0
+        self._seen_ns = now_ns
+
+    def refresh(self, now_ns: int) -> None:
+        """Read what it has added; it has ended where its lock is free."""
+        if self.ended_ns != _NEVER_NS:
+            return
+        lives = _is_locked(self._path.with_suffix(_LOCK))
+        self._read()
+        if lives:
+            self._seen_ns = now_ns
+        elif self.ended_ns == _NEVER_NS:  # killed: the others count what it used since
+            self.ended_ns = self._seen_ns
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            file.seek(self._read_to)
+            whole, _, _ = file.read(_MOST_BYTES).rpartition(b"\n")
+            self._read_to += len(whole) + bool(whole)
+            for line in whole.splitlines():
+                with contextlib.suppress(ValueError, TypeError, LookupError):
+                    self._add(json.loads(line))
+
+    def _add(self, record: dict[str, Any]) -> None:
+        if "keys" in record:
+            self.keys.update(map(str, record["keys"]))
+        if "open" in record:
+            self.note(int(record["t_ns"]), int(record["open"]))
+        if record.get("end"):
+            self.ended_ns = int(record["t_ns"])
+
+
+class Membership:
+    """This process as one of a study; takes part while it has a run of that.
+
+    Args:
+        study_id: Id of the study.
+        directory: Directory of the files; None where there is none: then it counts everything.
+    """
+
+    def __init__(self, study_id: str, directory: Path | None) -> None:
+        self.pid = os.getpid()
+        self._board = _Board(study_id, directory)
+        self._mutex = threading.RLock()
+        self._own: Course | None = None
+        self._runs = self._studies = self._trials = 0
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether other processes of the study were seen that have not ended."""
+        with self._mutex:
+            return self._board.has_peers
+
+    def add_run(self, t_ns: int) -> None:
+        """Begin a run that is a trial.
+
+        Args:
+            t_ns: Monotonic time, as in the methods below.
+        """
+        with self._mutex:
+            self._runs += 1
+            self._update(t_ns)
+
+    def remove_run(self, t_ns: int) -> None:
+        """End a run that is a trial."""
+        with self._mutex:
+            self._runs -= 1
+            self._update(t_ns)
+
+    def add_study(self, t_ns: int) -> None:
+        """Begin a run that measures several trials; runs within it add none."""
+        with self._mutex:
+            self._studies += 1
+            self._update(t_ns)
+
+    def remove_study(self, t_ns: int) -> None:
+        """End a run that measures several trials."""
+        with self._mutex:
+            self._studies -= 1
+            self._trials = self._trials if self._studies else 0
+            self._update(t_ns)
+
+    def set_trials(self, count: int, t_ns: int) -> None:
+        """Set the number of trials that are open."""
+        with self._mutex:
+            self._trials = count
+            self._update(t_ns)
+
+    def shares(self, keys: Iterable[str], from_ns: int, to_ns: int) -> dict[str, float]:
+        """Return the share (0 to 1) of each device over a span; empty while it takes no part.
+
+        Args:
+            keys: The devices (`key_of`).
+            from_ns: Begin of the span; what precedes the first run of this process does not count.
+            to_ns: Its end.
+        """
+        with self._mutex:
+            own, wanted = self._own, set(keys)
+            if own is None or not own.is_present(to_ns):
+                return {}
+            if not wanted <= own.keys:
+                own.keys |= wanted
+                self._board.append({"keys": sorted(own.keys)})
+            peers = self._board.peers(to_ns)
+            first_ns = max(from_ns, own.place[0])
+            return {
+                key: mean_share(own, [one for one in peers if key in one.keys], first_ns, to_ns)
+                for key in wanted
+            }
+
+    def _update(self, t_ns: int) -> None:
+        if self.pid != os.getpid():
+            return  # a forked child's copy
+        if not self._runs and not self._studies:
+            self._own = None
+            self._board.leave(t_ns)
+            return
+        if self._own is None:
+            self._own = Course(self._board.join(t_ns))
+        count = self._trials if self._studies else min(1, self._runs)
+        if not self._own.has_begun or count != self._own.open_now:
+            self._own.note(t_ns, count)
+            self._board.append({"t_ns": t_ns, "open": count})
+
+
+class _Board:
+    """The files by which the processes of a study on a machine see each other.
+
+    Args:
+        study_id: Id of the study.
+        directory: Their directory, or None.
+    """
+
+    def __init__(self, study_id: str, directory: Path | None) -> None:
+        import hashlib  # slow to import, and needed only in a study
+
+        self._prefix = f"study-{hashlib.sha256(study_id.encode()).hexdigest()[:32]}."
+        self._directory = directory
+        self._lock: FileLock | None = None
+        self._peers: dict[Path, _Peer] = {}
+        self._refreshed_ns = -_MOMENT_NS
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether processes were seen that have not ended."""
+        return any(one.ended_ns == _NEVER_NS for one in self._peers.values())
+
+    def join(self, t_ns: int) -> str:
+        """Let others see this process, and return its name among them."""
+        name = f"{self._prefix}{os.getpid()}-{random_uuid()[:8]}"
+        if self._directory is not None:
+            lock = FileLock(self._directory / (name + _LOCK))
+            with contextlib.suppress(OSError):  # without locks, none could see when it ends
+                lock.acquire()
+                self._lock = lock
+            self._remove_ended(SystemClock().now().timestamp() - _STALE_S)
+            self.peers(t_ns)
+        return name + _LOG
+
+    def leave(self, t_ns: int) -> None:
+        """End: others count its part from now on."""
+        self.append({"t_ns": t_ns, "end": True})
+        lock, self._lock = self._lock, None
+        self._refreshed_ns = -_MOMENT_NS
+        if lock is not None:
+            self.peers(t_ns)
+            lock.release()
+            if not self.has_peers:
+                self._remove_ended(math.inf)
+        self._peers.clear()
+
+    def peers(self, now_ns: int) -> Sequence[Course]:
+        """Return the other processes as they are now, or were a moment ago: meters are read in turn."""
+        if 0 <= now_ns - self._refreshed_ns < _MOMENT_NS:
+            return tuple(self._peers.values())
+        self._refreshed_ns = now_ns
+        own_path = self._own_log
+        for path in self._logs():
+            if path != own_path and path not in self._peers:
+                self._peers[path] = _Peer(path, now_ns)
+        for peer in self._peers.values():
+            peer.refresh(now_ns)
+        return tuple(self._peers.values())
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record to the file of this process."""
+        path = self._own_log
+        if path is None:
+            return
+        # Opened anew: the program may close descriptors that are not its own.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, flags, 0o600)
+            try:
+                os.write(descriptor, json.dumps(record).encode() + b"\n")
+            finally:
+                os.close(descriptor)
+
+    @property
+    def _own_log(self) -> Path | None:
+        return self._lock.path.with_suffix(_LOG) if self._lock is not None else None
+
+    def _logs(self) -> list[Path]:
+        if self._directory is None:
+            return []
+        try:
+            return list(self._directory.glob(f"{self._prefix}*{_LOG}"))
+        except OSError:
+            return []
+
+    def _remove_ended(self, before_s: float) -> None:
+        """Remove the files of processes that have ended and wrote nothing since a time."""
+        for path in self._logs():
+            with contextlib.suppress(OSError):
+                lock_path = path.with_suffix(_LOCK)
+                if path.stat().st_mtime < before_s and not _is_locked(lock_path):
+                    lock_path.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+
+
+class StudyMeter(WrappedMeter):
+    """A meter, reduced to the share of this process in its study.
+
+    Args:
+        meter: Reads the whole machine, or the share of the job.
+        study_id: The study.
+        components: Those whose energy is divided.
+    """
+
+    def __init__(self, meter: Meter, study_id: str, components: Collection[Component]) -> None:
+        super().__init__(meter, meter.devices)
+        self._study_id = study_id
+        self._keys = {one.id: key_of(one) for one in meter.devices if one.component in components}
+        # Of each device: when it was read last, and the share of the job.
+        self._read_ns: dict[str, int] = {}
+        self._of_job: dict[str, float] = {}
+
+    @property
+    def period_s(self) -> float:
+        """The period of the meter, or a shorter one beside other processes of the study."""
+        period_s = self._meter.period_s
+        return min(period_s, _PERIOD_S) if self._membership.has_peers else period_s
+
+    def read(self) -> list[Reading]:
+        """Read the meter; each reading carries the share of the span since the previous one."""
+        return [self._shared(one) for one in self._meter.read()]
+
+    @property
+    def _membership(self) -> Membership:
+        return membership_of(self._study_id)
+
+    def _shared(self, reading: Reading) -> Reading:
+        device_id, t_ns = reading.device_id, reading.t_ns
+        key = self._keys.get(device_id)
+        if key is None:
+            return reading
+        from_ns = self._read_ns.get(device_id, t_ns)
+        self._read_ns[device_id] = t_ns
+        if reading.share is not None:
+            self._of_job[device_id] = reading.share
+        share = self._membership.shares([key], from_ns, t_ns).get(key)
+        if share is None:
+            return reading
+        return reading._replace(share=share * self._of_job.get(device_id, 1.0))
+
+
+def shared_in_study(
+    meters: Sequence[Meter], study_id: str | None, components: Collection[Component]
+) -> Sequence[Meter]:
+    """Return the meters, reduced to the share of this process in its study, if there is one."""
+    if study_id is None:
+        return meters
+    return [StudyMeter(one, study_id, components) for one in meters]
+
+
+def key_of(device: Device) -> str:
+    """Return what identifies a device for all processes of a machine, whatever their meters are."""
+    return device.id if device.component == "gpu" else device.component
+
+
+_memberships: dict[str, Membership] = {}
+
+
+def membership_of(study_id: str) -> Membership:
+    """Return this process as one of a study."""
+    found = _memberships.get(study_id)
+    if found is None or found.pid != os.getpid():
+        found = _memberships[study_id] = Membership(study_id, _directory())
+    return found
+
+
+def _directory() -> Path | None:
+    """Return the directory of the files, which only this user can write to; None where there is none."""
+    if sys.platform == "win32":
+        return None
+    for parent in (_IN_MEMORY, Path(tempfile.gettempdir())):
+        directory = parent / f"carbon-callbacks-{os.getuid()}"
+        with contextlib.suppress(OSError):
+            make_private(directory)
+            return directory
+    return None
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file, which is not created."""
+    lock = FileLock(path)
+    if not os.path.lexists(path):
+        return False
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
