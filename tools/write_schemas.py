@@ -13,6 +13,8 @@ from typing import Any
 from generated import write_or_check
 
 from carbon_core.report import STATUSES
+from carbon_core.trials import DIRECTIONS, RUNNING
+from carbon_core.trials import STATUSES as TRIAL_STATUSES
 
 DATA = Path(__file__).parent.parent / "core" / "carbon_core" / "data"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -62,7 +64,13 @@ def row(*cells: Schema, optional: int = 0) -> Schema:
     }
 
 
-RUN = record(
+STUDY = with_optional(
+    record(study_id=TEXT, trial_id=TEXT_OR_NULL),
+    direction={"enum": list(DIRECTIONS)},
+    has_trials={"type": "boolean"},
+    divides={"type": "boolean"},
+)
+FACTS = record(
     run_id=TEXT,
     project_name=TEXT,
     started_at=TIME,
@@ -88,6 +96,7 @@ RUN = record(
     directory=TEXT,
     within=several(TEXT),
 )
+RUN = with_optional(FACTS, study={"oneOf": [{"type": "null"}, STUDY]})
 OWNER = {
     **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),
     "description": "The process that writes the journal; `started` is in clock ticks since boot. Absent "
@@ -158,6 +167,16 @@ SEGMENTS = several(
         **ERRORS,
         **ENDS,
     )
+)
+TRIAL = record(
+    trial_id=TEXT,
+    started_at=TEXT,
+    status={"enum": [*TRIAL_STATUSES, RUNNING]},
+    value=NUMBER_OR_NULL,
+    parameters=by_name(TEXT),
+    duration_s=NOT_NEGATIVE,
+    **TOTALS,
+    **ENDS,
 )
 TRACE = {
     **record(
@@ -267,7 +286,16 @@ def receipt() -> Schema:
             **ERRORS,
             logged_metrics=by_name(NUMBER),
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
+            trials=several(TRIAL),
         ),
+    }
+
+
+def _typed(schema: Schema, name: str) -> Schema:
+    """Return what makes a record a line of a type."""
+    return {
+        "required": ["type", *schema["required"]],
+        "properties": {"type": {"const": name}, **schema["properties"]},
     }
 
 
@@ -278,7 +306,8 @@ def journal() -> Schema:
         "title": "One line of a journal",
         "description": "`run` has the facts of the run and is repeated when they change; `totals` has "
         "the totals so far; `delivered` has the amounts that a service has accepted: duration_s, "
-        "energy_kwh, emissions_kg, cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l.",
+        "energy_kwh, emissions_kg, cpu_energy_kwh, gpu_energy_kwh, ram_energy_kwh, water_l; `trial` has "
+        "the results so far of a trial of a study.",
         "oneOf": [
             with_optional(
                 record(
@@ -311,6 +340,7 @@ def journal() -> Schema:
                 amounts=row(*[NUMBER] * 7),
                 remote_id=TEXT_OR_NULL,
             ),
+            {**TRIAL, **_typed(TRIAL, "trial")},
         ],
     }
 

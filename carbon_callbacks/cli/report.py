@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from carbon_callbacks._missing import package_of
+from carbon_callbacks.cli import report_studies
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
@@ -64,7 +65,8 @@ def run(
         html: Write an HTML report to this file instead of printing.
     """
     listed = latest if latest is not None else (_MOST_OF_PAGE if html else _LATEST)
-    history = History(listed, with_days=html is not None)
+    by_run = html is not None or output_format in ("json", "csv")
+    history = History(listed, with_days=html is not None, lists_studies=by_run)
     for found in read(paths):
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
     print_skipped(history.skipped)
@@ -83,6 +85,8 @@ def _table(history: History) -> None:
     if history.runs:
         title = f"Recent runs ({history.recent_of_total})"
         show(console, _RUNS, _run_rows(history), title=title)
+    if studies := history.study_totals:
+        show(console, report_studies.COLUMNS, report_studies.rows(studies), title="Studies")
     *rows, total = _project_rows(history)
     show(console, _PROJECTS, rows, title="Projects", total=total)
     for note in _notes(history):
@@ -113,7 +117,9 @@ def _json(history: History) -> None:
     projects = {name: _total_data(total) for name, total in history.projects.items()}
     runs = [_run_data(run) for run in history.runs]
     total = _total_data(history.total)
-    write_data(json.dumps({"total": total, "projects": projects, "runs": runs}, indent=2))
+    studies = [report_studies.data(study) for study in history.study_totals]
+    found = {"total": total, "projects": projects, "studies": studies, "runs": runs}
+    write_data(json.dumps(found, indent=2))
 
 
 def _csv(history: History) -> None:
@@ -128,7 +134,10 @@ def _csv(history: History) -> None:
 
 
 def _markdown(history: History) -> None:
-    for columns, rows in ((_PROJECTS, _project_rows(history)), (_RUNS, _run_rows(history))):
+    tables = [(_PROJECTS, _project_rows(history)), (_RUNS, _run_rows(history))]
+    if studies := history.study_totals:
+        tables.insert(1, (report_studies.COLUMNS, report_studies.rows(studies)))
+    for columns, rows in tables:
         say(f"| {' | '.join(column.name for column in columns)} |")
         say(f"|{'---|' * len(columns)}")
         for cells in rows:
@@ -146,6 +155,7 @@ def _notes(history: History) -> Iterator[str]:
     if total.without_interval:
         counts = f"{total.without_interval:,} of {total.runs:,}"
         yield f"{counts} runs lack uncertainty (counted as exact)"
+    yield from report_studies.notes(history.study_totals)
     if total.within:
         yield "in parentheses and after +: parts of other runs, counted there only"
     for run in history.runs:
@@ -203,6 +213,7 @@ def _run_data(run: PastRun) -> dict[str, Any]:
         "project": group_of(run),
         "kind": run.kind or None,
         "part_of": run.part_of or None,
+        "study_id": run.study.study_id if run.study else None,
         "counted_share": run.counted,
         "host": writer.host if writer else None,
         "heartbeat_at": writer.heartbeat_at if writer else None,

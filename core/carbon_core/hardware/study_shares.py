@@ -117,6 +117,8 @@ def mean_share(own: Course, others: Sequence[Course], from_ns: int, to_ns: int) 
 
 
 def _share_at(own: Course, others: Sequence[Course], t_ns: int) -> float:
+    if not own.is_present(t_ns):
+        return 0.0
     all_open = sum(one.open_at(t_ns) for one in (own, *others))
     if all_open:
         return own.open_at(t_ns) / all_open
