@@ -102,13 +102,16 @@ def make_parts(
         *([] if offline else local_trust.warnings(settings, environ)),
     ]:
         messages.warn(text)
-    rank = rank_of(environ)
+    rank, study = rank_of(environ), _study(settings, environ)
     parts = Parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
-            within=(*active_runs.active(without=run_id), *_within(environ)),
-            study=_study(settings, environ),
+            within=(
+                *active_runs.active(without=run_id, study_id=study.study_id if study else None),
+                *_within(environ),
+            ),
+            study=study,
             told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -426,6 +425,8 @@ def _directory() -> Path | None:
     """Return the directory of the files, which only this user can write to; None where there is none."""
     if sys.platform == "win32":
         return None
+    import tempfile  # slow to import, and needed only in a study
+
     for parent in (_IN_MEMORY, Path(tempfile.gettempdir())):
         directory = parent / f"carbon-callbacks-{os.getuid()}"
         with contextlib.suppress(OSError):

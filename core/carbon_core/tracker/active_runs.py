@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from carbon_core.run_facts import RunFacts
 
-# By id, in the order of their starts, each with what ends its part in a study. A forked child has those
-# of its parent, which measure it, too.
-_active: dict[str, Callable[[int], object] | None] = {}
+
+class _Active(NamedTuple):
+    """An active run.
+
+    Attributes:
+        pid: The process that measures it.
+        study_id: The study whose processes divide the machine, or None.
+        leave: Ends its part in that.
+    """
+
+    pid: int
+    study_id: str | None = None
+    leave: Callable[[int], object] = bool
+
+
+# By id, in the order of their starts. A forked child has those of its parent, which measure it, too.
+_active: dict[str, _Active] = {}
 
 
 def begin(facts: RunFacts, t_ns: int) -> None:
@@ -21,15 +36,16 @@ def begin(facts: RunFacts, t_ns: int) -> None:
         facts: Facts of the run.
         t_ns: Monotonic time of its begin.
     """
-    leave = None
-    if facts.study is not None and facts.study.divides:
-        from carbon_core.hardware.study_shares import membership_of
+    study = facts.study
+    if study is None or not study.divides:
+        _active[facts.run_id] = _Active(os.getpid())
+        return
+    from carbon_core.hardware.study_shares import membership_of
 
-        process = membership_of(facts.study.study_id)
-        several = facts.study.has_trials
-        leave = process.remove_study if several else process.remove_run
-        (process.add_study if several else process.add_run)(t_ns)
-    _active[facts.run_id] = leave
+    process = membership_of(study.study_id)
+    leave = process.remove_study if study.has_trials else process.remove_run
+    _active[facts.run_id] = _Active(os.getpid(), study.study_id, leave)
+    (process.add_study if study.has_trials else process.add_run)(t_ns)
 
 
 def end(run_id: str, t_ns: int) -> None:
@@ -39,15 +55,21 @@ def end(run_id: str, t_ns: int) -> None:
         run_id: Its id.
         t_ns: Monotonic time of its end.
     """
-    leave = _active.pop(run_id, None)
-    if leave is not None:
-        leave(t_ns)
+    ended = _active.pop(run_id, None)
+    if ended is not None:
+        ended.leave(t_ns)
 
 
-def active(*, without: str = "") -> tuple[str, ...]:
+def active(*, without: str = "", study_id: str | None = None) -> tuple[str, ...]:
     """Return the ids of the active runs, the latest first.
 
     Args:
         without: A run that is left out.
+        study_id: The study of the run that begins: other processes of it count their own shares.
     """
-    return tuple(run_id for run_id in reversed(list(_active)) if run_id != without)
+    pid = os.getpid()
+    return tuple(
+        run_id
+        for run_id, one in reversed(list(_active.items()))
+        if run_id != without and (one.pid == pid or study_id is None or one.study_id != study_id)
+    )
