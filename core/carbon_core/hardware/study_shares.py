@@ -153,12 +153,12 @@ class _Peer(Course):
                 with contextlib.suppress(ValueError, TypeError, LookupError):
                     self._add(json.loads(line))
 
-    def _add(self, record: dict[str, Any]) -> None:
+    def _add(self, record: Any) -> None:
         if "keys" in record:
             self.keys.update(map(str, record["keys"]))
         if "open" in record:
-            self.note(int(record["t_ns"]), int(record["open"]))
-        if record.get("end"):
+            self.note(int(record["t_ns"]), max(0, int(record["open"])))
+        if "end" in record:
             self.ended_ns = int(record["t_ns"])
 
 

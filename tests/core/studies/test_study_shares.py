@@ -207,6 +207,7 @@ def test_the_share_of_a_job_is_multiplied(place: Path, monkeypatch: pytest.Monke
     for member in (one, other):
         member.add_run(clock.monotonic_ns())
         member.shares(["cpu"], clock.monotonic_ns(), clock.monotonic_ns())
+    clock.advance(1)
     inner = FakeMeter(clock, lambda t_s: 100.0 * t_s, fake_device())
     monkeypatch.setattr(study_shares, "membership_of", lambda study_id: one)
     meter = StudyMeter(inner, "study", COMPONENTS)
