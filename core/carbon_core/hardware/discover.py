@@ -341,7 +341,7 @@ class _Detector:
         except MeterError as error:
             refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
             self._refusals.append(refusal)
-        return shared_in_study(meters, self._options.study_id, divided)
+        return shared_in_study(meters, self._options.study_id, divided, clock.monotonic_ns())
 
     def _facts(self) -> HostFacts:
         host = self._context.host

@@ -46,12 +46,13 @@ class Course:
     """What a process of a study measures, and how many trials it has open, over time.
 
     Attributes:
-        keys: The devices (`key_of`) that it measures.
+        keys: The devices (`key_of`) that it measures, each with the monotonic time since when others can
+            know that.
         ended_ns: Monotonic time of its end.
     """
 
     def __init__(self, name: str) -> None:
-        self.keys: set[str] = set()
+        self.keys: dict[str, int] = {}
         self.ended_ns = _NEVER_NS
         self._name = name
         self._times_ns: list[int] = []
@@ -71,6 +72,11 @@ class Course:
     def open_now(self) -> int:
         """Number of trials that are open."""
         return self._open[-1] if self._open else 0
+
+    def note_keys(self, t_ns: int, keys: Iterable[str]) -> None:
+        """Add devices that it measures from a time on."""
+        for key in keys:
+            self.keys.setdefault(key, t_ns)
 
     def note(self, t_ns: int, count: int) -> None:
         """Add the number of open trials from a time on."""
@@ -94,34 +100,43 @@ class Course:
             yield self.ended_ns
 
 
-def mean_share(own: Course, others: Sequence[Course], from_ns: int, to_ns: int) -> float:
-    """Return the share (0 to 1) of a process over a span.
+def mean_share(
+    own: Course, others: Sequence[Course], key: str, from_ns: int, to_ns: int
+) -> float:
+    """Return the share (0 to 1) of a device that a process counts over a span.
 
     Args:
         own: The process.
-        others: The other processes that measure the same device.
+        others: The other processes.
+        key: The device.
         from_ns: Begin of the span.
         to_ns: Its end; if equal, the share right after it is returned.
     """
     if to_ns <= from_ns:
-        return _share_at(own, others, to_ns)
+        return _share_at(own, others, key, to_ns)
     edges = {from_ns, to_ns}
     for course in (own, *others):
         edges.update(course.changes(from_ns, to_ns))
+        if from_ns < course.keys.get(key, to_ns) < to_ns:
+            edges.add(course.keys[key])
     ordered = sorted(edges)
     counted_ns = sum(
-        _share_at(own, others, begin) * (end - begin) for begin, end in zip(ordered, ordered[1:])
+        _share_at(own, others, key, begin) * (end - begin)
+        for begin, end in zip(ordered, ordered[1:])
     )
     return counted_ns / (to_ns - from_ns)
 
 
-def _share_at(own: Course, others: Sequence[Course], t_ns: int) -> float:
-    if not own.is_present(t_ns):
+def _share_at(own: Course, others: Sequence[Course], key: str, t_ns: int) -> float:
+    present = [one for one in (own, *others) if key in one.keys and one.is_present(t_ns)]
+    # Until others can know of a process, they count its part.
+    known = [one for one in present if one.keys[key] <= t_ns] or present
+    if own not in known:
         return 0.0
-    all_open = sum(one.open_at(t_ns) for one in (own, *others))
+    all_open = sum(one.open_at(t_ns) for one in known)
     if all_open:
         return own.open_at(t_ns) / all_open
-    return float(all(own.place < one.place for one in others if one.is_present(t_ns)))
+    return float(own is min(known, key=lambda one: one.place))
 
 
 class _Peer(Course):
@@ -154,12 +169,13 @@ class _Peer(Course):
                     self._add(json.loads(line))
 
     def _add(self, record: Any) -> None:
+        t_ns = int(record["t_ns"])
         if "keys" in record:
-            self.keys.update(map(str, record["keys"]))
+            self.note_keys(t_ns, map(str, record["keys"]))
         if "open" in record:
-            self.note(int(record["t_ns"]), max(0, int(record["open"])))
+            self.note(t_ns, max(0, int(record["open"])))
         if "end" in record:
-            self.ended_ns = int(record["t_ns"])
+            self.ended_ns = t_ns
 
 
 class Membership:
@@ -175,6 +191,8 @@ class Membership:
         self._board = _Board(study_id, directory)
         self._mutex = threading.RLock()
         self._own: Course | None = None
+        # Those that were found in this process, also before it takes part.
+        self._keys: set[str] = set()
         self._runs = self._studies = self._trials = 0
 
     @property
@@ -230,15 +248,19 @@ class Membership:
             own, wanted = self._own, set(keys)
             if own is None or not own.is_present(to_ns):
                 return {}
-            if not wanted <= own.keys:
-                own.keys |= wanted
-                self._board.append({"keys": sorted(own.keys)})
+            self.note_keys(wanted, to_ns)
             peers = self._board.peers(to_ns)
             first_ns = max(from_ns, own.place[0])
-            return {
-                key: mean_share(own, [one for one in peers if key in one.keys], first_ns, to_ns)
-                for key in wanted
-            }
+            return {key: mean_share(own, peers, key, first_ns, to_ns) for key in wanted}
+
+    def note_keys(self, keys: Iterable[str], t_ns: int) -> None:
+        """Note devices that this process measures."""
+        with self._mutex:
+            new = sorted({*keys} - self._keys)
+            self._keys.update(new)
+            if new and self._own is not None:
+                self._own.note_keys(t_ns, new)
+                self._board.append({"t_ns": t_ns, "keys": new})
 
     def _update(self, t_ns: int) -> None:
         if self.pid != os.getpid():
@@ -249,6 +271,8 @@ class Membership:
             return
         if self._own is None:
             self._own = Course(self._board.join(t_ns))
+            self._own.note_keys(t_ns, self._keys)
+            self._board.append({"t_ns": t_ns, "keys": sorted(self._keys)})
         count = self._trials if self._studies else min(1, self._runs)
         if not self._own.has_begun or count != self._own.open_now:
             self._own.note(t_ns, count)
@@ -362,7 +386,7 @@ class StudyMeter(WrappedMeter):
     def __init__(self, meter: Meter, study_id: str, components: Collection[Component]) -> None:
         super().__init__(meter, meter.devices)
         self._study_id = study_id
-        self._keys = {one.id: key_of(one) for one in meter.devices if one.component in components}
+        self._key_of = {one.id: key_of(one) for one in meter.devices if one.component in components}
         # Of each device: when it was read last, and the share of the job.
         self._read_ns: dict[str, int] = {}
         self._of_job: dict[str, float] = {}
@@ -378,12 +402,17 @@ class StudyMeter(WrappedMeter):
         return [self._shared(one) for one in self._meter.read()]
 
     @property
+    def keys(self) -> Collection[str]:
+        """The devices that are divided."""
+        return self._key_of.values()
+
+    @property
     def _membership(self) -> Membership:
         return membership_of(self._study_id)
 
     def _shared(self, reading: Reading) -> Reading:
         device_id, t_ns = reading.device_id, reading.t_ns
-        key = self._keys.get(device_id)
+        key = self._key_of.get(device_id)
         if key is None:
             return reading
         from_ns = self._read_ns.get(device_id, t_ns)
@@ -397,12 +426,21 @@ class StudyMeter(WrappedMeter):
 
 
 def shared_in_study(
-    meters: Sequence[Meter], study_id: str | None, components: Collection[Component]
+    meters: Sequence[Meter], study_id: str | None, components: Collection[Component], now_ns: int
 ) -> Sequence[Meter]:
-    """Return the meters, reduced to the share of this process in its study, if there is one."""
+    """Return the meters, reduced to the share of this process in its study, if there is one.
+
+    Args:
+        meters: They read the whole machine, or the share of the job.
+        study_id: The study, or None.
+        components: Those whose energy is divided.
+        now_ns: Monotonic time.
+    """
     if study_id is None:
         return meters
-    return [StudyMeter(one, study_id, components) for one in meters]
+    shared = [StudyMeter(one, study_id, components) for one in meters]
+    membership_of(study_id).note_keys((key for one in shared for key in one.keys), now_ns)
+    return shared
 
 
 def key_of(device: Device) -> str:

@@ -33,8 +33,12 @@ def make_parts(settings, run_id, environ, **more):
     parts = real(settings, run_id, environ, **more)
     meter = FakeMeter(SystemClock(), lambda t_s: 100.0 * t_s, period_s=0.1)
     study = parts.facts.study
-    meters = study_shares.shared_in_study([meter], study and study.study_id, COMPONENTS)
-    return replace(parts, detect=lambda: Detection(tuple(meters)))
+
+    def detect():
+        found = [meter], study and study.study_id, COMPONENTS, time.monotonic_ns()
+        return Detection(tuple(study_shares.shared_in_study(*found)))
+
+    return replace(parts, detect=detect)
 
 trackers.make_parts = make_parts
 settings = {
@@ -47,6 +51,10 @@ def wait_for(path):
 
 def note(path, text=""):
     Path(path).write_text(str(text))
+
+def span(tracker):
+    window = tracker.final_report.window
+    return f"{window.start.t_ns / 1e9} {window.end.t_ns / 1e9}"
 """
 
 

@@ -19,6 +19,7 @@ SECOND = 10**9
 
 def course(*changes: tuple[int, int], ended: int | None = None, name: str = "a") -> Course:
     found = Course(name)
+    found.note_keys(0, ["cpu"])
     for t_s, count in changes:
         found.note(t_s * SECOND, count)
     if ended is not None:
@@ -27,7 +28,7 @@ def course(*changes: tuple[int, int], ended: int | None = None, name: str = "a")
 
 
 def share(own: Course, others: list[Course], begin_s: float, end_s: float) -> float:
-    return mean_share(own, others, int(begin_s * SECOND), int(end_s * SECOND))
+    return mean_share(own, others, "cpu", int(begin_s * SECOND), int(end_s * SECOND))
 
 
 def test_a_share_is_by_open_trials() -> None:
@@ -47,6 +48,15 @@ def test_without_a_trial_the_oldest_process_counts() -> None:
     assert share(second, [first], 40, 60) == pytest.approx(0.5)
 
 
+def test_until_others_can_know_of_a_process_they_count_its_part() -> None:
+    first, second = course((0, 1)), course((10, 1), name="b")
+    second.keys["cpu"] = 12 * SECOND
+    assert share(first, [second], 10, 14) == 0.75
+    assert share(second, [first], 10, 14) == 0.25
+    first.keys["cpu"] = 13 * SECOND  # of two that begin, both are known to none
+    assert share(first, [second], 10, 14) + share(second, [first], 10, 14) == 1.0
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_shares_of_all_processes_are_the_machine(seed: int) -> None:
     chance = random.Random(seed)
@@ -56,6 +66,7 @@ def test_the_shares_of_all_processes_are_the_machine(seed: int) -> None:
         found = course(*((t, chance.randint(0, 2)) for t in times), name=name)
         if chance.random() < 0.5:
             found.ended_ns = (times[-1] + chance.randint(1, 20)) * SECOND
+        found.keys["cpu"] = (times[0] + chance.choice((0, 0, 3, 500))) * SECOND
         courses.append(found)
     edges = [0, *sorted(chance.sample(range(1, 130), 10)), 130]
     for begin_s, end_s in zip(edges, edges[1:]):
@@ -74,6 +85,7 @@ def meters(clock: FakeClock, directory: Path, count: int) -> list[tuple[Membersh
     found = []
     for _ in range(count):
         member = Membership("study", directory)
+        member.note_keys(["cpu"], clock.monotonic_ns())
         meter = StudyMeter(FakeMeter(clock, lambda t_s: 100.0 * t_s), "study", COMPONENTS)
         found.append((member, meter))
     return found
@@ -167,13 +179,14 @@ def test_an_invalid_file_of_another_process_is_ignored(place: Path, text: bytes)
     clock = FakeClock()
     one, other = Membership("study", place / "shared"), Membership("study", place / "shared")
     for member in (one, other):
+        member.note_keys(["cpu"], clock.monotonic_ns())
         member.add_run(clock.monotonic_ns())
     for path in (place / "shared").glob("*.log"):
         path.write_bytes(path.read_bytes() + text)
     now_ns = clock.monotonic_ns()
     other.shares(["cpu"], now_ns, now_ns)
     clock.advance(1)
-    assert one.shares(["cpu"], now_ns, clock.monotonic_ns())["cpu"] in (0.5, 1.0)
+    assert one.shares(["cpu"], now_ns, clock.monotonic_ns())["cpu"] == 0.5
     for member in (one, other):
         member.remove_run(clock.monotonic_ns())
 
