@@ -1,4 +1,4 @@
-"""The studies of ``carbon-callbacks report``: one row each, with the best trial, waste and Pareto front."""
+"""The studies of ``carbon-callbacks report``: one row each, with best trial, waste and Pareto front."""
 
 from __future__ import annotations
 
@@ -72,10 +72,16 @@ def data(study: StudyTotals) -> dict[str, Any]:
 
 def _estimate(study: StudyTotals) -> tuple[Estimate | None, Estimate | None]:
     """Return energy and emissions with their intervals; None where they are unknown."""
-    kwh, kg = study[3:6], study[6:9]
-    if None in (*kwh, *kg):
-        return None, None
-    return Estimate(*kwh), Estimate(*kg)
+    energy_kwh = study.energy_kwh, study.energy_low_kwh, study.energy_high_kwh
+    emissions_kg = study.emissions_kg, study.emissions_low_kg, study.emissions_high_kg
+    return _known(energy_kwh), _known(emissions_kg)
+
+
+def _known(figures: tuple[float | None, float | None, float | None]) -> Estimate | None:
+    value, low, high = figures
+    if value is None or low is None or high is None:
+        return None
+    return Estimate(value, low, high)
 
 
 def _waste(study: StudyTotals) -> str:

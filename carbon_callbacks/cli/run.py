@@ -59,9 +59,7 @@ def _environment(tracker: EmissionsTracker) -> dict[str, str]:
     settings = tracker.settings
     whole_machine = settings.tracking_mode == "machine"
     study_id = study_of(environ, settings.study_id).study_id
-    within = variable_for(
-        tracker.run_id, environ, whole_machine=whole_machine, study_id=study_id
-    )
+    within = variable_for(tracker.run_id, environ, whole_machine=whole_machine, study_id=study_id)
     return {**environ, **within}
 
 

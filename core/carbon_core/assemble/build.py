@@ -63,8 +63,10 @@ if TYPE_CHECKING:
 _CODE_LIMIT_S = 1.0
 # Those of the rank, of the devices (`meters.gpu_variables`), and of the files of claims and idle power.
 DETECTION_VARIABLES = frozenset(
-    (*RANK_VARIABLES, *STUDY_VARIABLES, *CUDA_VARIABLES, *ROCM_VARIABLES)
-    + ("TMPDIR", "TEMP", "TMP", "HOME")
+    [
+        *(*RANK_VARIABLES, *STUDY_VARIABLES, *CUDA_VARIABLES, *ROCM_VARIABLES),
+        *("TMPDIR", "TEMP", "TMP", "HOME"),
+    ]
 )
 
 

@@ -64,6 +64,8 @@ class SettingArguments(TypedDict, total=False):
     strict_config: bool | None
     trust_local_config: bool | None
     experiment_id: str | None
+    study_id: str | None
+    trial_id: str | None
     experiment_name: str | None
     output_handlers: Any
     emissions_endpoint: str | None

@@ -21,6 +21,7 @@ import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from carbon_core.records import Component, Device, Reading
 # Beside other processes, meters are read so often: energy between two readings is divided by time.
 _PERIOD_S = 0.5
 _LOG, _LOCK = ".log", ".lock"
-_IN_MEMORY = Path("/dev/shm")
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only a directory of this user is used
 # An older file of a process that has ended was read by all others.
 _STALE_S = 60.0
 _MOST_BYTES = 2**24
@@ -43,11 +44,11 @@ _MOMENT_NS = 10_000_000
 
 
 class Course:
-    """What a process of a study measures, and how many trials it has open, over time.
+    """The devices that a process of a study measures, and its number of open trials, over time.
 
     Attributes:
-        keys: The devices (`key_of`) that it measures, each with the monotonic time since when others can
-            know that.
+        keys: The devices (`key_of`) that it measures, each with the monotonic time since when other
+            processes can detect that.
         ended_ns: Monotonic time of its end.
     """
 
@@ -100,9 +101,7 @@ class Course:
             yield self.ended_ns
 
 
-def mean_share(
-    own: Course, others: Sequence[Course], key: str, from_ns: int, to_ns: int
-) -> float:
+def mean_share(own: Course, others: Sequence[Course], key: str, from_ns: int, to_ns: int) -> float:
     """Return the share (0 to 1) of a device that a process counts over a span.
 
     Args:
@@ -121,15 +120,14 @@ def mean_share(
             edges.add(course.keys[key])
     ordered = sorted(edges)
     counted_ns = sum(
-        _share_at(own, others, key, begin) * (end - begin)
-        for begin, end in zip(ordered, ordered[1:])
+        _share_at(own, others, key, begin) * (end - begin) for begin, end in pairwise(ordered)
     )
     return counted_ns / (to_ns - from_ns)
 
 
 def _share_at(own: Course, others: Sequence[Course], key: str, t_ns: int) -> float:
     present = [one for one in (own, *others) if key in one.keys and one.is_present(t_ns)]
-    # Until others can know of a process, they count its part.
+    # Until others can detect a process, they count its part.
     known = [one for one in present if one.keys[key] <= t_ns] or present
     if own not in known:
         return 0.0
@@ -343,7 +341,7 @@ class _Board:
         path = self._own_log
         if path is None:
             return
-        # Opened anew: the program may close descriptors that are not its own.
+        # Opened each time: the program may close descriptors that are not its own.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with contextlib.suppress(OSError):
             descriptor = os.open(path, flags, 0o600)

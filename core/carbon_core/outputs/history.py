@@ -136,7 +136,9 @@ def read(
         else:
             yield found
     outer: dict[str, PastRun] = dict(known)
-    for run_id in {one for run in within for one in run.within if one in files and one not in known}:
+    for run_id in {
+        one for run in within for one in run.within if one in files and one not in known
+    }:
         outer.update(
             (one.run_id, one) for one in _in_file(files[run_id]) if isinstance(one, PastRun)
         )

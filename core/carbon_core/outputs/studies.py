@@ -93,15 +93,17 @@ class StudySum:
         """Return the totals of the runs so far."""
         total, trials = self._total, self._trials()
         unknown = (None, None, None)
-        energy, emissions = (
-            (total.energy_kwh, total.emissions_kg) if total.is_known else (unknown, unknown)
-        )
+        kwh, kg = (total.energy_kwh, total.emissions_kg) if total.is_known else (unknown, unknown)
         return StudyTotals(
             self._study_id,
             self._direction,
             total.duration_s,
-            *energy,
-            *emissions,
+            energy_kwh=kwh[0],
+            energy_low_kwh=kwh[1],
+            energy_high_kwh=kwh[2],
+            emissions_kg=kg[0],
+            emissions_low_kg=kg[1],
+            emissions_high_kg=kg[2],
             waste_kwh=sum(one.energy_kwh or 0.0 for one in trials if one.is_waste),
             overhead_kwh=self._overhead_kwh,
             statuses=counts_by_status(trials),

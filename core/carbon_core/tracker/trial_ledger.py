@@ -41,11 +41,11 @@ class _Change(NamedTuple):
 
     Attributes:
         window: A window that begins then.
-        count: Number of trials that are open from then on.
+        trials: Number of trials that are open from then on.
     """
 
     window: OpenWindow
-    count: int
+    trials: int
 
 
 class OpenTrial:
@@ -180,9 +180,9 @@ class TrialLedger:
     @staticmethod
     def _added(share: _Share, window: Window, change: _Change) -> _Share:
         """Return a share after a window in which a number of trials were open."""
-        if not change.count:
+        if not change.trials:
             return share._replace(t_ns=window.end.t_ns)
-        part, run = 1.0 / change.count, change.window.run
+        part, run = 1.0 / change.trials, change.window.run
         pairs = zip_longest(window.end.energies, window.start.energies, fillvalue=NO_ENERGY)
         grown = [_part_of(end, start, part) for end, start in pairs]
         before = (*share.energies, *[NO_ENERGY] * (len(grown) - len(share.energies)))
@@ -197,9 +197,7 @@ def _part_of(end: Energy, start: Energy, part: float) -> Energy:
     return Energy(measured_j * part, extrapolated_j * part, missing_s, sd_j * part)
 
 
-def _with_figures(
-    facts: TrialResult, report: Report, begin: _Share, end: _Share
-) -> TrialResult:
+def _with_figures(facts: TrialResult, report: Report, begin: _Share, end: _Share) -> TrialResult:
     """Return the results of a trial.
 
     Args:
@@ -223,5 +221,4 @@ def _with_figures(
     facts = facts._replace(duration_s=window.duration_s)
     if not part.is_known:
         return facts
-    names = TrialResult._fields[-6:]
-    return facts._replace(**dict(zip(names, (*part.energy_kwh, *part.emissions_kg))))
+    return TrialResult(*facts[:6], *part.energy_kwh, *part.emissions_kg)

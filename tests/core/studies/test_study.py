@@ -44,9 +44,9 @@ def test_twenty_trials_of_two_threads_add_up_to_the_machine(machine: Any) -> Non
         if open_trials[worker] is not None:
             ended, status = open_trials[worker], next(statuses)
             workers[worker].submit(ended.end, status, chance.random()).result()
-        open_trials[worker] = workers[worker].submit(
-            study.trial, number, {"lr": chance.random()}
-        ).result()
+        open_trials[worker] = (
+            workers[worker].submit(study.trial, number, {"lr": chance.random()}).result()
+        )
         machine.clock.advance(chance.uniform(1, 60))
     for trial in filter(None, open_trials):
         trial.end(next(statuses), 1.0)
@@ -95,7 +95,12 @@ def test_what_two_trials_use_together_is_halved(machine: Any) -> None:
 
 def test_a_block_ends_a_trial_by_its_exception(machine: Any) -> None:
     study = quiet()
-    for name, error in (("a", None), ("b", Pruned()), ("c", ValueError()), ("d", KeyboardInterrupt())):
+    for name, error in (
+        ("a", None),
+        ("b", Pruned()),
+        ("c", ValueError()),
+        ("d", KeyboardInterrupt()),
+    ):
         try:
             with study.trial(name) as trial:
                 machine.clock.advance(1)

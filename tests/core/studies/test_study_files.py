@@ -20,7 +20,9 @@ from carbon_core.trials import StudyFacts, TrialResult
 START = "2026-01-01T10:00:00.000+00:00"
 
 
-def trial(name: str, status: str = "completed", value: float | None = None, kwh: float = 1.0) -> Any:
+def trial(
+    name: str, status: str = "completed", value: float | None = None, kwh: float = 1.0
+) -> Any:
     figures = kwh, kwh / 2, kwh * 2, kwh / 10, kwh / 20, kwh / 5
     return TrialResult(name, START, status, value, {"lr": "0.1"}, 60.0, *figures)
 
@@ -72,13 +74,21 @@ def test_a_journal_has_the_last_state_of_each_trial(place: Path) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [one["trial_id"] for one in lines if one["type"] == "trial"] == ["0", "0", "1", "1"]
     # An incomplete line, or one that is not valid, loses nothing else.
-    path.write_text(path.read_text() + '{"type": "trial", "trial_id": 3, "status": "x"}\n{"type": "tr')
+    path.write_text(
+        path.read_text() + '{"type": "trial", "trial_id": 3, "status": "x"}\n{"type": "tr'
+    )
     assert past_runs.read(path).trials == (trial("0"), trial("1", "failed", kwh=0.2))
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"energy_kwh": -1}, {"energy_kwh": 9.0}, {"value": "x"}, {"parameters": []}, {"started_at": ""}],
+    [
+        {"energy_kwh": -1},
+        {"energy_kwh": 9.0},
+        {"value": "x"},
+        {"parameters": []},
+        {"started_at": ""},
+    ],
 )
 def test_a_trial_out_of_range_is_refused(place: Path, change: dict[str, Any]) -> None:
     saved(study_run("a", trial("0")))

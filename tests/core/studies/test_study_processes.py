@@ -56,7 +56,9 @@ def trial_kwh(totals: StudyTotals) -> float:
 
 def test_two_workers_add_up_to_the_machine(place: Path, start: Start) -> None:
     names = "a", "b"
-    workers = [start(WORKER.format(name=name, seconds=0.1 + 0.05 * i)) for i, name in enumerate(names)]
+    workers = [
+        start(WORKER.format(name=name, seconds=0.1 + 0.05 * i)) for i, name in enumerate(names)
+    ]
     for name, worker in zip(names, workers):
         wait_for(place / f"ready-{name}", worker)
     (place / "go").write_text("")

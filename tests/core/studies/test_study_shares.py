@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_the_shares_of_all_processes_are_the_machine(seed: int) -> None:
         found.keys["cpu"] = (times[0] + chance.choice((0, 0, 3, 500))) * SECOND
         courses.append(found)
     edges = [0, *sorted(chance.sample(range(1, 130), 10)), 130]
-    for begin_s, end_s in zip(edges, edges[1:]):
+    for begin_s, end_s in pairwise(edges):
         present_s = sum(
             any(one.is_present(t * SECOND) for one in courses) for t in range(begin_s, end_s)
         )
@@ -104,7 +105,9 @@ class Account:
             patched.setattr(study_shares, "membership_of", lambda study_id: self.member)
             (reading,) = self.meter.read()
         if self._value is not None:
-            self.joules += (reading.value - self._value) * (1.0 if reading.share is None else reading.share)
+            self.joules += (reading.value - self._value) * (
+                1.0 if reading.share is None else reading.share
+            )
         self._value = reading.value
 
 
