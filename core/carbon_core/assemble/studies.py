@@ -108,6 +108,7 @@ class _Measurement:
                 for trial in ledger.open_trials():
                     self.end(ledger, trial, "failed", None)
             self.tracker.stop()
+            self.tracker.close_prepared()
             final = self.tracker.final_report
             if final is not None:
                 self.reports[final.run.run_id] = final
@@ -369,6 +370,7 @@ class Study:
             tracker.settings = replace(tracker.settings, study_id=self.study_id)
             tracker.study = StudyFacts(self.study_id, None, self._direction, has_trials=True)  # type: ignore[arg-type]
             found = _measurements[self.study_id] = _Measurement(tracker)
+            tracker.prepare()
         return found
 
     def __getstate__(self) -> dict[str, Any]:
