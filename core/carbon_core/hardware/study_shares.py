@@ -20,6 +20,7 @@ import os
 import sys
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -189,8 +190,8 @@ class Membership:
         self._board = _Board(study_id, directory)
         self._mutex = threading.RLock()
         self._own: Course | None = None
-        # Those that were found in this process, also before it takes part.
-        self._keys: set[str] = set()
+        # Number of open meters by device, also before the process takes part.
+        self._keys: Counter[str] = Counter()
         self._runs = self._studies = self._trials = 0
 
     @property
@@ -246,19 +247,28 @@ class Membership:
             own, wanted = self._own, set(keys)
             if own is None or not own.is_present(to_ns):
                 return {}
-            self.note_keys(wanted, to_ns)
+            self._publish(to_ns, wanted)
             peers = self._board.peers(to_ns)
             first_ns = max(from_ns, own.place[0])
             return {key: mean_share(own, peers, key, first_ns, to_ns) for key in wanted}
 
-    def note_keys(self, keys: Iterable[str], t_ns: int) -> None:
-        """Note devices that this process measures."""
+    def add_meter(self, keys: Iterable[str], t_ns: int) -> None:
+        """Note the devices of a meter of this process."""
         with self._mutex:
-            new = sorted({*keys} - self._keys)
-            self._keys.update(new)
-            if new and self._own is not None:
-                self._own.note_keys(t_ns, new)
-                self._board.append({"t_ns": t_ns, "keys": new})
+            self._keys.update(keys)
+            self._publish(t_ns, +self._keys)
+
+    def remove_meter(self, keys: Iterable[str]) -> None:
+        """Note that a meter is closed: a later run of this process may measure other devices."""
+        with self._mutex:
+            self._keys.subtract(keys)
+
+    def _publish(self, t_ns: int, keys: Iterable[str]) -> None:
+        own = self._own
+        new = [] if own is None else sorted({*keys} - own.keys.keys())
+        if own is not None and new:
+            own.note_keys(t_ns, new)
+            self._board.append({"t_ns": t_ns, "keys": new})
 
     def _update(self, t_ns: int) -> None:
         if self.pid != os.getpid():
@@ -269,8 +279,7 @@ class Membership:
             return
         if self._own is None:
             self._own = Course(self._board.join(t_ns))
-            self._own.note_keys(t_ns, self._keys)
-            self._board.append({"t_ns": t_ns, "keys": sorted(self._keys)})
+            self._publish(t_ns, +self._keys)
         count = self._trials if self._studies else min(1, self._runs)
         if not self._own.has_begun or count != self._own.open_now:
             self._own.note(t_ns, count)
@@ -388,6 +397,7 @@ class StudyMeter(WrappedMeter):
         # Of each device: when it was read last, and the share of the job.
         self._read_ns: dict[str, int] = {}
         self._of_job: dict[str, float] = {}
+        self._joined: Membership | None = None
 
     @property
     def period_s(self) -> float:
@@ -399,10 +409,17 @@ class StudyMeter(WrappedMeter):
         """Read the meter; each reading carries the share of the span since the previous one."""
         return [self._shared(one) for one in self._meter.read()]
 
-    @property
-    def keys(self) -> Collection[str]:
-        """The devices that are divided."""
-        return self._key_of.values()
+    def join(self, now_ns: int) -> None:
+        """Let the other processes of the study see the devices, until the meter is closed."""
+        self._joined = self._membership
+        self._joined.add_meter(set(self._key_of.values()), now_ns)
+
+    def close(self) -> None:
+        """Close the meter."""
+        self._meter.close()
+        joined, self._joined = self._joined, None
+        if joined is not None:
+            joined.remove_meter(set(self._key_of.values()))
 
     @property
     def _membership(self) -> Membership:
@@ -437,7 +454,8 @@ def shared_in_study(
     if study_id is None:
         return meters
     shared = [StudyMeter(one, study_id, components) for one in meters]
-    membership_of(study_id).note_keys((key for one in shared for key in one.keys), now_ns)
+    for one in shared:
+        one.join(now_ns)
     return shared
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,29 +70,22 @@ class StudySum:
         self._study_id = study_id
         self._direction = "minimize"
         self._total = Total()
-        self._overhead_kwh = 0.0
-        self._parts: list[TrialResult] = []
+        self._runs: list[PastRun] = []
 
     def add(self, run: PastRun) -> None:
         """Add a run; what another run of the study includes is counted there only."""
         if run.study is None:
             return
-        part = run.counted_in_study
-        self._total.add(run._replace(counted=part))
+        self._total.add(run._replace(counted=run.counted_in_study))
+        self._runs.append(run)
         if run.study.has_trials:
             self._direction = run.study.direction
-        if not part:
-            return
-        trials = [one.scaled(part) for one in _trials_of(run)]
-        self._parts += trials
-        if run.study.has_trials and run.is_known:
-            of_trials = sum(one.energy_kwh or 0.0 for one in trials)
-            self._overhead_kwh += max(0.0, run.energy_kwh.value * part - of_trials)
 
     def totals(self) -> StudyTotals:
         """Return the totals of the runs so far."""
         total, trials = self._total, self._trials()
         unknown = (None, None, None)
+        of_trials = sum(one.energy_kwh or 0.0 for one in trials)
         kwh, kg = (total.energy_kwh, total.emissions_kg) if total.is_known else (unknown, unknown)
         return StudyTotals(
             self._study_id,
@@ -105,7 +98,7 @@ class StudySum:
             emissions_low_kg=kg[1],
             emissions_high_kg=kg[2],
             waste_kwh=sum(one.energy_kwh or 0.0 for one in trials if one.is_waste),
-            overhead_kwh=self._overhead_kwh,
+            overhead_kwh=max(0.0, (kwh[0] or 0.0) - of_trials),
             statuses=counts_by_status(trials),
             trials=trials,
             best=best_of(trials, self._direction),
@@ -115,7 +108,10 @@ class StudySum:
     def _trials(self) -> tuple[TrialResult, ...]:
         """Return each trial once: a resumed one has parts in several runs."""
         found: dict[str, TrialResult] = {}
-        for part in sorted(self._parts, key=lambda one: one.started_at):
+        # A run around one that has measured its trials is not a trial, too.
+        around = {one for run in self._runs if _has_trials(run) for one in run.within}
+        parts = [one for run in self._runs for one in _trials_of(run, around)]
+        for part in sorted(parts, key=lambda one: one.started_at):
             before = found.get(part.trial_id)
             found[part.trial_id] = before.plus(part) if before else part
         return tuple(found.values())
@@ -138,14 +134,27 @@ def study_totals(
     return found.totals()
 
 
-def _trials_of(run: PastRun) -> Sequence[TrialResult]:
-    """Return the trials of a run; one that is a trial itself gives that."""
-    study = run.study
+def _has_trials(run: PastRun) -> bool:
+    return run.study is not None and run.study.has_trials
+
+
+def _trials_of(run: PastRun, around: Set[str]) -> Sequence[TrialResult]:
+    """Return the trials of a run; one that is a trial itself gives that.
+
+    Args:
+        run: The run.
+        around: Ids of the runs that others with trials are within.
+    """
+    study, part = run.study, run.counted_in_study
     if study is None or study.has_trials:
         return run.trials
+    if run.run_id in around or not part:
+        return ()
     figures = (*run.energy_kwh, *run.emissions_kg) if run.is_known else ()
     trial_id, status = study.trial_id or run.run_id, _status_of(run)
-    return [TrialResult(trial_id, run.time, status, None, {}, run.duration_s, *figures)]
+    return [
+        TrialResult(trial_id, run.time, status, None, {}, run.duration_s, *figures).scaled(part)
+    ]
 
 
 def _status_of(run: PastRun) -> str:

@@ -113,6 +113,17 @@ def test_runs_of_a_study_within_others_count_once(place: Path) -> None:
     assert counted == {"command": 1.0, "outer": 0.0, "inner": 0.0}
 
 
+def test_a_run_around_a_search_of_the_same_study_is_no_trial(place: Path) -> None:
+    """As `carbon-callbacks run` in a task of an array, and a search in it."""
+    saved(report_of("command", kwh=5.0, study=StudyFacts("lr", "7")))
+    saved(study_run("search", trial("0", value=1.0, kwh=4.0), within=("command",)))
+    totals = study_totals(place, "lr")
+    assert totals.energy_kwh == pytest.approx(7.5)
+    assert [one.trial_id for one in totals.trials] == ["0"]
+    assert totals.overhead_kwh == pytest.approx(3.5)
+    assert totals.best is not None
+
+
 def test_a_report_shows_a_study_as_one_row(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

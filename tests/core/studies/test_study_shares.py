@@ -86,7 +86,7 @@ def meters(clock: FakeClock, directory: Path, count: int) -> list[tuple[Membersh
     found = []
     for _ in range(count):
         member = Membership("study", directory)
-        member.note_keys(["cpu"], clock.monotonic_ns())
+        member.add_meter(["cpu"], clock.monotonic_ns())
         meter = StudyMeter(FakeMeter(clock, lambda t_s: 100.0 * t_s), "study", COMPONENTS)
         found.append((member, meter))
     return found
@@ -182,7 +182,7 @@ def test_an_invalid_file_of_another_process_is_ignored(place: Path, text: bytes)
     clock = FakeClock()
     one, other = Membership("study", place / "shared"), Membership("study", place / "shared")
     for member in (one, other):
-        member.note_keys(["cpu"], clock.monotonic_ns())
+        member.add_meter(["cpu"], clock.monotonic_ns())
         member.add_run(clock.monotonic_ns())
     for path in (place / "shared").glob("*.log"):
         path.write_bytes(path.read_bytes() + text)
@@ -235,5 +235,24 @@ def test_the_share_of_a_job_is_multiplied(place: Path, monkeypatch: pytest.Monke
     assert meter.read()[0].share == 0.25, "None is as before"
     assert StudyMeter(inner, "study", ["gpu"]).read()[0].share is None
     assert meter.period_s == 0.5
+    for member in (one, other):
+        member.remove_run(clock.monotonic_ns())
+
+
+def test_a_device_is_counted_while_a_meter_of_it_is_open(place: Path) -> None:
+    clock = FakeClock()
+    one, other = Membership("study", place / "shared"), Membership("study", place / "shared")
+    for meters_ in (2, 1):
+        one.add_meter(["cpu"] * meters_, clock.monotonic_ns())
+    one.remove_meter(["cpu"] * 3)  # such as of a preparation that found other devices
+    one.add_meter(["gpu:0"], clock.monotonic_ns())
+    other.add_meter(["cpu", "gpu:0"], clock.monotonic_ns())
+    for member in (one, other):
+        member.add_run(clock.monotonic_ns())
+    begin_ns = clock.monotonic_ns()
+    clock.advance(10)
+    assert other.shares(["cpu", "gpu:0"], begin_ns, clock.monotonic_ns()) == {
+        "cpu": 1.0, "gpu:0": 0.5,
+    }  # fmt: skip
     for member in (one, other):
         member.remove_run(clock.monotonic_ns())
