@@ -8,6 +8,7 @@ the time without any.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
@@ -20,6 +21,9 @@ from carbon_core.records import NO_ENERGY, Energy, Snapshot, Window
 from carbon_core.report import Report, of_window
 from carbon_core.tracker.open_window import OpenWindow
 from carbon_core.trials import RUNNING, TrialResult
+
+# Rounding of grams, which depends on how often the intensity was requested.
+_REL = 1e-9
 
 
 class _Share(NamedTuple):
@@ -48,6 +52,14 @@ class _Change(NamedTuple):
     trials: int
 
 
+class _Basis(NamedTuple):
+    """What the shares up to a change were computed from."""
+
+    begin: tuple[Energy, ...]
+    end: tuple[Energy, ...]
+    grams: float
+
+
 class OpenTrial:
     """A trial of a `TrialLedger`.
 
@@ -61,8 +73,10 @@ class OpenTrial:
         self.facts = facts
         self.first = first
         self.last: int | None = None
-        # The shares that the result was computed from.
+        # The shares that the result was computed from, and whether they are final but for late readings
+        # and intensities.
         self.known: tuple[_Share, _Share] | None = None
+        self.is_settled = False
         self.result = facts
 
 
@@ -84,6 +98,8 @@ class TrialLedger:
         self._changes: list[_Change] = []
         # At each change, up to the first one whose reading is late.
         self._shares: list[_Share] = []
+        self._basis: _Basis | None = None
+        self._was_revised = False
 
     def begin(
         self, trial_id: str, parameters: Mapping[str, str], window: Callable[[], OpenWindow]
@@ -125,23 +141,38 @@ class TrialLedger:
             if not self._trials:
                 return report
             is_over = report.status != RUNNING
-            if is_over:  # a late reading, or a late intensity, may have changed any of them
+            is_revised = self._is_revised()
+            if is_over and is_revised:
                 self._shares.clear()
             late = self._update_shares()
             now = self._share_at(report.window.end, late)
-            trials = []
             for one in self._trials:
-                begin = self._at(one.first, late)
-                end = now if one.last is None else self._at(one.last, late)
-                if one.known != (begin, end):
-                    one.known = begin, end
-                    one.result = _with_figures(one.facts, report, begin, end)
-                if one.last is None and is_over:
-                    one.facts = one.facts._replace(status="failed")
-                status, value = one.facts.status, one.facts.value
-                one.result = one.result._replace(status=status, value=value)
-                trials.append(one.result)
-        return replace(report, trials=tuple(trials))
+                if not one.is_settled or (is_over and is_revised):
+                    self._update(one, report, now, late)
+            trials = tuple([one.result for one in self._trials])
+        return replace(report, trials=trials)
+
+    def _update(
+        self, trial: OpenTrial, report: Report, now: _Share, late: Mapping[int, _Share]
+    ) -> None:
+        """Update the result of a trial.
+
+        Args:
+            trial: The trial.
+            report: The run.
+            now: The share at its end.
+            late: The shares that are not final.
+        """
+        begin = self._at(trial.first, late)
+        end = now if trial.last is None else self._at(trial.last, late)
+        if trial.known != (begin, end):
+            trial.known = begin, end
+            trial.result = _with_figures(trial.facts, report, begin, end)
+        if trial.last is None and report.status != RUNNING:
+            trial.facts = trial.facts._replace(status="failed")
+        status, value = trial.facts.status, trial.facts.value
+        trial.result = trial.result._replace(status=status, value=value)
+        trial.is_settled = trial.last is not None and trial.last not in late
 
     def _note(self, step: int, window: Callable[[], OpenWindow]) -> None:
         self._open += step
@@ -161,7 +192,24 @@ class TrialLedger:
                 late[i] = share
             else:
                 self._shares.append(share)
+        self._basis = self._present_basis()
         return late
+
+    def _is_revised(self) -> bool:
+        """Return whether shares would be others now: of late first readings, or late intensities."""
+        before, now = self._basis, self._present_basis()
+        if before is not None and now is not None:
+            is_same = before[:2] == now[:2] and math.isclose(before.grams, now.grams, rel_tol=_REL)
+            self._was_revised |= not is_same
+        return self._was_revised
+
+    def _present_basis(self) -> _Basis | None:
+        if not self._shares:
+            return None
+        first, last = self._changes[0].window, self._changes[len(self._shares) - 1].window
+        window = first.up_to(last)
+        grams = first.run.grams(window) if first.run is not None else 0.0
+        return _Basis(window.start.energies, window.end.energies, grams)
 
     def _between(self, i: int) -> Window:
         """Return the window from a change to the next, number `i`; an empty one at the first."""

@@ -7,6 +7,7 @@ import json
 import math
 import pickle
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from carbon_callbacks import ConfigError, EmissionsTracker
 from carbon_callbacks.studies import Study, TrialResult
 from carbon_callbacks.testing import receipts
+from carbon_callbacks.testing.machine import hold_search
 from carbon_core.outputs.studies import study_totals
 from carbon_core.trials import best_of, pareto_front
 
@@ -228,6 +230,28 @@ def test_a_forgotten_study_is_saved_and_its_trials_have_failed(machine: Any) -> 
     totals = study_totals(Path(), "forgotten")
     assert totals.statuses == {"failed": 1}
     assert totals.energy_kwh == pytest.approx(1000 * J)
+
+
+def test_trials_before_the_first_reading_are_corrected_by_it(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = threading.Event()
+    hold_search(monkeypatch, found)
+    study = quiet("late")
+    for number in range(2):
+        with study.trial(number) as trial:
+            machine.clock.advance(10 * (number + 1))
+    assert trial.energy_kwh in (None, 0.0)
+    with study.trial(2) as trial:
+        found.set()
+        while not trial.energy_kwh:
+            machine.clock.advance(1)
+        machine.clock.advance(10)
+    totals = study.end()
+    assert [one.energy_kwh for one in totals.trials] == [
+        pytest.approx(one.duration_s * 100 * J, rel=0.01) for one in totals.trials
+    ]
+    assert totals.overhead_kwh < 1 * J
 
 
 def test_a_budget_is_one_of_the_whole_study(machine: Any) -> None:

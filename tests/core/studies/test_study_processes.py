@@ -182,3 +182,37 @@ def test_a_forked_worker_measures_its_own_trials(place: Path, start: Start) -> N
     seconds = sum(one.duration_s for one in totals.trials if one.trial_id == "parent")
     assert trial_kwh(totals) == pytest.approx(seconds * KWH_PER_S, rel=0.1)
     assert by_id["child"] < by_id["parent"]
+
+
+THREADS = """
+import random, threading
+from carbon_callbacks.studies import Study
+
+study = Study("threads", **settings)
+outer = study.trial("all the time")
+
+def work(name):
+    chance = random.Random(name)
+    for number in range(40):
+        with study.trial(f"{name}-{number}") as trial:
+            time.sleep(chance.uniform(0, 0.01))
+            trial.energy_kwh
+
+threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+for one in threads: one.start()
+for one in threads: one.join()
+outer.end()
+study.end()
+note("span-threads", span(study.tracker))
+"""
+
+
+def test_trials_of_threads_add_up_to_the_machine(place: Path, start: Start) -> None:
+    ended(start(THREADS))
+    totals = study_totals(place / "out", "threads")
+    ((begin_s, end_s),) = spans(place, "threads")
+    assert totals.energy_kwh == pytest.approx((end_s - begin_s) * KWH_PER_S, rel=0.005)
+    outer = totals.trials[0]
+    assert trial_kwh(totals) == pytest.approx(outer.duration_s * KWH_PER_S, rel=0.005)
+    assert sum(totals.statuses.values()) == len(totals.trials) == 161
+    assert outer.energy_kwh < 0.8 * outer.duration_s * KWH_PER_S
