@@ -83,6 +83,11 @@ class _Measurement:
         self.reports: dict[str, Report] = {}
         self._mutex = threading.RLock()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no object has a run."""
+        return not self.users and not self.tracker.running
+
     def begin(
         self, trial_id: str, parameters: Mapping[str, str]
     ) -> tuple[TrialLedger, OpenTrial] | tuple[None, None]:
@@ -243,7 +248,8 @@ class TrialEnergy:
 class Study:
     """Measures the trials of a study.
 
-    Objects of one process with the same id share one run, with the settings of the first.
+    Objects of one process with the same id share one run, with the settings of the one that was made
+    last before it began.
 
     Examples:
         >>> with Study("lr", save_to_file=False) as study:
@@ -358,18 +364,21 @@ class Study:
 
     def _current(self) -> _Measurement:
         """Return the measurement of this process; a forked child begins its own."""
-        found = self._measurement
+        found = _measurements.get(self.study_id)
         if found is None or found.pid != os.getpid():
-            found = self._measurement = self._shared(None)
+            found = self._shared(None)
+        self._measurement = found  # which exists as long as an object refers to it
         return found
 
     def _shared(self, tracker: StudyTracker | None) -> _Measurement:
         found = _measurements.get(self.study_id)
-        if found is None or found.pid != os.getpid():
+        before = found.reports if found is not None and found.pid == os.getpid() else {}
+        if found is None or found.pid != os.getpid() or found.is_idle:
             tracker = tracker or StudyTracker(**self._settings)
             tracker.settings = replace(tracker.settings, study_id=self.study_id)
             tracker.study = StudyFacts(self.study_id, None, self._direction, has_trials=True)  # type: ignore[arg-type]
             found = _measurements[self.study_id] = _Measurement(tracker)
+            found.reports.update(before)
             tracker.prepare()
         return found
 

@@ -68,7 +68,8 @@ class StudySum:
 
     def __init__(self, study_id: str) -> None:
         self._study_id = study_id
-        self._direction = "minimize"
+        # That of the latest run with trials.
+        self._latest, self._direction = "", "minimize"
         self._total = Total()
         self._runs: list[PastRun] = []
 
@@ -78,8 +79,8 @@ class StudySum:
             return
         self._total.add(run._replace(counted=run.counted_in_study))
         self._runs.append(run)
-        if run.study.has_trials:
-            self._direction = run.study.direction
+        if run.study.has_trials and run.time >= self._latest:
+            self._latest, self._direction = run.time, run.study.direction
 
     def totals(self) -> StudyTotals:
         """Return the totals of the runs so far."""

@@ -205,8 +205,24 @@ def test_objects_of_one_study_share_its_run(machine: Any) -> None:
     machine.clock.advance(10)
     assert second.end().energy_kwh == pytest.approx(1500 * J), "the other object still measures"
     assert other.end().energy_kwh == pytest.approx(3000 * J)
-    assert machine.runs <= 2
     assert len(receipts()) == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_later_object_has_its_own_settings(machine: Any, kept: bool) -> None:
+    first = quiet("cell", direction="minimize", save_to_file=kept)
+    with first.trial(0):
+        machine.clock.advance(10)
+    first.end()
+    second = quiet("cell", direction="maximize", save_to_file=kept, pue=2.0)
+    with second.trial(1):
+        machine.clock.advance(10)
+    totals = second.end()
+    assert totals.direction == "maximize"
+    assert totals.energy_kwh == pytest.approx(3000 * J)
+    assert first.totals() == totals
+    if kept:
+        assert study_totals(Path(), "cell").direction == "maximize", "that of the latest run"
 
 
 def test_a_trial_that_begins_again_has_failed_before(machine: Any) -> None:
