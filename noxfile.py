@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import runpy
 import shutil
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -74,34 +77,26 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, *session.posargs, env=OFFLINE)
 
 
-ADAPTERS = {
-    "lightning": ("lightning", ["lightning", "tensorboard"], "test_lightning.py"),
-    "pytorch_lightning": ("pytorch-lightning", ["pytorch-lightning"], "test_pytorch_lightning.py"),
-    "transformers": (
-        "transformers",
-        ["transformers", "tensorboard", "optuna"],
-        "test_transformers.py",
-    ),
-    "keras-torch": ("keras", ["keras"], "test_keras.py"),
-    "keras-jax": ("keras", ["keras", "jax"], "test_keras.py"),
-    "keras-tensorflow": ("keras", ["keras", "tensorflow-cpu", "tf_keras"], "test_keras.py"),
-}
+ADAPTERS = runpy.run_path(os.fspath(ROOT / "carbon_callbacks" / "_adapters.py"))["ADAPTERS"]
+ROWS = {session: row for row in ADAPTERS for session in row.sessions}
 
 
 def install_adapter(
     session: nox.Session, name: str, group: str, *constraints: str
 ) -> dict[str, str]:
     """Install one framework and no other; return the environment variables of its tests."""
-    extra, packages, _ = ADAPTERS[name]
-    session.install(GROUPS["frameworks"][0])
-    session.install(*GROUPS[group], *packages, *constraints, "-e", f".[{extra}]")
-    return {**OFFLINE, "KERAS_BACKEND": name.removeprefix("keras-")}
+    row = ROWS[name]
+    if row.needs_torch:
+        session.install(GROUPS["frameworks"][0])
+    packages = row.sessions[name]
+    session.install(*GROUPS[group], *packages, *constraints, "-e", f".[{row.extra}]")
+    return {**OFFLINE, "KERAS_BACKEND": name.partition("-")[2] or OFFLINE["KERAS_BACKEND"]}
 
 
 def test_adapter(session: nox.Session, name: str, *constraints: str) -> None:
     """Run one framework's tests."""
     env = install_adapter(session, name, "test", *constraints)
-    session.run(*PYTEST, f"tests/adapters/{ADAPTERS[name][2]}", *session.posargs, env=env)
+    session.run(*PYTEST, f"tests/adapters/{ROWS[name].tests}", *session.posargs, env=env)
 
 
 # What is used together with a framework, in its newest version.
@@ -114,47 +109,52 @@ COMPANIONS = {
 def test_upstream(session: nox.Session, name: str, *constraints: str) -> None:
     """Compare one framework's trainings with and without the callback, and print the table."""
     env = install_adapter(session, name, "upstream", *constraints)
-    companions = COMPANIONS.get(ADAPTERS[name][0], [])
+    companions = COMPANIONS.get(ROWS[name].name, [])
     if companions and not constraints:
         session.install(*companions)
-    tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ADAPTERS[name][2])]
+    tests = [f"tests/upstream/{file}" for file in ("test_harness.py", ROWS[name].tests)]
     session.run("pytest", "-q", "-rfEs", "--show-capture=no", *tests, *session.posargs, env=env)
 
 
 def oldest(name: str) -> list[str]:
     """Return the oldest versions that are promised for a framework, as requirements."""
     promised = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
-    return [one.replace(">=", "==") for one in promised[ADAPTERS[name][0]]]
+    return [one.replace(">=", "==") for one in promised[ROWS[name].extra]]
 
 
-EVERY_ADAPTER = nox.parametrize("name", [nox.param(name, id=name) for name in ADAPTERS])
-# Keras' oldest version is tested with one backend.
-OLDEST_ADAPTERS = nox.parametrize("name", [nox.param(name, id=name) for name in list(ADAPTERS)[:4]])
+def each(names: Iterable[str]) -> Callable[..., Any]:
+    """Return a decorator that makes a session for each of some names."""
+    return nox.parametrize("name", [nox.param(name, id=name) for name in names])
+
+
+# The oldest version of a framework is tested in one variant.
+OLDEST = [next(iter(row.sessions)) for row in ADAPTERS]
+COMPARED = [name for name in ROWS if (ROOT / "tests" / "upstream" / ROWS[name].tests).exists()]
 
 
 @nox.session
-@EVERY_ADAPTER
+@each(ROWS)
 def adapters(session: nox.Session, name: str) -> None:
     """Run each framework's tests alone, Keras' on each of its backends."""
     test_adapter(session, name)
 
 
 @nox.session
-@OLDEST_ADAPTERS
+@each(OLDEST)
 def minimums(session: nox.Session, name: str) -> None:
     """Run each framework's tests with the oldest version that is promised."""
     test_adapter(session, name, *oldest(name))
 
 
 @nox.session
-@EVERY_ADAPTER
+@each(COMPARED)
 def upstream(session: nox.Session, name: str) -> None:
     """Compare trainings with and without the callback, in every way of using a Trainer."""
     test_upstream(session, name)
 
 
 @nox.session
-@OLDEST_ADAPTERS
+@each([name for name in OLDEST if name in COMPARED])
 def upstream_minimums(session: nox.Session, name: str) -> None:
     """Compare trainings with and without the callback in the oldest versions that are promised."""
     test_upstream(session, name, *oldest(name))
@@ -335,9 +335,14 @@ def pictures(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Run every example."""
+    """Run every example; `nox -s examples -- keras lightning` runs one for each adapter named."""
     install_frameworks(session)
-    session.install(*GROUPS["examples"], "-e", ".[cli]")
+    shown = [row for row in ADAPTERS if row.example]
+    chosen = {row.example for row in shown if row.name in session.posargs}
+    needed = [one for row in shown if not chosen or row.example in chosen for one in row.requirements]
+    # With PyTorch's version once more: an adapter whose framework needs another one is an error here.
+    session.install(GROUPS["frameworks"][0], *GROUPS["examples"], *needed, "-e", ".[cli]")
     output = os.fspath(Path(session.create_tmp()))
     for path in sorted((ROOT / "examples").glob("*_*.py")):
-        session.run("python", os.fspath(path), output, env=OFFLINE)
+        if not chosen or path.name in chosen:
+            session.run("python", os.fspath(path), output, env=OFFLINE)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from carbon_callbacks._adapters import ADAPTERS
+
 # Those that Keras trains with; the first one is its default.
 _KERAS_BACKENDS = ("tensorflow", "torch", "jax")
 
 
-def import_problem(adapter: str, package: str, extra: str, error: Exception) -> str:
+def import_problem(adapter: str, error: Exception) -> str:
     """Return why an adapter cannot be imported, and what to install.
 
     Args:
-        adapter: Name of the module.
-        package: The framework's package.
-        extra: The extra that installs it.
-        error: What its import raised.
+        adapter: Name of its module, ``carbon_callbacks.`` and the name of a row of `ADAPTERS`.
+        error: What the import of its framework raised.
     """
+    row = next(one for one in ADAPTERS if one.name == adapter.rpartition(".")[2])
+    package, extra = row.package, row.extra
     install = f"pip install 'carbon-callbacks[{extra}]'"
     missing = missing_package(error)
     if missing == package or not is_installed(package):
@@ -36,7 +38,7 @@ def keras_problem(adapter: str, error: Exception) -> str:
     """
     missing = missing_package(error)
     if isinstance(error, ImportError) and missing not in _KERAS_BACKENDS:
-        return import_problem(adapter, "keras", "keras", error)
+        return import_problem(adapter, error)
     reason = f"its backend {missing} is missing" if missing else f"it cannot be imported ({error})"
     found = [name for name in _KERAS_BACKENDS if is_installed(name)]
     if found:

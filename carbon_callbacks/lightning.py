@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
-    raise ImportError(import_problem(__name__, "lightning", "lightning", error)) from error
+    raise ImportError(import_problem(__name__, error)) from error
 
 __all__ = ["EmissionsCallback"]
 

@@ -30,7 +30,7 @@ try:
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
-    raise ImportError(import_problem(__name__, "transformers", "transformers", error)) from error
+    raise ImportError(import_problem(__name__, error)) from error
 
 __all__ = ["EmissionsCallback"]
 

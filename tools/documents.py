@@ -20,8 +20,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from carbon_callbacks._adapters import ADAPTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 MACHINE = Path(__file__).resolve().parent / "docs_machine"
@@ -29,7 +32,9 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 ABOUT_THE_REPOSITORY = ("CONTRIBUTING", "maintaining")
 RUNNABLE = ("python", "bash")
 # What the code of a page may need, beside what the tests install.
-FRAMEWORKS = ("accelerate", "keras", "lightning", "pytorch_lightning", "torch", "transformers")
+FRAMEWORKS = sorted({"accelerate", "torch", *(row.package for row in ADAPTERS)})
+# Pages with a section for each adapter: those run by themselves.
+OF_SECTIONS = {row.page.partition(".md#")[0] for row in ADAPTERS if "#" in row.page}
 TIMEOUT_S = 300
 
 _BLOCK = re.compile(
@@ -241,8 +246,7 @@ def check(document: Path, session: Session) -> None:
     Raises:
         BlockError: A block fails, or prints something else.
     """
-    text = document.read_text(encoding="utf-8")
-    for block, printed in outputs(text, session):
+    for block, printed in outputs(runnable(document), session):
         if unfigured(printed) != unfigured(block.text):
             hint = f"run `python tools/write_outputs.py {document.stem}`"
             raise BlockError(f"line {block.line} shows\n{block.text}\nnot\n{printed}\n{hint}")
@@ -252,6 +256,21 @@ def needs_of(document: str) -> list[str]:
     """Return the frameworks that the code of a document's text imports."""
     code = "\n".join(block.text for block in blocks_of(document))
     return [name for name in FRAMEWORKS if re.search(rf"(?:import|from) {name}\b", code)]
+
+
+def missing_framework(document: str) -> str:
+    """Return a framework that the code of a document's text imports and that is not installed, or ""."""
+    return next((name for name in needs_of(document) if find_spec(name) is None), "")
+
+
+def runnable(document: Path) -> str:
+    """Return a document's text, without those sections of adapters whose framework is not installed."""
+    text = document.read_text(encoding="utf-8")
+    if document.stem not in OF_SECTIONS:
+        return text
+    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    # With as many lines: errors name the line of a block.
+    return "".join("\n" * one.count("\n") if missing_framework(one) else one for one in sections)
 
 
 def as_run(document: str, session: Session) -> str:

@@ -1,6 +1,5 @@
 """The documents are true: their code runs, their outputs and tables are generated, their files exist."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -16,8 +15,9 @@ from documents import (
     Session,
     blocks_of,
     check,
-    needs_of,
+    missing_framework,
     outputs,
+    runnable,
     session_for,
     unfigured,
 )
@@ -43,9 +43,8 @@ WALKED = (
     "document", [one for one in WITH_CODE if one.stem not in WALKED], ids=lambda path: path.stem
 )
 def test_the_code_of_a_page_runs_from_top_to_bottom_and_prints_what_is_shown(document, tmp_path):
-    for name in needs_of(text_of(document)):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed here")
+    if missing := missing_framework(runnable(document)):
+        pytest.skip(f"{missing} is not installed here")
     check(document, session_for(document, tmp_path))
 
 

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from carbon_callbacks._adapters import ADAPTERS, Adapter
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
@@ -24,9 +26,9 @@ except ImportError as error:
 
 def message(module: str, missing: str, **environ: str) -> str:
     """Return the error of an import where some packages are missing."""
-    framework = module.rpartition(".")[2]
-    if find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed here")
+    (row,) = (one for one in ADAPTERS if module == f"carbon_callbacks.{one.name}")
+    if find_spec(row.package) is None:
+        pytest.skip(f"{row.package} is not installed here")
     kept = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     path = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
@@ -39,20 +41,12 @@ def message(module: str, missing: str, **environ: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(
-    ("module", "extra"),
-    [
-        ("lightning", "lightning"),
-        ("pytorch_lightning", "pytorch-lightning"),
-        ("transformers", "transformers"),
-        ("keras", "keras"),
-    ],
-)
-def test_a_framework_that_is_missing(module: str, extra: str) -> None:
-    said = message(f"carbon_callbacks.{module}", module)
+@pytest.mark.parametrize("row", ADAPTERS, ids=lambda row: row.name)
+def test_a_framework_that_is_missing(row: Adapter) -> None:
+    said = message(f"carbon_callbacks.{row.name}", row.package)
     assert said == (
-        f"carbon_callbacks.{module} needs the package {module}: "
-        f"pip install 'carbon-callbacks[{extra}]'"
+        f"carbon_callbacks.{row.name} needs the package {row.package}: "
+        f"pip install 'carbon-callbacks[{row.extra}]'"
     )
 
 

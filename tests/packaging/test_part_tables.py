@@ -11,6 +11,7 @@ from core.cli.test_config_check import FAULTS
 from core.intensity.test_source_contract import CASES as SOURCE_CASES
 from core.outputs.test_output_contract import CASES as OUTPUT_CASES
 
+from carbon_callbacks._adapters import ADAPTERS, Adapter
 from carbon_core.config.output_table import OUTPUTS, Check
 from carbon_core.config.schema import KEYS, SAVE_TO, Settings
 from carbon_core.config.secret_values import Secret
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = "core/carbon_core/config/schema.py"
 SOURCE_TABLE = "core/carbon_core/intensity/source_table.py"
 OUTPUT_TABLE = "core/carbon_core/config/output_table.py"
+# Adapters that are more than hooks: their frameworks call none where an exception is raised.
+LONG_ADAPTERS = {"keras", "transformers"}
 ROWS = {**SOURCES, **MARGINAL_SOURCES}
 
 
@@ -104,6 +107,72 @@ def gaps_of_output(spec):
     return [*gaps(checks), *settings, *secrets, *fault_gaps(spec.name, needs)]
 
 
+def section_of(place):
+    """Return the section of a document that ``page.md#anchor`` names, or the whole page."""
+    page, _, anchor = place.partition("#")
+    if not (ROOT / "docs" / page).exists():
+        return ""
+    text = text_of(f"docs/{page}")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE) if anchor else []
+    found = [one for one in sections if slug(one.partition("\n")[0]) == anchor]
+    return "".join(found) if anchor else text
+
+
+def slug(heading):
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+def gaps_of_adapter(row):
+    """Return what a row of the table of adapters lacks."""
+    name, project = row.name, text_of("pyproject.toml")
+    module = ROOT / "carbon_callbacks" / f"{name}.py"
+    lines = len(module.read_text("utf-8").splitlines()) if module.exists() else 0
+    imported = f"carbon_callbacks.{name}"
+    page = row.page.partition("#")[0]
+    return gaps(
+        [
+            (lines, f"carbon_callbacks/{name}.py: write the adapter"),
+            (lines <= 120 or name in LONG_ADAPTERS, f"{module.name}: more than 120 lines"),
+            (f"\n{row.extra} = [" in project, f"pyproject.toml: add the extra {row.extra}"),
+            (f'"{row.package}.*"' in project, f'pyproject.toml: add "{row.package}.*" for mypy'),
+            (f'"{imported}",' in project, f"pyproject.toml: {imported}: imports no other adapter"),
+            ((ROOT / "tests/adapters" / row.tests).exists(), f"tests/adapters/{row.tests}: write"),
+            (imported in section_of(row.page), f"docs/{row.page}: show {imported}"),
+            (f"`[{row.extra}]`" in text_of("docs/install.md"), f"docs/install.md: {row.extra}"),
+            (f": {page}\n" in text_of("mkdocs.yml"), f"mkdocs.yml: add {page} to the navigation"),
+            (f"::: {imported}." in text_of("docs/api.md"), f"docs/api.md: add the class of {name}"),
+            ((ROOT / "examples" / row.example).exists(), f"examples/{row.example}: write it"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("row", ADAPTERS, ids=lambda row: row.name)
+def test_an_adapter_lacks_nothing(row):
+    assert gaps_of_adapter(row) == []
+
+
+def test_every_row_has_its_own_sessions_of_nox():
+    sessions = [name for row in ADAPTERS for name in row.sessions]
+    assert len(set(sessions)) == len(sessions)
+    keras = {name: row.sessions[name] for row in ADAPTERS for name in row.sessions if "-" in name}
+    assert keras["keras-jax"] == ("keras", "jax")
+    assert keras["keras-torch"] == ("keras",)
+
+
+def test_a_new_adapter_is_told_what_it_lacks():
+    toy = Adapter("toy", "toys", "toy", (), "test_toy.py", "loops.md#toy", "toy_digits.py")
+    files = {text.partition(":")[0] for text in gaps_of_adapter(toy)}
+    assert files == {
+        "carbon_callbacks/toy.py",
+        "pyproject.toml",
+        "tests/adapters/test_toy.py",
+        "docs/loops.md#toy",
+        "docs/install.md",
+        "docs/api.md",
+        "examples/toy_digits.py",
+    }
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_a_source_lacks_nothing(name):
     assert gaps_of_source(ROWS[name]) == []
@@ -177,7 +246,7 @@ def test_a_new_output_is_told_what_it_lacks():
     }
 
 
-@pytest.mark.parametrize("title", ["Add an intensity source", "Add an output"])
+@pytest.mark.parametrize("title", ["Add an intensity source", "Add an output", "Add a framework"])
 def test_a_recipe_is_short_and_names_files_that_exist(title):
     recipe = re.search(
         rf"### {title}\n\n(.*?)(?=\n###? |\Z)", text_of("CONTRIBUTING.md"), re.DOTALL

@@ -5,12 +5,20 @@ what the user wants is checked in the files that are left.
 """
 
 import csv
-import importlib.util
 import json
 import re
 
 import pytest
-from documents import DOCUMENTS, ROOT, Block, Session, blocks_of, check, needs_of, session_for
+from documents import (
+    DOCUMENTS,
+    ROOT,
+    Block,
+    Session,
+    blocks_of,
+    check,
+    missing_framework,
+    session_for,
+)
 
 pytestmark = pytest.mark.slow
 PAGES = {document.stem: document for document in DOCUMENTS}
@@ -19,9 +27,8 @@ PAGES = {document.stem: document for document in DOCUMENTS}
 def walk(directory, name):
     """Run a page and return its session."""
     document = PAGES[name]
-    for framework in needs_of(document.read_text(encoding="utf-8")):
-        if importlib.util.find_spec(framework) is None:
-            pytest.skip(f"{framework} is not installed here")
+    if missing := missing_framework(document.read_text(encoding="utf-8")):
+        pytest.skip(f"{missing} is not installed here")
     session = session_for(document, directory / name)
     check(document, session)
     return session
