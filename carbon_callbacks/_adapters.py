@@ -83,4 +83,23 @@ ADAPTERS = (
             ("tensorflow", ("tensorflow-cpu", "tf_keras")),
         ),
     ),
+    Adapter(
+        "optuna",
+        "optuna",
+        "optuna",
+        ("optuna", "scikit-learn"),
+        "test_optuna.py",
+        "sweeps.md#optuna",
+        "optuna_digits.py",
+        needs_torch=False,
+    ),
+    Adapter(
+        "keras_tuner",
+        "keras_tuner",
+        "keras-tuner",
+        ("keras", "keras-tuner", "scikit-learn"),
+        "test_keras_tuner.py",
+        "sweeps.md#kerastuner",
+        "keras_tuner_digits.py",
+    ),
 )

@@ -20,6 +20,7 @@ from adapters.test_transformers import Samples, TransformersFramework, entries_w
 from carbon_callbacks.testing import (
     EPOCHS,
     TRAIN_BATCHES,
+    WHOLE_EPOCH_KWH,
     clockwork,
     receipts,
     rows,
@@ -95,6 +96,38 @@ def test_a_search_optimises_what_it_would_without_the_callback(machine):
     bare, measured = best(), best(EmissionsCallback())
     assert measured.objective == bare.objective
     assert measured.hyperparameters == bare.hyperparameters
+
+
+def test_a_search_within_a_block_is_a_study_that_counts_its_trainings_once(machine):
+    optuna = pytest.importorskip("optuna")
+    from carbon_callbacks.optuna import EmissionsCallback as OfSearches
+
+    class Pruning(optuna.pruners.BasePruner):
+        def prune(self, study: Any, trial: Any) -> bool:
+            return trial.number == 1
+
+    on_batch = clockwork(machine.clock)
+    trainer = FRAMEWORK.trainer(EmissionsCallback(), on_batch=on_batch)
+    trainer.model_init = lambda trial: FRAMEWORK.trainer(on_batch=on_batch).model
+    with OfSearches() as callback:
+        trainer.hyperparameter_search(
+            hp_space=lambda trial: {"learning_rate": trial.suggest_float("rate", 0.01, 0.1)},
+            n_trials=3,
+            direction="minimize",
+            backend="optuna",
+            pruner=Pruning(),
+        )
+    totals = callback.totals
+    assert totals.statuses == {"completed": 2, "pruned": 1}
+    whole, pruned = totals.trials[0].energy_kwh, totals.trials[1].energy_kwh
+    assert whole == pytest.approx(EPOCHS * WHOLE_EPOCH_KWH)
+    assert pruned == pytest.approx(WHOLE_EPOCH_KWH)
+    assert totals.energy_kwh == pytest.approx(2 * whole + pruned)
+    assert totals.waste_kwh == pytest.approx(pruned)
+    assert totals.best.parameters.keys() == {"rate"}
+    found = receipts()
+    (study,) = [one["run"]["run_id"] for one in found if not one["run"]["within"]]
+    assert [one["run"]["within"] for one in found if one["run"]["within"]] == [[study]] * 3
 
 
 def test_other_callbacks_compare_metrics_without_ours(machine):

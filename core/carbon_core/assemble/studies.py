@@ -188,6 +188,13 @@ class TrialEnergy:
         """Set the value of the metric so far, for a trial that a ``with`` block ends."""
         self._value = _number_of(value)
 
+    def note_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Set the hyperparameters, for a search that chooses them after the begin of the trial."""
+        self.parameters = _texts_of(parameters)
+        if (trial := self._trial) is not None:
+            trial.facts = trial.facts._replace(parameters=self.parameters)
+            trial.result = trial.result._replace(parameters=self.parameters)
+
     @property
     def result(self) -> TrialResult:
         """Its results, so far or final."""

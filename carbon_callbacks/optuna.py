@@ -1,0 +1,119 @@
+"""`EmissionsCallback` for Optuna: ``study.optimize(objective, callbacks=[EmissionsCallback()])``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from carbon_callbacks._searches import SearchCallback, attributes_of_study, attributes_of_trial
+from carbon_core import ConfigError, with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks.studies import StudyTotals, TrialEnergy
+    from carbon_core import SettingArguments
+
+try:
+    from optuna.study import StudyDirection
+
+    from carbon_callbacks import _optuna_trials as trials
+    from carbon_callbacks._optuna_trials import EnergyPruner
+except ImportError as error:
+    from carbon_callbacks._missing import import_problem
+
+    raise ImportError(import_problem(__name__, error)) from error
+
+__all__ = ["EmissionsCallback", "EnergyPruner"]
+
+
+@with_settings()
+class EmissionsCallback(SearchCallback):
+    """Measures searches of Optuna, and stores the energy of each trial with it.
+
+    Trials get the user attributes ``carbon:energy_kwh``, ``carbon:energy_low_kwh``,
+    ``carbon:energy_high_kwh`` and ``carbon:emissions_kg``; the study those of its totals, and
+    ``carbon:waste_kwh``, the energy of pruned and failed trials. Studies of a storage continue their
+    totals, in any number of processes with the same ``output_dir``.
+
+    Args:
+        minimize_energy: Whether the energy of a trial, in kWh, is added to the values of the objective
+            as the last one; its direction must be ``minimize``.
+        **settings: Settings of `carbon_callbacks.EmissionsTracker`; ``study_id`` and the budget as in
+            docs/sweeps.md.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(
+        self, *, minimize_energy: bool = False, **settings: Unpack[SettingArguments]
+    ) -> None:
+        super().__init__(**settings)
+        self._minimizes = minimize_energy
+
+    def __call__(self, study: Any, trial: Any) -> None:
+        """Store the totals after a trial, and end the search if the budget is used up."""
+        with self.guard():
+            self.note_progress(study)
+            if self.must_stop(study):
+                study.stop()
+
+    def search(self, study: Any, optimize: Callable[[], None]) -> None:
+        """Measure a call of `Study.optimize`; a study whose budget is used up is not continued."""
+        if self._minimizes and study.directions[1:][-1:] != [StudyDirection.MINIMIZE]:
+            raise ConfigError("minimize_energy needs a study with directions=[..., 'minimize']")
+        with self.searching(study):
+            if trials.has_begun(study):
+                self._study_of(study)
+            if not self.must_stop(study):
+                optimize()
+
+    @contextlib.contextmanager
+    def trial(self, trial: Any) -> Iterator[TrialEnergy]:
+        """Measure a block that runs a trial of `Study.ask`, before `Study.tell`."""
+        study, number = trial.study, trial.number
+        one = self._study_of(study).trial(self.trial_id(trials.id_of(study), number))
+        trials.open_trials[study.study_name, number] = trials.OpenTrial(one)
+        try:
+            with self.measuring(one):
+                try:
+                    yield one
+                finally:
+                    with self.guard():
+                        one.note_parameters(trial.params)  # which the block has chosen meanwhile
+        finally:
+            del trials.open_trials[study.study_name, number]
+            with self.guard():
+                for key, value in attributes_of_trial(one.result).items():
+                    trial.set_user_attr(key, value)
+
+    def measured(self, objective: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return an objective whose calls are measured as trials."""
+
+        @functools.wraps(objective)
+        def call(trial: Any) -> Any:
+            with self.trial(trial) as one:
+                value = objective(trial)
+                one.note_parameters(trial.params)
+                values = value if isinstance(value, Sequence) else [value]
+                is_valid = trials.are_valid(values, len(trial.study.directions) - self._minimizes)
+                result = one.end(*(("completed", float(values[0])) if is_valid else ("failed",)))
+            if not self._minimizes or not is_valid:
+                return value
+            return (*values, math.nan if result.energy_kwh is None else result.energy_kwh)
+
+        return call
+
+    def note_totals(self, search: Any, totals: StudyTotals) -> None:
+        for key, value in attributes_of_study(totals).items():
+            search.set_user_attr(key, value)
+
+    def _study_of(self, study: Any) -> Any:
+        return self.study(study, trials.id_of(study), study.directions[0].name.lower())
+
+
+trials.wrap_optimize(EmissionsCallback)
