@@ -149,25 +149,34 @@ class SearchCallback:
                 self._open.trials[study.study_id, name] = study.trial(name, parameters)
 
     def end_trial(
-        self, study: Study, name: str, status: str, value: float | None = None
+        self,
+        study: Study,
+        name: str,
+        parameters: Mapping[str, Any],
+        status: str,
+        value: float | None = None,
     ) -> TrialResult | None:
         """End a trial that a hook reports, and return its results; None if it is not open.
 
         Args:
             study: Its study.
             name: Its id.
+            parameters: Its hyperparameters, some of which it may have chosen itself.
             status: ``completed``, ``pruned`` or ``failed``.
             value: The metric that the search optimises.
         """
         one = self._open.trials.pop((study.study_id, name), None)
-        return None if one is None else one.end(status, value)
+        if one is None:
+            return None
+        one.note_parameters(parameters)
+        return one.end(status, value)
 
     def must_stop(self, search: Hashable) -> bool:
         """Return whether no further trial may begin; logs a warning then."""
         study = self._open.studies.get(search)
         if study is None or not self._stops or not study.over_budget:
             return False
-        self._tracker.warn(f"study {study.study_id}: no further trial begins, its budget is used up")
+        self._tracker.warn(f"study {study.study_id}: no further trial begins: its budget is spent")
         return True
 
     def end(self, search: Hashable) -> None:

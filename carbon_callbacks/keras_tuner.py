@@ -24,7 +24,7 @@ __all__ = ["EmissionsCallback"]
 _measuring: dict[Any, EmissionsCallback] = {}
 
 
-class _BudgetUsedUp(Exception):  # noqa: N818 - no error
+class _BudgetSpent(Exception):  # noqa: N818 - no error
     """Leaves the loop of a search, which has no other way out before its last trial."""
 
 
@@ -40,7 +40,7 @@ def _search(search: Any, tuner: Any, /, *args: Any, **kwargs: Any) -> Any:
         try:
             callback.check(tuner)
             return search(tuner, *args, **kwargs)
-        except _BudgetUsedUp:
+        except _BudgetSpent:
             return tuner.on_search_end()
         finally:
             del _measuring[tuner]
@@ -73,10 +73,10 @@ class EmissionsCallback(SearchCallback):
     """
 
     def check(self, tuner: Any) -> None:
-        """Leave the search if the budget of its study is used up."""
+        """Leave the search if the budget of its study is spent."""
         self._study_of(tuner)
         if self.must_stop(tuner):
-            raise _BudgetUsedUp
+            raise _BudgetSpent
 
     def begin(self, tuner: Any, trial: Any) -> None:
         """Begin a trial, or another attempt of it."""
@@ -86,11 +86,11 @@ class EmissionsCallback(SearchCallback):
     def finish(self, tuner: Any, trial: Any) -> bool:
         """End a trial and store its energy; return whether it was open."""
         study, name = self._study_of(tuner), self.trial_id(_study_id(tuner), trial.trial_id)
-        value = _value_of(tuner.oracle, trial)
+        value, chosen = _value_of(tuner.oracle, trial), trial.hyperparameters.values
         if trial.status == "COMPLETED" and not math.isnan(value):
-            result = self.end_trial(study, name, "completed", value)
+            result = self.end_trial(study, name, chosen, "completed", value)
         else:
-            result = self.end_trial(study, name, "failed")
+            result = self.end_trial(study, name, chosen, "failed")
         if result is None:
             return False
         with self.guard():

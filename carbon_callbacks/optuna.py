@@ -56,14 +56,14 @@ class EmissionsCallback(SearchCallback):
         self._minimizes = minimize_energy
 
     def __call__(self, study: Any, trial: Any) -> None:
-        """Store the totals after a trial, and end the search if the budget is used up."""
+        """Store the totals after a trial, and end the search if the budget is spent."""
         with self.guard():
             self.note_progress(study)
             if self.must_stop(study):
                 study.stop()
 
     def search(self, study: Any, optimize: Callable[[], None]) -> None:
-        """Measure a call of `Study.optimize`; a study whose budget is used up is not continued."""
+        """Measure a call of `Study.optimize`; a study whose budget is spent is not continued."""
         if self._minimizes and study.directions[1:][-1:] != [StudyDirection.MINIMIZE]:
             raise ConfigError("minimize_energy needs a study with directions=[..., 'minimize']")
         with self.searching(study):

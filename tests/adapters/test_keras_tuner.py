@@ -73,7 +73,9 @@ def test_without_a_block_nothing_is_measured(machine):
 
 def test_failed_trials_are_waste(machine):
     nan = float("nan")
-    tuner = tuner_of(machine, 1, ValueError("no"), 2, nan, 3, keras_tuner.errors.FailedTrialError(), 4, None)
+    tuner = tuner_of(
+        machine, 1, ValueError("no"), 2, nan, 3, keras_tuner.errors.FailedTrialError(), 4, None
+    )
     with EmissionsCallback() as energy:
         tuner.search(verbose=0)
     assert energy.totals.statuses == {"completed": 1, "failed": 3}
