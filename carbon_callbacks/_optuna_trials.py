@@ -101,12 +101,20 @@ def id_of(study: Any) -> str:
     return _ids[study]
 
 
-def are_valid(values: Sequence[Any], count: int) -> bool:
-    """Return whether Optuna accepts the values of an objective; it fails their trial otherwise."""
+def outcome_of(values: Sequence[Any], count: int) -> tuple[str, float | None]:
+    """Return the status of a trial and its first value: Optuna fails one with invalid values.
+
+    Args:
+        values: What its objective returned.
+        count: Number of values that the study optimises.
+    """
     try:
-        return len(values) == count and not any(math.isnan(float(value)) for value in values)
+        numbers = [float(value) for value in values]
     except (TypeError, ValueError):
-        return False
+        return "failed", None
+    if len(numbers) != count or any(map(math.isnan, numbers)):
+        return "failed", None
+    return "completed", numbers[0]
 
 
 class EnergyPruner(BasePruner):

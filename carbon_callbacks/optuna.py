@@ -100,9 +100,10 @@ class EmissionsCallback(SearchCallback):
                 value = objective(trial)
                 one.note_parameters(trial.params)
                 values = value if isinstance(value, Sequence) else [value]
-                is_valid = trials.are_valid(values, len(trial.study.directions) - self._minimizes)
-                result = one.end(*(("completed", float(values[0])) if is_valid else ("failed",)))
-            if not self._minimizes or not is_valid:
+                count = len(trial.study.directions) - self._minimizes
+                status, best = trials.outcome_of(values, count)
+                result = one.end(status, best)
+            if not self._minimizes or status == "failed":
                 return value
             return (*values, math.nan if result.energy_kwh is None else result.energy_kwh)
 
