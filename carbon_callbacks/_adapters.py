@@ -102,4 +102,14 @@ ADAPTERS = (
         "sweeps.md#kerastuner",
         "keras_tuner_digits.py",
     ),
+    Adapter(
+        "ray_tune",
+        "ray",
+        "ray-tune",
+        ("ray[tune]", "scikit-learn"),
+        "test_ray_tune.py",
+        "sweeps.md#ray-tune",
+        "ray_tune_digits.py",
+        needs_torch=False,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 from collections import Counter
@@ -83,6 +84,11 @@ class SearchCallback:
         chosen = next(found, None)
         return chosen if chosen is None or not chosen._open.depth else None
 
+    @property
+    def in_block(self) -> bool:
+        """Whether the program is within the ``with`` block of this callback."""
+        return self._open.blocks > 0
+
     def study(self, search: Hashable, study_id: str, direction: str = "minimize") -> Study:
         """Return the study of a search; its first trial begins the measurement.
 
@@ -147,6 +153,11 @@ class SearchCallback:
         with self._open.lock:
             if (study.study_id, name) not in self._open.trials:
                 self._open.trials[study.study_id, name] = study.trial(name, parameters)
+
+    def open_trial(self, search: Hashable, name: str) -> TrialEnergy | None:
+        """Return a trial that `begin_trial` has begun; None if it is not open."""
+        study = self._open.studies.get(search)
+        return self._open.trials.get((study.study_id, name)) if study is not None else None
 
     def end_trial(
         self,
@@ -242,6 +253,12 @@ class _Open:
 def attributes_of_trial(result: object) -> dict[str, float]:
     """Return what is stored with a trial: its energy and emissions, where they are known."""
     return _attributes(result, _OF_TRIALS)
+
+
+def metrics_of_trial(result: object) -> dict[str, float]:
+    """Return what is logged with each result of a trial: with the same names always, NaN if unknown."""
+    known = attributes_of_trial(result)
+    return {name: known.get(name, math.nan) for name in (f"carbon:{one}" for one in _OF_TRIALS)}
 
 
 def attributes_of_study(totals: object) -> dict[str, float]:
