@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from carbon_core import SettingArguments
 
+# The meters are found before the first trial, whose time would be taken otherwise.
+_PREPARE_TIMEOUT_S = 1.0
 _NOTE_EVERY_NS = 10_000_000_000
 _OF_TRIALS = ("energy_kwh", "energy_low_kwh", "energy_high_kwh", "emissions_kg")
 _OF_STUDIES = (*_OF_TRIALS, "waste_kwh")
@@ -102,6 +104,7 @@ class SearchCallback:
             if search not in studies:
                 name = self._study_id or "".join(filter(str.isprintable, study_id)) or "study"
                 studies[search] = Study(name, direction=direction, **self._given)
+                studies[search].tracker.prepare(_PREPARE_TIMEOUT_S)
             return studies[search]
 
     def note_progress(self, search: Hashable) -> None:
@@ -198,6 +201,7 @@ class SearchCallback:
             self._open.forget(study.study_id)
             with self.guard():
                 self._latest = study.end()
+                study.tracker.close_prepared()
                 self.note_totals(search, self._latest)
 
     def note_totals(self, search: Hashable, totals: StudyTotals) -> None:

@@ -11,6 +11,7 @@ from carbon_core import ConfigError, with_settings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from carbon_callbacks.studies import Study
     from carbon_core import SettingArguments
 
 try:
@@ -25,17 +26,16 @@ __all__ = ["EmissionsCallback"]
 
 
 @with_settings()
-class EmissionsCallback(SearchCallback, Callback):  # type: ignore[misc]
+class EmissionsCallback(SearchCallback, Callback):
     """Measures the trials of an experiment of Ray Tune, from the process that calls `Tuner.fit`.
 
-    Trials that run at once have equal shares of the machine of that process. Each result has
-    ``carbon:energy_kwh``, ``carbon:energy_low_kwh``, ``carbon:energy_high_kwh`` and
-    ``carbon:emissions_kg``, the totals of its trial so far. An experiment that is restored continues its
-    totals. Callbacks cannot end an experiment: a budget only warns.
+    Trials that run at once have equal shares of the machine of that process. Each result has the totals
+    of its trial so far: ``carbon:energy_kwh``, its low and high ends, and ``carbon:emissions_kg``. A
+    callback of Ray cannot end an experiment: a budget only warns.
 
     Args:
         metric: The metric that the search optimises, as in `TuneConfig`.
-        mode: ``min`` or ``max``, as in `TuneConfig`.
+        mode: As there: ``min`` or ``max``.
         max_t: The iterations of a whole trial, as given to the scheduler. A trial that a scheduler or a
             stopper ends before is pruned; without it, every one that they end.
         **settings: Settings of `carbon_callbacks.EmissionsTracker`.
@@ -55,15 +55,19 @@ class EmissionsCallback(SearchCallback, Callback):  # type: ignore[misc]
         if mode not in ("min", "max"):
             raise ConfigError(f"mode must be 'min' or 'max', got {mode!r}")
         super().__init__(**settings)
-        self._metric, self._max_t = metric, max_t
+        self._metric = metric
+        self._limits = {} if max_t is None else {"training_iteration": max_t}
         self._direction = "maximize" if mode == "max" else "minimize"
         self._id = ""
         self._stopped: set[str] = set()
 
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        if trials:  # their processes start meanwhile
+            self._study_of(trials[0])
+
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._id = self._id or f"{trial.experiment_dir_name}-{uuid4().hex[:8]}"
         self._stopped.discard(trial.trial_id)
-        study = self.study(self._id, self._id, self._direction)
+        study = self._study_of(trial)
         self.begin_trial(study, self.trial_id(self._id, trial.trial_id), trial.config)
 
     def on_trial_result(
@@ -78,11 +82,10 @@ class EmissionsCallback(SearchCallback, Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._end(trial, "pruned" if trial.trial_id in self._stopped else "completed")
 
-    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._end(trial, "failed")  # this attempt; another one begins
-
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._end(trial, "failed")
+
+    on_trial_recover = on_trial_error  # of one attempt: another one begins
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         for trial in trials:
@@ -102,15 +105,16 @@ class EmissionsCallback(SearchCallback, Callback):  # type: ignore[misc]
 
     def _end(self, trial: Any, status: str) -> None:
         name = self.trial_id(self._id, trial.trial_id)
-        if self.open_trial(self._id, name) is None:
-            return
-        result = flatten_dict(trial.last_result or {})
-        value = result.get(self._metric) if self._metric and status == "completed" else None
-        self.end_trial(self.study(self._id, self._id), name, trial.config, status, value)
+        if self.open_trial(self._id, name) is not None:
+            value = flatten_dict(trial.last_result or {}).get(self._metric)
+            best = value if status == "completed" else None
+            self.end_trial(self._study_of(trial), name, trial.config, status, best)
+
+    def _study_of(self, trial: Any) -> Study:
+        self._id = self._id or f"{trial.experiment_dir_name}-{uuid4().hex[:8]}"
+        return self.study(self._id, self._id, self._direction)
 
     def _is_whole(self, trial: Any, result: dict[str, Any]) -> bool:
         """Return whether a trial that was stopped after a result has reached its end."""
-        limits = {**trial.stopping_criterion}
-        if self._max_t is not None:
-            limits["training_iteration"] = self._max_t
+        limits = {**trial.stopping_criterion, **self._limits}
         return any(result.get(name, float("-inf")) >= limit for name, limit in limits.items())

@@ -3,6 +3,7 @@
 
 import copy
 import inspect
+import math
 import pickle
 import threading
 from typing import Any
@@ -330,6 +331,37 @@ def test_trials_in_threads_share_the_machine_and_add_up(machine):
     used = [attribute(one) for one in study.trials]
     assert sum(used) == pytest.approx(kwh(12))
     assert study.user_attrs["carbon:energy_kwh"] == pytest.approx(kwh(12))
+
+
+def test_twenty_trials_of_two_workers_add_up_to_the_joules_of_the_machine(machine):
+    machine.value = lambda t_s: 80 * t_s + 500 * math.sin(t_s / 7)  # between 9 and 151 W
+    first_s = machine.clock.monotonic_ns() / 1e9
+
+    def objective(trial: Any) -> float:
+        for step in range(5):
+            machine.clock.advance(0.3 + trial.number % 3)
+            trial.report(step, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        if trial.number % 7 == 3:
+            raise ValueError
+        return 1.0
+
+    class Pruning(optuna.pruners.BasePruner):
+        def prune(self, study: Any, trial: Any) -> bool:
+            return trial.number % 5 == 2 and trial.last_step == 2
+
+    study, callback = study_of(pruner=Pruning()), EmissionsCallback()
+    study.optimize(objective, n_trials=20, n_jobs=2, catch=ValueError, callbacks=[callback])
+    totals = callback.totals
+    last_s = machine.clock.monotonic_ns() / 1e9
+    joules = machine.value(last_s) - machine.value(first_s)
+    assert totals.energy_kwh * JOULES_PER_KWH == pytest.approx(joules, rel=0.005)
+    trials = sum(attribute(one) for one in study.trials)
+    assert trials + totals.overhead_kwh == pytest.approx(totals.energy_kwh)
+    assert totals.statuses == {"completed": 14, "pruned": 4, "failed": 2}
+    waste = [attribute(one) for one in study.trials if one.state.name != "COMPLETE"]
+    assert totals.waste_kwh == pytest.approx(sum(waste))
 
 
 def test_a_study_of_a_storage_continues_its_totals(taking):
