@@ -339,7 +339,9 @@ def examples(session: nox.Session) -> None:
     install_frameworks(session)
     shown = [row for row in ADAPTERS if row.example]
     chosen = {row.example for row in shown if row.name in session.posargs}
-    needed = [one for row in shown if not chosen or row.example in chosen for one in row.requirements]
+    needed = [
+        one for row in shown if not chosen or row.example in chosen for one in row.requirements
+    ]
     # With PyTorch's version once more: an adapter whose framework needs another one is an error here.
     session.install(GROUPS["frameworks"][0], *GROUPS["examples"], *needed, "-e", ".[cli]")
     output = os.fspath(Path(session.create_tmp()))
