@@ -143,7 +143,8 @@ class SearchCallback:
             raise
         finally:
             self._open.depth -= 1
-        one.end()
+        if one.result.status == "running":
+            one.end()
 
     def begin_trial(self, study: Study, name: str, parameters: Mapping[str, Any]) -> None:
         """Begin a trial that a hook reports; does nothing if it is open.
@@ -201,7 +202,6 @@ class SearchCallback:
             self._open.forget(study.study_id)
             with self.guard():
                 self._latest = study.end()
-                study.tracker.close_prepared()
                 self.note_totals(search, self._latest)
 
     def note_totals(self, search: Hashable, totals: StudyTotals) -> None:
