@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("carbon_callbacks")
 _ID = "carbon:study_id"
+# Begin of the names that Optuna gives; a UUID follows.
+_UNNAMED = "no-name-"
 _ids: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
@@ -93,11 +95,13 @@ def id_of(study: Any) -> str:
     Names are used again: by studies in memory, and by the next storage.
     """
     if study not in _ids:
-        if (known := study.user_attrs.get(_ID)) is None:
+        known, name = study.user_attrs.get(_ID), study.study_name
+        if not isinstance(known, str) or not known.startswith(name):  # that of a copy is another's
             began = study.get_trials(deepcopy=False)[0].datetime_start
-            known = f"{study.study_name}-{began:%Y%m%d-%H%M%S-%f}" if began else study.study_name
+            is_unique = name.startswith(_UNNAMED) or began is None
+            known = name if is_unique else f"{name}-{began:%Y%m%d-%H%M%S-%f}"
             study.set_user_attr(_ID, known)
-        _ids[study] = str(known)
+        _ids[study] = known
     return _ids[study]
 
 

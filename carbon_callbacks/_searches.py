@@ -57,6 +57,10 @@ class SearchCallback:
         self._open = _Open()
         self._latest: StudyTotals | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The tracker has the settings, too, without secrets.
+        return {**self.__dict__, "_given": {}, "_latest": None}
+
     @property
     def totals(self) -> StudyTotals | None:
         """Totals of the study that was measured last, so far or final; None before its first trial."""
@@ -103,7 +107,9 @@ class SearchCallback:
         with self._open.lock:
             if search not in studies:
                 name = self._study_id or "".join(filter(str.isprintable, study_id)) or "study"
-                studies[search] = Study(name, direction=direction, **self._given)
+                studies[search] = Study(
+                    name, direction=direction, like=self._tracker, **self._given
+                )
                 studies[search].tracker.prepare(_PREPARE_TIMEOUT_S)
             return studies[search]
 

@@ -291,6 +291,32 @@ def test_a_name_that_is_used_again_in_memory_is_another_study(taking, monkeypatc
         assert number == 0 or ids[0] != ids[1]
 
 
+def test_a_copied_study_is_another_study(taking):
+    study = study_of("original")
+    study.optimize(taking(1), n_trials=2, callbacks=[EmissionsCallback()])
+    storage = optuna.storages.InMemoryStorage()
+    optuna.copy_study(
+        from_study_name="original",
+        from_storage=study._storage,
+        to_storage=storage,
+        to_study_name="copy",
+    )
+    copied = optuna.load_study(study_name="copy", storage=storage)
+    copied.optimize(taking(5), n_trials=1, callbacks=[EmissionsCallback()])
+    assert copied.user_attrs["carbon:energy_kwh"] == pytest.approx(kwh(5))
+
+
+def test_warnings_about_settings_are_not_repeated(taking, monkeypatch, caplog):
+    monkeypatch.setenv("CODECARBON_PUE", "none of it")
+    study_of().optimize(taking(1), n_trials=1, callbacks=[EmissionsCallback()])
+    assert caplog.text.count("pue must be") == 1
+
+
+def test_a_pickled_callback_has_no_secret():
+    callback = EmissionsCallback(electricitymaps_api_token="s3cr3t-token")
+    assert b"s3cr3t-token" not in pickle.dumps(callback)
+
+
 def test_copies_measure_nothing_of_the_original(taking):
     callback = EmissionsCallback(project_name="mine", minimize_energy=False)
     seen = []

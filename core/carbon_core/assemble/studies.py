@@ -54,6 +54,13 @@ class StudyTracker(EmissionsTracker):
     study = StudyFacts("")
     ledger: TrialLedger | None = None
 
+    @classmethod
+    def like(cls, other: EmissionsTracker) -> Self:
+        """Return a tracker with the settings of another one, whose warnings are not repeated."""
+        made = cls.__new__(cls)
+        made.__setstate__(other.__getstate__())
+        return made
+
     def make_parts(self, run_id: str) -> Parts:
         """Return the parts of a run, whose receipt has the trials."""
         from carbon_core.tracker.trial_ledger import TrialLedger
@@ -273,6 +280,7 @@ class Study:
         study_id: As above; None for the setting ``study_id``, else that of the launcher (a W&B sweep, a
             Slurm array), else a random one.
         direction: ``minimize`` or ``maximize``: which values are better.
+        like: A tracker that was made with these settings, which are not checked again.
         **settings: Settings of `EmissionsTracker`. ``budget_kwh`` and ``budget_kg_co2e`` are limits of
             the whole study.
 
@@ -285,6 +293,7 @@ class Study:
         study_id: str | None = None,
         *,
         direction: str = "minimize",
+        like: EmissionsTracker | None = None,
         **settings: Any,
     ) -> None:
         if direction not in DIRECTIONS:
@@ -297,8 +306,9 @@ class Study:
         if study_id is not None:
             self._settings["study_id"] = study_id
         # Checks the settings, and warns about those of files and variables.
-        tracker = StudyTracker(**self._settings)
-        found = study_of(process_environment(), tracker.settings.study_id).study_id
+        tracker = StudyTracker.like(like) if like else StudyTracker(**self._settings)
+        given = study_id or tracker.settings.study_id
+        found = study_of(process_environment(), given).study_id
         self.study_id = found or random_uuid()
         self._directory = Path(tracker.settings.output_dir).absolute()
         # Energy (kWh) and emissions (kg) of other runs of the study, as they were at the last begin of a
