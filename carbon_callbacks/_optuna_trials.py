@@ -76,7 +76,8 @@ def wrap_optimize(kind: type[EmissionsCallback]) -> None:
         if ours is None:
             optimize(*call.args, **call.kwargs)
             return
-        call.arguments["callbacks"] = given if ours in given else [*given, ours]
+        if all(one is not ours for one in given):
+            given.append(ours)
         call.arguments["func"] = ours.measured(call.arguments["func"])
         ours.search(study, functools.partial(optimize, *call.args, **call.kwargs))
 

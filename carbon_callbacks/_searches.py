@@ -134,8 +134,10 @@ class SearchCallback:
         finally:
             with self._open.lock:
                 self._open.searches[search] -= 1
-                is_over = not self._open.searches[search] and not self._open.blocks
-            if is_over:
+                is_last = self._open.searches[search] == 0
+                if is_last:
+                    del self._open.searches[search]
+            if is_last and not self.in_block:
                 self.end(search)
 
     @contextlib.contextmanager
@@ -160,7 +162,7 @@ class SearchCallback:
             name: Its id.
             parameters: Its hyperparameters.
         """
-        with self._open.lock:
+        with self.guard(), self._open.lock:
             if (study.study_id, name) not in self._open.trials:
                 self._open.trials[study.study_id, name] = study.trial(name, parameters)
 
@@ -186,11 +188,12 @@ class SearchCallback:
             status: ``completed``, ``pruned`` or ``failed``.
             value: The metric that the search optimises.
         """
-        one = self._open.trials.pop((study.study_id, name), None)
-        if one is None:
-            return None
-        one.note_parameters(parameters)
-        return one.end(status, value)
+        with self.guard():
+            one = self._open.trials.pop((study.study_id, name), None)
+            if one is not None:
+                one.note_parameters(parameters)
+                return one.end(status, value)
+        return None
 
     def must_stop(self, search: Hashable) -> bool:
         """Return whether no further trial may begin; logs a warning then."""

@@ -87,17 +87,20 @@ class EmissionsCallback(SearchCallback):
         """End a trial and store its energy; return whether it was open."""
         study, name = self._study_of(tuner), self.trial_id(_study_id(tuner), trial.trial_id)
         value, chosen = _value_of(tuner.oracle, trial), trial.hyperparameters.values
-        if trial.status == "COMPLETED" and not math.isnan(value):
-            result = self.end_trial(study, name, chosen, "completed", value)
-        else:
+        if trial.status != "COMPLETED" or (value is not None and math.isnan(value)):
             result = self.end_trial(study, name, chosen, "failed")
+        else:
+            result = self.end_trial(study, name, chosen, "completed", value)
         if result is None:
             return False
         with self.guard():
             # With workers in several processes, this one has no trials to write to.
             metrics = tuner.oracle.get_trial(trial.trial_id).metrics
             for key, figure in attributes_of_trial(result).items():
-                metrics.update(key, figure)
+                if not metrics.exists(key):
+                    metrics.register(key, direction="max")  # the sum of its attempts
+                before = metrics.get_best_value(key) or 0.0
+                metrics.update(key, before + figure, step=len(metrics.get_history(key)))
         return True
 
     def _study_of(self, tuner: Any) -> Study:
@@ -105,11 +108,11 @@ class EmissionsCallback(SearchCallback):
         return self.study(tuner, _study_id(tuner), "maximize" if is_max else "minimize")
 
 
-def _value_of(oracle: Any, trial: Any) -> float:
-    """Return the best value of a trial; NaN without one."""
+def _value_of(oracle: Any, trial: Any) -> float | None:
+    """Return the best value of a trial; None without one."""
     metrics, name = oracle.get_trial(trial.trial_id).metrics, oracle.objective.name
     value = metrics.get_best_value(name) if metrics.exists(name) else None
-    return math.nan if value is None else float(value)
+    return None if value is None else float(value)
 
 
 def _study_id(tuner: Any) -> str:

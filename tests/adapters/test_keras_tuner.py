@@ -96,8 +96,10 @@ def test_attempts_of_a_trial_add_up(machine):
     )
     with EmissionsCallback() as energy:
         tuner.search(verbose=0)
+    assert energies(tuner) == pytest.approx([kwh(3)])
     assert energy.totals.energy_kwh == pytest.approx(kwh(3))
-    assert energy.totals.statuses["completed"] == 1
+    assert energy.totals.statuses == {"completed": 1}
+    assert energy.totals.trials[0].energy_kwh == pytest.approx(kwh(3))
 
 
 def test_hooks_of_a_subclass_measure_a_trial_once(machine):
