@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.trackers import EmissionsTracker
+from carbon_core.clock import SystemClock
 from carbon_core.config.schema import bare
 from carbon_core.config.sources import process_environment
 from carbon_core.errors import ConfigError
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from carbon_core.tracker.trial_ledger import OpenTrial, TrialLedger
 
 _FRESH_S = 0.1
+# Other processes write what they have used every ``measure_power_secs``; reading takes time, too.
+_ELSEWHERE_NS = 5_000_000_000
 _LONGEST_TEXT = 1000
 _MOST_PARAMETERS = 1000
 
@@ -314,6 +317,7 @@ class Study:
         # Energy (kWh) and emissions (kg) of other runs of the study, as they were at the last begin of a
         # trial.
         self._elsewhere: tuple[float, float] | None = None
+        self._elsewhere_until_ns = 0
         self._measurement: _Measurement | None = self._shared(tracker)
 
     def trial(
@@ -329,7 +333,9 @@ class Study:
         """
         measurement = self._current()
         measurement.users.add(self)
-        self._elsewhere = None
+        now_ns = SystemClock.monotonic_ns()
+        if now_ns > self._elsewhere_until_ns or not measurement.tracker.running:
+            self._elsewhere = None
         return TrialEnergy(_text_of(trial_id), _texts_of(parameters), measurement)
 
     @property
@@ -341,7 +347,7 @@ class Study:
     def over_budget(self) -> bool:
         """Whether the study has reached its budget, with earlier runs and other processes.
 
-        Their files are read once in each trial.
+        Their files are read between trials, at most every five seconds.
         """
         settings = self._current().tracker.settings
         limits = settings.budget_kwh, settings.budget_kg_co2e
@@ -354,6 +360,7 @@ class Study:
             found = self.totals()
             whole = found.energy_kwh or 0.0, found.emissions_kg or 0.0
             self._elsewhere = whole[0] - here[0], whole[1] - here[1]
+            self._elsewhere_until_ns = SystemClock.monotonic_ns() + _ELSEWHERE_NS
         used = (a + b for a, b in zip(here, self._elsewhere))
         return any(limit is not None and total >= limit for total, limit in zip(used, limits))
 
