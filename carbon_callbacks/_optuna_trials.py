@@ -71,7 +71,8 @@ def wrap_optimize(kind: type[EmissionsCallback]) -> None:
 
     def search(optimize: Any, study: Any, /, *args: Any, **kwargs: Any) -> None:
         call = signature.bind(study, *args, **kwargs)
-        given = call.arguments["callbacks"] = list(call.arguments.get("callbacks") or ())
+        given: list[Any] = list(call.arguments.get("callbacks") or ())
+        call.arguments["callbacks"] = given
         ours = kind.of_search(given)
         if ours is None:
             optimize(*call.args, **call.kwargs)
