@@ -91,6 +91,17 @@ def test_best_trial_and_parameters_are_those_of_the_study(taking):
     assert best.parameters == {"x": f"{study.best_params['x']:.12g}"}
 
 
+def test_the_records_of_many_trials_are_flushed_together(taking, monkeypatch):
+    from carbon_core.outputs import journal
+
+    flushed: list[int] = []
+    monkeypatch.setattr(journal, "sync", flushed.append)
+    study_of().optimize(taking(0), n_trials=100, callbacks=[EmissionsCallback()])
+    (receipt,) = receipts()
+    assert len(receipt["trials"]) == 100
+    assert len(flushed) < 20
+
+
 def test_time_between_trials_is_overhead(machine):
     def between(study: Any, trial: Any) -> None:
         machine.clock.advance(10)

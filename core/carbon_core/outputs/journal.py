@@ -86,7 +86,7 @@ class Journal:
         self._write_facts(report)
         # At the end, the intensity of every hour may have changed.
         settled = self._settled_hours if report.status == "running" else 0
-        self._write({"type": "totals", **_totals(report, settled)})
+        self._write({"type": "totals", **_totals(report, settled)}, synced=not report.trials)
         self._write_trials(report.trials)
         # The last hour is not over, and the intensity of the one before may still change.
         self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
@@ -136,8 +136,11 @@ class Journal:
         """Write the trials that are open, and those whose results are new."""
         for trial in trials:
             if self._trials.get(trial.key) != trial:
-                self._write({"type": "trial", **trial._asdict()})
+                # A search may have hundreds since the last record: the end of the run waits for them.
+                self._write({"type": "trial", **trial._asdict()}, synced=False)
                 self._trials[trial.key] = trial
+        if self._file is not None and self._trials:
+            sync(self._file.descriptor)
 
     def _write_facts(self, report: Report) -> None:
         facts = _facts(report)
@@ -146,7 +149,7 @@ class Journal:
             self._write({"type": "run", "owner": owner, **_fixed(report)})
             self._written = facts
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, record: Mapping[str, Any], *, synced: bool = True) -> None:
         if self._file is None:
             raise OutputError("cannot write the journal: it is closed")
         start = "\n" if self._torn else ""
@@ -156,7 +159,8 @@ class Journal:
         if written < len(line):
             raise OutputError("cannot write the journal: the disk is full")
         self._torn = False
-        sync(self._file.descriptor)
+        if synced:
+            sync(self._file.descriptor)
 
 
 def _facts(report: Report) -> tuple[Any, ...]:
