@@ -27,6 +27,7 @@ from carbon_core.records import (
     Window,
 )
 from carbon_core.report_text import headline, rows_of, summary
+from carbon_core.request_totals import Requests
 from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]
@@ -52,6 +53,7 @@ class Report(Measurement):
         trace: Trace data since the previous heartbeat; only where the journal gets it.
         counted_elsewhere: Whether other processes count every device, so that the energy is 0.
         logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
+        requests: The requests that were counted during the run; None where none were.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -66,6 +68,7 @@ class Report(Measurement):
     trace: TraceData = NO_TRACE
     counted_elsewhere: bool = False
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
+    requests: Requests | None = None
 
     @lazy_property
     def is_known(self) -> bool:
@@ -215,6 +218,7 @@ def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, 
         others=(),
         earlier=(),
         tasks=(),
+        requests=None,
     )
 
 

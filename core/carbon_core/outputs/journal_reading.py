@@ -28,6 +28,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.request_totals import Requests
 
 SCHEMA_VERSION = 1
 
@@ -71,6 +72,7 @@ class Totals:
     prices: tuple[IntensityShare, ...] = ()
     phases: tuple[Phase, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
+    requests: Requests | None = None
 
 
 @record(frozen=True)
@@ -158,6 +160,7 @@ class _Reading:
             host=facts.host,
             refusals=facts.refusals,
             utilization=totals.utilization,
+            requests=totals.requests,
         )
 
     def _add(self, line: bytes) -> None:

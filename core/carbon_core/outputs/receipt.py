@@ -11,6 +11,7 @@ from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
 from carbon_core.records import Estimate, HourEnergy, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
+from carbon_core.request_totals import RequestTotals, totals_of
 from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, unread
 from carbon_core.units import GRAMS_PER_KG, kwh
 
@@ -74,6 +75,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "refused_meters": [asdict(refusal) for refusal in report.refusals],
         "utilization": asdict(report.utilization),
         "logged_metrics": dict(report.logged_metrics),
+        "requests": _requests(report),
     }
 
 
@@ -118,6 +120,35 @@ def _task(name: str, task: Report) -> dict[str, Any]:
         "duration_s": task.duration_s,
         **with_ends("energy", "kwh", energy),
         **with_ends("emissions", "kg", emissions),
+    }
+
+
+def _requests(report: Report) -> dict[str, Any] | None:
+    """Return the requests of a run, each counter with its energy; None where none were counted."""
+    found = report.requests
+    if found is None:
+        return None
+    totals = totals_of(report)
+    return {
+        "duration_s": found.duration_s,
+        "idle_s": found.idle_s,
+        **with_ends("idle_energy", "kwh", totals[0].idle_kwh if totals else None),
+        "counters": [_counter(one) for one in totals],
+    }
+
+
+def _counter(one: RequestTotals) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "completed": one.completed,
+        "failed": one.failed,
+        "unfinished": one.unfinished,
+        "tokens": one.tokens,
+        **with_ends("energy", "kwh", one.energy_kwh),
+        **with_ends("failed_energy", "kwh", one.failed_kwh),
+        **with_ends("unfinished_energy", "kwh", one.unfinished_kwh),
+        **with_ends("energy_per_request", "kwh", one.per_request_kwh),
+        **with_ends("energy_per_token", "kwh", one.per_token_kwh),
     }
 
 
