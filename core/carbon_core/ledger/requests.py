@@ -22,9 +22,11 @@ Outcome = Literal["completed", "failed", "open"]
 # Name of a counter, and the outcome of its requests.
 Key = tuple[str, Outcome]
 
-# Devices that are found late change the energy of early stretches: so many are kept in the first minute.
-_MOST_EARLY, _MOST_LATER = 256, 16
-_EARLY_NS = 60 * NANOSECONDS_PER_SECOND
+# Stretches that are kept apart. Devices that are found late change the energy of early ones.
+_MOST, _MOST_LATER = 256, 16
+_EARLY_NS = 20 * NANOSECONDS_PER_SECOND
+# So many are added up at once, which takes the caller's time.
+_MOST_ADDED = 2
 
 
 class Instant(Protocol):
@@ -255,15 +257,20 @@ class RequestLedger:
         """
         if t_ns <= self._stretch.begin.t_ns:
             return False
-        most = _MOST_EARLY if t_ns - self.begin.t_ns < _EARLY_NS else _MOST_LATER
-        while len(self._ended) >= most:
-            oldest = self._ended[0]
-            if oldest.end is None or not is_final(oldest.end):
-                return False
-            before_j = self._final.per_request_j
-            oldest.j_per_ns = self._add(self._final, oldest, oldest.end, window_of)
-            oldest.before_j, oldest.sums = before_j, {}
-            self._ended.popleft()
+        most = _MOST if t_ns - self.begin.t_ns < _EARLY_NS else _MOST_LATER
+        for _ in range(_MOST_ADDED):
+            if len(self._ended) >= most and not self._add_up_oldest(window_of, is_final):
+                break
+        return len(self._ended) < _MOST
+
+    def _add_up_oldest(self, window_of: WindowOf, is_final: IsFinal) -> bool:
+        oldest = self._ended[0]
+        if oldest.end is None or not is_final(oldest.end):
+            return False
+        before_j = self._final.per_request_j
+        oldest.j_per_ns = self._add(self._final, oldest, oldest.end, window_of)
+        oldest.before_j, oldest.sums = before_j, {}
+        self._ended.popleft()
         return True
 
     def split(self, instant: Instant) -> None:

@@ -65,7 +65,7 @@ class RequestCounter:
     def totals(self) -> RequestTotals:
         """Return requests, tokens and their energy so far, or at the end of the run.
 
-        Reads the meters, which takes about a millisecond, at most 50: not for each request.
+        Reads the meters, which takes milliseconds, 50 at most: not for each of many short requests.
         """
         with suppressed(Exception):  # no exception may reach the program
             if self._requests is not None:
