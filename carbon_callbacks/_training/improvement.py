@@ -195,8 +195,9 @@ class Improvement:
         Args:
             logged: Names of the metrics that were logged so far.
         """
-        if self._epochs == _EPOCHS_UNSEEN and self._rule.least_per_kwh is not None:
-            self.end(logged, f"of the first {_EPOCHS_UNSEEN} epochs")
+        names = list(logged)
+        if self._epochs == _EPOCHS_UNSEEN and names and self._rule.least_per_kwh is not None:
+            self.end(names, f"of the first {_EPOCHS_UNSEEN} epochs")
         self._epochs += 1
 
     def end(self, logged: Iterable[str], logs: str = "of the training") -> None:
