@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import gc
 import itertools
@@ -11,6 +12,7 @@ import math
 import os
 import pickle
 import random
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -393,6 +395,81 @@ def test_a_forked_child_counts_nothing(server: Server) -> None:
             os._exit(0 if requests.totals() == RequestTotals("requests") else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert requests.totals().completed == 1
+
+
+def test_an_exception_that_left_the_lock_closed_costs_no_request(server: Server) -> None:
+    requests = server.tracker.requests()
+    assert server.tracker._run is not None
+    shared = server.tracker._run.requests
+    assert shared is not None
+    shared._applying.acquire()
+    with requests.request():
+        server.clock.advance(2)
+    server.tracker.report()
+    server.work(3, 100)
+    with requests.request():
+        server.work(1, 100)
+    totals = requests.totals()
+    assert (totals.completed, totals.unfinished) == (2, 0)
+    assert joules(totals.energy_kwh) == pytest.approx(100)
+    assert joules(totals.idle_kwh) == pytest.approx(300)
+
+
+class Alarm(Exception):
+    """What a signal handler of the program raises."""
+
+
+def test_a_request_that_a_signal_handler_interrupts_leaves_none_open(server: Server) -> None:
+    """At each line that a request runs, the handler raises: the program's exception, and no other."""
+    requests = server.tracker.requests()
+    shared = server.tracker._run.requests  # type: ignore[union-attr]
+    assert shared is not None
+    owned = ("request_counter.py", "requests.py")
+    lines: list[tuple[str, int]] = []
+
+    def serve() -> None:
+        with requests.request():
+            pass
+
+    def in_del(frame: Any) -> bool:
+        """Whether a frame belongs to a finalizer, whose exceptions Python does not raise."""
+        while frame is not None and frame.f_code.co_name != "__del__":
+            frame = frame.f_back
+        return frame is not None
+
+    def traced(act: Any) -> Any:
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            if not frame.f_code.co_filename.endswith(owned) or in_del(frame):
+                return None
+            if event == "line":
+                act((frame.f_code.co_filename, frame.f_lineno))
+            return trace
+
+        return trace
+
+    sys.settrace(traced(lines.append))
+    serve()
+    sys.settrace(None)
+    assert len(lines) > 30
+    for number in range(len(lines)):
+        passed = itertools.count()
+
+        def handler(line: Any, passed: Any = passed, number: int = number) -> None:
+            if next(passed) == number:
+                raise Alarm
+
+        sys.settrace(traced(handler))
+        with contextlib.suppress(Alarm):
+            serve()
+        sys.settrace(None)
+    # A request whose end was interrupted may be open; no later one has less than its share.
+    server.work(1, 100)
+    with requests.request() as request:
+        server.work(3, 100)
+    totals = requests.totals()
+    assert totals.completed + totals.failed + totals.unfinished >= len(lines) / 2
+    assert totals.unfinished <= 3
+    assert request.energy_kwh * JOULES_PER_KWH <= 300 * (1 + 1e-9)
 
 
 # --- invalid values ------------------------------------------------------------------------------

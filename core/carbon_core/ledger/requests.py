@@ -38,6 +38,9 @@ class Instant(Protocol):
         ...
 
 
+# Of the stretches that are not added up, by the id of their begin: the energy per request of all
+# stretches before, and the joules per nanosecond.
+Rates = dict[int, tuple[float, float]]
 WindowOf = Callable[[Instant, Instant], Window]
 IsFinal = Callable[[Instant], bool]
 
@@ -100,7 +103,7 @@ class Division:
     """Energy of requests, up to the end of a stretch.
 
     Attributes:
-        joules: Joules by counter and outcome; of open requests, less `per_request_j` at their begin.
+        joules: Joules by counter and outcome; without those of open requests.
         per_request_j: Joules for a request that is open all the time.
         busy: Energy by device while a request was open.
         busy_ns: That time.
@@ -193,10 +196,8 @@ class RequestLedger:
         self.spans += not self._open
         key: Key = (counter, "open" if count else "completed")
         weight = max(1, count)
-        begin = self._here
-        self._open[number] = OpenRequest(key, weight, count, begin)
+        self._open[number] = OpenRequest(key, weight, count, self._here)
         self._weight += weight
-        self._book(key, begin, -weight)
 
     def close(
         self, t_ns: int, number: int, outcome: Outcome, tokens: int
@@ -216,10 +217,7 @@ class RequestLedger:
         self._weight = self._weight - weight if self._open else 0
         here = self._here
         ended: Key = (key[0], outcome if count else "completed")
-        if ended != key:
-            self._book(key, begin, weight)
-            self._book(ended, begin, -weight)
-        self._book(ended, here, weight)
+        self._book(ended, begin, here, weight)
         self._count(ended, count, tokens)
         return begin, here, weight
 
@@ -239,8 +237,7 @@ class RequestLedger:
             begin = self._here
             self.spans += 1
             self._advance(t_ns, weight=1)
-            self._book(key, begin, -1)
-            self._book(key, self._here, 1)
+            self._book(key, begin, self._here, 1)
         self._count(key, count, tokens)
 
     def rest(self, t_ns: int) -> None:
@@ -290,10 +287,13 @@ class RequestLedger:
             window_of: Returns the energy between two readings.
         """
         division = self._final.copy()
+        rates: Rates = {}
         for stretch in self._stretches(end):
-            self._add(division, stretch, stretch.end or end, window_of)
-        for key, weight, _, _ in self._open.values():
-            division.joules[key] += weight * division.per_request_j
+            before_j = division.per_request_j
+            j_per_ns = self._add(division, stretch, stretch.end or end, window_of)
+            rates[id(stretch.begin)] = before_j, j_per_ns
+        for key, weight, _, begin in self._open.values():
+            division.joules[key] += weight * (division.per_request_j - _joules_at(begin, rates))
         return division
 
     def joules_between(self, begin: Point, end: Point, now: Instant, window_of: WindowOf) -> float:
@@ -305,17 +305,15 @@ class RequestLedger:
             now: An instant after it.
             window_of: Returns the energy between two readings.
         """
-        found = [_if_final(begin), _if_final(end)]
+        rates: Rates = {}
         before_j = self._final.per_request_j
         for stretch in self._stretches(now):
             end_of = stretch.end or now
             window = window_of(stretch.begin, end_of)
             j_per_ns = _rate(window, self._length_ns(stretch, end_of))
-            for i, point in enumerate((begin, end)):
-                if point.stretch.begin is stretch.begin:
-                    found[i] = before_j + j_per_ns * point.per_request_ns
+            rates[id(stretch.begin)] = before_j, j_per_ns
             before_j += j_per_ns * stretch.per_request_ns
-        return found[1] - found[0]
+        return _joules_at(end, rates) - _joules_at(begin, rates)
 
     def _stretches(self, now: Instant) -> list[Stretch]:
         """Return the stretches that are not added up, the last one up to now."""
@@ -336,6 +334,10 @@ class RequestLedger:
         end_ns = end.t_ns if stretch.end is not None else max(end.t_ns, self._t_ns)
         return end_ns - stretch.begin.t_ns
 
+    def recover(self) -> None:
+        """Make the state whole after an event that an exception of the program has interrupted."""
+        self._weight = sum(one.weight for one in self._open.values())
+
     def unfinished(self, counter: str) -> int:
         """Return how many requests of a counter are open."""
         return sum(one.requests for one in self._open.values() if one.key[0] == counter)
@@ -353,7 +355,12 @@ class RequestLedger:
             self._stretch.busy_ns += span_ns
             self._stretch.per_request_ns += span_ns / weight
 
-    def _book(self, key: Key, point: Point, weight: int) -> None:
+    def _book(self, key: Key, begin: Point, end: Point, weight: int) -> None:
+        """Add the energy of a request from its begin to its end."""
+        self._book_point(key, begin, -weight)
+        self._book_point(key, end, weight)
+
+    def _book_point(self, key: Key, point: Point, weight: int) -> None:
         stretch, per_request_ns = point
         if stretch.before_j is not None:
             at_j = stretch.before_j + per_request_ns * stretch.j_per_ns
@@ -372,9 +379,10 @@ def _rate(window: Window, length_ns: int) -> float:
     return window.joules / length_ns if length_ns > 0 else 0.0
 
 
-def _if_final(point: Point) -> float:
-    """Return the energy per request up to a point whose stretch is added up; 0 for another one."""
+def _joules_at(point: Point, rates: Rates) -> float:
+    """Return the energy per request up to a point."""
     stretch = point.stretch
-    if stretch.before_j is None:
-        return 0.0
-    return stretch.before_j + stretch.j_per_ns * point.per_request_ns
+    if stretch.before_j is not None:
+        return stretch.before_j + stretch.j_per_ns * point.per_request_ns
+    before_j, j_per_ns = rates[id(stretch.begin)]
+    return before_j + j_per_ns * point.per_request_ns

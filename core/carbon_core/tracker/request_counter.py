@@ -6,7 +6,7 @@ import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from carbon_core.interruptions import suppressed
+from carbon_core.interruptions import raise_if_of_program, suppressed
 from carbon_core.request_totals import RequestTotals
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class RequestCounter:
         """Return a number of requests or tokens; one that is invalid is a warning, and replaced."""
         try:
             number = int(value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):
+        except Exception as error:  # noqa: BLE001 - an object of the program may raise anything
+            raise_if_of_program(error)
             number = -1
         if number >= 0:
             return number
@@ -114,7 +115,9 @@ class Request:
         self.tokens = tokens
         self.points: tuple[Point, Point, int] | None = None
         if self._requests is not None:
-            self._number = self._requests.open(counter.name, n)
+            # Known before it begins: an exception of the program in between leaves none open.
+            self._number = self._requests.new_number()
+            self._requests.open(self._number, counter.name, n)
 
     def end(self, tokens: int = 0, *, failed: bool = False) -> None:
         """End it now; further calls do nothing.
@@ -123,12 +126,12 @@ class Request:
             tokens: Tokens to be added to those that it has.
             failed: Whether it has failed: its energy then counts apart.
         """
-        number, self._number = self._number, None
-        if number is None or self._requests is None:
+        if self._number is None or self._requests is None:
             return
         whole = self._counter._whole
         count = whole(self.tokens, "tokens", 0) + whole(tokens, "tokens", 0)
-        self._requests.close(number, count, failed=failed, request=self)
+        self._requests.close(self._number, count, failed=failed, request=self)
+        self._number = None
 
     @property
     def energy_kwh(self) -> float:
@@ -154,6 +157,7 @@ class Request:
         self.end(failed=error is not None)
 
     def __del__(self) -> None:
-        if self._number is not None and self._requests is not None:
-            number, self._number = self._number, None
+        # Without any attribute where its making was interrupted.
+        number = getattr(self, "_number", None)
+        if number is not None and self._requests is not None:
             self._requests.close(number, 0, failed=True, request=None)

@@ -85,19 +85,20 @@ class RunRequests:
 
     # --- events, on any thread -------------------------------------------------------------------
 
-    def open(self, counter: str, count: int) -> int | None:
-        """Begin a request and return its number; None if nothing is measured."""
-        if not self.is_active:
-            return None
-        number = next(self._numbers)
-        self._post(partial(self._ledger.open, self._now_ns(), number, counter, count))
-        return number
+    def new_number(self) -> int:
+        """Return a number for a request."""
+        return next(self._numbers)
+
+    def open(self, number: int, counter: str, count: int) -> None:
+        """Begin a request; does nothing if nothing is measured."""
+        if self.is_active:
+            self._post(partial(self._ledger.open, self._now_ns(), number, counter, count))
 
     def close(self, number: int, tokens: int, *, failed: bool, request: Request | None) -> None:
         """End a request.
 
         Args:
-            number: As `open` returned it.
+            number: As `open` was given it; one that is not open is ignored.
             tokens: Its tokens.
             failed: Whether it failed.
             request: Is given its begin and end, unless it is None.
@@ -133,14 +134,21 @@ class RunRequests:
     def _apply(self) -> None:
         """Apply the events, unless another thread does; it then applies these, too."""
         while self._events:
-            is_ours = self._applying.acquire(blocking=False)
-            if not is_ours and len(self._events) < _MOST_EVENTS:
-                return
+            lock = self._applying
+            if not lock.acquire(blocking=False):
+                if len(self._events) < _MOST_EVENTS:
+                    return
+                lock = self._new_lock()
             try:
                 self._apply_all()
             finally:
-                if is_ours:
-                    self._applying.release()
+                lock.release()
+
+    def _new_lock(self) -> threading.Lock:
+        """Replace the lock, which an exception of the program has left closed; return a closed one."""
+        lock = self._applying = threading.Lock()
+        lock.acquire()
+        return lock
 
     def _apply_all(self) -> None:
         was_busy, outer = self._ledger.is_busy, sys.exc_info()[1]
@@ -148,7 +156,10 @@ class RunRequests:
             try:
                 # Removed last: an exception of the program in between loses none.
                 self._events[0]()
-            except Exception as error:  # noqa: BLE001 - no exception may reach the program
+            except BaseException as error:
+                self._ledger.recover()
+                if not isinstance(error, Exception):
+                    raise
                 raise_if_of_program(error, outer)
                 self.warn(f"a request was not counted: {error!r}")
             with contextlib.suppress(IndexError):
@@ -187,13 +198,15 @@ class RunRequests:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Have no other thread apply events meanwhile; a signal handler may interrupt one that does."""
-        self._apply()
-        is_ours = self._applying.acquire(timeout=_LOCK_TIMEOUT_S)
+        lock = self._applying
+        if not lock.acquire(timeout=_LOCK_TIMEOUT_S):
+            lock = self._new_lock()
         try:
+            if self._events:
+                self._apply_all()
             yield
         finally:
-            if is_ours:
-                self._applying.release()
+            lock.release()
         self._apply()
 
     def _requests(self, end: Snapshot) -> Requests:
