@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from carbon_core import uncertainty, units
-from carbon_core.interruptions import raise_if_of_program, suppressed
+from carbon_core.interruptions import raise_if_of_program
 from carbon_core.ledger.requests import Instant, Point, RequestLedger
 from carbon_core.records import Energy, Snapshot, Window
 from carbon_core.request_totals import (
@@ -176,7 +176,7 @@ class RunRequests:
         since_s = units.seconds(now_ns - self._read_ns)
         self._read_ns = now_ns
         self._reads = min(_MOST_READS, self._reads + _READS_PER_S * since_s)
-        if self._reads < (1.0 if turns else _MOST_READS / 2):
+        if self._reads < (1.0 if turns else _MOST_READS / 2) or not self.is_active:
             return
         if self._ledger.make_room(now_ns, self._window, _is_final):
             self._reads -= 1.0
@@ -191,9 +191,14 @@ class RunRequests:
 
     def requests(self, end: Snapshot) -> Requests | None:
         """Return the requests up to a snapshot."""
-        with suppressed(Exception), self._locked():  # the run has results without them, too
-            return self._requests(end)
-        return None
+        outer = sys.exc_info()[1]
+        try:
+            with self._locked():
+                return self._requests(end)
+        except Exception as error:  # noqa: BLE001 - the run has results without them, too
+            raise_if_of_program(error, outer)
+            self.warn(f"the results are without requests: {error!r}")
+            return None
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
