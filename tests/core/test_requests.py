@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from faults.lab import JOULES_PER_KWH, LabTracker, said, steady
 
@@ -702,6 +703,12 @@ def served(directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) ->
     return server.tracker
 
 
+def valid(schema: str, text: str) -> None:
+    """Check a document against a schema of the package."""
+    path = Path(receipt.__file__).parents[1] / "data" / schema
+    jsonschema.Draft202012Validator(json.loads(path.read_text())).validate(json.loads(text))
+
+
 def test_receipt_and_journal_have_the_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -714,9 +721,13 @@ def test_receipt_and_journal_have_the_requests(
     assert counter.energy_per_token_kwh == pytest.approx(20 / JOULES_PER_KWH)
     assert counter.failed_energy_kwh == pytest.approx(100 / JOULES_PER_KWH)
     assert found.idle_energy_kwh == pytest.approx(70 / JOULES_PER_KWH)
+    valid("receipt.schema.json", path.read_text())
     (kept,) = tmp_path.rglob("*.journal*")
+    for line in kept.read_text().splitlines():
+        valid("journal.schema.json", line)
     restored = journal.read(kept)
     assert tracker.final_report is not None
+    assert receipt_reading.of_report(restored).requests == found
     assert restored.requests == tracker.final_report.requests
     assert (
         totals_of(restored)[0].per_request_kwh == totals_of(tracker.final_report)[0].per_request_kwh
