@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_logs import TrainerLogs, bar_metrics
-from carbon_callbacks._lightning_trainer import SampleCount, fraction_done, part_of_epoch
+from carbon_callbacks._lightning_trainer import (
+    EvaluatedMetric,
+    SampleCount,
+    fraction_done,
+    part_of_epoch,
+)
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
@@ -69,6 +74,7 @@ class LightningHooks(CallbackBase):
         self._saving = False
         self._batches = 0
         self._samples = SampleCount()
+        self._evaluated = EvaluatedMetric(None)
         self._has_refused = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -99,6 +105,7 @@ class LightningHooks(CallbackBase):
         self._begin(trainer, "train", resumes=True)
         self._batches = 0
         self._samples = SampleCount()
+        self._evaluated = EvaluatedMetric(self._training.improvement_of)
 
     @of_trainer
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
@@ -146,17 +153,17 @@ class LightningHooks(CallbackBase):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if not self._training.active:
             return
-        self._training.improve(trainer.callback_metrics)
+        self._training.improve(self._evaluated.of_epoch(trainer.callback_metrics))
         self._training.epoch_end()
-        if self._training.may_stop and trainer.world_size == 1:
-            self._stop_if_spent(trainer)
         metrics = self._training.metrics(self._progress(trainer), f"epoch {trainer.current_epoch}")
+        self._stop_at_boundary(trainer)
         self._logs.epoch(trainer, pl_module, metrics)
 
     @of_trainer
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.sanity_checking:
             self._enter(trainer, "validate")
+            self._evaluated.validation_begins(trainer.callback_metrics)
 
     @of_trainer
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -166,8 +173,15 @@ class LightningHooks(CallbackBase):
 
     @of_trainer
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._training.phase("train")
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        if self._training.active and (
+            new := self._evaluated.of_validation(trainer.callback_metrics)
+        ):
+            self._training.improve(new)
+            self._training.metrics(within_epoch=True)
+            self._stop_at_boundary(trainer)
+        self._training.phase("train")
 
     @of_trainer
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
@@ -223,6 +237,11 @@ class LightningHooks(CallbackBase):
         if not self._training.active and trainer.state.fn != "fit":
             self._begin(trainer, phase)
         self._training.phase(phase)
+
+    def _stop_at_boundary(self, trainer: Any) -> None:
+        """Have the Trainer stop now; several ranks stop at the same batch, which each one counts."""
+        if self._training.may_stop and trainer.world_size == 1:
+            self._stop_if_spent(trainer)
 
     def _stop_if_spent(self, trainer: Any) -> None:
         """Have the Trainer stop after this batch."""

@@ -117,3 +117,36 @@ def size_of(batch: Any) -> int | None:
     if alike and len(shapes) > 1 and not isinstance(batch, Mapping):
         return None
     return int(next(shape for shape in shapes if shape)[0])
+
+
+class EvaluatedMetric:
+    """The metric of ``improvement_of`` among those of a Trainer, which keeps old values.
+
+    A metric that appears first in a validation is computed by each validation, any other one by each
+    epoch of training.
+
+    Args:
+        name: Its name; None for none.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._was_there = True
+        self._is_of_validation = False
+
+    def validation_begins(self, metrics: Mapping[str, Any]) -> None:
+        """Note the metrics before a validation."""
+        self._was_there = self._name in metrics
+
+    def of_validation(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the metric if the validation that ends has computed it; {} otherwise."""
+        name = self._name
+        if name is None or name not in metrics:
+            return {}
+        self._is_of_validation |= not self._was_there
+        return {name: metrics[name]} if self._is_of_validation else {}
+
+    def of_epoch(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the metrics of an epoch that ends, without one that a validation has computed."""
+        left_out = self._name if self._is_of_validation else None
+        return {name: value for name, value in metrics.items() if name != left_out}

@@ -98,6 +98,11 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         if self._training.may_stop:
             self._stop_if_spent(args, state, control)
 
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Several ranks stop at the same step, which `on_step_end` counts.
+        if self._training.may_stop and self._training.active and args.world_size == 1:
+            self._stop_if_spent(args, state, control)
+
     def on_predict(
         self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any
     ) -> None:

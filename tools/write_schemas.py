@@ -211,6 +211,52 @@ DEVICE = with_optional(
 )
 
 
+def _with_ends(name: str) -> dict[str, Schema]:
+    """Return the properties of an energy and the ends of its interval."""
+    return {f"{name}{end}_kwh": NUMBER_OR_NULL for end in ("", "_low", "_high")}
+
+
+REQUESTS = record(
+    duration_s=NOT_NEGATIVE,
+    idle_s=NOT_NEGATIVE,
+    **_with_ends("idle_energy"),
+    counters=several(
+        record(
+            name=TEXT,
+            completed=COUNT,
+            failed=COUNT,
+            unfinished=COUNT,
+            tokens=COUNT,
+            **_with_ends("energy"),
+            **_with_ends("failed_energy"),
+            **_with_ends("unfinished_energy"),
+            **_with_ends("energy_per_request"),
+            **_with_ends("energy_per_token"),
+        )
+    ),
+)
+# As the journal has them: joules of the hardware, from which the receipt's figures follow.
+REQUEST_JOULES = record(
+    counters=several(
+        record(
+            name=TEXT,
+            completed=COUNT,
+            failed=COUNT,
+            unfinished=COUNT,
+            tokens=COUNT,
+            joules=NUMBER,
+            failed_j=NUMBER,
+            unfinished_j=NUMBER,
+        )
+    ),
+    duration_s=NOT_NEGATIVE,
+    idle_s=NOT_NEGATIVE,
+    idle_j=NUMBER,
+    sigma_ln=NOT_NEGATIVE,
+    idle_sigma_ln=NOT_NEGATIVE,
+)
+
+
 def receipt() -> Schema:
     """Return the schema of a receipt."""
     return {
@@ -287,6 +333,7 @@ def receipt() -> Schema:
             logged_metrics=by_name(NUMBER),
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
             trials=several(TRIAL),
+            requests={"oneOf": [{"type": "null"}, REQUESTS]},
         ),
     }
 
@@ -322,17 +369,22 @@ def journal() -> Schema:
                 owner=OWNER,
                 schema_version={"const": 1},
             ),
-            record(
-                type={"const": "totals"},
-                status=TEXT,
-                ended_at=TIME,
-                duration_s=NOT_NEGATIVE,
-                energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE, NUMBER, optional=1)),
-                prices=several(record(intensity=record(**INTENSITY), joules=NUMBER, grams=NUMBER)),
-                phases=several(with_optional(record(**PHASE), **PHASE_SIGMA)),
-                hours=several(row(TEXT, NUMBER, NUMBER)),
-                utilization=UTILIZATION,
-                moments=TRACE,
+            with_optional(
+                record(
+                    type={"const": "totals"},
+                    status=TEXT,
+                    ended_at=TIME,
+                    duration_s=NOT_NEGATIVE,
+                    energies=several(row(NUMBER, NUMBER, NOT_NEGATIVE, NUMBER, optional=1)),
+                    prices=several(
+                        record(intensity=record(**INTENSITY), joules=NUMBER, grams=NUMBER)
+                    ),
+                    phases=several(with_optional(record(**PHASE), **PHASE_SIGMA)),
+                    hours=several(row(TEXT, NUMBER, NUMBER)),
+                    utilization=UTILIZATION,
+                    moments=TRACE,
+                ),
+                requests=REQUEST_JOULES,
             ),
             record(
                 type={"const": "delivered"},

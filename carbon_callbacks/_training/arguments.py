@@ -13,3 +13,6 @@ class CallbackArguments(SettingArguments, total=False):
     sync: bool
     improvement_of: str | None
     improvement_mode: str
+    min_improvement_per_kwh: float | None
+    patience: int
+    on_low_improvement: str

@@ -14,15 +14,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training import calls
 from carbon_callbacks._training.calls import OnExit
-from carbon_callbacks._training.improvement import Improvement
+from carbon_callbacks._training.improvement import NO_RULE, Improvement, ImprovementRule
 from carbon_callbacks._training.rank_sync import RankSync
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.tracker import TrainingTracker
-from carbon_core import ConfigError, raise_if_of_program, status_of
+from carbon_core import raise_if_of_program, status_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,14 +39,14 @@ class Lifecycle:
     Attributes:
         tracker: Measures; has a run for each training.
         name: Distinguishes this callback from others in checkpoints, and on other ranks.
-        may_stop: Whether a budget is set that stops the training.
+        may_stop: Whether a budget or a bound of the improvement is set that stops the training.
         disabled: Whether to do nothing, because another callback measures this training.
         steps: Laps of the current training, by its steps.
 
     Args:
         name: As above; the project's name by default.
         sync: Whether to wait for the devices' queues where a phase ends.
-        improvement_mode: Whether less of the chosen metric (``min``) or more (``max``) is better.
+        improvement: The metric that should improve, and how much.
         **overrides: Settings of the tracker.
 
     Raises:
@@ -58,21 +58,21 @@ class Lifecycle:
         name: str | None = None,
         *,
         sync: bool = True,
-        improvement_mode: str = "min",
+        improvement: ImprovementRule = NO_RULE,
         **overrides: Unpack[SettingArguments],
     ) -> None:
-        if improvement_mode not in ("min", "max"):
-            raise ConfigError(f"improvement_mode must be 'min' or 'max', got {improvement_mode!r}")
+        self._improvement_rule = improvement.checked()
         self.tracker = TrainingTracker(**overrides)
         self.tracker.sync = sync
         settings = self.tracker.settings
         self.name = name or settings.project_name
-        limits = settings.budget_kwh, settings.budget_kg_co2e
-        self.may_stop = any(limits) and settings.on_budget == "stop"
+        has_budget = any((settings.budget_kwh, settings.budget_kg_co2e))
+        self._budget_stops = has_budget and settings.on_budget == "stop"
+        self.may_stop = self._budget_stops or improvement.stops
         self.disabled = False
-        self._higher_is_better = improvement_mode == "max"
         self._latest: Report | None = None
         self._restored: tuple[Segment, ...] = ()
+        self._restored_improvement: Any = None
         self._state = TrainingState()
         self.steps = self._state.forecast.steps
         self._ranks = RankSync(self.tracker, self._state)
@@ -156,7 +156,8 @@ class Lifecycle:
         with self.guard():
             if self.running:
                 self.end("interrupted")
-            improvement = Improvement(upwards=self._higher_is_better)
+            earlier, self._restored_improvement = self._restored_improvement, None
+            improvement = Improvement(self._improvement_rule, earlier if resumes else None)
             self._state = TrainingState("setup", improvement=improvement)
             self.steps = self._state.forecast.steps
             restored, self._restored = self._restored if resumes else (), ()
@@ -250,6 +251,9 @@ class Lifecycle:
                 if status == "completed":
                     self.tracker.drain_devices()
                 self.tracker.note_metrics(self._state.logged.values())
+                if status == "completed" and not self._state.standalone:
+                    self._state.improvement.end(self._state.logged.names)
+                    self._deliver_improvement()
                 self.tracker.stop(status)
             if not self._state.standalone:
                 self._latest = self.report
@@ -268,6 +272,12 @@ class Lifecycle:
             self.exit(error)
             raise
         self.end()
+
+    def _deliver_improvement(self) -> None:
+        """Log the messages of the improvement, on the rank whose metrics all ranks log."""
+        for text in self._state.improvement.taken_messages():
+            if self._ranks.decides:
+                self.tracker.warn(text)
 
     def _close_window(self, window: OpenWindow) -> None:
         """Close a window once the devices are idle."""

@@ -31,6 +31,11 @@ class LoggedMetrics:
             if name in self._latest or (len(self._latest) < _MOST and not _NO_METRIC.search(name)):
                 self._latest[name] = value
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the metrics."""
+        return list(self._latest)
+
     def values(self) -> dict[str, float]:
         """Return the finite numbers among them by name."""
         found = ((name[:_LONGEST], _number(value)) for name, value in self._latest.items())

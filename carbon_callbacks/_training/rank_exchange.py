@@ -50,7 +50,7 @@ class RankExchange:
         Args:
             name: The callback's name, the same on all ranks.
             kind: What begins, such as ``train``: ranks count the trainings of a kind.
-            may_stop: Whether a budget may stop the training.
+            may_stop: Whether the training may be stopped.
 
         Returns:
             Whether the other ranks can be reached.
@@ -73,6 +73,11 @@ class RankExchange:
             self._client = client
             weakref.finalize(self, client.end)
         return self._client is not None
+
+    @property
+    def rank(self) -> int:
+        """This process's rank; 0 where the others cannot be reached."""
+        return self._client.rank if self._client is not None else 0
 
     @property
     def others(self) -> list[RankTotals]:
@@ -119,20 +124,20 @@ class RankExchange:
         self._timeout_s = _LOG_TIMEOUT_S if known else self._timeout_s / 2
         return known
 
-    def should_stop(self, step: int, *, over_budget: bool) -> bool:
+    def should_stop(self, step: int, *, wanted: bool) -> bool:
         """Return whether all ranks stop after this step; to be called at every step.
 
         Args:
             step: Steps so far; all ranks make the same number of them.
-            over_budget: Whether the budget is exceeded on this rank.
+            wanted: Whether this rank should stop, because its budget is exceeded or the like.
         """
         client = self._client
         if client is None:
-            return over_budget and not self.several
+            return wanted and not self.several
         client.vote.step = step
         proposal = client.vote.proposal
         if proposal is None:
-            if over_budget and client.rank == 0:
+            if wanted and client.rank == 0:
                 client.request(client.propose_stop, step + self._margin)
             return False
         if step < proposal.step:

@@ -28,7 +28,7 @@ class RankSync:
         Args:
             name: The callback's name, the same on all ranks.
             kind: What begins, such as ``train``: ranks count the trainings of a kind.
-            may_stop: Whether a budget may stop the training.
+            may_stop: Whether the training may be stopped.
         """
         if not self._exchange.open(name, kind, may_stop=may_stop):
             self._exchange.several = True
@@ -83,13 +83,19 @@ class RankSync:
                 "ended; its latest known totals are used"
             )
 
-    def should_stop(self, step: int) -> bool:
-        """Return whether all ranks stop after this step, because the budget is exceeded.
+    def should_stop(self, step: int, *, wanted: bool) -> bool:
+        """Return whether all ranks stop after this step.
 
         Args:
             step: Steps since the run began.
+            wanted: Whether this rank should stop; rank 0 decides.
         """
-        return self._exchange.should_stop(step, over_budget=self._tracker.over_budget)
+        return self._exchange.should_stop(step, wanted=wanted)
+
+    @property
+    def decides(self) -> bool:
+        """Whether this rank decides for all: rank 0, or a single one."""
+        return self._exchange.rank == 0
 
     def close(self, *, completed: bool) -> None:
         """End the exchange.

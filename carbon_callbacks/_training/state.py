@@ -66,6 +66,7 @@ class TrainingState:
 
     def begin_epoch(self, tracker: Tracker, fraction: float | None) -> None:
         """Open the window of an epoch, and that of all epochs if it is the first."""
+        self.improvement.begin_epoch(self.logged.names)
         self.epoch = tracker.window("epoch", at_once=True)
         if self.trained is None:
             self.trained = tracker.window("trained", at_once=True)

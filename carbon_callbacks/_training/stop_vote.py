@@ -1,4 +1,4 @@
-"""The step at which all ranks stop, because the budget is exceeded.
+"""The step at which all ranks stop, because the budget is exceeded or a metric improves too little.
 
 Rank 0 proposes a step ahead of its own, and every rank that has not passed it acknowledges the proposal.
 The first rank that reaches the step decides for all: to stop if all ranks have acknowledged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from carbon_callbacks._training.improvement import ImprovementRule
 from carbon_callbacks._training.lifecycle import Lifecycle
 from carbon_callbacks._training.metrics import Topic
 from carbon_callbacks._training.rank_sync import RankSync
@@ -36,6 +37,11 @@ class Training(Lifecycle):
         improvement_of: A metric, such as ``val_loss``: the energy for each unit by which it has improved
             is logged.
         improvement_mode: Whether less of it (``min``) or more (``max``) is better.
+        min_improvement_per_kwh: Least improvement of that metric for each kWh, in its own unit; None for
+            no bound.
+        patience: Number of evaluations over which that improvement is measured.
+        on_low_improvement: Whether a smaller one logs a warning (``warn``) or also ends the training
+            (``stop``).
         **overrides: Settings, as for `carbon_callbacks.EmissionsTracker`.
 
     Raises:
@@ -50,9 +56,15 @@ class Training(Lifecycle):
         sync: bool = True,
         improvement_of: str | None = None,
         improvement_mode: str = "min",
+        min_improvement_per_kwh: float | None = None,
+        patience: int = 3,
+        on_low_improvement: str = "warn",
         **overrides: Unpack[SettingArguments],
     ) -> None:
-        super().__init__(name, sync=sync, improvement_mode=improvement_mode, **overrides)
+        rule = ImprovementRule(
+            improvement_of, improvement_mode, min_improvement_per_kwh, patience, on_low_improvement
+        )
+        super().__init__(name, sync=sync, improvement=rule, **overrides)
         settings = self.tracker.settings
         self.selection = Selection(settings.log_metrics, progress_bar=settings.progress_bar)
         self.improvement_of = improvement_of
@@ -94,6 +106,7 @@ class Training(Lifecycle):
                 self._state.progress = progress
             ranks = self._ranks.totals(at, max_age_s=_MAX_AGE_S if within_epoch else 0.0)
             figures = self._state.metrics(ranks, forecast=self._forecasts)
+            self._deliver_improvement()
             if summary:
                 figures = {**figures, **ranks.phases}
             return self._ranks.agreed(at, figures)
@@ -141,6 +154,7 @@ class Training(Lifecycle):
             ranks = self._ranks.totals(at, max_age_s=_MAX_AGE_S)
             # The evaluation may have a new value of `improvement_of`, which belongs to the energy now.
             self._state.improvement.energy_per_unit_kwh(ranks.totals.get("energy_kwh"))
+            self._deliver_improvement()
             figures = self._state.of_evaluation(prefix)
             names = {prefix + name for name in self.selection.names(())}
             return self._ranks.agreed(at, {key: figures[key] for key in figures if key in names})
@@ -153,13 +167,16 @@ class Training(Lifecycle):
         return {}
 
     def improve(self, metrics: Mapping[str, Any] | None) -> None:
-        """Note the metrics of a log entry, and the improvement of ``improvement_of``."""
+        """Note the metrics of a log entry; with that of ``improvement_of``, it is an evaluation.
+
+        The energy up to it is that of the next call of `metrics`.
+        """
         if not metrics:
             return
         with self.guard():
             self._state.logged.note(metrics)
             if self.improvement_of and self.improvement_of in metrics:
-                self._state.improvement.note(float(metrics[self.improvement_of]))
+                self._state.improvement.note(metrics[self.improvement_of])
 
     def settle_ranks(self, at: str) -> None:
         """Exchange totals with the other ranks at a point that all reach; waits a short time.
@@ -170,15 +187,23 @@ class Training(Lifecycle):
         with self.guard():
             self._ranks.settle(at)
 
-    # --- its budget ------------------------------------------------------------------------------
+    # --- its end ---------------------------------------------------------------------------------
 
     def should_stop(self, step: int = 0) -> bool:
-        """Return whether the budget is exceeded; cheap enough to be called at every step.
+        """Return whether the training should end; cheap enough to be called at every step.
+
+        It should when the budget is exceeded, or the metric improves less than
+        ``min_improvement_per_kwh``.
 
         Args:
             step: Steps since the run began; several ranks stop at the same one.
         """
-        return self.may_stop and self._ranks.should_stop(step)
+        if not self.may_stop:
+            return False
+        wanted = self._state.improvement.is_too_low or (
+            self._budget_stops and self.tracker.over_budget
+        )
+        return self._ranks.should_stop(step, wanted=wanted)
 
     # --- its checkpoints -------------------------------------------------------------------------
 
@@ -188,8 +213,18 @@ class Training(Lifecycle):
 
         with self.guard():
             segments = self.tracker.segments
-            return state_of(segments) if segments else {}
+            if not segments:
+                return {}
+            improvement = self._state.improvement.state(self._energy_kwh())
+            more = {"improvement": improvement} if improvement else {}
+            return {**state_of(segments), **more}
         return {}
+
+    def _energy_kwh(self) -> float | None:
+        """Return the energy of all ranks so far; None if it is unknown, or no bound needs it."""
+        if self._improvement_rule.least_per_kwh is None or not self.running:
+            return None
+        return self._ranks.totals(max_age_s=_MAX_AGE_S).totals.get("energy_kwh")
 
     def restore(self, state: Any) -> None:
         """Take the state of a checkpoint: for the run that begins next, or for the current one."""
@@ -201,14 +236,16 @@ class Training(Lifecycle):
             except ValueError as error:
                 self.tracker.warn(f"the checkpoint's state is invalid: {error}")
                 return
+            improvement = state.get("improvement")
             if self.running:
                 self.tracker.continue_from(segments)
+                self._state.improvement.resume(improvement)
             else:
-                self._restored = segments
+                self._restored, self._restored_improvement = segments, improvement
 
     def forget_restored(self) -> None:
         """Drop what was restored: it does not belong to what begins next."""
-        self._restored = ()
+        self._restored, self._restored_improvement = (), None
 
     def continue_last(self, trial: str | None = None) -> None:
         """Have the current run continue the latest training of its project in its directory.
@@ -221,5 +258,5 @@ class Training(Lifecycle):
     def __getstate__(self) -> dict[str, Any]:
         state = TrainingState()
         ranks = RankSync(self.tracker, state)
-        fresh = {"_state": state, "_ranks": ranks, "_restored": (), "steps": state.forecast.steps}
-        return {**self.__dict__, **fresh}
+        fresh = {"_state": state, "_ranks": ranks, "steps": state.forecast.steps}
+        return {**self.__dict__, **fresh, "_restored": (), "_restored_improvement": None}

@@ -27,6 +27,7 @@ from carbon_core.records import (
     Window,
 )
 from carbon_core.report_text import headline, rows_of, summary
+from carbon_core.request_totals import Requests
 from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
 from carbon_core.trials import TrialResult
 
@@ -54,6 +55,7 @@ class Report(Measurement):
         counted_elsewhere: Whether other processes count every device, so that the energy is 0.
         logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
         trials: The trials of a study that the run measures.
+        requests: The requests that were counted during the run; None where none were.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -69,6 +71,7 @@ class Report(Measurement):
     counted_elsewhere: bool = False
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
+    requests: Requests | None = None
 
     @lazy_property
     def is_known(self) -> bool:
@@ -218,6 +221,7 @@ def of_window(whole: Report, window: Window, intensities: tuple[IntensityShare, 
         others=(),
         earlier=(),
         tasks=(),
+        requests=None,
     )
 
 

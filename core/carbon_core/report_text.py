@@ -15,6 +15,7 @@ from carbon_core.formatting import (
     formatted,
     power,
 )
+from carbon_core.request_totals import totals_of
 
 if TYPE_CHECKING:
     from carbon_core.report import Report
@@ -76,6 +77,7 @@ def rows_of(report: Report) -> dict[str, str]:
     return {
         "run": _state(report),
         **(_figures(report) if report.is_known else {"energy": _unknown(report)}),
+        **_requests(report),
         **_whole_training(report),
     }
 
@@ -116,6 +118,24 @@ def _parts(report: Report) -> dict[str, str]:
     tasks = [(name, one.energy_kwh.value if one.is_known else None) for name, one in report.tasks]
     found = {"phases": _listed(phases)} if len(phases) > 1 else {}
     return {**found, "tasks": _listed(tasks)} if tasks else found
+
+
+def _requests(report: Report) -> dict[str, str]:
+    """Return the energy of requests by counter, and of the time without any."""
+    found: dict[str, str] = {}
+    for one in totals_of(report):
+        each = [
+            f"{energy_interval(kwh)} per {unit}"
+            for unit, kwh in (("request", one.per_request_kwh), ("token", one.per_token_kwh))
+            if kwh is not None
+        ]
+        failed = f"{one.failed:,} failed" if one.failed else ""
+        label = "requests" if one.name == "requests" else f"requests: {one.name}"
+        found[label] = ", ".join(filter(None, [f"{one.completed:,} completed", failed, *each]))
+        if one.idle_kwh is not None:
+            idle = f"{energy_interval(one.idle_kwh)} in {duration(one.idle_s)}"
+            found["without a request"] = idle
+    return found
 
 
 def _listed(parts: Sequence[tuple[str, float | None]]) -> str:

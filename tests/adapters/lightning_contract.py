@@ -663,6 +663,36 @@ class LightningContract(ShippedContract):
         per_unit = outcome.epochs[2]["energy_per_improvement_kwh"]
         assert per_unit == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
+    @pytest.mark.parametrize(
+        ("options", "batches"),
+        [
+            ({}, 3 * TRAIN_BATCHES),
+            ({"val_check_interval": 0.25}, 3 * TRAIN_BATCHES // 4),
+            ({"check_val_every_n_epoch": 2}, 6 * TRAIN_BATCHES),
+        ],
+        ids=["each epoch", "within an epoch", "every second epoch"],
+    )
+    def test_it_stops_at_the_validation_at_which_a_metric_improves_too_little(
+        self, options, batches, machine
+    ):
+        bound = {"min_improvement_per_kwh": 1e14, "patience": 2, "on_low_improvement": "stop"}
+        callback = self.framework.callback(improvement_of="val_loss", **bound)
+        on_batch = clockwork(machine.clock)
+        outcome = self.framework.train(callback, on_batch=on_batch, epochs=9, **options)
+        assert outcome.trainer.global_step == batches
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_a_checkpoint_has_the_evaluations_so_far(self, machine):
+        bound = {"improvement_of": "val_loss", "min_improvement_per_kwh": 1e-9}
+        on_batch = clockwork(machine.clock)
+        outcome = self.framework.train(
+            self.framework.callback(**bound), on_batch=on_batch, epochs=2
+        )
+        outcome.trainer.save_checkpoint("kept.ckpt")
+        state = torch.load("kept.ckpt", weights_only=True)["callbacks"]
+        (ours,) = (one for key, one in state.items() if "EmissionsCallback" in key)
+        assert len(ours["improvement"]["recent"]) == 2
+
     def test_what_is_monitored_of_an_epoch_is_of_that_epoch_already_when_it_is_validated(
         self, machine
     ):

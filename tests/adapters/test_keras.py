@@ -629,6 +629,18 @@ class TestKeras(ShippedContract):
         assert np.isnan(first)  # named from the first epoch on, as CSVLogger wants it
         assert last == pytest.approx(2 * WHOLE_EPOCH_KWH / (losses[0] - losses[2]))
 
+    @pytest.mark.parametrize(("options", "epochs"), [({}, 3), ({"validation_freq": 2}, 6)])
+    def test_it_stops_at_the_epoch_at_which_a_metric_improves_too_little(
+        self, options, epochs, machine
+    ):
+        bound = {"min_improvement_per_kwh": 1e14, "patience": 2, "on_low_improvement": "stop"}
+        callback = EmissionsCallback(improvement_of="val_loss", **bound)
+        turn = clockwork(machine.clock)
+        model = self.framework.model(turn)
+        fit = self.framework.fit(model, callback, on_batch=turn, epochs=9, **options)
+        assert len(fit.history["loss"]) == epochs
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
     def test_copy_does_not_carry_the_model(self):
         callback = EmissionsCallback()
         self.framework.train(callback)

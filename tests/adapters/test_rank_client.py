@@ -192,7 +192,7 @@ def test_ranks_behind_a_store_that_fails_are_missing_at_the_end(monkeypatch):
     assert exchange.open("test", "train", may_stop=True)
     exchange.exchange(totals(1, 1.0), "1")
     assert exchange.agreed("1", {"energy_kwh": 1.0}) == {"energy_kwh": 1.0}
-    assert exchange.should_stop(5, over_budget=True) is False
+    assert exchange.should_stop(5, wanted=True) is False
     exchange.settle("closing", lambda: totals(1, 1.0), closed=True)
     assert list(exchange.missing) == [0, 2]
     exchange.close()

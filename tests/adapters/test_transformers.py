@@ -777,6 +777,27 @@ class TestTransformers(ShippedContract):
         per_unit = last["carbon_energy_per_improvement_kwh"]
         assert per_unit == pytest.approx(WHOLE_EPOCH_KWH / (first - second))
 
+    def test_it_stops_at_the_evaluation_at_which_a_metric_improves_too_little(self, machine):
+        bound = {"min_improvement_per_kwh": 1e14, "patience": 2, "on_low_improvement": "stop"}
+        callback = EmissionsCallback(improvement_of="eval_loss", **bound)
+        on_batch = clockwork(machine.clock)
+        trainer = self.framework.trainer(callback, on_batch=on_batch, num_train_epochs=9)
+        trainer.train()
+        assert len(entries_with(trainer, "eval_loss")) == 3
+        assert trainer.state.global_step == 3 * TRAIN_BATCHES
+        assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+    def test_a_resumed_training_stops_at_its_next_evaluation(self, machine):
+        bound = {"min_improvement_per_kwh": 1e14, "patience": 2}
+        on_batch = clockwork(machine.clock)
+        options = {"on_batch": on_batch, "save_strategy": "epoch", "num_train_epochs": 9}
+        warned = EmissionsCallback(improvement_of="eval_loss", **bound)
+        self.framework.trainer(warned, **{**options, "num_train_epochs": 2}).train()
+        stopped = EmissionsCallback(improvement_of="eval_loss", **bound, on_low_improvement="stop")
+        trainer = self.framework.trainer(stopped, **options)
+        trainer.train(resume_from_checkpoint=f"trainer/checkpoint-{2 * TRAIN_BATCHES}")
+        assert trainer.state.global_step == 3 * TRAIN_BATCHES
+
 
 class TestEarlyStopping:
     def test_the_energy_is_logged_if_it_may_end_the_training(self, machine):

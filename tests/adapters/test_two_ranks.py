@@ -139,6 +139,17 @@ def test_all_ranks_stop_at_the_same_step_when_the_one_that_measures_finds_the_bu
     assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
 
+def test_all_ranks_stop_at_the_same_step_when_a_metric_improves_too_little():
+    """With the same vote as for a budget, which the tests above have for each framework."""
+    pytest.importorskip("transformers")
+    bound = {"min_improvement_per_kwh": 1e14, "patience": 2, "on_low_improvement": "stop"}
+    lines = launched("transformers", 40, 0.01, improvement_of="loss", **bound)
+    steps = [int(line.split()[2]) for line in lines]
+    assert len(steps) == 2
+    assert steps[0] == steps[1] <= 200
+    assert [receipt["status"] for receipt in receipts()] == ["completed"]
+
+
 def test_a_budget_that_is_kept_holds_up_no_rank(framework):
     lines = launched(framework, budget_kwh=1e6)
     assert lines == ["rank 0: 32 steps", "rank 1: 32 steps"]

@@ -54,6 +54,12 @@ def stopped(tracker: LabTracker) -> None:
     tracker.stop()
 
 
+def serve(tracker: LabTracker) -> None:
+    requests = tracker.requests()
+    with requests.request(tokens=1):
+        requests.done()
+
+
 # What is done before, and the method that is interrupted.
 FIRST: dict[str, tuple[Act, Act]] = {
     "start": (nothing, lambda t: t.start()),
@@ -68,6 +74,7 @@ FIRST: dict[str, tuple[Act, Act]] = {
     "note_others": (started, lambda t: t.note_others(())),
     "continue_from": (started, lambda t: t.continue_from([])),
     "continue_last": (started, lambda t: t.continue_last()),
+    "requests": (started, serve),
     "over_budget": (started, lambda t: t.over_budget),
     "final results": (started, lambda t: (t.final_emissions, t.final_emissions_data)),
     "stop_task": (in_a_task, lambda t: t.stop_task()),

@@ -42,6 +42,12 @@ with EmissionsTracker(save_to_file=False) as tracker:
         pass
     assert_type(window.energy_kwh, float)
 
+    requests = tracker.requests("chat")
+    with requests.request(tokens=3) as request:
+        request.tokens += 1
+    assert_type(request.energy_kwh, float)
+    assert_type(requests.totals().completed, int)
+
 assert_type(tracker.final_emissions, float | None)
 assert_type(tracker.final_emissions_data, EmissionsData | None)
 assert_type(tracker.final_report, Report | None)
@@ -54,9 +60,11 @@ EmissionsTracker(contry_iso_code="FRA")  # type: ignore[call-arg]
 EmissionsTracker(pue="1.2")  # type: ignore[arg-type]
 track_emissions(offline=True, contry_iso_code="FRA")  # type: ignore[call-overload]
 LightningCallback(progress_bar=False, country_iso_code="FRA", log_metrics="all", name="mine")
+LightningCallback(improvement_of="val_loss", min_improvement_per_kwh=1, patience=2)
 LightningCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 PyTorchLightningCallback(pue=1.2, forecast=False)
-PyTorchLightningCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
+PyTorchLightningCallback(improvement_of="val_loss", min_improvement_per_kwh=1, patience=2)
+LightningCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 TransformersCallback(return_metrics=True, budget_kwh=2)
 TransformersCallback(contry_iso_code="FRA")  # type: ignore[call-arg]
 KerasCallback(log_metrics=["energy_kwh"], samples_per_epoch=100, improvement_of="val_loss")

@@ -223,4 +223,5 @@ def _totals(report: Report, settled_hours: int) -> dict[str, Any]:
         "hours": report.hours[settled_hours:],
         "utilization": asdict(report.utilization),
         "moments": report.trace._asdict(),
+        **({"requests": asdict(report.requests)} if report.requests is not None else {}),
     }

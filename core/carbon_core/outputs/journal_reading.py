@@ -28,6 +28,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import Phase, Report, RunFacts
+from carbon_core.request_totals import Requests
 from carbon_core.trials import TrialResult
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,7 @@ class Totals:
     prices: tuple[IntensityShare, ...] = ()
     phases: tuple[Phase, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
+    requests: Requests | None = None
 
 
 @record(frozen=True)
@@ -165,6 +167,7 @@ class _Reading:
             refusals=facts.refusals,
             utilization=totals.utilization,
             trials=tuple(self._trials.values()),
+            requests=totals.requests,
         )
 
     def _add(self, line: bytes) -> None:

@@ -11,6 +11,7 @@ from carbon_core.outputs.base import replace
 from carbon_core.record import asdict
 from carbon_core.records import Estimate, HourEnergy, IntensityShare, Segment
 from carbon_core.report import NOT_METERED, Report
+from carbon_core.request_totals import RequestTotals, totals_of
 from carbon_core.trials import RUNNING, TrialResult
 from carbon_core.uncertainty import emissions_of_segments, energy_of_segments, unread
 from carbon_core.units import GRAMS_PER_KG, kwh
@@ -76,6 +77,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "utilization": asdict(report.utilization),
         "logged_metrics": dict(report.logged_metrics),
         "trials": [_trial(trial, report.status)._asdict() for trial in report.trials],
+        "requests": _requests(report),
     }
 
 
@@ -127,6 +129,35 @@ def _trial(trial: TrialResult, status: str) -> TrialResult:
     """Return a trial; one that was open at the end of its run has failed."""
     is_lost = trial.status == RUNNING != status
     return trial._replace(status="failed") if is_lost else trial
+
+
+def _requests(report: Report) -> dict[str, Any] | None:
+    """Return the requests of a run, each counter with its energy; None where none were counted."""
+    found = report.requests
+    if found is None:
+        return None
+    totals = totals_of(report)
+    return {
+        "duration_s": found.duration_s,
+        "idle_s": found.idle_s,
+        **with_ends("idle_energy", "kwh", totals[0].idle_kwh if totals else None),
+        "counters": [_counter(one) for one in totals],
+    }
+
+
+def _counter(one: RequestTotals) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "completed": one.completed,
+        "failed": one.failed,
+        "unfinished": one.unfinished,
+        "tokens": one.tokens,
+        **with_ends("energy", "kwh", one.energy_kwh),
+        **with_ends("failed_energy", "kwh", one.failed_kwh),
+        **with_ends("unfinished_energy", "kwh", one.unfinished_kwh),
+        **with_ends("energy_per_request", "kwh", one.per_request_kwh),
+        **with_ends("energy_per_token", "kwh", one.per_token_kwh),
+    }
 
 
 def _hour(report: Report, hour: HourEnergy) -> dict[str, Any]:

@@ -144,6 +144,42 @@ class Hour(NamedTuple):
     emissions_high_kg: Amount | None = None
 
 
+class CounterEnergy(NamedTuple):
+    """A counter of requests with their energy, times PUE."""
+
+    name: str
+    completed: Count
+    failed: Count
+    unfinished: Count
+    tokens: Count
+    energy_kwh: Amount | None
+    energy_low_kwh: Amount | None
+    energy_high_kwh: Amount | None
+    failed_energy_kwh: Amount | None
+    failed_energy_low_kwh: Amount | None
+    failed_energy_high_kwh: Amount | None
+    unfinished_energy_kwh: Amount | None
+    unfinished_energy_low_kwh: Amount | None
+    unfinished_energy_high_kwh: Amount | None
+    energy_per_request_kwh: Amount | None
+    energy_per_request_low_kwh: Amount | None
+    energy_per_request_high_kwh: Amount | None
+    energy_per_token_kwh: Amount | None
+    energy_per_token_low_kwh: Amount | None
+    energy_per_token_high_kwh: Amount | None
+
+
+class RequestsEnergy(NamedTuple):
+    """The requests of a run, and the energy while none was open."""
+
+    duration_s: Seconds
+    idle_s: Seconds
+    idle_energy_kwh: Amount | None
+    idle_energy_low_kwh: Amount | None
+    idle_energy_high_kwh: Amount | None
+    counters: tuple[CounterEnergy, ...]
+
+
 class Training(NamedTuple):
     """The totals of a training, over all runs and ranks."""
 
@@ -204,6 +240,7 @@ class Receipt:
     utilization: Utilization = field(default_factory=Utilization)
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
+    requests: RequestsEnergy | None = None
 
     def __post_init__(self) -> None:
         """Check that each figure is within its interval, and that only an unknown energy has none."""
@@ -229,6 +266,12 @@ class Receipt:
             if isinstance(one, (TaskEnergy, Training, TrialResult)):
                 emissions = one.emissions_kg, one.emissions_low_kg, one.emissions_high_kg
                 yield "emissions_kg", emissions
+        if self.requests is not None:
+            yield "idle_energy_kwh", self.requests[2:5]
+            for counter in self.requests.counters:
+                figures: list[Any] = list(counter)
+                for i in range(5, len(figures), 3):
+                    yield counter._fields[i], (figures[i], figures[i + 1], figures[i + 2])
         for _, kwh, kg, low_kwh, high_kwh, low_kg, high_kg in self.hours:
             yield "hardware_energy_kwh", (kwh, low_kwh, high_kwh)
             yield "emissions_kg", (kg, low_kg, high_kg)

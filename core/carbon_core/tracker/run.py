@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carbon_core import units
 from carbon_core.hardware.base import Meter
@@ -37,8 +37,11 @@ from carbon_core.tracker.shutdown import (
     on_own_thread,
 )
 from carbon_core.tracker.stage import RunState
-from carbon_core.tracker.task_reports import Task, TaskReports
+from carbon_core.tracker.task_reports import TaskReports
 from carbon_core.workers import Workers
+
+if TYPE_CHECKING:
+    from carbon_core.tracker.requests import RunRequests
 
 # What start(), snapshot() and the end of a window may cost the training thread at worst.
 PATIENCE_S = 0.05
@@ -53,15 +56,15 @@ class Run:
     """One run of a tracker.
 
     Attributes:
+        parts: Its clock, meters, sources and outputs.
         others: Segments that other ranks of the same training have measured.
         logged_metrics: Metrics of the model that the training has logged.
         pid: The process that it belongs to.
         predecessors: Earlier segments of the training that it continues.
+        tasks: The results of its tasks.
+        requests: The requests that were counted during it, if any were.
         finalizer: Closes it when its tracker is collected.
         start_wait_s: Longest time that opening waits, in seconds.
-
-    Args:
-        parts: Its clock, meters, sources and outputs.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -71,12 +74,13 @@ class Run:
         self.pid = os.getpid()
         self.finalizer: weakref.finalize[Any, Any] | None = None
         self.start_wait_s = parts.start_patience_s
-        self._parts = parts
+        self.parts = parts
         self._opened_ns = parts.clock.monotonic_ns()
         self._meters = RunMeters(parts)
         self._beats = 0
-        self._tasks = TaskReports(self.part_report, self.messages.warn)
+        self.tasks = TaskReports(self.part_report, self.messages.warn)
         self._state = RunState()
+        self.requests: RunRequests | None = None
         self._closing = Closing(self._state, self._close, self.messages.warn)
         self._end: Snapshot | None = None
         self._saved: Report | None = None
@@ -109,8 +113,8 @@ class Run:
     def open(self) -> None:
         """Start measuring; wait a short time for the first readings, and log what is measured."""
         occupy_standard_descriptors()
-        active_runs.begin(self._parts.facts, self._opened_ns)
-        if not self._parts.only_with_meters:
+        active_runs.begin(self.parts.facts, self._opened_ns)
+        if not self.parts.only_with_meters:
             self._emissions.request_location()
         self._workers.files.start()
         if self._sampler.start():
@@ -121,19 +125,19 @@ class Run:
 
     def mark(self, phase: str) -> None:
         """Begin a phase. Costs about a microsecond."""
-        self._sampler.mark(Mark(self._parts.clock.monotonic_ns(), phase))
+        self._sampler.mark(Mark(self.parts.clock.monotonic_ns(), phase))
 
     def instant(self, *, after_reading: bool = False) -> Mark:
         """Mark this instant, on request right after a reading; wait on the mark for its totals."""
         if after_reading and self.seconds_since(self._sampler.latest) > _FRESH_S:
             self.instant().wait(_BEGIN_WAIT_S)
-        mark = Mark(self._parts.clock.monotonic_ns(), None, Latch())
+        mark = Mark(self.parts.clock.monotonic_ns(), None, Latch())
         self._sampler.mark(mark)
         return mark
 
     def seconds_since(self, past: Mark | Snapshot) -> float:
         """Return the seconds since a mark or a snapshot."""
-        return units.seconds(self._parts.clock.monotonic_ns() - past.t_ns)
+        return units.seconds(self.parts.clock.monotonic_ns() - past.t_ns)
 
     def snapshot(self) -> Snapshot:
         """Return the totals now; extrapolated where no reading arrives in time."""
@@ -144,7 +148,7 @@ class Run:
     def wait_for(self, mark: Mark) -> None:
         """Wait a moment for the reading of a mark; where a meter hangs, have the others continue."""
         if mark.wait(PATIENCE_S) is None:
-            self._sampler.rescue(self._parts.meter_patience_s)
+            self._sampler.rescue(self.parts.meter_patience_s)
 
     def recent(self, max_age_s: float) -> Snapshot:
         """Return totals that are at most `max_age_s` seconds old."""
@@ -170,23 +174,26 @@ class Run:
 
     def report(self, snapshot: Snapshot | None = None, status: str = "running") -> Report:
         """Return the totals up to a snapshot (by default, the last known one)."""
-        self._tasks.settle()
-        return self._parts.completed(self._report(snapshot or self._sampler.latest, status))
+        self.tasks.settle()
+        report = self.parts.completed(self._report(snapshot or self._sampler.latest, status))
+        if self.requests is None:
+            return report
+        return replace(report, requests=self.requests.requests(report.window.end))
 
     def _report(self, end: Snapshot, status: str = "running") -> Report:
         return Report(
             run=self._emissions.facts,
             status=status,
-            ended_at=self._parts.clock.now().isoformat(timespec="milliseconds"),
+            ended_at=self.parts.clock.now().isoformat(timespec="milliseconds"),
             window=end - Snapshot(self._opened_ns),
             intensities=self._emissions.curve.shares(end.joules),
             phases=_phases(self._sampler),
             hours=self._emissions.hours.hours(end.joules, self._emissions.curve.grams),
             others=self.others,
             earlier=self.predecessors.segments(
-                without=[self._parts.facts.run_id, *(one.run_id for one in self.others)]
+                without=[self.parts.facts.run_id, *(one.run_id for one in self.others)]
             ),
-            tasks=self._tasks.reports,
+            tasks=self.tasks.reports,
             marginal=self._emissions.marginal,
             host=self._meters.detection.host,
             refusals=self._meters.detection.refusals,
@@ -203,21 +210,17 @@ class Run:
     @property
     def over_budget(self) -> bool:
         """Whether the budget was reached at the last check."""
-        return self._parts.budget is not None and self._parts.budget.is_spent
+        return self.parts.budget is not None and self.parts.budget.is_spent
 
     def check_budget(self, report: Report) -> None:
         """Compare totals with the budget."""
-        if self._parts.budget is not None:
-            self._parts.budget.check(report)
+        if self.parts.budget is not None:
+            self.parts.budget.check(report)
 
     def part_report(self, window: Window) -> Report:
         """Return a window's own totals as a report."""
         shares = self._emissions.curve.shares(window.end.joules, window.start.joules)
         return of_window(self._report(window.end), window, shares)
-
-    def note_task(self, task: Task) -> Report:
-        """Keep the results of a task that has ended, and return them."""
-        return self._tasks.note(task)
 
     def flush(self) -> Report:
         """Save the results so far; does not wait for the files."""
@@ -259,10 +262,9 @@ class Run:
         self.check_budget(report)
         # The first greeting names the GPUs, too, whose driver takes a moment longer.
         may_open = not self._meters.is_pending or self._beats > 0
-        opened = may_open and self._outputs.open(report, self._opening.greet)
-        if opened:
+        if opened := may_open and self._outputs.open(report, self._opening.greet):
             self._outputs.update(report)
-        every = self._parts.live_every
+        every = self.parts.live_every
         if self._beats and every and self._beats % every == 0:
             self._emissions.request_intensity()
         # Readings are counted from the start on, as CodeCarbon counts them for its handlers.
@@ -271,19 +273,19 @@ class Run:
         self._beats += 1
 
     def _close(self, status: str) -> Report:
-        clock, timeout_s = self._parts.clock, self._parts.shutdown_timeout_s
+        clock, timeout_s = self.parts.clock, self.parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
         files, network = self._workers.files, self._workers.network
         if self._end is None:
             self._meters.end_search()
             self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
             self._emissions.note_hour(self._end.joules)
-        active_runs.end(self._parts.facts.run_id, self._end.t_ns)
+        active_runs.end(self.parts.facts.run_id, self._end.t_ns)
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
             if self.predecessors.requested and not on_own_thread():
                 files.settle(deadline.step_s)
-            self._tasks.settle(is_last=True)
+            self.tasks.settle(is_last=True)
             report = self.report(self._end, status)
             if self._outputs.open(report, self._opening.greet):
                 self._outputs.close(report)

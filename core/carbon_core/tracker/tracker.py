@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from carbon_core.records import Segment, Snapshot
     from carbon_core.report import Report
     from carbon_core.tracker.open_window import OpenWindow
+    from carbon_core.tracker.request_counter import RequestCounter
     from carbon_core.tracker.run import Run
 
     _P = ParamSpec("_P")
@@ -69,7 +70,31 @@ def _table(self: Tracker) -> str | None:
     return html_of_tracker(self, lambda: self)
 
 
-class Tracker(PreparedStart, CodeCarbonViews):
+class _Requests:
+    """What `Tracker` has for programs that serve or generate."""
+
+    _slot: RunSlot
+
+    def warn(self, text: str) -> None:
+        """Log a warning, once."""
+        raise NotImplementedError
+
+    def requests(self, name: str = "requests") -> RequestCounter:
+        """Return a counter of the current run, for the energy of a request or a token.
+
+        Args:
+            name: Distinguishes several counters of a run; one name is one counter.
+        """
+        from carbon_core.tracker.request_counter import RequestCounter
+        from carbon_core.tracker.requests import requests_of
+
+        run = self._slot.current
+        if run is None:
+            self.warn("requests() needs a running tracker: nothing is counted")
+        return RequestCounter(name, requests_of(run) if run is not None else None)
+
+
+class Tracker(PreparedStart, CodeCarbonViews, _Requests):
     """Measures from `start()` to `stop()`; may be started again.
 
     Subclasses define the parts of a run. No method raises into the program, blocks it for longer than
@@ -206,7 +231,7 @@ class Tracker(PreparedStart, CodeCarbonViews):
             return None
         # Removed last: a call that a signal handler interrupts may be repeated.
         task.close()
-        report = task.run.note_task(task)
+        report = task.run.tasks.note(task)
         self._tasks.pop(task.name, None)
         return _emissions_data(report)
 
