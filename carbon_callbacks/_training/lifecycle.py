@@ -249,7 +249,7 @@ class Lifecycle:
             with self.guard():
                 if status == "completed":
                     self.tracker.drain_devices()
-                self.tracker.note_metrics(self._state.logged.values())
+                self.tracker.note_training(self._state.logged.values(), self._state.work())
                 self.tracker.stop(status)
             if not self._state.standalone:
                 self._latest = self.report

@@ -27,7 +27,7 @@ from carbon_core.records import (
     Window,
 )
 from carbon_core.report_text import headline, rows_of, summary
-from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
+from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts, Work
 from carbon_core.trials import TrialResult
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]
@@ -54,6 +54,7 @@ class Report(Measurement):
         counted_elsewhere: Whether other processes count every device, so that the energy is 0.
         logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
         trials: The trials of a study that the run measures.
+        work: Steps, samples and tokens of the training.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -69,6 +70,7 @@ class Report(Measurement):
     counted_elsewhere: bool = False
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
+    work: Work = Work()
 
     @lazy_property
     def is_known(self) -> bool:

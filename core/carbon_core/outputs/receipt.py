@@ -76,6 +76,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "utilization": asdict(report.utilization),
         "logged_metrics": dict(report.logged_metrics),
         "trials": [_trial(trial, report.status)._asdict() for trial in report.trials],
+        "work": report.work._asdict(),
     }
 
 
