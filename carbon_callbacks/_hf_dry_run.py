@@ -157,7 +157,8 @@ def _evaluations(args: Any, state: Any) -> int:
     strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
     at_start = int(bool(getattr(args, "eval_on_start", False)))
     if strategy == "epoch":
-        return math.ceil(state.num_train_epochs) + at_start
+        epochs: int = math.ceil(state.num_train_epochs)
+        return epochs + at_start
     if strategy != "steps" or not args.eval_steps:
         return at_start
     every = args.eval_steps if args.eval_steps >= 1 else state.max_steps * args.eval_steps

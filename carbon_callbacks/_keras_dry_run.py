@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,7 +67,7 @@ class KerasDryRun:
             if count > 0:
                 self._validate(copied, dry, validation, count)
 
-    def _data(self) -> tuple[Any, Any, dict[str, Any], tuple[Any, ...] | None]:
+    def _data(self) -> tuple[Any, Any, dict[str, Any], Sequence[Any] | None]:
         """Return the data of training and the arguments of `fit`, and the data of validation."""
         data = self._validation.get("validation_data")
         split = self._validation.get("validation_split") or 0.0
@@ -84,7 +84,7 @@ class KerasDryRun:
         fit = self._fit if weights is None else {**self._fit, "sample_weight": weights[:at]}
         return self._x[:at], self._y[:at], fit, (self._x[at:], self._y[at:])
 
-    def _validate(self, copied: Any, dry: DryRun, data: tuple[Any, ...], count: int) -> None:
+    def _validate(self, copied: Any, dry: DryRun, data: Sequence[Any], count: int) -> None:
         """Validate as `fit` does.
 
         Args:

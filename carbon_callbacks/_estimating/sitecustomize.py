@@ -5,6 +5,7 @@ The directory is first in `PYTHONPATH` then. A module of this name that it hides
 
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -20,7 +21,7 @@ def _load() -> None:
     else:
         _program_dry_run.install()
     with suppress(ImportError):
-        import sitecustomize  # noqa: F401 - the one that this module hides
+        import_module("sitecustomize")  # the one that this module hides
 
 
 _load()

@@ -11,6 +11,7 @@ were chosen so that 95 % intervals contain the truth in at least 90 % of simulat
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,7 +50,7 @@ _QUIET: dict[str, Any] = {
 class Seen(NamedTuple):
     """The amount of some repetitions of a part, cumulative."""
 
-    count: int
+    done: int
     amount: float
 
 
@@ -68,7 +69,7 @@ def whole(seen: Iterable[Seen], total: float, warm_up: float = 0.0) -> Forecast:
     left = total / (total + count)
     laps = Laps(0.0)
     for point in points:
-        laps.add(point.count / (total + count), point.amount)
+        laps.add(point.done / (total + count), point.amount)
     unseen = max(0.0, 1.0 - count / total)
     surprise = Surprise(*(left * (_AGAIN + reach * unseen) for reach in _UNSEEN))
     found = laps.forecast(warm_up * unseen, surprise)
@@ -82,7 +83,7 @@ def _lowest(points: Sequence[Seen]) -> float:
     """Return a factor for the lower end: a rate that falls is a warm-up whose end is not known."""
     middle = points[(len(points) - 1) // 2]
     last = points[-1]
-    before, after = middle.count, last.count - middle.count
+    before, after = middle.done, last.done - middle.done
     if after <= 0 or middle.amount <= 0:
         return 1.0
     fall = 1.0 - (last.amount - middle.amount) / after / (middle.amount / before)
@@ -277,7 +278,8 @@ def estimate(
         if settings.origin(key).source == "argument"
     }
     dry = DryRun(given, steps)
-    with kept_random_state(*generators), dry.measure():
+    with warnings.catch_warnings(), kept_random_state(*generators), dry.measure():
+        warnings.simplefilter("ignore")  # the training itself repeats them
         run(dry)
     planned, report = dry.planned(), dry.report
     if planned is None or report is None:

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
 
 _CONTAINERS = (dict, list, set, tuple, deque)
@@ -66,8 +67,7 @@ def _restore_of(generator: Any) -> Callable[[], Any]:
 
 def _of_keras() -> list[Callable[[], Any]]:
     """Keep Keras's own generator, and its counters from which layers get their names."""
-    from keras.src.backend.common import global_state
-
+    global_state: Any = import_module("keras.src.backend.common.global_state")
     found: list[Callable[[], Any]] = []
     uids = copy.copy(global_state.get_global_attribute("object_name_uids"))
     found.append(lambda: global_state.set_global_attribute("object_name_uids", uids))
@@ -83,8 +83,7 @@ def _of_keras() -> list[Callable[[], Any]]:
 
 def _of_tensorflow() -> list[Callable[[], Any]]:
     """Keep the generator of the seeds of operations, where a global seed is set."""
-    from tensorflow.python.eager import context
-
+    context: Any = import_module("tensorflow.python.eager.context")
     generator: Any = getattr(context.context(), "_rng", None)
     if generator is None:
         return []

@@ -152,9 +152,10 @@ def _unit_of(work: Work) -> tuple[Unit, float | None]:
         ("sample", work.samples),
         ("token", work.tokens),
     )
-    return next(
-        ((unit, amount) for unit, amount in units if amount is not None), ("training", None)
-    )
+    for unit, amount in units:
+        if amount is not None:
+            return unit, amount
+    return "training", None
 
 
 def _past(run: Receipt, unit: Unit) -> _PastTraining | None:
