@@ -76,7 +76,7 @@ def whole(seen: Iterable[Seen], total: float, warm_up: float = 0.0) -> Forecast:
     if found is None:
         return NOTHING
     value, low, high = (max(0.0, figure - amount) for figure in found)
-    return Forecast(value, low * _lowest(points), high)
+    return Forecast(value, low * (1.0 - unseen * (1.0 - _lowest(points))), high)
 
 
 def _lowest(points: Sequence[Seen]) -> float:
