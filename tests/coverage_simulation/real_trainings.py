@@ -70,7 +70,10 @@ def _loaders(shape: dict[str, int]) -> tuple[Any, Any]:
     from torch.utils.data import DataLoader, TensorDataset
 
     x, y = map(torch.as_tensor, _digits())
-    train, rest = TensorDataset(x[:_TRAINED], y[:_TRAINED]), TensorDataset(x[_TRAINED:], y[_TRAINED:])
+    train, rest = (
+        TensorDataset(x[:_TRAINED], y[:_TRAINED]),
+        TensorDataset(x[_TRAINED:], y[_TRAINED:]),
+    )
     return DataLoader(train, shape["batch"], shuffle=True), DataLoader(rest, shape["batch"])
 
 
