@@ -51,14 +51,15 @@ class HfDryRun:
         """
         with tempfile.TemporaryDirectory() as directory:
             copied = self._copy(directory, dry)
-            copied.train()
-            dry.end_steps()
-            count = _evaluations(self._trainer.args, copied.state)
-            if count:
-                self._evaluate(copied, dry, count)
+            with dry.measure():
+                copied.train()
+                dry.end_steps()
+                count = _evaluations(self._trainer.args, copied.state)
+                if count:
+                    self._evaluate(copied, dry, count)
 
     def _evaluate(self, copied: Any, dry: DryRun, count: int) -> None:
-        """Evaluate batches as an evaluation does, without metrics of its own.
+        """Evaluate once, or if that takes long, some batches as an evaluation does.
 
         Args:
             copied: The copy, which has trained.
@@ -83,6 +84,10 @@ class HfDryRun:
                 if dry.validated():
                     dry.end_validation()
                     return
+        # All batches took a moment only: what an evaluation needs besides them counts, too.
+        dry.begin_validation(count)
+        copied.evaluate()
+        dry.validated()
         dry.end_validation()
 
     def _copy(self, directory: str, dry: DryRun) -> Any:

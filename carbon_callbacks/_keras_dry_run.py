@@ -57,15 +57,18 @@ class KerasDryRun:
                 f"the model cannot be copied ({error!r}): Keras must be able to save and load it"
             ) from error
         x, y, fit, validation = self._data()
-        with suppress(_EnoughError):
-            copied.fit(x, y, verbose=0, callbacks=[self._steps(dry)], **fit)
-        dry.end_steps()
-        if validation is not None:
-            epochs = self._fit.get("epochs", 1) - self._fit.get("initial_epoch", 0)
-            freq = self._validation.get("validation_freq") or 1
-            count = len(freq) if isinstance(freq, (list, tuple)) else epochs // freq
-            if count > 0:
+        with dry.measure():
+            with suppress(_EnoughError):
+                copied.fit(x, y, verbose=0, callbacks=[self._steps(dry)], **fit)
+            dry.end_steps()
+            if validation is not None and (count := self._validations()) > 0:
                 self._validate(copied, dry, validation, count)
+
+    def _validations(self) -> int:
+        """Return how often the fit validates."""
+        epochs: int = self._fit.get("epochs", 1) - self._fit.get("initial_epoch", 0)
+        every = self._validation.get("validation_freq") or 1
+        return len(every) if isinstance(every, (list, tuple)) else epochs // every
 
     def _data(self) -> tuple[Any, Any, dict[str, Any], Sequence[Any] | None]:
         """Return the data of training and the arguments of `fit`, and the data of validation."""

@@ -76,21 +76,25 @@ class LightningDryRun:
         """
         with tempfile.TemporaryDirectory() as directory, _quiet(self._package):
             trainer = self._made(directory, self._steps(dry), limit_val_batches=0)
+            with dry.measure():
+                self._train(trainer, dry, directory)
+
+    def _train(self, trainer: Any, dry: DryRun, directory: str) -> None:
+        with suppress(_EnoughError):
+            trainer.fit(self._model, self._data[0], datamodule=self._datamodule)
+        dry.end_steps()
+        count = _validations(trainer)
+        if count and self._trainer.limit_val_batches and self._has_validation():
+            trainer = self._made(
+                directory,
+                self._batches(dry, count),
+                limit_val_batches=self._trainer.limit_val_batches,
+            )
             with suppress(_EnoughError):
-                trainer.fit(self._model, self._data[0], datamodule=self._datamodule)
-            dry.end_steps()
-            count = _validations(trainer)
-            if count and self._trainer.limit_val_batches and self._has_validation():
-                trainer = self._made(
-                    directory,
-                    self._batches(dry, count),
-                    limit_val_batches=self._trainer.limit_val_batches,
+                trainer.validate(
+                    self._model, self._data[1], datamodule=self._datamodule, verbose=False
                 )
-                with suppress(_EnoughError):
-                    trainer.validate(
-                        self._model, self._data[1], datamodule=self._datamodule, verbose=False
-                    )
-                dry.end_validation()
+            dry.end_validation()
 
     def _has_validation(self) -> bool:
         own: Any = import_module(f"{self._package}.core.module").LightningModule

@@ -121,6 +121,13 @@ class Part:
         window = self._window.result
         return window.joules, window.duration_s
 
+    def since(self, earlier: OpenWindow | None) -> tuple[float, float]:
+        """Return joules and seconds from the begin of an earlier window to that of this part."""
+        if self._window is None or earlier is None:
+            return 0.0, 0.0
+        window = earlier.up_to(self._window)
+        return window.joules, window.duration_s
+
     def begin(self, tracker: Tracker, total: float) -> None:
         """Begin.
 
@@ -173,6 +180,12 @@ class DryRun(Training):
         self.least_steps = max(1, least_steps)
         self._parts = Part(self.least_steps), Part(_VALIDATION_BATCHES)
         self._trained = 0
+        self._setup: OpenWindow | None = None
+
+    def begin(self, **options: Any) -> None:
+        """Begin, with the setup of the training."""
+        super().begin(**options)
+        self._setup = self.tracker.window(at_once=True)
 
     def begin_steps(self, total: float) -> None:
         """Begin with the steps.
@@ -225,12 +238,11 @@ class DryRun(Training):
         """Return energy and time of the training; None if nothing was measured or trained."""
         from carbon_core import Estimate, Planned, joules
 
-        report, (steps, validation) = self.report, self._parts
+        report, steps = self.report, self._parts[0]
         if report is None or not report.is_known or not self._trained:
             return None
         found = list(zip(*(part.forecasts() for part in self._parts)))
-        repeated = [sum(amounts) for amounts in zip(steps.energy, validation.energy)]
-        once = report.window.joules - repeated[0], report.duration_s - repeated[1]
+        once = steps.since(self._setup)
         energy_j, seconds = (_sum(max(0.0, one), parts) for one, parts in zip(once, found))
         factor = kwh(report.run.pue)
         energy = Forecast(*(figure * factor for figure in energy_j))
@@ -260,7 +272,7 @@ def estimate(
     Args:
         training: The training of the callback, whose settings apply.
         steps: Steps to train at least.
-        run: Trains the steps on a copy.
+        run: Trains the steps on a copy, within `DryRun.measure`.
         *generators: Random generators of torch that it may use, besides those of the process.
 
     Raises:
@@ -278,7 +290,7 @@ def estimate(
         if settings.origin(key).source == "argument"
     }
     dry = DryRun(given, steps)
-    with warnings.catch_warnings(), kept_random_state(*generators), dry.measure():
+    with warnings.catch_warnings(), kept_random_state(*generators):
         warnings.simplefilter("ignore")  # the training itself repeats them
         run(dry)
     planned, report = dry.planned(), dry.report

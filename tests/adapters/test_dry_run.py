@@ -101,10 +101,11 @@ def test_the_settings_and_the_budgets_are_those_of_the_callback(machine, place):
     training = Training(country_iso_code="POL", budget_kwh=1e-9, budget_kg_co2e=1e9)
 
     def run(dry):
-        dry.begin_steps(10)
-        machine.clock.advance(1.0)
-        while not dry.step():
+        with dry.measure():
+            dry.begin_steps(10)
             machine.clock.advance(1.0)
+            while not dry.step():
+                machine.clock.advance(1.0)
 
     found = estimate(training, 5, run)
     assert found.here.intensity.place == "Poland"
