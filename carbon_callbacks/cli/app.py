@@ -122,7 +122,7 @@ def estimate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A program: its first training becomes a dry run.", metavar="[COMMAND...]"
+            help="A program: its first training becomes a dry run.", metavar="COMMAND..."
         ),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the dry run, at least.")] = 50,

@@ -127,7 +127,7 @@ class Phase:
 
 
 class Work(NamedTuple):
-    """What a training has done in a run; None where it is not counted.
+    """Amount of work of a training in a run; None where it is not counted.
 
     Attributes:
         steps: Batches of training, with Hugging Face optimizer steps; of one rank.
