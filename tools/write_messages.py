@@ -39,9 +39,8 @@ TOPICS = {
 # Words of tables and pages, settings' help, programs for child processes, names for documents.
 EXCLUDED = (
     "cli/app", "cli/config_commands", "cli/html/", "cli/load_run", "config/schema",
-    "config/arguments", "config/kinds", "data/", "methods", "_training/metrics", "intensity/tables", "intensity/source_table",
-    "shared_methods",
-    "testing", "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits",
+    "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
+    "intensity/tables", "intensity/source_table", "shared_methods", "testing", "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits",
     "config/signature",
 )  # fmt: skip
 _LEAST_WORDS = 3
