@@ -40,8 +40,8 @@ TOPICS = {
 EXCLUDED = (
     "cli/app", "cli/config_commands", "cli/html/", "cli/load_run", "config/schema",
     "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
-    "intensity/tables", "intensity/source_table", "shared_methods", "testing", "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits",
-    "config/signature",
+    "intensity/tables", "intensity/source_table", "shared_methods", "testing",
+    "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
 )  # fmt: skip
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")
