@@ -11,14 +11,15 @@ were chosen so that 95 % intervals contain the truth in at least 90 % of simulat
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carbon_callbacks._training.forecast import NOTHING, Forecast, Laps, Surprise
 from carbon_callbacks._training.kept_state import kept_random_state
-from carbon_callbacks._training.step_laps import StepLaps
-from carbon_callbacks._training.total_forecast import factors_of, with_error
+from carbon_callbacks._training.step_laps import Point, StepLaps
+from carbon_callbacks._training.total_forecast import Factors, factors_of, with_error
 from carbon_callbacks._training.training import Training
 from carbon_core import kwh
 
@@ -106,6 +107,7 @@ class Part:
         self.total = 0.0
         self.count = 0
         self._laps = StepLaps()
+        self._points: list[Point] = []
         self._window: OpenWindow | None = None
 
     @property
@@ -135,7 +137,7 @@ class Part:
             tracker: The tracker.
             total: How often it is repeated in the training.
         """
-        self.total, self.count, self._laps = total, 0, StepLaps()
+        self.total, self.count, self._laps, self._points = total, 0, StepLaps(), []
         self._window = tracker.window(at_once=True)
         self._laps.open(self._window, 0.0)
 
@@ -155,7 +157,8 @@ class Part:
         if self._window is None or not self.count:
             return NOTHING, NOTHING
         ends = Seen(self.count, self.energy[0]), Seen(self.count, self.energy[1])
-        points = [(round(one.progress * self._least), one) for one in self._laps.taken()]
+        self._points += self._laps.taken()
+        points = [(round(one.progress * self._least), one) for one in self._points]
         points = [(count, one) for count, one in points if count < self.count]
         warm_up = min(_MOST_WARM_UP, _WARM_UP_S / max(_WARM_UP_S, ends[1].amount))
         amounts = [*(Seen(count, one.joules) for count, one in points), ends[0]]
@@ -168,6 +171,8 @@ class DryRun(Training):
 
     Attributes:
         least_steps: Steps to train at least.
+        crowding: Runnable processes for each processor of the machine, at least 1: with more, the
+            training may be slower or faster by this factor later.
 
     Args:
         settings: Settings of the tracker.
@@ -179,6 +184,7 @@ class DryRun(Training):
         super().__init__(forecast=False, **{**kept, **_QUIET})
         self.least_steps = max(1, least_steps)
         self._parts = Part(self.least_steps), Part(_VALIDATION_BATCHES)
+        self.crowding = 1.0
         self._trained = 0
         self._setup: OpenWindow | None = None
 
@@ -246,9 +252,11 @@ class DryRun(Training):
         energy_j, seconds = (_sum(max(0.0, one), parts) for one, parts in zip(once, found))
         factor = kwh(report.run.pue)
         energy = Forecast(*(figure * factor for figure in energy_j))
+        crowded = Factors(1.0 / self.crowding, self.crowding)
+        energy, seconds = with_error(energy, crowded), with_error(seconds, crowded)
         errors = factors_of(report, seconds.value)[0]
         rate = Forecast(*(one * factor / max(1.0, steps.total) for one in found[0][0]))
-        rate_kwh = Estimate(*with_error(rate, errors))
+        rate_kwh = Estimate(*with_error(with_error(rate, crowded), errors))
         return Planned(
             Estimate(*with_error(energy, errors)),
             Estimate(*seconds),
@@ -257,6 +265,14 @@ class DryRun(Training):
             rate_kwh.scaled(joules(1.0)),
             steps.total + (self._trained > steps.count),
         )
+
+
+def _crowding() -> float:
+    """Return the runnable processes for each processor in the last minute; at least 1."""
+    if not hasattr(os, "getloadavg"):
+        return 1.0
+    available = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))(0)
+    return max(1.0, os.getloadavg()[0] / len(available))
 
 
 def _sum(once: float, parts: Sequence[Forecast]) -> Forecast:
@@ -292,7 +308,9 @@ def estimate(
     dry = DryRun(given, steps)
     with warnings.catch_warnings(), kept_random_state(*generators):
         warnings.simplefilter("ignore")  # the training itself repeats them
+        dry.crowding = _crowding()
         run(dry)
+        dry.crowding = max(dry.crowding, _crowding())
     planned, report = dry.planned(), dry.report
     if planned is None or report is None:
         raise CarbonError("nothing was measured in the dry run: see `carbon-callbacks detect`")

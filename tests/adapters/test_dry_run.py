@@ -9,6 +9,7 @@ import random
 import pytest
 from trainings import KINDS
 
+from carbon_callbacks._training import dry_run as dry_run_module
 from carbon_callbacks._training.dry_run import DryRun, Seen, estimate, whole
 from carbon_callbacks._training.kept_state import own_containers
 from carbon_callbacks.testing import WATTS
@@ -81,6 +82,29 @@ def test_the_more_is_seen_the_narrower_the_interval(machine):
     widths = [dry_run(machine, steps).planned().duration_s for steps in (20, 200, 600, 990)]
     ratios = [one.high / one.low for one in widths]
     assert ratios == sorted(ratios, reverse=True)
+
+
+def test_a_crowded_machine_may_be_faster_or_slower_later(machine):
+    dry = dry_run(machine, 50)
+    alone = dry.planned()
+    dry.crowding = 4.0
+    for found, before in zip(dry.planned()[:2], alone[:2]):
+        assert found.value == before.value
+        assert found.low / found.value < 1 / 4.0
+        assert found.high / found.value > 4.0
+
+
+def test_the_load_of_the_machine_is_read(machine, monkeypatch):
+    monkeypatch.setattr(dry_run_module, "_crowding", lambda: 50.0)
+
+    def run(dry):
+        with dry.measure():
+            dry.begin_steps(10)
+            while not dry.step():
+                machine.clock.advance(1.0)
+
+    found = estimate(Training(save_to_file=False), 5, run).duration_s
+    assert found.high / found.value > 50.0
 
 
 def test_a_dry_run_without_a_step_states_nothing(machine):

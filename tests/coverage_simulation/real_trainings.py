@@ -32,7 +32,7 @@ _SETTINGS: dict[str, Any] = {
     "tracking_mode": "process",  # the machine has other work, too
 }
 # So long a training takes, and the number of past ones.
-_LEAST_S, _MOST_S = 5.0, 12.0
+_LEAST_S, _MOST_S = 4.0, 9.0
 _PAST = 3
 # Of the images; the others are validated. Training on one core disturbs other programs least.
 _TRAINED, _TIMES = 2000, 4
