@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_core import TrainingEstimate
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
@@ -262,6 +263,7 @@ class LightningHooks(CallbackBase):
     def _close(self, trainer: Any, status: str) -> None:
         if not self._training.active:
             return
+        self._training.steps.count = self._batches
         self._training.end(status)
         # Evaluations must not continue the curves of the training.
         of = "" if trainer.state.fn == "fit" else f"{trainer.state.fn.value}/"
@@ -271,6 +273,37 @@ class LightningHooks(CallbackBase):
 
 class StatefulHooks(LightningHooks):
     __doc__ = LightningHooks.__doc__
+
+    def estimate(
+        self,
+        trainer: Any,
+        model: Any = None,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+        *,
+        steps: int = 50,
+    ) -> TrainingEstimate:
+        """Estimate a training by a dry run of some steps on a copy; nothing is saved or logged.
+
+        Args:
+            trainer: The Trainer that will train.
+            model: As for `Trainer.fit`, likewise the others; by default the Trainer's latest model.
+            train_dataloaders: As above.
+            val_dataloaders: As above.
+            datamodule: As above.
+            steps: Batches to train at least.
+
+        Raises:
+            CarbonError: A dry run of this training is not possible; the message has the reason.
+        """
+        from carbon_callbacks._lightning_dry_run import LightningDryRun
+        from carbon_callbacks._training.dry_run import estimate
+        from carbon_callbacks._training.kept_state import generators_in
+
+        data = train_dataloaders, val_dataloaders, datamodule
+        run = LightningDryRun(trainer, model or trainer.lightning_module, *data)
+        return estimate(self._training, steps, run.run, *generators_in(data[:2]))
 
     @of_trainer
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:

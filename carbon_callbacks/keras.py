@@ -6,6 +6,7 @@ import math
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from carbon_callbacks._keras_batches import CountsBatches
 from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_core import TrainingEstimate
 
 try:
     from keras import Model
@@ -38,7 +40,7 @@ wrap_method(Model, "predict")
 def _batch_begins(begin: Any, listed: Any, /, batch: int, *args: Any, **kwargs: Any) -> Any:
     """Count batches in the list that Keras calls in any case: a hook of a callback may cost it more."""
     for callback in listed.callbacks:
-        if isinstance(callback, EmissionsCallback):
+        if isinstance(callback, CountsBatches):
             callback.note_batch(batch, listed)
     return begin(listed, batch, *args, **kwargs)
 
@@ -59,7 +61,7 @@ wrap_method(ProgbarLogger, "on_epoch_end", _print_epoch)
 
 
 @with_settings(Training)
-class EmissionsCallback(CallbackBase, Callback):
+class EmissionsCallback(CallbackBase, CountsBatches, Callback):
     """Measures `fit`, `evaluate` and `predict`, and adds the totals to the logs of each epoch.
 
     ``carbon_energy_kwh`` and the like appear in History and the verbose line; EarlyStopping, CSVLogger
@@ -101,6 +103,33 @@ class EmissionsCallback(CallbackBase, Callback):
     def __getstate__(self) -> dict[str, Any]:
         # The model is its trainer's, and may be neither small nor picklable.
         return {**self.__dict__, "_model": None, "_fit": None}
+
+    def estimate(
+        self,
+        model: Any,
+        x: Any = None,
+        y: Any = None,
+        *,
+        steps: int = 50,
+        **fit_arguments: Any,
+    ) -> TrainingEstimate:
+        """Estimate a fit by a dry run of some batches on a copy of the model; nothing is saved.
+
+        Args:
+            model: The compiled model.
+            x: As for `Model.fit`, likewise `y` and the other arguments; callbacks are left out.
+            y: As above.
+            steps: Batches to train at least.
+            **fit_arguments: As above, such as ``epochs`` and ``batch_size``.
+
+        Raises:
+            CarbonError: A dry run of this fit is not possible; the message has the reason.
+        """
+        from carbon_callbacks._keras_dry_run import KerasDryRun
+        from carbon_callbacks._training.dry_run import estimate
+
+        run = KerasDryRun(Callback, model, x, y, fit_arguments)
+        return estimate(self._training, steps, run.run)
 
     def set_model(self, model: Any) -> None:
         """Set the model that is trained or evaluated; the meters are found meanwhile."""
@@ -171,6 +200,7 @@ class EmissionsCallback(CallbackBase, Callback):
             self._fit.nested -= 1
             return
         fit, self._fit = self._fit, None
+        self._training.steps.count = fit.batches if fit is not None else 0
         self._training.end()
         with self._training.guard():
             if fit is not None and self.report is not None:

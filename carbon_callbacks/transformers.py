@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_core import TrainingEstimate
 
 try:
     import torch  # noqa: F401 - without it, `Trainer` is an object that raises when it is used
@@ -63,6 +64,24 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         self._sample_count = SampleCount()
         self._token_count = TokenCount()
         self._steps = 0
+
+    def estimate(self, trainer: Any, *, steps: int = 50) -> TrainingEstimate:
+        """Estimate a training by a dry run of some steps on a copy; nothing is saved or logged.
+
+        Args:
+            trainer: The Trainer that will train.
+            steps: Optimizer steps to train at least.
+
+        Raises:
+            CarbonError: A dry run of this training is not possible; the message has the reason.
+        """
+        from transformers.trainer_callback import DefaultFlowCallback
+
+        from carbon_callbacks._hf_dry_run import HfDryRun
+        from carbon_callbacks._training.dry_run import estimate
+
+        run = HfDryRun(trainer, TrainerCallback, DefaultFlowCallback)
+        return estimate(self._training, steps, run.run)
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self.guard():
@@ -110,6 +129,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             metrics.update(self._evaluation_figures(prefix, state))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training.steps.count = self._steps
         if not self._pruning:
             self._training.end()
 

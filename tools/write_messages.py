@@ -24,16 +24,24 @@ TOPICS = {
     "Place and grid intensity": ("intensity/", "assemble/grid", "repricing", "tracker/emissions"),
     "Settings": ("config/", "addresses"),
     "Files and services": ("outputs/", "fetch", "http_", "timed_", "file_locks", "input_files"),
-    "Commands": ("cli/",),
-    "Callbacks and ranks": ("_training/", "_lightning", "_hf", "_keras", "_automatic", "segments"),
+    "Commands": ("cli/", "estimation"),
+    "Callbacks and ranks": (
+        "_training/",
+        "_lightning",
+        "_hf",
+        "_keras",
+        "_automatic",
+        "_program",
+        "segments",
+    ),
     "Trackers": ("",),
 }
 # Words of tables and pages, settings' help, programs for child processes, names for documents.
 EXCLUDED = (
-    "cli/app", "cli/html/", "cli/load_run", "config/schema", "config/arguments", "config/kinds", "data/",
-    "methods", "_training/metrics", "intensity/tables", "intensity/source_table", "shared_methods",
-    "testing", "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits",
-    "config/signature",
+    "cli/app", "cli/config_commands", "cli/html/", "cli/load_run", "config/schema",
+    "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
+    "intensity/tables", "intensity/source_table", "shared_methods", "testing",
+    "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
 )  # fmt: skip
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")

@@ -331,6 +331,7 @@ def receipt() -> Schema:
             node_energy_basis=TEXT_OR_NULL,
             **ERRORS,
             logged_metrics=by_name(NUMBER),
+            work=record(steps=NUMBER_OR_NULL, samples=NUMBER_OR_NULL, tokens=NUMBER_OR_NULL),
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
             trials=several(TRIAL),
             requests={"oneOf": [{"type": "null"}, REQUESTS]},

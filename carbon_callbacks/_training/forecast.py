@@ -72,6 +72,16 @@ class Forecast(NamedTuple):
 NOTHING = Forecast(0.0, 0.0, 0.0)
 
 
+class Surprise(NamedTuple):
+    """Changes that no lap has shown yet, relative to the present level: reach below and above it."""
+
+    below: float = _SURPRISE_BELOW
+    above: float = _SURPRISE_ABOVE
+
+
+WITHIN_A_TRAINING = Surprise()
+
+
 class Laps:
     """The laps of a training so far, of bounded number: neighbours are joined.
 
@@ -96,27 +106,31 @@ class Laps:
             rest = self._laps[len(self._laps) // 2 * 2 :]
             self._laps = [_joined(one, other) for one, other in pairs] + rest
 
-    def forecast(self, warm_up: float = 0.0) -> Forecast | None:
+    def forecast(
+        self, warm_up: float = 0.0, surprise: Surprise = WITHIN_A_TRAINING
+    ) -> Forecast | None:
         """Return the expected amount at the end of the training; None before the first lap.
 
         Args:
             warm_up: Part of the first lap (0 to 1) that may be warm-up, which does not recur; later laps
                 show how much it was.
+            surprise: How much may change.
         """
         if not self._laps:
             return None
-        rest = remaining(self._laps, min(1.0, self._progress))
+        rest = remaining(self._laps, min(1.0, self._progress), surprise)
         if len(self._laps) == 1:
             rest = Forecast(rest.value * (1 - warm_up / 2), rest.low * (1 - warm_up), rest.high)
         return Forecast(*(self._amount + figure for figure in rest))
 
 
-def remaining(laps: list[Lap], progress: float) -> Forecast:
+def remaining(laps: list[Lap], progress: float, surprise: Surprise = WITHIN_A_TRAINING) -> Forecast:
     """Return the remaining amount after `progress` (0 to 1), with a 95 % interval.
 
     Args:
         laps: The laps so far; at least one.
         progress: Where the last of them ended.
+        surprise: How much may change.
     """
     from carbon_core import t_975
 
@@ -139,10 +153,7 @@ def remaining(laps: list[Lap], progress: float) -> Forecast:
     known_var = (t**2 * of_noise + _Z_975**2 * between) / value**2
     noise = t * math.sqrt(noise_var) * left**_MEMORY / value
     part = left**2 / (left**3 + _SURPRISE_LEFT**3)
-    below, above = (
-        math.sqrt(known_var + max(noise, most * part) ** 2)
-        for most in (_SURPRISE_BELOW, _SURPRISE_ABOVE)
-    )
+    below, above = (math.sqrt(known_var + max(noise, most * part) ** 2) for most in surprise)
     low, high = max(0.0, _exp(-below)), _exp(above)
     return Forecast(value * unit, value * low * unit, value * high * unit)
 

@@ -250,7 +250,7 @@ class Lifecycle:
             with self.guard():
                 if status == "completed":
                     self.tracker.drain_devices()
-                self.tracker.note_metrics(self._state.logged.values())
+                self.tracker.note_training(self._state.logged.values(), self._state.work())
                 if status == "completed" and not self._state.standalone:
                     self._state.improvement.end(self._state.logged.names)
                     self._deliver_improvement()

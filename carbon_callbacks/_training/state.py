@@ -25,7 +25,7 @@ from carbon_callbacks._training.totals import (
 )
 
 if TYPE_CHECKING:
-    from carbon_core import OpenWindow, Report, Segment, Tracker
+    from carbon_core import OpenWindow, Report, Segment, Tracker, Work
 
 UNKNOWN_PROGRESS = Progress()
 
@@ -182,6 +182,12 @@ class TrainingState:
         runs = self._runs(own)
         final = TrainingTotals(totals, earlier=earlier, runs=runs, progress=self.progress)
         return {**of_training(final), **phases}
+
+    def work(self) -> Work:
+        """Return the steps, samples and tokens of this run, as far as they were counted."""
+        from carbon_core import Work
+
+        return Work(self.forecast.steps.count or None, self.progress.samples, self.progress.tokens)
 
     def _runs(self, own: Segment | None) -> tuple[Segment, ...]:
         """Return the segments of this run of all ranks, of which one is this rank's own."""

@@ -31,11 +31,13 @@ class StepLaps:
 
     Attributes:
         due: The step at which the next lap is due; infinite while no training is measured.
+        count: Steps since the run began, as last noted.
         first_progress: Part of the training (0 to 1) that was done when the laps began.
     """
 
     def __init__(self) -> None:
         self.due = math.inf
+        self.count = 0
         self._begin: OpenWindow | None = None
         self._latest: OpenWindow | None = None
         self.first_progress = self._progress = 0.0

@@ -7,7 +7,6 @@ nothing remains, and the interval is the report's own.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from carbon_callbacks._training.forecast import Forecast, Laps
@@ -156,14 +155,7 @@ class TotalForecast:
         """Return the interval of energy and that of emissions of a run that takes some more seconds."""
         if self._report is None:
             return Factors(), Factors()
-        whole = self._report.stretched(self._report.duration_s + max(0.0, left_s))
-        energy, emissions = whole.energy_kwh, whole.emissions_kg
-        return (
-            Factors(_ratio(energy.low, energy.value), _ratio(energy.high, energy.value)),
-            Factors(
-                _ratio(emissions.low, emissions.value), _ratio(emissions.high, emissions.value)
-            ),
-        )
+        return factors_of(self._report, self._report.duration_s + max(0.0, left_s))
 
 
 def with_error(forecast: Forecast, factors: Factors) -> Forecast:
@@ -173,18 +165,24 @@ def with_error(forecast: Forecast, factors: Factors) -> Forecast:
         forecast: What is expected of the measured total.
         factors: The interval of a total that is measured.
     """
-    value, low, high = forecast
-    if value <= 0:
-        return forecast
-    below = _quadrature(low / value, factors.low)
-    above = _quadrature(high / value, factors.high)
-    return Forecast(value, value / below, value * above)
+    from carbon_core import Estimate, in_quadrature
+
+    return Forecast(*in_quadrature(Estimate(*forecast), *factors))
 
 
-def _quadrature(one: float, other: float) -> float:
-    """Return the factor (1 or more) of two independent factors."""
-    logs = [abs(math.log(factor)) if factor > 0 else math.inf for factor in (one, other)]
-    return math.exp(math.hypot(*logs)) if math.inf not in logs else math.inf
+def factors_of(report: Report, duration_s: float) -> tuple[Factors, Factors]:
+    """Return the intervals of energy and emissions of a run, if it took some time.
+
+    Args:
+        report: The run so far.
+        duration_s: That time in seconds.
+    """
+    whole = report.stretched(duration_s)
+    energy, emissions = whole.energy_kwh, whole.emissions_kg
+    return (
+        Factors(_ratio(energy.low, energy.value), _ratio(energy.high, energy.value)),
+        Factors(_ratio(emissions.low, emissions.value), _ratio(emissions.high, emissions.value)),
+    )
 
 
 def _ratio(value: float, of: float) -> float:

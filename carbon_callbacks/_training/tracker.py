@@ -10,7 +10,7 @@ from carbon_core import EmissionsTracker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from carbon_core import Parts
+    from carbon_core import Parts, Work
 
 _START_TIMEOUT_S = 0.05
 
@@ -35,11 +35,16 @@ class TrainingTracker(EmissionsTracker):
         facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
         return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)
 
-    def note_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Set the logged metrics of the running run, which its receipt has."""
+    def note_training(self, metrics: Mapping[str, float], work: Work) -> None:
+        """Set what the receipt of the running run has of the training.
+
+        Args:
+            metrics: The metrics that it logged last.
+            work: Its steps, samples and tokens.
+        """
         run = self._run
         if run is not None:
-            run.logged_metrics = dict(metrics)
+            run.noted = {"logged_metrics": dict(metrics), "work": work}
 
     def drain_devices(self) -> None:
         """Wait for the work that the devices have queued, if `sync` is set."""

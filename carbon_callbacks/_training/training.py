@@ -131,6 +131,7 @@ class Training(Lifecycle):
             step: Steps since the run began.
             fraction: Part of the whole training (0 to 1) that is done; None where that is unknown.
         """
+        self.steps.count = step
         if step < self.steps.due or not self.running:
             return
         if step == 1 and fraction != 1.0:

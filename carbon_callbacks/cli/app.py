@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 from carbon_callbacks.cli import (
     baseline,
     compare,
-    config,
     detect,
+    estimate,
     merge,
     model_card,
     monitor,
@@ -23,10 +23,12 @@ from carbon_callbacks.cli import (
     resend,
     run,
 )
+from carbon_callbacks.cli.config_commands import config_app, example
 from carbon_callbacks.cli.terminal import NARROW, width, write_data
 from carbon_core.data import text
 from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
+from carbon_core.run_facts import Work
 from carbon_core.version import VERSION
 
 
@@ -65,7 +67,6 @@ app = typer.Typer(
     # Commands inherit them.
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
 )
-config_app = typer.Typer(help="Show, check and write settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 
@@ -87,10 +88,6 @@ def _options(
     """Energy use and carbon emissions of training runs."""
 
 
-def _example(arguments: str) -> str:
-    return f"Example: carbon-callbacks {arguments}"
-
-
 _Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="A setting, such as --set project_name=mine; repeatable."),
@@ -99,7 +96,7 @@ _Settings = Annotated[
 
 @app.command(
     "run",
-    epilog=_example("run --set country_iso_code=FRA -- python train.py"),
+    epilog=example("run --set country_iso_code=FRA -- python train.py"),
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 def run_command(
@@ -116,7 +113,72 @@ def run_command(
     run.run(command, settings or [])
 
 
-@app.command("monitor", epilog=_example("monitor --every 5 --set budget_kwh=2"))
+@app.command(
+    "estimate",
+    epilog=example("estimate --steps 50 -- python train.py"),
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def estimate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A program: its first training becomes a dry run.", metavar="COMMAND..."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the dry run, at least.")] = 50,
+    train_steps: Annotated[
+        float | None, typer.Option(min=1, help="Steps of the training, by past runs.")
+    ] = None,
+    samples: Annotated[
+        float | None, typer.Option(min=1, help="Samples of the training, by past runs.")
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(min=1, help="Tokens of the training, by past runs.")
+    ] = None,
+    any_machine: Annotated[
+        bool, typer.Option("--any-machine", help="Use past runs of another machine.")
+    ] = False,
+    flops: Annotated[
+        float | None, typer.Option(min=1, help="Operations of the training, without past runs.")
+    ] = None,
+    peak_tflops: Annotated[
+        float | None, typer.Option(min=1e-6, help="Peak of all devices (TFLOP/s).")
+    ] = None,
+    utilization: Annotated[
+        str | None,
+        typer.Option(metavar="LOW-HIGH", help="Part of the peak that is achieved: 0.3-0.5."),
+    ] = None,
+    power: Annotated[
+        str | None, typer.Option(metavar="LOW-HIGH", help="Power of all devices (W): 300-400.")
+    ] = None,
+    country: Annotated[
+        list[str] | None, typer.Option(help="A country to compare; repeatable.")
+    ] = None,
+    intensity: Annotated[
+        Path | None,
+        typer.Option(
+            help="Hourly intensities: a CSV file with columns datetime and g_per_kwh.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    settings: _Settings = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Estimate the energy and emissions of a training before it runs.
+
+    By past runs of the same project and machine; by a dry run of a program, on a copy of its model; or
+    by FLOPs. Exits with 1 if budget_kwh or budget_kg_co2e is exceeded, with 3 if that is uncertain.
+    """
+    estimate.run(
+        estimate.Request(
+            command or (), steps, Work(train_steps, samples, tokens), any_machine, flops, peak_tflops,
+            utilization, power, country or (), intensity, settings or (), json,
+        )
+    )  # fmt: skip
+
+
+@app.command("monitor", epilog=example("monitor --every 5 --set budget_kwh=2"))
 def monitor_command(
     settings: _Settings = None,
     every: Annotated[float, typer.Option(min=0.1, help="Refresh interval (s).")] = 1.0,
@@ -129,7 +191,7 @@ def monitor_command(
     monitor.run(settings or [], every_s=every, seconds=seconds)
 
 
-@app.command("detect", epilog=_example("detect --json"))
+@app.command("detect", epilog=example("detect --json"))
 def detect_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -137,7 +199,7 @@ def detect_command(
     detect.run(as_json=json)
 
 
-@app.command("doctor", epilog=_example("doctor --at-least B"))
+@app.command("doctor", epilog=example("doctor --at-least B"))
 def doctor_command(
     at_least: Annotated[
         detect.Grade, typer.Option(help="Lowest grade that a device may have.")
@@ -160,7 +222,7 @@ def doctor_command(
     detect.run(as_json=json, at_least=at_least, load_s=load)
 
 
-@app.command("baseline", epilog=_example("baseline --seconds 120"))
+@app.command("baseline", epilog=example("baseline --seconds 120"))
 def baseline_command(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, max=3600, help="Duration of the measurement (s).")
@@ -179,13 +241,13 @@ def baseline_command(
     baseline.run(seconds=seconds, even_if_busy=even_if_busy)
 
 
-@app.command("sources", epilog=_example("sources | less"))
+@app.command("sources", epilog=example("sources | less"))
 def sources_command() -> None:
     """Print the sources, years and licences of the shipped tables."""
     write_data(text("SOURCES.md"))
 
 
-@app.command("reprice", epilog=_example("reprice carbon_runs/RUN_ID.receipt.json --country POL"))
+@app.command("reprice", epilog=example("reprice carbon_runs/RUN_ID.receipt.json --country POL"))
 def reprice_command(
     path: Annotated[
         Path, typer.Argument(help="A receipt or a journal.", exists=True, dir_okay=False)
@@ -216,7 +278,7 @@ def reprice_command(
     reprice.run(path, where=settings, intensity=intensity, as_json=json)
 
 
-@app.command("report", epilog=_example("report . ../other/emissions.csv --html out.html"))
+@app.command("report", epilog=example("report . ../other/emissions.csv --html out.html"))
 def report_command(
     paths: Annotated[
         list[Path] | None,
@@ -242,7 +304,7 @@ def report_command(
     report.run(paths or [Path()], output_format=output_format, latest=latest, html=html)
 
 
-@app.command("compare", epilog=_example("compare old/ new/ --max-increase 5"))
+@app.command("compare", epilog=example("compare old/ new/ --max-increase 5"))
 def compare_command(
     a: Annotated[Path, typer.Argument(help="A run, or a directory of runs.", exists=True)],
     b: Annotated[Path, typer.Argument(help="The run or runs to compare with A.", exists=True)],
@@ -264,7 +326,7 @@ def compare_command(
     )
 
 
-@app.command("merge", epilog=_example("merge output/ --json"))
+@app.command("merge", epilog=example("merge output/ --json"))
 def merge_command(
     directory: Annotated[
         Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
@@ -275,7 +337,7 @@ def merge_command(
     merge.run(directory, as_json=json)
 
 
-@app.command("resend", epilog=_example("resend output/"))
+@app.command("resend", epilog=example("resend output/"))
 def resend_command(
     directory: Annotated[
         Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
@@ -286,7 +348,7 @@ def resend_command(
     resend.run(directory, as_json=json)
 
 
-@app.command("model-card", epilog=_example("model-card my-model/ --training-type fine-tuning"))
+@app.command("model-card", epilog=example("model-card my-model/ --training-type fine-tuning"))
 def model_card_command(
     directory: Annotated[
         Path,
@@ -303,55 +365,3 @@ def model_card_command(
 ) -> None:
     """Write the emissions of a finished training to its model card, as metadata for the Hub."""
     model_card.run(directory, receipt_path=receipt, training_type=training_type)
-
-
-_ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show secrets unmasked.")]
-
-
-@config_app.command("show", epilog=_example("config show --origin"))
-def config_show_command(
-    origin: Annotated[
-        bool, typer.Option("--origin", help="Show the source of each value.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    show_secrets: _ShowSecrets = False,
-) -> None:
-    """Show the effective settings."""
-    config.show(with_origin=origin, as_json=json, with_secrets=show_secrets)
-
-
-@config_app.command("get", epilog=_example("config get output_dir"))
-def config_get_command(key: str, show_secrets: _ShowSecrets = False) -> None:
-    """Print the effective value of one setting."""
-    config.get(key, with_secrets=show_secrets)
-
-
-@config_app.command(
-    "set",
-    epilog=_example("config set country_iso_code FRA --global"),
-    # A value may begin with a minus sign: longitude -71.06.
-    context_settings={"ignore_unknown_options": True},
-)
-def config_set_command(
-    key: str,
-    value: Annotated[
-        str | None, typer.Argument(help="Prompted for if omitted; a secret is not echoed.")
-    ] = None,
-    for_user: Annotated[
-        bool, typer.Option("--global/--local", help="File in the home or the working directory.")
-    ] = False,
-) -> None:
-    """Write a setting to ./.codecarbon.config, or with --global to ~/.codecarbon.config."""
-    config.set_value(key, value, for_user=for_user)
-
-
-@config_app.command("check", epilog=_example("config check"))
-def config_check_command() -> None:
-    """List all mistakes in files and variables; exit with 2 if there are any."""
-    config.check_all()
-
-
-@config_app.command("init", epilog=_example("config init"))
-def config_init_command() -> None:
-    """Prompt for country, token and project name, and write the files."""
-    config.init()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
+from typing import IO
 
 import typer
 
@@ -43,8 +44,8 @@ def run(command: Sequence[str], settings: Sequence[str]) -> None:
     """
     # By default the machine is shared with other programs.
     tracker = tracker_of(settings, tracking_mode="process")
-    with _forwarding_signals() as forward_to:
-        child = _start(command, _environment(tracker))
+    with forwarding_signals() as forward_to:
+        child = start(command, _environment(tracker))
         forward_to(child)
         tracker.start()
         code = child.wait()
@@ -63,13 +64,22 @@ def _environment(tracker: EmissionsTracker) -> dict[str, str]:
     return {**environ, **within}
 
 
-def _start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the command; must run before this process starts a thread."""
+def start(
+    command: Sequence[str], environ: Mapping[str, str], stdout: IO[str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the command; must run before this process starts a thread.
+
+    Args:
+        command: The program and its arguments.
+        environ: Its variables.
+        stdout: Its standard output, if that is not the one of this process.
+    """
     try:
         preexec = _die_with_parent if sys.platform == "linux" else None
         return subprocess.Popen(  # noqa: S603
             list(command),
             env=environ,
+            stdout=stdout,
             preexec_fn=preexec,  # noqa: PLW1509
             # Such as the pipe of `<(command)` in a shell. Python closes its own files in the command.
             close_fds=False,
@@ -91,7 +101,7 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def forwarding_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     """Forward signals to a child process.
 
     Yields a function that sets the child; signals received before are forwarded then.

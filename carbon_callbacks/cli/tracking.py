@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from carbon_callbacks.cli.terminal import warn
 from carbon_core import ConfigError, EmissionsTracker
 from carbon_core.config.resolve import resolve
+from carbon_core.config.schema import Settings
 
 WRONG_USE = 2
 
@@ -21,11 +22,7 @@ def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
         settings: Settings as ``key=value``.
         **defaults: Values of settings that are set neither here nor in files or variables.
     """
-    pairs = [text.partition("=") for text in settings]
-    if wrong := [key for key, equals, _ in pairs if not equals]:
-        warn(f"--set needs key=value, got {wrong[0]!r}")
-        raise typer.Exit(WRONG_USE)
-    overrides: dict[str, Any] = {key: value for key, _, value in pairs}
+    overrides: dict[str, Any] = overrides_of(settings)
     try:
         settings_in_effect = resolve(overrides).settings
         unset = {
@@ -34,6 +31,24 @@ def tracker_of(settings: Sequence[str], **defaults: Any) -> EmissionsTracker:
             if settings_in_effect.origin(key).source == "default"
         }
         return EmissionsTracker(**overrides, **unset)
+    except ConfigError as error:
+        warn(error)
+        raise typer.Exit(WRONG_USE) from error
+
+
+def overrides_of(settings: Sequence[str]) -> dict[str, str]:
+    """Return settings that were given as ``key=value``; exit with 2 if one is not of this form."""
+    pairs = [text.partition("=") for text in settings]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        warn(f"--set needs key=value, got {wrong[0]!r}")
+        raise typer.Exit(WRONG_USE)
+    return {key: value for key, _, value in pairs}
+
+
+def settings_of(overrides: Mapping[str, str]) -> Settings:
+    """Return the effective settings; exit with 2 if one of these is invalid."""
+    try:
+        return resolve(overrides).settings
     except ConfigError as error:
         warn(error)
         raise typer.Exit(WRONG_USE) from error

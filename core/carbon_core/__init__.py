@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         MeterError,
         OutputError,
     )
+    from carbon_core.estimation import Cost, Planned, TrainingEstimate, cost
     from carbon_core.formatting import (
         duration,
         emissions,
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
         power,
     )
     from carbon_core.interruptions import raise_if_of_program
+    from carbon_core.intervals import in_quadrature
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
     from carbon_core.outputs.studies import StudyTotals
     from carbon_core.records import Estimate, Segment, Window
     from carbon_core.report import Report
+    from carbon_core.run_facts import Work
     from carbon_core.segments import segments_of, state_of
     from carbon_core.threads import LazyThread
     from carbon_core.tracker.display import html_of_tracker, line_of_tracker
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CarbonError": "errors",
     "ConfigError": "errors",
+    "Cost": "estimation",
     "EmissionsData": "outputs.emissions_data",
     "EmissionsTracker": "assemble.trackers",
     "Estimate": "records",
@@ -78,6 +82,7 @@ _HOMES = {
     "OutputError": "errors",
     "OutputMethod": "config.schema",
     "Parts": "tracker.parts",
+    "Planned": "estimation",
     "Report": "report",
     "Segment": "records",
     "SettingArguments": "config.arguments",
@@ -86,10 +91,13 @@ _HOMES = {
     "SystemClock": "clock",
     "TaskEmissionsTracker": "assemble.tasks",
     "Tracker": "tracker.tracker",
+    "TrainingEstimate": "estimation",
     "TrialEnergy": "assemble.studies",
     "TrialResult": "trials",
     "Window": "records",
+    "Work": "run_facts",
     "card_entry": "outputs.card_entry",
+    "cost": "estimation",
     "duration": "formatting",
     "emissions": "formatting",
     "emissions_interval": "formatting",
@@ -102,6 +110,7 @@ _HOMES = {
     "formatted": "formatting",
     "grams": "units",
     "html_of_tracker": "tracker.display",
+    "in_quadrature": "intervals",
     "joules": "units",
     "kwh": "units",
     "line_of_tracker": "tracker.display",
@@ -123,6 +132,7 @@ _HOMES = {
 __all__ = [
     "CarbonError",
     "ConfigError",
+    "Cost",
     "EmissionsData",
     "EmissionsTracker",
     "Estimate",
@@ -134,6 +144,7 @@ __all__ = [
     "OutputError",
     "OutputMethod",
     "Parts",
+    "Planned",
     "Report",
     "Segment",
     "SettingArguments",
@@ -142,10 +153,13 @@ __all__ = [
     "SystemClock",
     "TaskEmissionsTracker",
     "Tracker",
+    "TrainingEstimate",
     "TrialEnergy",
     "TrialResult",
     "Window",
+    "Work",
     "card_entry",
+    "cost",
     "duration",
     "emissions",
     "emissions_interval",
@@ -158,6 +172,7 @@ __all__ = [
     "formatted",
     "grams",
     "html_of_tracker",
+    "in_quadrature",
     "joules",
     "kwh",
     "line_of_tracker",

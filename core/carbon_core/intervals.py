@@ -17,6 +17,28 @@ if TYPE_CHECKING:
 _HOUR_S = 3600.0
 
 
+def in_quadrature(estimate: Estimate, low: float, high: float) -> Estimate:
+    """Return an estimate whose interval has another, independent error, too: logarithms in quadrature.
+
+    Args:
+        estimate: The value with the interval of the first error.
+        low: Lower end of the interval of the other error, divided by its value.
+        high: Upper end of it, divided by its value.
+    """
+    value = estimate.value
+    if value <= 0:
+        return estimate
+    below = _hypotenuse(estimate.low / value, low)
+    above = _hypotenuse(estimate.high / value, high)
+    return Estimate(value, value / below, value * above)
+
+
+def _hypotenuse(one: float, other: float) -> float:
+    """Return the factor (1 or more) of two independent factors."""
+    logs = [abs(math.log(factor)) if factor > 0 else math.inf for factor in (one, other)]
+    return math.exp(math.hypot(*logs)) if math.inf not in logs else math.inf
+
+
 class Errors(NamedTuple):
     """The errors of a run's totals, as a `Segment` has them."""
 

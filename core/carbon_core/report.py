@@ -28,7 +28,7 @@ from carbon_core.records import (
 )
 from carbon_core.report_text import headline, rows_of, summary
 from carbon_core.request_totals import Requests
-from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts
+from carbon_core.run_facts import NOT_METERED, Phase, Provenance, RunFacts, Work
 from carbon_core.trials import TrialResult
 
 __all__ = ["NOT_METERED", "STATUSES", "Phase", "Provenance", "Report", "RunFacts", "of_window"]
@@ -56,6 +56,7 @@ class Report(Measurement):
         logged_metrics: Last values of the metrics that the training logged, such as ``val_loss``.
         trials: The trials of a study that the run measures.
         requests: The requests that were counted during the run; None where none were.
+        work: Steps, samples and tokens of the training.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -72,6 +73,7 @@ class Report(Measurement):
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
     requests: Requests | None = None
+    work: Work = Work()
 
     @lazy_property
     def is_known(self) -> bool:

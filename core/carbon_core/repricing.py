@@ -122,10 +122,18 @@ def _shares(
 
 
 def read_intensities(path: Path) -> IntensityOf:
-    """Return the intensities of a CSV file with the columns ``datetime`` and ``g_per_kwh``.
+    """Return the intensities of a CSV file; several values of an hour are averaged.
 
-    A value applies to the hour that contains its time; several values of an hour are averaged. Times
-    without a zone are UTC.
+    Raises:
+        IntensityError: The file cannot be read or parsed; the message names the line.
+    """
+    return of_hours(intensities_in(path), str(path))
+
+
+def intensities_in(path: Path) -> list[Intensity]:
+    """Return the values of a CSV file with the columns ``datetime`` and ``g_per_kwh``.
+
+    A value applies to the hour that contains its time. Times without a zone are UTC.
 
     Raises:
         IntensityError: The file cannot be read or parsed; the message names the line.
@@ -137,12 +145,11 @@ def read_intensities(path: Path) -> IntensityOf:
         missing = {_TIME, _VALUE} - set(table.fieldnames or ())
         if missing:
             raise IntensityError(f"{path} has no column {' and no '.join(sorted(missing))}")
-        values = [_row(row, path, table.line_num) for row in table]
+        return [_row(row, path, table.line_num) for row in table]
     except OSError as error:
         raise IntensityError(f"{path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise IntensityError(f"{path} cannot be read: {error}") from error
-    return of_hours(values, str(path))
 
 
 def of_hours(values: Iterable[Intensity], source: str) -> IntensityOf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, SigmaLn, Time
 from carbon_core.record import field, record
@@ -123,6 +124,20 @@ class Phase:
     joules: Amount
     count: Count
     sigma_ln: SigmaLn | None = None
+
+
+class Work(NamedTuple):
+    """Amount of work of a training in a run; None where it is not counted.
+
+    Attributes:
+        steps: Batches of training, with Hugging Face optimizer steps; of one rank.
+        samples: Training samples, of all ranks.
+        tokens: Tokens, of all ranks.
+    """
+
+    steps: NotNegative | None = None
+    samples: NotNegative | None = None
+    tokens: NotNegative | None = None
 
 
 @record(frozen=True)

@@ -43,7 +43,7 @@ _POWER_CHANGE = 1.3
 
 
 @contextmanager
-def _simulated(clock: FakeClock, meters_of: Callable[[], list[Any]]) -> Iterator[None]:
+def simulated(clock: FakeClock, meters_of: Callable[[], list[Any]]) -> Iterator[None]:
     """Let trackers measure simulated boards on a simulated clock."""
     real, patience_s = trackers.make_parts, run.PATIENCE_S
 
@@ -56,6 +56,21 @@ def _simulated(clock: FakeClock, meters_of: Callable[[], list[Any]]) -> Iterator
         yield
     finally:
         trackers.make_parts, run.PATIENCE_S = real, patience_s
+
+
+def power_of(level: float) -> float:
+    """Return the power of a step relative to a typical one, by its energy."""
+    return min(_POWER_CHANGE, max(1 / _POWER_CHANGE, level**0.5))
+
+
+def spans_of(levels: list[float], step_s: float) -> list[float]:
+    """Return the seconds of each step by its energy.
+
+    Args:
+        levels: Energy of each step, relative to a typical one.
+        step_s: Seconds of a typical step.
+    """
+    return [step_s * level / power_of(level) for level in levels]
 
 
 class _Training:
@@ -73,8 +88,8 @@ class _Training:
         self._per_epoch = len(levels) // rng.choice((4, 10, 20))
         self._per_log = self._per_epoch // rng.choice((1, 2, 5))
         step_s, watts = rng.uniform(0.5, 10.0), rng.uniform(100.0, 500.0)
-        powers = [min(_POWER_CHANGE, max(1 / _POWER_CHANGE, level**0.5)) for level in levels]
-        self._spans_s = [step_s * level / power for level, power in zip(levels, powers)]
+        powers = [power_of(level) for level in levels]
+        self._spans_s = spans_of(levels, step_s)
         ends_s = list(itertools.accumulate(self._spans_s, initial=begin_s))
         self._power = Power(ends_s[:-1], [watts * power for power in powers])
         self.true_kwh = kwh(self._power.between(begin_s, ends_s[-1]))
@@ -84,7 +99,7 @@ class _Training:
         """Train; return all metrics at some parts of the training."""
         name, gain = published.nvml_model(self._rng)
         card = Card(name, energy=counter(self._power, gain, update_s=0.1, first_j=1e6))
-        with _simulated(self._clock, lambda: open_cards(self._clock, [card], self._rng)):
+        with simulated(self._clock, lambda: open_cards(self._clock, [card], self._rng)):
             training = Training(save_to_file=False, log_level="critical", **settings)
             training.begin()
             found = dict(self._steps(training))

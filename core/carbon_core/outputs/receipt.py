@@ -78,6 +78,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "logged_metrics": dict(report.logged_metrics),
         "trials": [_trial(trial, report.status)._asdict() for trial in report.trials],
         "requests": _requests(report),
+        "work": report.work._asdict(),
     }
 
 

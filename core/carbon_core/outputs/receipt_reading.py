@@ -26,6 +26,7 @@ from carbon_core.records import (
     Utilization,
 )
 from carbon_core.report import NOT_METERED, Report, RunFacts
+from carbon_core.run_facts import Work
 from carbon_core.trials import TrialResult
 from carbon_core.uncertainty import Sigmas, is_unread
 
@@ -241,6 +242,7 @@ class Receipt:
     logged_metrics: Mapping[str, float] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
     requests: RequestsEnergy | None = None
+    work: Work = Work()
 
     def __post_init__(self) -> None:
         """Check that each figure is within its interval, and that only an unknown energy has none."""

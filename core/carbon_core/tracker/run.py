@@ -58,7 +58,7 @@ class Run:
     Attributes:
         parts: Its clock, meters, sources and outputs.
         others: Segments that other ranks of the same training have measured.
-        logged_metrics: Metrics of the model that the training has logged.
+        noted: Fields of its reports that the training sets: `logged_metrics` and `work`.
         pid: The process that it belongs to.
         predecessors: Earlier segments of the training that it continues.
         tasks: The results of its tasks.
@@ -70,7 +70,7 @@ class Run:
     def __init__(self, parts: Parts) -> None:
         self.messages = parts.messages
         self.others: tuple[Segment, ...] = ()
-        self.logged_metrics: dict[str, float] = {}
+        self.noted: dict[str, Any] = {}
         self.pid = os.getpid()
         self.finalizer: weakref.finalize[Any, Any] | None = None
         self.start_wait_s = parts.start_patience_s
@@ -199,7 +199,7 @@ class Run:
             refusals=self._meters.detection.refusals,
             utilization=self._meters.utilization(),
             counted_elsewhere=self.counted_elsewhere,
-            logged_metrics=self.logged_metrics,
+            **self.noted,
         )
 
     @property

@@ -20,9 +20,9 @@ pytest.importorskip("rich", reason="the extra cli is not installed here")
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "command-line.md"
 COMMANDS = [
-    "run", "monitor", "detect", "doctor", "baseline", "sources", "reprice", "report", "compare",
-    "merge", "resend", "model-card", "config show", "config get", "config set", "config check",
-    "config init",
+    "run", "estimate", "monitor", "detect", "doctor", "baseline", "sources", "reprice", "report",
+    "compare", "merge", "resend", "model-card", "config show", "config get", "config set",
+    "config check", "config init",
 ]  # fmt: skip
 
 
@@ -63,6 +63,16 @@ def arguments(words: str, directory: Path, server: Server) -> list[str]:
     """Return what a command needs to have something to print."""
     run = f"carbon_runs/digits-0{receipt.SUFFIX}"
     more = {
+        "estimate": [
+            "--flops",
+            "1e18",
+            "--peak-tflops",
+            "9",
+            "--utilization",
+            "0.3-0.5",
+            "--power",
+            "90-99",
+        ],
         "reprice": [run, "--country", "POL"],
         "compare": [run, f"carbon_runs/digits-1{receipt.SUFFIX}"],
     }
@@ -79,7 +89,17 @@ def arguments(words: str, directory: Path, server: Server) -> list[str]:
 
 @pytest.mark.parametrize(
     "words",
-    ["detect", "doctor", "report", "compare", "merge", "reprice", "resend", "config show --origin"],
+    [
+        "detect",
+        "doctor",
+        "report",
+        "compare",
+        "estimate",
+        "merge",
+        "reprice",
+        "resend",
+        "config show --origin",
+    ],
 )
 def test_the_keys_of_every_json_are_those_in_the_document(
     words: str, command: Command, document: str, tmp_path: Path, server: Server

@@ -1,0 +1,1 @@
+"""The directory that ``carbon-callbacks estimate`` puts first in `PYTHONPATH` of a program."""
