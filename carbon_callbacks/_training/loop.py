@@ -75,8 +75,8 @@ class LoopCallback(StatefulCallback):
             epochs: How many; or a range that ends with the whole training, for one that resumes.
         """
         numbers = range(epochs) if isinstance(epochs, int) else epochs
-        if self._loop.is_abandoned and not self._in_block:
-            self._training.end("interrupted")
+        if self._loop.is_abandoned:
+            self.end_abandoned()
         begins = self._begin_once()
         loop = self._loop
         loop.has_begun_run = begins or loop.has_begun_run
@@ -160,6 +160,11 @@ class LoopCallback(StatefulCallback):
         figures = training.metrics(progress, loop.next_log(), within_epoch=within_epoch)
         return with_prefix(training.selection.of(figures), SLASH_PREFIX)
 
+    def end_abandoned(self) -> None:
+        """End the run of a loop that an exception has left, unless a ``with`` block will do so."""
+        if self._training.active and not self._in_block:
+            self._training.end("interrupted")
+
     def end(self) -> None:
         """End the run; does nothing without one."""
         self._training.end()
@@ -229,8 +234,8 @@ class Loop:
         """Begin with the batches of an epoch."""
         self.samples.begin_epoch(loader)
         self._first_step, self.has_ended = self.steps, False
-        # A data set without a length may have a loader whose `len` raises.
-        with contextlib.suppress(TypeError):
+        # A data set without a length may have a loader whose `len` raises, whatever its author chose.
+        with contextlib.suppress(Exception):
             self._length = len(loader) if isinstance(loader, Sized) else None
 
     def end_batches(self) -> None:
