@@ -7,15 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_logs import TrainerLogs, bar_metrics
-from carbon_callbacks._lightning_trainer import (
-    EvaluatedMetric,
-    SampleCount,
-    fraction_done,
-    part_of_epoch,
-)
+from carbon_callbacks._lightning_trainer import EvaluatedMetric, fraction_done, part_of_epoch
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.loaders import SampleCount
 from carbon_callbacks._training.metrics import SLASH_PREFIX
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training
@@ -97,8 +93,8 @@ class LightningHooks(CallbackBase):
             return
         self._has_refused = True
         self._training.tracker.warn(
-            "EmissionsCallback needs a Trainer; with Fabric, use "
-            "carbon_callbacks.training.Training (docs/your-own-framework.md)"
+            "EmissionsCallback needs a Trainer; with Fabric, use carbon_callbacks.fabric "
+            "(docs/trainers.md)"
         )
 
     @of_trainer

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
-
-from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
 
 
 def fraction_done(trainer: Any, epochs: float) -> float | None:
@@ -57,66 +54,6 @@ def logged_step(trainer: Any) -> int:
     steps: int = getattr(loop, "_batches_that_stepped", trainer.global_step)
     # Epochs are logged at their last batch, evaluations after it.
     return max(0, steps - 1) if trainer.state.fn == "fit" else steps
-
-
-class SampleCount:
-    """Training samples since a run began, on one rank: counted from its batches.
-
-    Batch sizes, the last one included, are those of torch's own sampler of batches; with other samplers
-    each batch is inspected.
-    """
-
-    def __init__(self) -> None:
-        self._finished: float | None = 0.0
-        self._sampler: Any = None
-        self._batches = 0
-        self._seen: float | None = 0.0
-
-    def begin_epoch(self, loader: Any) -> None:
-        """Begin an epoch with its loader."""
-        self._finished = self.value
-        self._sampler = batch_sampler_of(loader)
-        self._batches, self._seen = 0, 0.0
-
-    def add(self, batch: Any) -> None:
-        """Count a batch."""
-        self._batches += 1
-        if self._sampler is None and self._seen is not None:
-            try:
-                size = size_of(batch)
-            except Exception:  # noqa: BLE001 - batches may be objects of any kind
-                size = None
-            self._seen = self._seen + size if size is not None else None
-
-    @property
-    def value(self) -> float | None:
-        """The samples so far; None if the size of a batch was unknown."""
-        if self._sampler is not None:
-            seen: float | None = samples_in(self._batches, self._sampler)
-        else:
-            seen = self._seen
-        return None if seen is None or self._finished is None else self._finished + seen
-
-
-def size_of(batch: Any) -> int | None:
-    """Return the number of samples in a batch; None if its shape is ambiguous.
-
-    A tensor, or a collection of tensors that agree on their first dimension. Tensors of one rank in a
-    list could as well be its samples.
-    """
-    shape = getattr(batch, "shape", None)
-    if shape is not None:
-        return int(shape[0]) if len(shape) else None
-    parts = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if not isinstance(parts, (list, tuple)) or not parts:
-        return None
-    shapes = [getattr(part, "shape", None) for part in parts]
-    if not all(shapes) or len({shape[0] for shape in shapes if shape}) != 1:
-        return None
-    alike = len({len(shape) for shape in shapes if shape}) == 1
-    if alike and len(shapes) > 1 and not isinstance(batch, Mapping):
-        return None
-    return int(next(shape for shape in shapes if shape)[0])
 
 
 class EvaluatedMetric:

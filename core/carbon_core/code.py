@@ -14,6 +14,7 @@ from carbon_core.system_files import LARGE, SMALL, text_in
 
 _FRAMEWORKS = (
     "torch", "lightning", "pytorch_lightning", "transformers", "trl", "keras", "jax", "tensorflow",
+    "accelerate", "ignite", "ray",
 )  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REFERENCE = re.compile(r"refs/[^\0]+")

@@ -7,8 +7,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from carbon_callbacks._lightning_trainer import size_of
-from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
+from carbon_callbacks._training.loaders import batch_sampler_of, samples_in, size_of
 
 
 class Stream(IterableDataset):
