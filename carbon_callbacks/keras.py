@@ -6,10 +6,11 @@ import math
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
+from carbon_callbacks._keras_trials import Trial, current_trial
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.fits import note_fit, segments_of_model
 from carbon_callbacks._training.metrics import PREFIX, Topic, with_prefix
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training

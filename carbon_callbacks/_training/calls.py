@@ -1,7 +1,8 @@
-"""Wrapped methods of a framework, whose end and exceptions call no hook.
+"""Wrapped methods and functions of a framework, whose end and exceptions call no hook.
 
 A method is wrapped once, in its class, for the rest of the process. Wrapped in the instance, it would
 make a reference cycle through the trainer, and a copy of the trainer would run the original's method.
+A function is wrapped in all modules that have it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import functools
 import inspect
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
 Around = Callable[..., Any]
@@ -69,7 +71,7 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
             place; by default it only calls the original as a `Call`.
     """
     home = next((cls for cls in owner.__mro__ if name in vars(cls)), None)
-    original = vars(home).get(name)
+    original = vars(home).get(name) if home is not None else None
     if home is None or not inspect.isfunction(original) or hasattr(original, _MARK):
         return
     act = around or called
@@ -80,6 +82,31 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
 
     setattr(wrapped, _MARK, True)
     setattr(home, name, wrapped)
+
+
+def wrap_function(modules: Iterable[ModuleType], name: str, around: Around) -> None:
+    """Wrap a function in the modules that have it; does nothing if it is wrapped already.
+
+    A program that has imported the function by its name before keeps the original.
+
+    Args:
+        modules: Modules of a framework; the first one defines the function.
+        name: The function's name.
+        around: Is called with the original function and the arguments in the function's place.
+    """
+    homes = list(modules)
+    original = getattr(homes[0], name)
+    if hasattr(original, _MARK):
+        return
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    setattr(wrapped, _MARK, True)
+    for module in homes:
+        if getattr(module, name, None) is original:
+            setattr(module, name, wrapped)
 
 
 def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -109,6 +109,11 @@ class Lifecycle:
         return self.tracker.running
 
     @property
+    def in_epoch(self) -> bool:
+        """Whether an epoch has begun that has not ended."""
+        return self._state.epoch is not None
+
+    @property
     def report(self) -> Report | None:
         """The totals of the latest finished run."""
         return self.tracker.final_report

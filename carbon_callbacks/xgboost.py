@@ -1,0 +1,74 @@
+"""`EmissionsCallback` for XGBoost: ``xgboost.train(callbacks=[EmissionsCallback()])``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from carbon_callbacks._training.calls import wrap_function, wrap_method
+from carbon_callbacks._training.rounds import (
+    RoundsCallback,
+    evaluation_of,
+    round_of,
+    train_in_rounds,
+)
+from carbon_callbacks._training.training import Training
+from carbon_core import with_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from carbon_callbacks._training.arguments import CallbackArguments
+
+try:
+    import xgboost
+    from xgboost.callback import TrainingCallback
+except ImportError as error:
+    from carbon_callbacks._missing import import_problem
+
+    raise ImportError(import_problem(__name__, error)) from error
+
+__all__ = ["EmissionsCallback"]
+
+_MODULES = (xgboost.training, xgboost, xgboost.sklearn)
+
+wrap_function(_MODULES, "train", train_in_rounds)
+wrap_function(_MODULES, "cv", train_in_rounds)
+wrap_method(xgboost.Booster, "update", round_of)
+wrap_method(xgboost.Booster, "eval_set", evaluation_of)
+
+
+@with_settings(Training)
+class EmissionsCallback(RoundsCallback, TrainingCallback):
+    """Measures `xgboost.train` and `cv`, and the estimators that have it among their ``callbacks``.
+
+    ``history`` has the totals after each round, or after a hundredth of the rounds if these are many;
+    the model and its evaluation results stay the same. The evaluation sets are the phase ``validate``.
+    A training with ``xgb_model`` continues that model's, and their energy is added.
+
+    Args:
+        log_every: Rounds between two entries of ``history``.
+        **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
+
+    Raises:
+        ConfigError: An argument is wrong.
+    """
+
+    def __init__(
+        self, *, log_every: int | None = None, **overrides: Unpack[CallbackArguments]
+    ) -> None:
+        super().__init__(log_every=log_every, **overrides)
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        """End a round; XGBoost stops where this returns True."""
+        return self.end_round(_scores(evals_log))
+
+
+def _scores(evals_log: Any) -> dict[str, float]:
+    """Return the latest values, under the names that XGBoost prints: ``validation-rmse``."""
+    latest = {
+        f"{data}-{metric}": values[-1]
+        for data, metrics in evals_log.items()
+        for metric, values in metrics.items()
+    }
+    # A cross-validation has a mean and its deviation.
+    return {name: one[0] if isinstance(one, tuple) else one for name, one in latest.items()}
