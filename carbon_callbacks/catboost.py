@@ -53,12 +53,13 @@ wrap_method(catboost.CatBoost, "_train", _train)
 class EmissionsCallback(RoundsCallback):
     """Measures `fit` of the models that have it among their ``callbacks``.
 
-    ``history`` has the totals after each round, or after a hundredth of the rounds if these are many;
-    the model stays the same. CatBoost evaluates within a round, so that there is no phase ``validate``.
+    ``history`` has the totals after each round, or after several if these are many or short; the
+    model stays the same. CatBoost evaluates within a round, so that there is no phase ``validate``.
     A training with ``init_model`` continues that model's, and their energy is added.
 
     Args:
-        log_every: Rounds between two entries of ``history``.
+        log_every: Rounds between two entries of ``history``. By default there are at most about 200, a
+            tenth of a second or more apart.
         **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:

@@ -42,12 +42,13 @@ wrap_method(lightgbm.Booster, "eval_valid", evaluation_of)
 class EmissionsCallback(RoundsCallback):
     """Measures `lightgbm.train` and `cv`, and the estimators' `fit` that has it in its ``callbacks``.
 
-    ``history`` has the totals after each round, or after a hundredth of the rounds if these are many;
-    the model and its evaluation results stay the same. The evaluation sets are the phase ``validate``.
+    ``history`` has the totals after each round, or after several if these are many or short; the
+    model and its evaluation results stay the same. The evaluation sets are the phase ``validate``.
     A training with ``init_model`` continues that model's, and their energy is added.
 
     Args:
-        log_every: Rounds between two entries of ``history``.
+        log_every: Rounds between two entries of ``history``. By default there are at most about 200, a
+            tenth of a second or more apart.
         **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:

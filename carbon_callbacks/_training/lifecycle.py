@@ -109,9 +109,9 @@ class Lifecycle:
         return self.tracker.running
 
     @property
-    def in_epoch(self) -> bool:
-        """Whether an epoch has begun that has not ended."""
-        return self._state.epoch is not None
+    def epoch_age_s(self) -> float | None:
+        """Seconds since the current epoch began; None between two of them."""
+        return self._state.epoch.age_s if self._state.epoch is not None else None
 
     @property
     def report(self) -> Report | None:

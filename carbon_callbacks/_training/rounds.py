@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from carbon_callbacks._training.arguments import CallbackArguments
 
-# Entries of the history, where nothing else is chosen: a log costs more than a round of little data.
+# Where nothing else is chosen: entries of the history, and the least seconds between two of them. A log
+# costs milliseconds, as much as several rounds with little data.
 _LOGS = 100
+_LEAST_S = 0.1
 _NOT_MEASURED = (
     "a training is not measured, because its function was imported by name before the module of the "
     "callback: import the callback first, or call the function by its package's name"
@@ -38,8 +40,8 @@ class RoundsCallback(CallbackBase):
         is_last_round: Whether the round that ended last is that of the number that was requested.
 
     Args:
-        log_every: Rounds between two logs; by default, there is one after each round, and about a
-            hundred in a training of 200 rounds or more.
+        log_every: Rounds between two logs. By default there are at most about 200, a tenth of a second
+            or more apart: one after each round of a training with few and long ones.
         **overrides: The arguments of `carbon_callbacks.training.Training`, settings among them.
 
     Raises:
@@ -57,6 +59,7 @@ class RoundsCallback(CallbackBase):
         self.history: list[dict[str, float]] = []
         self._log_every = log_every
         self._done = 0
+        self._fraction: float | None = None
         self.is_last_round = False
         self._is_restored = False
 
@@ -99,24 +102,40 @@ class RoundsCallback(CallbackBase):
         if rounds is None or not any(one is self for one in rounds.callbacks):
             return False  # of a training within another one with the same callback
         rounds.total = total or rounds.total
-        every = self._log_every or max(1, (rounds.total or 0) // _LOGS)
         self._done += 1
-        fraction = min(1.0, self._done / rounds.total) if rounds.total else None
-        # Where each round is logged, the first one is a lap of the forecast, too.
-        if self._done >= training.steps.due and (self._done > 1 or every > 1):
-            training.note_step(self._done, fraction)
-        training.improve(scores)
+        self._fraction = min(1.0, self._done / rounds.total) if rounds.total else None
         self.is_last_round = self._done == rounds.total
-        if self._done % every == 0 or self.is_last_round:
-            training.epoch_end()
-            figures = training.metrics(Progress(fraction), f"round {self._done}")
-            self.history.append({"round": self._done, **training.selection.of(figures)})
+        is_due = self._is_due(rounds.total)
+        # A first round that is logged is a lap of the forecast, like the others.
+        if self._done >= training.steps.due and not (is_due and self._done == 1):
+            training.note_step(self._done, self._fraction)
+        training.improve(scores)
+        if is_due:
+            self._log()
         return training.should_stop(self._done)
+
+    def end_rounds(self) -> None:
+        """End the training; of one that has stopped early, log the last rounds."""
+        if self._done and (not self.history or self.history[-1]["round"] < self._done):
+            self._log()
+        self._training.end()
 
     def begin_round(self, total: int | None) -> None:
         """Begin a round, unless it has begun."""
-        if not self._training.in_epoch:
+        if self._training.epoch_age_s is None:
             self._training.epoch_begin(self._done / total if total else None)
+
+    def _is_due(self, total: int | None) -> bool:
+        """Return whether the round that has ended is logged."""
+        every = self._log_every or max(1, (total or 0) // _LOGS)
+        age_s = self._training.epoch_age_s or 0.0
+        is_soon = self._log_every is None and age_s < _LEAST_S
+        return self.is_last_round or (self._done % every == 0 and not is_soon)
+
+    def _log(self) -> None:
+        self._training.epoch_end()
+        figures = self._training.metrics(Progress(self._fraction), f"round {self._done}")
+        self.history.append({"round": self._done, **self._training.selection.of(figures)})
 
 
 class Rounds:
@@ -145,7 +164,7 @@ class Rounds:
             callback.begin_rounds(self._earlier)
         result = train(*args, **kwargs)
         for callback in self.callbacks:
-            callback._training.end()
+            callback.end_rounds()
             with callback._training.guard():
                 note_fit(result, callback.report.segments if callback.report else ())
         return result

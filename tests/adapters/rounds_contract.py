@@ -10,6 +10,7 @@ from carbon_callbacks.testing import (
     WATTS,
     Boom,
     clockwork,
+    nothing,
     raising,
     receipts,
     rows,
@@ -39,6 +40,9 @@ class RoundsFramework(ShippedFramework):
     compiles = False
     work = frozenset()
     calls = ("train", "validate")
+
+    def callback(self, **settings):
+        return super().callback(**{"log_every": 1, **settings})
 
     def train_again(self, outcome):
         outcome.trainer()
@@ -73,13 +77,17 @@ class RoundsContract(ShippedContract):
     framework: RoundsFramework
     score: str
 
-    def logged_rounds(self, **settings):
+    def logged_rounds(self, on_batch=nothing, **settings):
         callback = self.framework.callback(**settings)
-        self.framework.small(callback, rounds=250)
+        self.framework.train(callback, on_batch=on_batch, epochs=250, batches=1)
         return [row["round"] for row in callback.history]
 
-    def test_a_long_training_is_logged_about_a_hundred_times(self):
-        assert self.logged_rounds() == [*range(2, 251, 2)]
+    def test_a_training_of_many_rounds_is_logged_about_a_hundred_times(self, machine):
+        logged = self.logged_rounds(clockwork(machine.clock), log_every=None)
+        assert logged == [*range(2, 251, 2)]
+
+    def test_short_rounds_are_logged_once_for_all_of_them(self, machine):
+        assert self.logged_rounds(log_every=None) == [250]
 
     def test_the_number_of_logs_may_be_chosen_and_the_last_round_is_logged(self):
         assert self.logged_rounds(log_every=60) == [60, 120, 180, 240, 250]
@@ -94,6 +102,12 @@ class RoundsContract(ShippedContract):
         self.framework.stopped_early(callback)
         assert [one["status"] for one in receipts()] == ["completed"]
         assert len(callback.history) < 10
+
+    def test_the_last_round_of_a_training_that_stops_early_is_logged(self):
+        one, other = self.framework.callback(), self.framework.callback(log_every=50)
+        self.framework.stopped_early(one)
+        self.framework.stopped_early(other)
+        assert [row["round"] for row in other.history] == [one.history[-1]["round"]]
 
     def test_the_receipt_has_the_scores_of_the_last_round(self):
         self.framework.small(self.framework.callback())
