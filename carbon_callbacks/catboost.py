@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
-    import catboost
+    from catboost import CatBoost, CatBoostClassifier, CatBoostRanker, CatBoostRegressor
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -39,14 +39,9 @@ def _train(train: Any, model: Any, /, *args: Any, **kwargs: Any) -> Any:
     return train(model, *args, **kwargs)
 
 
-for _class in (
-    catboost.CatBoost,
-    catboost.CatBoostClassifier,
-    catboost.CatBoostRegressor,
-    catboost.CatBoostRanker,
-):
+for _class in (CatBoost, CatBoostClassifier, CatBoostRegressor, CatBoostRanker):
     wrap_method(_class, "fit", train_in_rounds)
-wrap_method(catboost.CatBoost, "_train", _train)
+    wrap_method(_class, "_train", _train)
 
 
 @with_settings(Training)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.calls import wrap_function, wrap_method
 from carbon_callbacks._training.rounds import (
     RoundsCallback,
+    current_rounds,
     evaluation_of,
     round_of,
     train_in_rounds,
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
-    import lightgbm
-    from lightgbm.callback import EarlyStopException
+    from lightgbm import Booster
+    from lightgbm.callback import EarlyStopException, early_stopping
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -29,13 +31,24 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
-_MODULES = (lightgbm.engine, lightgbm, lightgbm.sklearn)
+_MODULES = ("lightgbm.engine", "lightgbm", "lightgbm.sklearn")
 
 wrap_function(_MODULES, "train", train_in_rounds)
 wrap_function(_MODULES, "cv", train_in_rounds)
-wrap_method(lightgbm.Booster, "update", round_of)
-wrap_method(lightgbm.Booster, "eval_train", evaluation_of)
-wrap_method(lightgbm.Booster, "eval_valid", evaluation_of)
+wrap_method(Booster, "update", round_of)
+wrap_method(Booster, "eval_train", evaluation_of)
+wrap_method(Booster, "eval_valid", evaluation_of)
+
+
+def _note(check: Any, one: Any, /, env: Any) -> Any:
+    """Note an early stopping, which may be a parameter: it has the best round of the training."""
+    rounds = current_rounds()
+    if rounds is not None and one not in rounds.early_stopping:
+        rounds.early_stopping.append(one)
+    return check(one, env)
+
+
+wrap_method(type(early_stopping(1, verbose=False)), "__call__", _note)
 
 
 @with_settings(Training)
@@ -70,4 +83,8 @@ class EmissionsCallback(RoundsCallback):
         results = env.evaluation_result_list or []
         scores = {f"{data} {metric}": value for data, metric, value, *_ in results}
         if self.end_round(scores, env.end_iteration - env.begin_iteration):
+            rounds = current_rounds()
+            for one in rounds.early_stopping if rounds is not None else ():
+                # In the last round, it stops with the best one.
+                one(replace(env, end_iteration=env.iteration + 1))
             raise EarlyStopException(env.iteration, results)

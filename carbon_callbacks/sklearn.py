@@ -26,16 +26,8 @@ except ImportError as error:
 
 __all__ = ["measure_fit"]
 
-_METHODS = (
-    "fit",
-    "partial_fit",
-    "fit_transform",
-    "fit_predict",
-    "transform",
-    "predict",
-    "predict_proba",
-    "score",
-)
+_FITS = ("fit", "partial_fit", "fit_transform", "fit_predict")
+_METHODS = (*_FITS, "transform", "predict", "predict_proba", "score")
 
 
 class _Blocks(threading.local):

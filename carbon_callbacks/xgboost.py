@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from carbon_callbacks._training.arguments import CallbackArguments
 
 try:
-    import xgboost
+    from xgboost import Booster
     from xgboost.callback import TrainingCallback
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
@@ -29,12 +29,12 @@ except ImportError as error:
 
 __all__ = ["EmissionsCallback"]
 
-_MODULES = (xgboost.training, xgboost, xgboost.sklearn)
+_MODULES = ("xgboost.training", "xgboost", "xgboost.sklearn")
 
 wrap_function(_MODULES, "train", train_in_rounds)
 wrap_function(_MODULES, "cv", train_in_rounds)
-wrap_method(xgboost.Booster, "update", round_of)
-wrap_method(xgboost.Booster, "eval_set", evaluation_of)
+wrap_method(Booster, "update", round_of)
+wrap_method(Booster, "eval_set", evaluation_of)
 
 
 @with_settings(Training)

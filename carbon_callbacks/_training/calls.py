@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Around = Callable[..., Any]
@@ -84,17 +84,17 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
     setattr(home, name, wrapped)
 
 
-def wrap_function(modules: Iterable[ModuleType], name: str, around: Around) -> None:
+def wrap_function(modules: Sequence[str], name: str, around: Around) -> None:
     """Wrap a function in the modules that have it; does nothing if it is wrapped already.
 
     A program that has imported the function by its name before keeps the original.
 
     Args:
-        modules: Modules of a framework; the first one defines the function.
+        modules: Names of modules; the first one defines the function. Those not loaded are left out.
         name: The function's name.
         around: Is called with the original function and the arguments in the function's place.
     """
-    homes = list(modules)
+    homes = [sys.modules[module] for module in modules if module in sys.modules]
     original = getattr(homes[0], name)
     if hasattr(original, _MARK):
         return
@@ -104,9 +104,9 @@ def wrap_function(modules: Iterable[ModuleType], name: str, around: Around) -> N
         return around(original, *args, **kwargs)
 
     setattr(wrapped, _MARK, True)
-    for module in homes:
-        if getattr(module, name, None) is original:
-            setattr(module, name, wrapped)
+    for home in homes:
+        if getattr(home, name, None) is original:
+            setattr(home, name, wrapped)
 
 
 def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -144,6 +144,7 @@ class Rounds:
     Attributes:
         callbacks: Those that measure it.
         total: Number of its rounds; None where it is unknown.
+        early_stopping: The library's own callbacks that may end it, as far as they were noted.
 
     Args:
         callbacks: As above.
@@ -156,6 +157,7 @@ class Rounds:
     ) -> None:
         self.callbacks = callbacks
         self.total = total
+        self.early_stopping: list[Any] = []
         self._earlier = earlier
 
     def run(self, train: Callable[..., Any], args: Any, kwargs: Any) -> Any:

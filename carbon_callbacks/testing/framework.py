@@ -71,7 +71,7 @@ class Framework:
         stops_at_steps: Whether a budget is checked at every step, or at the ends of epochs only.
         logs_epochs: Whether there are logs of epochs.
         is_block: Whether the callback itself is a block around a training.
-        has_validation: Whether training and validation can be told apart.
+        has_validation: Whether training and validation are phases of their own.
         train_phase: Name of the phase that trains.
         validate_phase: Name of the phase that validates.
         calls: The batches in which a program's own code runs, which may raise.

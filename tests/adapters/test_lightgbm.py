@@ -121,3 +121,24 @@ class TestLightGBM(CrossValidationContract, RoundsContract):
             epochs=6,
         )
         assert len(recorded["validation"]["l2"]) == len(callback.history) == 2
+
+    @pytest.mark.parametrize("by", ["parameter", "callback"])
+    def test_a_budget_keeps_the_best_round_of_early_stopping(self, machine, by):
+        callback = self.framework.callback(budget_kwh=2.1 * WHOLE_EPOCH_KWH)
+        inputs, targets = samples()
+        data = lightgbm.Dataset(inputs, targets)
+        valid = [lightgbm.Dataset(inputs, -targets, reference=data)]
+        turn = clockwork(machine.clock)
+
+        def tick(env):
+            for what in ("train",) * TRAIN_BATCHES + ("validate",) * VALIDATE_BATCHES:
+                turn(what)
+
+        early = [lightgbm.early_stopping(10, verbose=False)] if by == "callback" else []
+        params = {**PARAMS, "objective": "regression"}
+        params |= {"early_stopping_round": 10} if by == "parameter" else {}
+        model = lightgbm.train(
+            params, data, 50, valid_sets=valid, callbacks=[callback, tick, *early]
+        )
+        assert [row["round"] for row in callback.history] == [1, 2, 3]
+        assert model.best_iteration == 1
