@@ -39,7 +39,8 @@ def _train(train: Any, model: Any, /, *args: Any, **kwargs: Any) -> Any:
     return train(model, *args, **kwargs)
 
 
-for _class in (CatBoost, CatBoostClassifier, CatBoostRegressor, CatBoostRanker):
+_MODELS: tuple[Any, ...] = (CatBoost, CatBoostClassifier, CatBoostRegressor, CatBoostRanker)
+for _class in _MODELS:
     wrap_method(_class, "fit", train_in_rounds)
     wrap_method(_class, "_train", _train)
 

@@ -42,10 +42,11 @@ _blocks = _Blocks()
 
 def _in_phase(method: Any, estimator: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method of an estimator in a phase of its name."""
-    if not _blocks.open:
+    block = _blocks.open[-1] if _blocks.open else None
+    # A method that another one of the same estimator calls is part of that.
+    if block is None or block.is_within(estimator):
         return method(estimator, *args, **kwargs)
-    block = _blocks.open[-1]
-    block.enter(f"{type(estimator).__name__}.{method.__name__}")
+    block.enter(estimator, method.__name__)
     try:
         return method(estimator, *args, **kwargs)
     finally:
@@ -57,8 +58,8 @@ class measure_fit(CallbackBase):  # noqa: N801 - as `contextlib.suppress`: it is
     """Measures a block in which estimators are fitted.
 
     Each of their methods is a phase, such as ``RandomForestClassifier.fit``: of the estimators that are
-    given and of those within them, as the steps of a pipeline. A search over parameters (`GridSearchCV`)
-    is measured as a whole; what its processes and threads (``n_jobs``) do is in its phase, once.
+    given and of those within them, such as the steps of a pipeline. A search over parameters
+    (`GridSearchCV`) is measured as a whole: its processes and threads (``n_jobs``) are in its phase.
 
     An object measures one block after the other; each is a run of its own.
 
@@ -72,23 +73,27 @@ class measure_fit(CallbackBase):  # noqa: N801 - as `contextlib.suppress`: it is
 
     def __init__(self, *estimators: Any, **overrides: Unpack[CallbackArguments]) -> None:
         super().__init__(**overrides)
-        self._phases: list[str] = []
+        self._calls: list[tuple[int, str]] = []
         for estimator in _with_inner(estimators):
             for name in _METHODS:
                 wrap_method(type(estimator), name, _in_phase)
 
-    def enter(self, phase: str) -> None:
+    def is_within(self, estimator: Any) -> bool:
+        """Return whether the innermost phase is that of an estimator."""
+        return bool(self._calls) and self._calls[-1][0] == id(estimator)
+
+    def enter(self, estimator: Any, method: str) -> None:
         """Begin the phase of a method."""
-        self._phases.append(phase)
-        self._training.phase(phase)
+        self._calls.append((id(estimator), f"{type(estimator).__name__}.{method}"))
+        self._training.phase(self._calls[-1][1])
 
     def leave(self) -> None:
         """End it: the one around it continues."""
-        self._phases.pop()
-        self._training.phase(self._phases[-1] if self._phases else "setup")
+        del self._calls[-1:]  # none is left where the block was entered again within a method
+        self._training.phase(self._calls[-1][1] if self._calls else "setup")
 
     def __enter__(self) -> Self:
-        self._phases = []
+        self._calls = []
         self._training.begin()
         _blocks.open.append(self)
         return self
