@@ -9,7 +9,7 @@ import xgboost
 
 from carbon_callbacks.xgboost import EmissionsCallback
 
-PARAMS = {"objective": "multi:softmax", "num_class": 10, "eval_metric": "merror", "nthread": 2}
+PARAMS = {"objective": "multi:softmax", "num_class": 10, "eval_metric": "merror", "nthread": 1}
 
 
 def train(output_dir=".", rounds=30):
