@@ -1,6 +1,8 @@
 """The contract of the adapters of gradient-boosting libraries, whose epochs are rounds."""
 
 import copy
+import importlib
+import pickle
 
 import numpy as np
 import pytest
@@ -62,8 +64,8 @@ class RoundsFramework(ShippedFramework):
         """Return an estimator with three rounds."""
         raise NotImplementedError
 
-    def fit(self, estimator, callback):
-        """Fit it."""
+    def fit(self, estimator, callback, earlier=None):
+        """Fit it, adding rounds to an earlier model."""
         raise NotImplementedError
 
     def bytes_of(self, model):
@@ -137,6 +139,13 @@ class RoundsContract(ShippedContract):
         assert segments == [first.report.run.run_id, second.report.run.run_id]
         assert len(third.report.segments) == 1
 
+    def test_an_estimator_that_adds_to_another_one_continues_its_run(self):
+        first, second = self.framework.callback(), self.framework.callback()
+        estimator = self.framework.fit(self.framework.estimator(first), first)
+        self.framework.fit(self.framework.estimator(second), second, estimator)
+        segments = [one.run_id for one in second.report.segments]
+        assert segments == [first.report.run.run_id, second.report.run.run_id]
+
     def test_a_new_model_continues_nothing(self):
         callback = self.framework.callback()
         self.framework.small(callback)
@@ -192,8 +201,22 @@ class RoundsContract(ShippedContract):
         assert logged == pytest.approx(callback.report.energy_kwh.value)
 
 
-class CrossValidationContract:
-    """Tests of libraries whose cross-validation has callbacks."""
+class FunctionsContract:
+    """Tests of libraries with functions `train` and `cv` that take callbacks."""
+
+    def test_a_function_that_was_imported_before_trains_with_a_warning(self, caplog):
+        callback = self.framework.callback()
+        package = importlib.import_module(self.framework.package)
+        model = self.framework.small(callback, train=package.train.__wrapped__)
+        assert callback.history == rows() == []
+        assert len([text for text in caplog.messages if "a training is not measured" in text]) == 1
+        bare = self.framework.small()
+        assert self.framework.bytes_of(model) == self.framework.bytes_of(bare)
+
+    def test_both_functions_are_still_found_where_they_are_defined(self):
+        package = importlib.import_module(self.framework.package)
+        for function in (package.train, package.cv):
+            assert pickle.loads(pickle.dumps(function)) is function
 
     def test_a_cross_validation_is_one_run_and_its_results_stay_the_same(self):
         callback = self.framework.callback()

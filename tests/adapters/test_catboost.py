@@ -88,9 +88,10 @@ class CatBoostFramework(RoundsFramework):
     def estimator(self, callback=None):
         return catboost.CatBoostRegressor(n_estimators=3, **OPTIONS)
 
-    def fit(self, estimator, callback):
+    def fit(self, estimator, callback, earlier=None):
         listed = [callback] if callback is not None else None
-        return estimator.fit(*samples(), eval_set=samples(), callbacks=listed)
+        options = {"eval_set": samples(), "callbacks": listed, "init_model": earlier}
+        return estimator.fit(*samples(), **options)
 
     def bytes_of(self, model):
         # A saved model has the time of its training, and an id.

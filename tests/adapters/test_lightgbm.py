@@ -7,7 +7,7 @@ lightgbm = pytest.importorskip("lightgbm", reason="lightgbm is not installed")
 
 import numpy as np
 from adapters.rounds_contract import (
-    CrossValidationContract,
+    FunctionsContract,
     RoundsContract,
     RoundsFramework,
     epochs_of,
@@ -70,12 +70,15 @@ class LightGBMFramework(RoundsFramework):
         in_hook.before_iteration = True
         return in_hook
 
-    def small(self, callback=None, rounds=5, earlier=None, objective="regression", **more):
+    def small(
+        self, callback=None, rounds=5, earlier=None, train=None, objective="regression", **more
+    ):
         listed = [callback] if callback is not None else None
         data, params = lightgbm.Dataset(*samples()), {**PARAMS, "objective": objective}
         options = {"callbacks": listed, "init_model": earlier, "valid_names": ["validation"]}
         valid = [lightgbm.Dataset(*samples(), reference=data)]
-        return lightgbm.train(params, data, rounds, valid_sets=valid, **{**options, **more})
+        train = train or lightgbm.train
+        return train(params, data, rounds, valid_sets=valid, **{**options, **more})
 
     def stopped_early(self, callback):
         inputs, targets = samples()
@@ -92,15 +95,15 @@ class LightGBMFramework(RoundsFramework):
     def estimator(self, callback=None):
         return lightgbm.LGBMRegressor(n_estimators=3, n_jobs=1, min_child_samples=1, verbose=-1)
 
-    def fit(self, estimator, callback):
+    def fit(self, estimator, callback, earlier=None):
         listed = [callback] if callback is not None else None
-        return estimator.fit(*samples(), eval_set=[samples()], callbacks=listed)
+        return estimator.fit(*samples(), eval_set=[samples()], callbacks=listed, init_model=earlier)
 
     def bytes_of(self, model):
         return getattr(model, "booster_", model).model_to_string().encode()
 
 
-class TestLightGBM(CrossValidationContract, RoundsContract):
+class TestLightGBM(FunctionsContract, RoundsContract):
     framework = LightGBMFramework()
     score = "validation l2"
 

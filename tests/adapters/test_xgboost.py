@@ -7,7 +7,7 @@ xgboost = pytest.importorskip("xgboost", reason="xgboost is not installed")
 
 import numpy as np
 from adapters.rounds_contract import (
-    CrossValidationContract,
+    FunctionsContract,
     RoundsContract,
     RoundsFramework,
     epochs_of,
@@ -71,11 +71,12 @@ class XGBoostFramework(RoundsFramework):
 
     # --- in other ways ---------------------------------------------------------------------------
 
-    def small(self, callback=None, rounds=5, earlier=None, **more):
+    def small(self, callback=None, rounds=5, earlier=None, train=None, **more):
         listed = [callback] if callback is not None else None
         evals = [(matrix(), "validation")]
         options = {"verbose_eval": False, "callbacks": listed, "xgb_model": earlier, "evals": evals}
-        return xgboost.train(PARAMS, matrix(), rounds, **{**options, **more})
+        train = train or xgboost.train
+        return train(PARAMS, matrix(), rounds, **{**options, **more})
 
     def stopped_early(self, callback):
         inputs, targets = samples()
@@ -90,8 +91,9 @@ class XGBoostFramework(RoundsFramework):
         listed = [callback] if callback is not None else None
         return xgboost.XGBRegressor(n_estimators=3, max_depth=2, n_jobs=1, callbacks=listed)
 
-    def fit(self, estimator, callback):
-        return estimator.fit(*samples(), eval_set=[samples()], verbose=False)
+    def fit(self, estimator, callback, earlier=None):
+        options = {"eval_set": [samples()], "verbose": False, "xgb_model": earlier}
+        return estimator.fit(*samples(), **options)
 
     def bytes_of(self, model):
         booster = model.get_booster() if hasattr(model, "get_booster") else model
@@ -102,7 +104,7 @@ def matrix():
     return xgboost.DMatrix(*samples())
 
 
-class TestXGBoost(CrossValidationContract, RoundsContract):
+class TestXGBoost(FunctionsContract, RoundsContract):
     framework = XGBoostFramework()
     score = "validation-rmse"
 
