@@ -120,3 +120,15 @@ class TestXGBoost(FunctionsContract, RoundsContract):
         self.framework.small(resumed, earlier=str(tmp_path / "model.json"))
         assert [one["status"] for one in receipts()] == ["failed", "completed"]
         assert len(resumed.report.segments) == 2
+
+    def test_the_processes_of_a_search_are_within_the_block_that_measures_it(self):
+        model_selection = pytest.importorskip("sklearn.model_selection")
+        from carbon_callbacks.sklearn import measure_fit
+
+        estimator = self.framework.estimator(EmissionsCallback())
+        grid = {"max_depth": [1, 2]}
+        search = model_selection.GridSearchCV(estimator, grid, cv=2, n_jobs=2, refit=False)
+        with measure_fit(search) as fit:
+            search.fit(*samples())
+        within = [one["run"]["within"] for one in receipts()]
+        assert sorted(within) == [[], *[[fit.report.run.run_id]] * 4]
