@@ -62,7 +62,7 @@ def innermost() -> Call | None:
 
 
 def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
-    """Wrap a method where a class takes it from; does nothing if that is wrapped already.
+    """Wrap a method where a class takes it from, once in this way; several adapters may wrap it.
 
     Args:
         owner: A class.
@@ -72,20 +72,20 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
     """
     home = next((cls for cls in owner.__mro__ if name in vars(cls)), None)
     original = vars(home).get(name) if home is not None else None
-    if home is None or not inspect.isfunction(original) or hasattr(original, _MARK):
-        return
     act = around or called
+    if home is None or not inspect.isfunction(original) or act in getattr(original, _MARK, ()):
+        return
 
     @functools.wraps(original)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return act(original, self, *args, **kwargs)
 
-    setattr(wrapped, _MARK, True)
+    setattr(wrapped, _MARK, (act, *getattr(original, _MARK, ())))
     setattr(home, name, wrapped)
 
 
 def wrap_function(modules: Sequence[str], name: str, around: Around) -> None:
-    """Wrap a function in the modules that have it; does nothing if it is wrapped already.
+    """Wrap a function in the modules that have it, once in this way.
 
     A program that has imported the function by its name before keeps the original.
 
@@ -96,14 +96,14 @@ def wrap_function(modules: Sequence[str], name: str, around: Around) -> None:
     """
     homes = [sys.modules[module] for module in modules if module in sys.modules]
     original = getattr(homes[0], name)
-    if hasattr(original, _MARK):
+    if around in getattr(original, _MARK, ()):
         return
 
     @functools.wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return around(original, *args, **kwargs)
 
-    setattr(wrapped, _MARK, True)
+    setattr(wrapped, _MARK, (around, *getattr(original, _MARK, ())))
     for home in homes:
         if getattr(home, name, None) is original:
             setattr(home, name, wrapped)

@@ -118,3 +118,12 @@ class TestCatBoost(RoundsContract):
         model.fit(inputs, (targets > 0).astype(int), callbacks=[callback], **more)
         assert [row["round"] for row in callback.history] == [1, 2, 3]
         assert len(rows()) == 1
+
+    def test_a_model_is_measured_within_a_block_of_scikit_learn(self):
+        measure_fit = pytest.importorskip("carbon_callbacks.sklearn").measure_fit
+        callback = self.framework.callback()
+        model = self.framework.estimator()
+        with measure_fit(model) as fit:
+            self.framework.fit(model, callback)
+        assert "CatBoostRegressor.fit" in {one.name for one in fit.report.phases}
+        assert callback.report.run.within == (fit.report.run.run_id,)
