@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from carbon_callbacks._training.rounds import (
     RoundsCallback,
     current_rounds,
     evaluation_of,
+    note_early_stopping,
     round_of,
     train_in_rounds,
 )
@@ -38,17 +40,7 @@ wrap_function(_MODULES, "cv", train_in_rounds)
 wrap_method(Booster, "update", round_of)
 wrap_method(Booster, "eval_train", evaluation_of)
 wrap_method(Booster, "eval_valid", evaluation_of)
-
-
-def _note(check: Any, one: Any, /, env: Any) -> Any:
-    """Note an early stopping, which may be a parameter: it has the best round of the training."""
-    rounds = current_rounds()
-    if rounds is not None and one not in rounds.early_stopping:
-        rounds.early_stopping.append(one)
-    return check(one, env)
-
-
-wrap_method(type(early_stopping(1, verbose=False)), "__call__", _note)
+wrap_method(type(early_stopping(1, verbose=False)), "__call__", note_early_stopping)
 
 
 @with_settings(Training)
@@ -77,9 +69,11 @@ class EmissionsCallback(RoundsCallback):
         # LightGBM calls callbacks in this order: after those that print and record, which would miss the
         # last round of a training that is stopped, and before early stopping.
         self.order = 25
+        self._iteration = 0
 
     def __call__(self, env: Any) -> None:
         """End a round; LightGBM stops where this raises its exception."""
+        self._iteration = env.iteration
         results = env.evaluation_result_list or []
         scores = {f"{data} {metric}": value for data, metric, value, *_ in results}
         if self.end_round(scores, env.end_iteration - env.begin_iteration):
@@ -88,3 +82,13 @@ class EmissionsCallback(RoundsCallback):
                 # In the last round, it stops with the best one.
                 one(replace(env, end_iteration=env.iteration + 1))
             raise EarlyStopException(env.iteration, results)
+
+    def patience_used(self, early_stopping: Sequence[Any]) -> float | None:
+        """Return how near early stopping is (0 to 1); None without it."""
+        parts = (
+            (self._iteration - best) / one.stopping_rounds
+            for one in early_stopping
+            for best in one.best_iter
+            if one.enabled
+        )
+        return max((min(1.0, part) for part in parts), default=None)

@@ -8,6 +8,7 @@ from carbon_callbacks._training.calls import wrap_function, wrap_method
 from carbon_callbacks._training.rounds import (
     RoundsCallback,
     evaluation_of,
+    note_early_stopping,
     round_of,
     train_in_rounds,
 )
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 try:
     from xgboost import Booster
-    from xgboost.callback import TrainingCallback
+    from xgboost.callback import EarlyStopping, TrainingCallback
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -35,6 +36,7 @@ wrap_function(_MODULES, "train", train_in_rounds)
 wrap_function(_MODULES, "cv", train_in_rounds)
 wrap_method(Booster, "update", round_of)
 wrap_method(Booster, "eval_set", evaluation_of)
+wrap_method(EarlyStopping, "after_iteration", note_early_stopping)
 
 
 @with_settings(Training)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, innermost
+from carbon_callbacks._training.early_stopping import patience_used
 from carbon_callbacks._training.fits import note_fit, segments_of_model
 from carbon_callbacks._training.totals import Progress
 from carbon_core import ConfigError
@@ -132,9 +133,21 @@ class RoundsCallback(CallbackBase):
         is_soon = self._log_every is None and age_s < _LEAST_S
         return self.is_last_round or (self._done % every == 0 and not is_soon)
 
+    def patience_used(self, early_stopping: Sequence[Any]) -> float | None:
+        """Return how near early stopping is (0 to 1); None without it.
+
+        Args:
+            early_stopping: The library's own callbacks that may end the training.
+        """
+        return patience_used(early_stopping)
+
     def _log(self) -> None:
+        used, rounds = None, current_rounds()
+        with self._training.guard():
+            used = self.patience_used(rounds.early_stopping if rounds is not None else ())
         self._training.epoch_end()
-        figures = self._training.metrics(Progress(self._fraction), f"round {self._done}")
+        progress = Progress(self._fraction, patience_used=used)
+        figures = self._training.metrics(progress, f"round {self._done}")
         self.history.append({"round": self._done, **self._training.selection.of(figures)})
 
 
@@ -225,6 +238,14 @@ def evaluation_of(evaluate: Callable[..., Any], model: Any, /, *args: Any, **kwa
     result = evaluate(model, *args, **kwargs)
     rounds.phase("train")
     return result
+
+
+def note_early_stopping(check: Callable[..., Any], one: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Call a callback of the library that may end the training, and note it: it may be a parameter."""
+    rounds = current_rounds()
+    if rounds is not None and one not in rounds.early_stopping:
+        rounds.early_stopping.append(one)
+    return check(one, *args, **kwargs)
 
 
 def ours_among(given: Any) -> list[RoundsCallback]:

@@ -77,12 +77,12 @@ class CatBoostFramework(RoundsFramework):
         model = catboost.CatBoostRegressor(iterations=rounds, **OPTIONS)
         return model.fit(*samples(), **{**options, **more})
 
-    def stopped_early(self, callback):
+    def stopped_early(self, *callbacks):
         inputs, targets = samples()
         model = catboost.CatBoostRegressor(iterations=50, **OPTIONS)
         evaluated = (inputs, -targets)
         return model.fit(
-            inputs, targets, eval_set=evaluated, early_stopping_rounds=3, callbacks=[callback]
+            inputs, targets, eval_set=evaluated, early_stopping_rounds=3, callbacks=[*callbacks]
         )
 
     def estimator(self, callback=None):

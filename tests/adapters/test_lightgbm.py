@@ -80,12 +80,15 @@ class LightGBMFramework(RoundsFramework):
         train = train or lightgbm.train
         return train(params, data, rounds, valid_sets=valid, **{**options, **more})
 
-    def stopped_early(self, callback):
+    def each_round(self, act):
+        return lambda env: act()
+
+    def stopped_early(self, *callbacks):
         inputs, targets = samples()
         data = lightgbm.Dataset(inputs, targets)
         valid = [lightgbm.Dataset(inputs, -targets, reference=data)]
         params = {**PARAMS, "objective": "regression", "early_stopping_round": 3}
-        return lightgbm.train(params, data, 50, valid_sets=valid, callbacks=[callback])
+        return lightgbm.train(params, data, 50, valid_sets=valid, callbacks=[*callbacks])
 
     def cross_validate(self, callback=None):
         listed = [callback] if callback is not None else None

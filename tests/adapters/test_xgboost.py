@@ -78,10 +78,18 @@ class XGBoostFramework(RoundsFramework):
         train = train or xgboost.train
         return train(PARAMS, matrix(), rounds, **{**options, **more})
 
-    def stopped_early(self, callback):
+    def each_round(self, act):
+        class EachRound(xgboost.callback.TrainingCallback):
+            def before_iteration(self, model, epoch, evals_log):
+                act()
+                return False
+
+        return EachRound()
+
+    def stopped_early(self, *callbacks):
         inputs, targets = samples()
         evals = [(xgboost.DMatrix(inputs, -targets), "validation")]
-        return self.small(callback, rounds=50, evals=evals, early_stopping_rounds=3)
+        return self.small(rounds=50, evals=evals, early_stopping_rounds=3, callbacks=[*callbacks])
 
     def cross_validate(self, callback=None):
         listed = [callback] if callback is not None else None
