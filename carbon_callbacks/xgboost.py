@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from carbon_callbacks._training.calls import wrap_function, wrap_method
 from carbon_callbacks._training.rounds import (
     RoundsCallback,
+    current_rounds,
     evaluation_of,
     note_early_stopping,
     round_of,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 try:
     from xgboost import Booster
-    from xgboost.callback import EarlyStopping, TrainingCallback
+    from xgboost.callback import CallbackContainer, EarlyStopping, TrainingCallback
 except ImportError as error:
     from carbon_callbacks._missing import import_problem
 
@@ -37,6 +38,18 @@ wrap_function(_MODULES, "cv", train_in_rounds)
 wrap_method(Booster, "update", round_of)
 wrap_method(Booster, "eval_set", evaluation_of)
 wrap_method(EarlyStopping, "after_iteration", note_early_stopping)
+
+
+def _after(after: Any, container: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """End a round after all callbacks: XGBoost calls them in any order, until one stops the training."""
+    stops = after(container, *args, **kwargs)
+    rounds = current_rounds()
+    for callback in rounds.callbacks if rounds is not None else ():
+        stops = callback.end_round(_scores(container.history)) or stops
+    return stops
+
+
+wrap_method(CallbackContainer, "after_iteration", _after)
 
 
 @with_settings(Training)
@@ -62,8 +75,9 @@ class EmissionsCallback(RoundsCallback, TrainingCallback):
         super().__init__(log_every=log_every, **overrides)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        """End a round; XGBoost stops where this returns True."""
-        return self.end_round(_scores(evals_log))
+        """Check that the training has been noticed; the list of all callbacks ends the round."""
+        self.warn_unless_measured()
+        return False
 
 
 def _scores(evals_log: Any) -> dict[str, float]:

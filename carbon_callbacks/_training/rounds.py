@@ -97,9 +97,8 @@ class RoundsCallback(CallbackBase):
             scores: The metrics of its evaluations.
             total: Number of rounds of the training, where its arguments do not have it.
         """
+        self.warn_unless_measured()
         rounds, training = current_rounds(), self._training
-        if rounds is None:
-            training.tracker.warn(_NOT_MEASURED)
         if rounds is None or not any(one is self for one in rounds.callbacks):
             return False  # of a training within another one with the same callback
         rounds.total = total or rounds.total
@@ -114,6 +113,11 @@ class RoundsCallback(CallbackBase):
         if is_due:
             self._log()
         return training.should_stop(self._done)
+
+    def warn_unless_measured(self) -> None:
+        """Log a warning, once, where a hook is called by a training that has not been noticed."""
+        if current_rounds() is None:
+            self._training.tracker.warn(_NOT_MEASURED)
 
     def end_rounds(self) -> None:
         """End the training; of one that has stopped early, log the last rounds."""
@@ -212,9 +216,9 @@ def train_in_rounds(train: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
     """
     given = _arguments_of(train, args, kwargs)
     callbacks = ours_among(given.get("callbacks"))
-    if not callbacks:
+    if not callbacks and current_rounds() is None:
         return train(*args, **kwargs)
-    # One that is measuring is within its training, and trains something else.
+    # One that is measuring is within its training, and trains something else: those are no rounds of it.
     free = [one for one in callbacks if not one._training.active]
     earlier = given.get("xgb_model", given.get("init_model"))
     rounds = Rounds(free, given.get("num_boost_round"), earlier)
