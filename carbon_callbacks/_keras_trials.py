@@ -8,15 +8,7 @@ complete, as with `BackupAndRestore`.
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from carbon_core import Segment
-
-# By identity: models may compare as equal.
-_fits: list[tuple[weakref.ref[Any], tuple[Segment, ...]]] = []
+from typing import Any, NamedTuple
 
 
 class Trial(NamedTuple):
@@ -42,15 +34,3 @@ def current_trial() -> Trial:
         if isinstance(values, dict) and hasattr(trial, "trial_id"):
             return Trial(str(trial.trial_id), values.get("tuner/trial_id"))
     return Trial()
-
-
-def note_fit(model: Any, segments: Sequence[Segment]) -> None:
-    """Keep the segments of a model's fit for as long as the model exists."""
-    _fits[:] = [(one, kept) for one, kept in _fits if one() is not None and one() is not model]
-    if model is not None:
-        _fits.append((weakref.ref(model), tuple(segments)))
-
-
-def segments_of_model(model: Any) -> tuple[Segment, ...]:
-    """Return the segments of the latest fit of a model, with those that it continued."""
-    return next((kept for one, kept in _fits if model is not None and one() is model), ())

@@ -7,10 +7,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from carbon_callbacks._keras_batches import CountsBatches
-from carbon_callbacks._keras_trials import Trial, current_trial, note_fit, segments_of_model
+from carbon_callbacks._keras_trials import Trial, current_trial
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import innermost, wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
+from carbon_callbacks._training.fits import note_fit, segments_of_model
 from carbon_callbacks._training.metrics import PREFIX, Topic, with_prefix
 from carbon_callbacks._training.totals import Progress
 from carbon_callbacks._training.training import Training

@@ -1,16 +1,18 @@
-"""Wrapped methods of a framework, whose end and exceptions call no hook.
+"""Wrapped methods and functions of a framework, whose end and exceptions call no hook.
 
 A method is wrapped once, in its class, for the rest of the process. Wrapped in the instance, it would
 make a reference cycle through the trainer, and a copy of the trainer would run the original's method.
+A function is wrapped in all modules that have it.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Around = Callable[..., Any]
@@ -60,7 +62,7 @@ def innermost() -> Call | None:
 
 
 def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
-    """Wrap a method where a class takes it from; does nothing if that is wrapped already.
+    """Wrap a method where a class takes it from, once in this way; several adapters may wrap it.
 
     Args:
         owner: A class.
@@ -69,17 +71,42 @@ def wrap_method(owner: type, name: str, around: Around | None = None) -> None:
             place; by default it only calls the original as a `Call`.
     """
     home = next((cls for cls in owner.__mro__ if name in vars(cls)), None)
-    original = vars(home).get(name)
-    if home is None or not inspect.isfunction(original) or hasattr(original, _MARK):
-        return
+    original = vars(home).get(name) if home is not None else None
     act = around or called
+    if home is None or not inspect.isfunction(original) or act in getattr(original, _MARK, ()):
+        return
 
     @functools.wraps(original)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return act(original, self, *args, **kwargs)
 
-    setattr(wrapped, _MARK, True)
+    setattr(wrapped, _MARK, (act, *getattr(original, _MARK, ())))
     setattr(home, name, wrapped)
+
+
+def wrap_function(modules: Sequence[str], name: str, around: Around) -> None:
+    """Wrap a function in the modules that have it, once in this way.
+
+    A program that has imported the function by its name before keeps the original.
+
+    Args:
+        modules: Names of modules; the first one defines the function. Those not loaded are left out.
+        name: The function's name.
+        around: Is called with the original function and the arguments in the function's place.
+    """
+    homes = [sys.modules[module] for module in modules if module in sys.modules]
+    original = getattr(homes[0], name)
+    if around in getattr(original, _MARK, ()):
+        return
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    setattr(wrapped, _MARK, (around, *getattr(original, _MARK, ())))
+    for home in homes:
+        if getattr(home, name, None) is original:
+            setattr(home, name, wrapped)
 
 
 def called(original: Callable[..., Any], owner: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -7,7 +7,11 @@ from typing import Any
 
 # Evaluations without improvement, and how many of them end the training.
 _ATTRIBUTES = {
-    "EarlyStopping": (("wait_count", "patience"), ("wait", "patience")),
+    "EarlyStopping": (
+        ("wait_count", "patience"),
+        ("wait", "patience"),
+        ("current_rounds", "rounds"),
+    ),
     "EarlyStoppingCallback": (("early_stopping_patience_counter", "early_stopping_patience"),),
 }
 

@@ -109,6 +109,11 @@ class Lifecycle:
         return self.tracker.running
 
     @property
+    def epoch_age_s(self) -> float | None:
+        """Seconds since the current epoch began; None between two of them."""
+        return self._state.epoch.age_s if self._state.epoch is not None else None
+
+    @property
     def report(self) -> Report | None:
         """The totals of the latest finished run."""
         return self.tracker.final_report

@@ -36,6 +36,24 @@ class Adapted:
         """Check that no thread is left after a test."""
         yield from machines.check_nothing_outlives_a_test()
 
+    @pytest.fixture
+    def epochs(self) -> None:
+        """Skip a test of what is logged for each epoch, where a framework logs none."""
+        if not self.framework.logs_epochs:
+            pytest.skip("the framework reports no epochs")
+
+    @pytest.fixture
+    def stops(self) -> None:
+        """Skip a test of a training that is stopped, where a framework has no way to do so."""
+        if not self.framework.stops:
+            pytest.skip("no callback of the framework can stop a training")
+
+    @pytest.fixture
+    def hooks(self) -> None:
+        """Skip a test of a callback with hooks and a block around them, where there are no hooks."""
+        if self.framework.is_block:
+            pytest.skip("the framework has no hooks: the callback is a block around a training")
+
     def in_another_process(self) -> str:
         """Return the begin of a program that has the class of these tests as ``tests``."""
         path = inspect.getfile(type(self))

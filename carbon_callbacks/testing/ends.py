@@ -37,6 +37,7 @@ class EndsContract(Adapted):
 
     @pytest.mark.parametrize("where", ["train", "validate", "load"])
     def test_exception_arrives_unchanged_and_closes_the_run(self, where: str, place: Path) -> None:
+        self.skip_unless_called(where)
         error = Boom("boom", 7)
         callback = self.framework.callback()
         before = process_state()
@@ -49,6 +50,7 @@ class EndsContract(Adapted):
 
     @pytest.mark.parametrize("where", ["train", "validate", "load"])
     def test_interrupt_arrives_and_closes_the_run(self, where: str, place: Path) -> None:
+        self.skip_unless_called(where)
         error = KeyboardInterrupt("boom")
         callback = self.framework.callback()
         before = process_state()
@@ -65,18 +67,20 @@ class EndsContract(Adapted):
         error = self.framework.out_of_memory()
         callback = self.framework.callback()
         before = process_state()
-        with pytest.raises(type(error)) as caught:
+        arrives = self.framework.arrives("train", error)
+        with pytest.raises(arrives) as caught:
             self.framework.train(callback, on_batch=Fault("train", error))
-        assert caught.value is error
+        assert caught.value is error or arrives is not type(error)
         self.assert_closed("failed", place, before)
 
     def test_exception_of_another_callback_closes_the_run(self, place: Path) -> None:
         error = Boom("theirs")
         callback = self.framework.callback()
         before = process_state()
-        with pytest.raises(Boom) as caught:
+        arrives = self.framework.arrives("hook", error)
+        with pytest.raises(arrives) as caught:
             self.framework.train(callback, self.framework.in_hook(raising(error)))
-        assert caught.value is error
+        assert caught.value is error or arrives is not Boom
         self.assert_closed("failed", place, before)
 
     def test_end_of_the_process_changes_nothing_for_a_run_that_raised(self) -> None:
@@ -91,11 +95,13 @@ class EndsContract(Adapted):
         assert [receipt["status"] for receipt in receipts()] == ["failed"]
         assert len(rows()) == 1
 
+    @pytest.mark.usefixtures("hooks")
     def test_block_around_a_training_that_ends_well_changes_nothing(self) -> None:
         with self.framework.callback() as callback:
             self.framework.train(callback)
         assert [receipt["status"] for receipt in receipts()] == ["completed"]
 
+    @pytest.mark.usefixtures("hooks")
     def test_block_without_a_training_writes_nothing(self, place: Path) -> None:
         with self.framework.callback():
             pass
@@ -104,12 +110,17 @@ class EndsContract(Adapted):
     def test_training_after_one_that_raised_is_measured(self, machine: Machine) -> None:
         callback = self.framework.callback()
         until_it_raises = both(clockwork(machine.clock), Fault("train", Boom()))
-        with pytest.raises(Boom):
+        with pytest.raises(self.framework.arrives("train", Boom())):
             self.framework.train(callback, on_batch=until_it_raises)
         first = callback.report
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         assert_two_runs(first, callback.report, "failed")
-        assert len(outcome.epochs) == EPOCHS
+        assert len(outcome.epochs) == (EPOCHS if self.framework.logs_epochs else 0)
+
+    def skip_unless_called(self, where: str) -> None:
+        """Skip a test of what raises at a batch of a kind, where no code of the program runs in one."""
+        if where not in self.framework.calls:
+            pytest.skip(f"no code of the program runs where the framework does this: {where}")
 
     def assert_closed(self, status: str, place: Path, before: Any) -> None:
         """Check that one run was closed with a status, and that the process is as it was before."""

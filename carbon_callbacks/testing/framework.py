@@ -67,14 +67,28 @@ class Framework:
     An epoch trains with `TRAIN_BATCHES` and then validates with `VALIDATE_BATCHES` batches.
 
     Attributes:
+        stops: Whether a callback can stop a training.
         stops_at_steps: Whether a budget is checked at every step, or at the ends of epochs only.
+        logs_epochs: Whether there are logs of epochs.
+        is_block: Whether the callback itself is a block around a training.
+        has_validation: Whether training and validation are phases of their own.
+        train_phase: Name of the phase that trains.
+        validate_phase: Name of the phase that validates.
+        calls: The batches in which a program's own code runs, which may raise.
         interrupt: The exception as which a KeyboardInterrupt arrives.
         work: Names of the metrics of the work done that the adapter logs.
         unknown: Metrics that are always logged, as NaN where they are not known.
         epoch_s: Seconds of an epoch's window when batches take their nominal time.
     """
 
+    stops = True
     stops_at_steps = True
+    logs_epochs = True
+    is_block = False
+    has_validation = True
+    train_phase = "train"
+    validate_phase = "validate"
+    calls: tuple[str, ...] = ("train", "validate", "load")
     interrupt: type[BaseException] = KeyboardInterrupt
     work: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
@@ -108,8 +122,23 @@ class Framework:
         raise NotImplementedError
 
     def arrives(self, where: str, error: BaseException) -> type[BaseException]:
-        """Return the exception as which an error arrives that a batch of a kind raised."""
+        """Return the exception as which an error of a batch of a kind, or of a ``hook``, arrives."""
         return self.interrupt if isinstance(error, KeyboardInterrupt) else type(error)
+
+    @property
+    def phases(self) -> set[str]:
+        """The phases of every training."""
+        return (
+            {self.train_phase, self.validate_phase} if self.has_validation else {self.train_phase}
+        )
+
+    def phases_s(self, epochs: int = EPOCHS) -> dict[str, float]:
+        """Return the seconds of each of them, when batches take their nominal time."""
+        train_s = epochs * TRAIN_BATCHES * TRAIN_BATCH_S
+        validate_s = epochs * VALIDATE_BATCHES * VALIDATE_BATCH_S
+        if not self.has_validation:
+            return {self.train_phase: train_s + validate_s}
+        return {self.train_phase: train_s, self.validate_phase: validate_s}
 
     def out_of_memory(self) -> BaseException:
         """Return the exception of a device that is out of memory."""

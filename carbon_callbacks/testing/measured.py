@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 
 from carbon_callbacks.testing.adapted import Adapted
-from carbon_callbacks.testing.framework import (
-    EPOCHS,
-    JOULES_PER_KWH,
-    TRAIN_BATCH_S,
-    TRAIN_BATCHES,
-    VALIDATE_BATCH_S,
-    VALIDATE_BATCHES,
-    WATTS,
-    clockwork,
-)
+from carbon_callbacks.testing.framework import JOULES_PER_KWH, WATTS, clockwork
 from carbon_callbacks.testing.machine import Machine, assert_two_runs, phase_joules, receipts, rows
 from carbon_core import ConfigError
 from carbon_core.outputs.emissions_data import COLUMNS
@@ -66,7 +57,7 @@ class MeasuredContract(Adapted):
         assert float(row["energy_consumed"]) > 0
         assert receipt["run"]["run_id"] == row["run_id"]
         assert receipt["status"] == "completed"
-        assert {"train", "validate"} <= {phase["name"] for phase in receipt["phases"]}
+        assert self.framework.phases <= {phase["name"] for phase in receipt["phases"]}
         assert not list(Path("carbon_runs").glob("*.journal.jsonl.lock"))
 
     def test_phases_add_up_to_the_total(self) -> None:
@@ -81,10 +72,8 @@ class MeasuredContract(Adapted):
         callback = self.framework.callback()
         self.framework.train(callback, on_batch=clockwork(machine.clock))
         phases = {phase.name: phase.joules for phase in callback.report.phases}
-        train_s = EPOCHS * TRAIN_BATCHES * TRAIN_BATCH_S
-        validate_s = EPOCHS * VALIDATE_BATCHES * VALIDATE_BATCH_S
-        assert phases["train"] == pytest.approx(WATTS * train_s)
-        assert phases["validate"] == pytest.approx(WATTS * validate_s)
+        for name, seconds in self.framework.phases_s().items():
+            assert phases[name] == pytest.approx(WATTS * seconds)
         assert sum(phases.values()) == pytest.approx(callback.report.window.joules)
 
     def test_row_and_report_have_the_exact_energy(self, machine: Machine) -> None:
@@ -96,6 +85,7 @@ class MeasuredContract(Adapted):
         assert float(row["energy_consumed"]) == pytest.approx(kwh)
         assert float(row["emissions"]) == pytest.approx(kwh * 0.4)
 
+    @pytest.mark.usefixtures("epochs")
     def test_each_epoch_is_logged_with_the_full_set_of_names(self, machine: Machine) -> None:
         outcome = self.framework.train(
             self.framework.callback(log_metrics="all"), on_batch=clockwork(machine.clock), epochs=3
@@ -106,18 +96,21 @@ class MeasuredContract(Adapted):
             assert metrics.keys() == known | self.framework.unknown
             assert not [name for name in known if math.isnan(metrics[name])]
 
+    @pytest.mark.usefixtures("epochs")
     def test_by_default_at_most_six_metrics_are_logged(self, machine: Machine) -> None:
         outcome = self.framework.train(self.framework.callback(), on_batch=clockwork(machine.clock))
         for metrics in outcome.epochs:
             assert len(metrics) <= 6
             assert metrics.keys() > {"energy_kwh", "emissions_kg", "epoch_energy_kwh"}
 
+    @pytest.mark.usefixtures("epochs")
     def test_the_minimum_is_energy_and_emissions(self, machine: Machine) -> None:
         callback = self.framework.callback(log_metrics="minimal")
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock))
         for metrics in outcome.epochs:
             assert metrics.keys() == {"energy_kwh", "emissions_kg"}
 
+    @pytest.mark.usefixtures("epochs")
     def test_metrics_may_be_chosen_by_a_variable(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -126,6 +119,7 @@ class MeasuredContract(Adapted):
         for metrics in outcome.epochs:
             assert metrics.keys() == {"energy_kwh", "power_w"}
 
+    @pytest.mark.usefixtures("epochs")
     def test_metrics_may_be_chosen_by_name(self, machine: Machine) -> None:
         chosen = ["energy_kwh", "j_per_sample", "epoch_energy_kwh"]
         callback = self.framework.callback(log_metrics=chosen)
@@ -137,6 +131,7 @@ class MeasuredContract(Adapted):
         with pytest.raises(ConfigError, match=r"log_metrics must be .*did you mean 'power_w'"):
             self.framework.callback(log_metrics=["energy_kwh", "powr_w"])
 
+    @pytest.mark.usefixtures("epochs")
     def test_an_unknown_metric_in_a_variable_is_a_warning(
         self,
         machine: Machine,
@@ -149,6 +144,7 @@ class MeasuredContract(Adapted):
         assert "there is no metric 'joules'" in caplog.text
         assert all("epoch_energy_kwh" in metrics for metrics in outcome.epochs)
 
+    @pytest.mark.usefixtures("epochs")
     def test_epoch_energies_are_exact(self, machine: Machine) -> None:
         callback = self.framework.callback(log_metrics="all")
         outcome = self.framework.train(callback, on_batch=clockwork(machine.clock), epochs=3)
@@ -158,6 +154,7 @@ class MeasuredContract(Adapted):
             assert metrics["power_w"] == pytest.approx(WATTS)
             assert metrics["cpu_energy_kwh"] == pytest.approx(metrics["energy_kwh"])
 
+    @pytest.mark.usefixtures("epochs")
     def test_epochs_of_a_real_machine_are_positive_and_within_the_total(self) -> None:
         callback = self.framework.callback()
         outcome = self.framework.train(callback, epochs=3)
@@ -203,6 +200,7 @@ class RepeatedContract(Adapted):
         self.framework.train_again(outcome)
         assert_two_runs(first, callback.report)
 
+    @pytest.mark.usefixtures("epochs")
     def test_second_trainer_is_a_run_of_its_own(self, machine: Machine) -> None:
         callback = self.framework.callback()
         self.framework.train(callback, on_batch=clockwork(machine.clock))

@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
     "adapters.lightning_cli_contract",
     "adapters.lightning_contract",
     "adapters.lightning_ways",
+    "adapters.rounds_contract",
     "adapters.shipped_contract",
 )
 

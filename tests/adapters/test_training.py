@@ -6,7 +6,7 @@ import pytest
 
 from carbon_callbacks._training.metrics import across_ranks
 from carbon_callbacks.testing import WATTS, Boom, receipts, run_python
-from carbon_callbacks.training import METRICS, Metric, Progress, Training
+from carbon_callbacks.training import METRICS, Metric, Progress, Training, wrap_method
 from carbon_core.tracker import run
 
 
@@ -178,3 +178,21 @@ def test_an_epoch_whose_reading_was_late_is_corrected_at_the_next_log(machine):
         final = training.metrics()["epoch_energy_kwh"]
     assert early == pytest.approx(WATTS * 10 / 3.6e6)
     assert final == pytest.approx(WATTS * 30 / 3.6e6)
+
+
+def test_a_method_that_two_adapters_wrap_is_called_through_both_of_them_once():
+    class Estimator:
+        def fit(self):
+            return ["fit"]
+
+    def one(method, owner, /):
+        return ["one", *method(owner)]
+
+    def other(method, owner, /):
+        return ["other", *method(owner)]
+
+    for around in (one, other, one, None, other, None):
+        wrap_method(Estimator, "fit", around)
+    assert Estimator().fit() == ["other", "one", "fit"]
+    wrap_method(Estimator, "predict", one)
+    assert not hasattr(Estimator, "predict")

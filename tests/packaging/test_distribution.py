@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from carbon_callbacks._adapters import ADAPTERS
 from carbon_core.version import VERSION
 
 
@@ -27,7 +28,7 @@ def test_the_required_dependencies_are_these_four(distribution):
 
 def test_the_extras_are_these(distribution):
     extras = set(distribution.metadata.get_all("Provides-Extra"))
-    frameworks = {"lightning", "pytorch-lightning", "transformers", "keras"}
+    frameworks = {row.extra for row in ADAPTERS}
     assert extras == {*frameworks, "amd", "apple", "cli", "report", "prometheus", "otel", "all"}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
 from carbon_core.config.lazy_signature import with_settings_in_order
 from carbon_core.errors import ConfigError
+from carbon_core.interruptions import suppressed
 from carbon_core.tracker.tracker import Tracker, harmless
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class EmissionsTracker(Tracker):
 
     _first_phase = "run"
     _offline = False
+    # The process that made this copy, and the variable with the run that measures its children.
+    _maker: tuple[int, Mapping[str, str]] = (0, {})
 
     def __init__(self, *positional: Any, **overrides: Unpack[SettingArguments]) -> None:
         # The table of settings is loaded when a tracker is made, not when the class is imported.
@@ -80,7 +84,9 @@ class EmissionsTracker(Tracker):
         """Return what the next run is made of."""
         from carbon_core.config.sources import process_environment
 
-        environ = process_environment()
+        maker, around = self._maker
+        # A copy that stays in its process is within the runs that are active when it begins.
+        environ = {**process_environment(), **(around if maker != os.getpid() else {})}
         return make_parts(
             self.settings,
             run_id,
@@ -88,6 +94,10 @@ class EmissionsTracker(Tracker):
             first_phase=self._first_phase,
             offline=self._offline,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that gets the copy from one that is measuring, as from a search, is measured by it.
+        return {**super().__getstate__(), "_maker": (os.getpid(), _around_copies())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from carbon_core.config.resolve import with_secrets
@@ -127,6 +137,19 @@ def make_parts(*args: Any, **options: Any) -> Parts:
     from carbon_core.assemble import build
 
     return build.make_parts(*args, **options)
+
+
+def _around_copies() -> Mapping[str, str]:
+    """Return the variable of the innermost run that is active in this process; {} without one."""
+    from carbon_core.tracker.active_runs import active
+
+    with suppressed(Exception):  # copies are made with or without it
+        for run_id in active()[:1]:
+            from carbon_core.config.sources import process_environment
+            from carbon_core.outputs.enclosing import variable_for
+
+            return variable_for(run_id, process_environment(), whole_machine=False)
+    return {}
 
 
 def _named(positional: Sequence[Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from carbon_core import EmissionsTracker
 from carbon_core.outputs import enclosing
 from carbon_core.outputs.enclosing import enclosing_runs, variable_for
 from carbon_core.rank_environment import WITHIN
@@ -105,3 +107,32 @@ def test_a_task_of_the_same_job_is_within_whatever_started_it(
     assert enclosing_runs({WITHIN: json.dumps(found)}) == ("outer",)
     monkeypatch.undo()
     assert enclosing_runs({WITHIN: json.dumps(found)}) == ()
+
+
+def run_of_copy(pickled: bytes) -> str:
+    """Return the runs that a tracker's copy is within, if another process measures with it."""
+    return seen_by(
+        f"import pickle; tracker = pickle.loads(bytes.fromhex({pickled.hex()!r}))\n"
+        "tracker.start(); tracker.stop(); print(*tracker.final_report.run.within)"
+    )
+
+
+@linux
+def test_a_process_that_gets_a_copy_of_a_tracker_is_within_the_run_that_is_active() -> None:
+    tracker = EmissionsTracker(save_to_file=False)
+    with EmissionsTracker(save_to_file=False) as outer:
+        during = pickle.dumps(tracker)
+        assert run_of_copy(during) == outer.run_id
+        # A copy of the copy, as of an estimator that a search clones, is made anew.
+        assert run_of_copy(pickle.dumps(pickle.loads(during))) == outer.run_id
+    assert run_of_copy(pickle.dumps(tracker)) == ""
+
+
+@linux
+def test_a_copy_that_stays_in_its_process_is_within_what_is_active_when_it_begins() -> None:
+    with EmissionsTracker(save_to_file=False):
+        copied = pickle.loads(pickle.dumps(EmissionsTracker(save_to_file=False)))
+    with copied:
+        pass
+    assert copied.final_report is not None
+    assert copied.final_report.run.within == ()
