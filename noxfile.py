@@ -162,7 +162,9 @@ def upstream_minimums(session: nox.Session, name: str) -> None:
 
 # Libraries that train with a framework, by the package that is installed.
 WORKS_IN = ROOT / "tests" / "works_in"
-LIBRARIES = {one.package: one for one in runpy.run_path(str(WORKS_IN / "libraries.py"))["LIBRARIES"]}
+LIBRARIES = {
+    one.package: one for one in runpy.run_path(str(WORKS_IN / "libraries.py"))["LIBRARIES"]
+}
 
 
 @nox.session

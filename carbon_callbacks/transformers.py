@@ -78,7 +78,9 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         self._training.forget_restored()
         if self.state_key in state.stateful_callbacks:
             self._training.restore(state.stateful_callbacks[self.state_key])
-        self._training.begin(resumes=True, ranks=args.world_size)
+        # The hooks of SetFit get arguments of its own, which are not those of the Trainer.
+        ranks = getattr(getattr(trainer, "args", args), "world_size", 1)
+        self._training.begin(resumes=True, ranks=ranks)
         self._steps = 0
         self._sample_count = SampleCount(state.epoch or 0.0)
         self._token_count = TokenCount(trainer, state)

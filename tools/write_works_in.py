@@ -56,7 +56,8 @@ def _rows(framework: str, recorded: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _beside(result: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in result["beside"].items())
+    # Without the local part of a version, such as +cpu.
+    return ", ".join(f"{one} {text.partition('+')[0]}" for one, text in result["beside"].items())
 
 
 def left_out() -> str:

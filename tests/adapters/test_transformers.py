@@ -4,6 +4,7 @@
 import copy
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -676,6 +677,17 @@ class TestTransformers(ShippedContract):
         samples = trainer.state.global_step * 2
         kwh = callback.report.energy_kwh.value
         assert last["carbon_samples_per_kwh"] == pytest.approx(samples / kwh)
+
+    def test_hooks_may_get_other_arguments_than_those_of_the_trainer(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
+        others = SimpleNamespace(**vars(trainer.args))  # without properties, as SetFit's had been
+        call_event = trainer.callback_handler.call_event
+        trainer.callback_handler.call_event = lambda event, args, *more, **kwargs: call_event(
+            event, others, *more, **kwargs
+        )
+        trainer.train()
+        assert callback.report.energy_kwh.value == pytest.approx(EPOCHS * WHOLE_EPOCH_KWH)
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
         self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()

@@ -59,7 +59,8 @@ LIBRARIES = (
         "transformers",
         {
             "sft": f"SFTTrainer(model, args, train_dataset=data, eval_dataset=data, {_TRL})",
-            "dpo": f"DPOTrainer(model, reference, args, train_dataset=pairs, eval_dataset=pairs, {_TRL})",
+            "dpo": "DPOTrainer(model, reference, args, train_dataset=pairs, eval_dataset=pairs, "
+            f"{_TRL})",
             "kto": f"KTOTrainer(model, reference, args, train_dataset=labelled, {_TRL})",
             "grpo": f"GRPOTrainer(model, reward, args, train_dataset=prompts, {_TRL})",
             "rloo": f"RLOOTrainer(model, reward, args, train_dataset=prompts, {_TRL})",
@@ -88,6 +89,7 @@ LIBRARIES = (
             "reranker": f"CrossEncoderTrainer(model, args, data, data, {_OURS})",
         },
         requirements=("datasets",),
+        limits="No metrics for each sample: its samplers make batches of their own.",
     ),
     Library(
         "SetFit",
@@ -128,6 +130,7 @@ LIBRARIES = (
         "neuralforecast",
         "pytorch_lightning",
         {"model": f"NHITS(h=2, input_size=8, max_steps=4, {_OURS}, **settings)"},
+        limits="A sample is a series; the windows that a step draws from it are not counted.",
     ),
     Library(
         "PyTorch Tabular",

@@ -21,4 +21,4 @@ def test_model(works):
         model.fit(values, val_series=values)
         return Trained(model.model, csv_log())
 
-    works.check(train, phases=("train", "validate"))
+    works.check(train, phases=("train", "validate"), samples=2 * 51)

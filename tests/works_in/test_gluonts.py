@@ -23,4 +23,4 @@ def test_estimator(works):
         predictor = estimator.train(data, validation_data=data)
         return Trained(predictor.prediction_net, csv_log())
 
-    works.check(train, phases=("train", "validate"))
+    works.check(train, phases=("train", "validate"), samples=2 * 3 * 4)

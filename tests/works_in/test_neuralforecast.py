@@ -20,4 +20,4 @@ def test_model(works):
         forecast.fit(series("unique_id", "ds", "y"), val_size=4)
         return Trained(forecast.models[0], csv_log())
 
-    works.check(train, phases=("train", "validate"))
+    works.check(train, phases=("train", "validate"), samples=4 * 2)

@@ -33,4 +33,4 @@ def test_trainer(works):
         trainer = line.run(Trainer=Trainer, settings=settings)
         return with_trainer(trainer, model, lambda: trainer.fit(model, *loaders))
 
-    works.check(train, phases=("train", "validate", "sanity_check"))
+    works.check(train, phases=("train", "validate", "sanity_check"), samples=2 * 3 * 16)

@@ -13,7 +13,7 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.losses import CosineSimilarityLoss
+from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 from works_in.tiny import ARGUMENTS, LINES, saved_bert, trained
 
 EVALUATES = {"eval_strategy": "steps", "eval_steps": 2}

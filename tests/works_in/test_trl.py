@@ -94,11 +94,15 @@ def by_reinforcement(line, trainer_class, config_class):
 
 
 def test_grpo(works):
-    works.check(lambda line: by_reinforcement(line, GRPOTrainer, GRPOConfig), samples=16, tokens=True)
+    works.check(
+        lambda line: by_reinforcement(line, GRPOTrainer, GRPOConfig), samples=16, tokens=True
+    )
 
 
 def test_rloo(works):
-    works.check(lambda line: by_reinforcement(line, RLOOTrainer, RLOOConfig), samples=16, tokens=True)
+    works.check(
+        lambda line: by_reinforcement(line, RLOOTrainer, RLOOConfig), samples=16, tokens=True
+    )
 
 
 def test_reward(works):

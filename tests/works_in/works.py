@@ -237,7 +237,8 @@ class Works:
                     seen.weights |= {f"again {k}": v for k, v in weights_of(trained.model).items()}
             assert len(receipts()) == len(seen.receipts), "measured after it was removed"
             model = weakref.ref(trained.model)
-            del trained
+            # Lightning ties the model to each callback.
+            del trained, line
             gc.collect()
             seen.freed = model() is None
         return seen
@@ -338,10 +339,10 @@ def warnings_of_ours() -> Iterator[list[str]]:
 
 def weights_of(model: Any) -> dict[str, str]:
     """Return a digest of each array of a model, by name."""
-    if hasattr(model, "state_dict"):
-        arrays = dict(model.state_dict())
-    elif hasattr(model, "get_weights"):
+    if hasattr(model, "get_weights"):  # of Keras, whose names have running numbers
         arrays = dict(enumerate(model.get_weights()))
+    elif hasattr(model, "state_dict"):
+        arrays = dict(model.state_dict())
     else:
         arrays = dict(model)
     return dict(flat(arrays))
