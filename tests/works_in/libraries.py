@@ -119,6 +119,18 @@ LIBRARIES = (
         requirements=("lightning",),
     ),
     Library(
+        "AutoGluon TimeSeries",
+        "autogluon.timeseries",
+        "lightning",
+        {
+            "predictor": 'predictor.fit(data, hyperparameters={"DeepAR": {"trainer_kwargs": '
+            f"{_IN_DICT}, **sizes}}}})",
+        },
+        requirements=("lightning",),
+        limits="Models on Lightning; a list of callbacks takes the place of the one with AutoGluon's time "
+        "limit and early stopping, which CARBON_CALLBACKS_AUTO=1 keeps.",
+    ),
+    Library(
         "darts",
         "darts",
         "pytorch_lightning",

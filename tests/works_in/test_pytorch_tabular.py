@@ -9,7 +9,7 @@ import pandas as pd
 from pytorch_tabular import TabularModel
 from pytorch_tabular.config import DataConfig, OptimizerConfig, TrainerConfig
 from pytorch_tabular.models import CategoryEmbeddingModelConfig
-from works_in.works import Trained, csv_log
+from works_in.works import Trained, tensorboard_log
 
 
 def test_fit(works):
@@ -27,6 +27,6 @@ def test_fit(works):
             verbose=False,
         )
         line.run(model=model, frame=frame)
-        return Trained(model.model, csv_log())
+        return Trained(model.model, tensorboard_log())
 
-    works.check(train, phases=("train", "validate"))
+    works.check(train, phases=("train", "validate"), samples=2 * 32)
