@@ -12,7 +12,7 @@ LIBRARIES = write_works_in.TABLE["LIBRARIES"]
 RECORDED = write_works_in.results()
 
 
-def tests_of(library):
+def names_of_tests(library):
     tree = ast.parse((TESTS / f"{library.module}.py").read_text(encoding="utf-8"))
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     return {name for name in names if name.startswith("test_")}
@@ -20,7 +20,7 @@ def tests_of(library):
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda one: one.package)
 def test_every_line_has_a_test_and_was_run_as_it_is_written(library):
-    assert tests_of(library) == {f"test_{name}" for name in library.lines}
+    assert names_of_tests(library) == {f"test_{name}" for name in library.lines}
     assert all("EmissionsCallback()" in line for line in library.lines.values())
     run = f'nox -s "works_in({library.package})"'
     assert RECORDED.get(library.package, {}).get("lines") == dict(library.lines), f"run {run}"

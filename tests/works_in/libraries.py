@@ -176,4 +176,11 @@ LIBRARIES = (
 )
 
 # Libraries that were not run, and the reason.
-LEFT_OUT: dict[str, str] = {}
+LEFT_OUT = {
+    "Lightly": "needs torchvision",
+    "anomalib": "needs torchvision",
+    "AutoGluon MultiModal": "needs torchvision",
+    "AutoGluon Tabular": "its neural networks have training loops of their own, without callbacks of a "
+    "framework: use a block",
+    "pyannote.audio": "needs torchaudio",
+}

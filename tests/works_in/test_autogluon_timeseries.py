@@ -23,6 +23,6 @@ def test_predictor(works):
         settings = {**QUIET, "logger": CSVLogger("logs"), "max_epochs": 2}
         line.run(predictor=predictor, data=data, sizes=sizes, settings=settings)
         model = predictor._trainer.load_model("DeepAR")
-        return Trained(model.gts_predictor.prediction_net, csv_log())
+        return Trained(model.most_recent_model.gts_predictor.prediction_net, csv_log())
 
-    works.check(train, phases=("train", "validate"))
+    works.check(train, phases=("train", "validate"), samples=2 * 3 * 64)
