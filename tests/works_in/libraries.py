@@ -127,8 +127,8 @@ LIBRARIES = (
             f"{_IN_DICT}, **sizes}}}})",
         },
         requirements=("lightning",),
-        limits="Models on Lightning; a list of callbacks takes the place of the one with AutoGluon's time "
-        "limit and early stopping, which CARBON_CALLBACKS_AUTO=1 keeps.",
+        limits="For its models of GluonTS. The list takes the place of AutoGluon's callbacks: its time "
+        "limit and early stopping.",
     ),
     Library(
         "darts",
@@ -180,7 +180,6 @@ LEFT_OUT = {
     "Lightly": "needs torchvision",
     "anomalib": "needs torchvision",
     "AutoGluon MultiModal": "needs torchvision",
-    "AutoGluon Tabular": "its neural networks have training loops of their own, without callbacks of a "
-    "framework: use a block",
+    "AutoGluon Tabular": "passes no callback to a framework: use a block",
     "pyannote.audio": "needs torchaudio",
 }

@@ -365,7 +365,7 @@ def csv_log() -> list[Mapping[str, Any]]:
 
 
 def tensorboard_log() -> list[Mapping[str, Any]]:
-    """Return the scalars of TensorBoard's files; without the epoch, which each of our entries has, too."""
+    """Return the scalars of TensorBoard's files, without the epoch, which our entries have, too."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
     events = [
