@@ -158,7 +158,7 @@ LIBRARIES = (
             "random_search": f"tuner.search(x, y, epochs=2, validation_data=(x, y), {_OURS})",
             "hyperband": f"tuner.search(x, y, validation_data=(x, y), {_OURS})",
         },
-        requirements=("keras",),
+        requirements=("keras", "six", "tensorboard", "pandas"),
         limits="Each trial is a run. A trial of Hyperband continues the one whose weights it loads.",
     ),
     Library(
