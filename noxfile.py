@@ -160,6 +160,28 @@ def upstream_minimums(session: nox.Session, name: str) -> None:
     test_upstream(session, name, *oldest(name))
 
 
+# Libraries that train with a framework, by the package that is installed.
+WORKS_IN = ROOT / "tests" / "works_in"
+LIBRARIES = {
+    one.package: one for one in runpy.run_path(str(WORKS_IN / "libraries.py"))["LIBRARIES"]
+}
+
+
+@nox.session
+@nox.parametrize("package", [nox.param(package, id=package) for package in LIBRARIES])
+def works_in(session: nox.Session, package: str) -> None:
+    """Train in libraries of others, with and without the callback; write docs/works-in.md."""
+    library = LIBRARIES[package]
+    # One at a time, so that each library decides about the versions of its own requirements.
+    torch = GROUPS["frameworks"][0]
+    session.install(torch)
+    extra = library.framework.replace("_", "-")
+    session.install(torch, package, *library.requirements, "pytest>=8", "-e", f".[{extra}]")
+    test = WORKS_IN / f"{library.module}.py"
+    session.run("pytest", "-q", "--record", str(test), *session.posargs, env=OFFLINE)
+    session.run("python", "tools/write_works_in.py")
+
+
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """Run the core's tests without any framework."""

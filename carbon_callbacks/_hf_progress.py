@@ -40,7 +40,7 @@ class SampleCount:
         """Return the samples so far; None where their number is not known."""
         if self._epoch is None:
             loader = trainer.callback_handler.train_dataloader
-            self._epoch = _epoch_size(loader, trainer.args.world_size)
+            self._epoch = _epoch_size(loader, trainer)
         now = trainer.state.epoch
         if self._epoch.samples is None or now is None:
             return None
@@ -60,12 +60,25 @@ class _EpochSize(NamedTuple):
         return whole * samples + min(samples, round(part * self.batches) * self.batch_size)
 
 
-def _epoch_size(loader: Any, world_size: int) -> _EpochSize:
+def _epoch_size(loader: Any, trainer: Any) -> _EpochSize:
     batches = batch_sampler_of(loader)
     if batches is None:
         return _EpochSize()
-    samples = samples_in(sys.maxsize, batches)
-    return _EpochSize(samples, len(loader), batches.batch_size * world_size)
+    size = _step_size(trainer, batches.batch_size)
+    samples = samples_in(sys.maxsize, batches) * size // batches.batch_size
+    return _EpochSize(samples, len(loader), size * trainer.args.world_size)
+
+
+def _step_size(trainer: Any, loaded: int) -> int:
+    """Return the samples of a step: of a loaded batch, TRL's trainers that generate take a part each.
+
+    Args:
+        trainer: The Trainer.
+        loaded: Samples of a batch of its loader.
+    """
+    planned: int = trainer._train_batch_size
+    takes_parts = type(trainer)._prepare_inputs.__module__ != "transformers.trainer"
+    return planned if takes_parts and loaded % planned == 0 else loaded
 
 
 class TokenCount:

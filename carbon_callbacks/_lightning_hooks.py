@@ -222,12 +222,13 @@ class LightningHooks(CallbackBase):
         return {**kept, "_samples": SampleCount()}
 
     def _begin(self, trainer: Any, kind: str, *, resumes: bool = False) -> None:
-        self._training.begin(
-            resumes=resumes,
-            ranks=trainer.world_size,
-            kind=kind,
-            on_exit=functools.partial(self._exit, trainer),
-        )
+        with self._training.guard():
+            self._training.begin(
+                resumes=resumes,
+                ranks=trainer.world_size,
+                kind=kind,
+                on_exit=functools.partial(self._exit, trainer),
+            )
 
     def _enter(self, trainer: Any, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""

@@ -94,13 +94,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             call = innermost()
             trainer = call.owner if call is not None else calling_trainer()
             wrap_subclass(trainer)  # it may have been added later
-        self._training.forget_restored()
-        if self.state_key in state.stateful_callbacks:
-            self._training.restore(state.stateful_callbacks[self.state_key])
-        self._training.begin(resumes=True, ranks=args.world_size)
-        self._steps = 0
-        self._sample_count = SampleCount(state.epoch or 0.0)
-        self._token_count = TokenCount(trainer, state)
+        with self.guard():
+            self._begin(trainer, args, state)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._training.epoch_begin(fraction_done(state))
@@ -152,6 +147,17 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)
         chosen = training.selection.at_end(figures) if last else training.selection.of(figures)
         return with_prefix(chosen, PREFIX)
+
+    def _begin(self, trainer: Any, args: Any, state: Any) -> None:
+        self._training.forget_restored()
+        if self.state_key in state.stateful_callbacks:
+            self._training.restore(state.stateful_callbacks[self.state_key])
+        # The hooks of SetFit get arguments of its own, which are not those of the Trainer.
+        ranks = getattr(getattr(trainer, "args", args), "world_size", 1)
+        self._training.begin(resumes=True, ranks=ranks)
+        self._steps = 0
+        self._sample_count = SampleCount(state.epoch or 0.0)
+        self._token_count = TokenCount(trainer, state)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""

@@ -4,6 +4,7 @@
 import copy
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,7 +102,8 @@ class TransformersFramework(ShippedFramework):
             "disable_tqdm": True,
             "seed": 7,
         }
-        return transformers.Trainer(
+        kind = options.pop("kind", transformers.Trainer)
+        return kind(
             model=Model(on_batch),
             args=transformers.TrainingArguments(**{**base, **options}),
             train_dataset=Samples(2 * batches, on_batch),
@@ -156,6 +158,21 @@ class Recorder(transformers.TrainerCallback):
 
     def on_train_begin(self, *args: Any, **more: Any) -> None:
         self.hooks.append("on_train_begin")
+
+
+class TwoStepsAtOnce(transformers.Trainer):
+    """Loads each batch of four for two steps, as TRL's trainers do that generate completions."""
+
+    def get_train_dataloader(self) -> Any:
+        numbers = range(len(self.train_dataset))
+        twice = [one for at in numbers[::4] for one in 2 * list(numbers[at : at + 4])]
+        batches = torch.utils.data.BatchSampler(twice, 4, drop_last=False)
+        return torch.utils.data.DataLoader(self.train_dataset, batch_sampler=batches)
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        at = 2 * (self.state.global_step % 2) if self.model.training else 0
+        prepared = super()._prepare_inputs(inputs)
+        return {name: value[at : at + 2] for name, value in prepared.items()}
 
 
 class TestTransformers(ShippedContract):
@@ -650,6 +667,27 @@ class TestTransformers(ShippedContract):
             assert last["carbon_tokens_per_kwh"] == pytest.approx(samples * numbers / kwh)
         else:
             assert "carbon_tokens_per_kwh" not in last
+
+    def test_a_batch_that_is_loaded_for_several_steps_is_not_counted_at_each(self, machine):
+        callback = EmissionsCallback()
+        on_batch = clockwork(machine.clock)
+        trainer = self.framework.trainer(callback, on_batch=on_batch, kind=TwoStepsAtOnce)
+        trainer.train()
+        (last,) = entries_with(trainer, "total_flos")
+        samples = trainer.state.global_step * 2
+        kwh = callback.report.energy_kwh.value
+        assert last["carbon_samples_per_kwh"] == pytest.approx(samples / kwh)
+
+    def test_hooks_may_get_other_arguments_than_those_of_the_trainer(self, machine):
+        callback = EmissionsCallback()
+        trainer = self.framework.trainer(callback, on_batch=clockwork(machine.clock))
+        others = SimpleNamespace(**vars(trainer.args))  # without properties, as SetFit's had been
+        call_event = trainer.callback_handler.call_event
+        trainer.callback_handler.call_event = lambda event, args, *more, **kwargs: call_event(
+            event, others, *more, **kwargs
+        )
+        trainer.train()
+        assert callback.report.energy_kwh.value == pytest.approx(EPOCHS * WHOLE_EPOCH_KWH)
 
     def test_resume_of_a_finished_training_ends_a_completed_run(self):
         self.framework.trainer(EmissionsCallback(), save_strategy="epoch").train()

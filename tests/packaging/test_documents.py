@@ -140,6 +140,7 @@ def test_links_to_files_lead_somewhere(document):
         "write_schemas.py",
         "write_messages.py",
         "write_metrics.py",
+        "write_works_in.py",
     ],
 )
 def test_a_generated_page_is_the_one_that_its_tool_writes(name):
