@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 import os
-import threading
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carbon_core.assemble.study_measurement import MEASUREMENTS, StudyMeasurement, StudyTracker
 from carbon_core.assemble.trackers import EmissionsTracker
 from carbon_core.clock import SystemClock
 from carbon_core.config.schema import bare
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from carbon_core.outputs.history import PastRun
     from carbon_core.outputs.studies import StudyTotals
-    from carbon_core.report import Report
-    from carbon_core.tracker.parts import Parts
     from carbon_core.tracker.trial_ledger import OpenTrial, TrialLedger
 
 _FRESH_S = 0.1
@@ -44,110 +40,6 @@ _FRESH_S = 0.1
 _ELSEWHERE_NS = 5_000_000_000
 _LONGEST_TEXT = 1000
 _MOST_PARAMETERS = 1000
-
-
-class StudyTracker(EmissionsTracker):
-    """The tracker of a study in this process.
-
-    Attributes:
-        study: The study.
-        ledger: The trials of the latest run.
-    """
-
-    study = StudyFacts("")
-    ledger: TrialLedger | None = None
-
-    @classmethod
-    def like(cls, other: EmissionsTracker) -> Self:
-        """Return a tracker with the settings of another one, whose warnings are not repeated."""
-        made = cls.__new__(cls)
-        made.__setstate__(other.__getstate__())
-        return made
-
-    def make_parts(self, run_id: str) -> Parts:
-        """Return the parts of a run, whose receipt has the trials."""
-        from carbon_core.tracker.trial_ledger import TrialLedger
-
-        parts = super().make_parts(run_id)
-        ledger = self.ledger = TrialLedger(self.study.study_id, parts.clock)
-        known = parts.facts.study
-        study = replace(self.study, divides=known is None or known.divides)
-        facts = replace(parts.facts, study=study)
-        return replace(parts, facts=facts, completed=ledger.completed)
-
-
-class _Measurement:
-    """What the objects of one study share in this process.
-
-    Attributes:
-        pid: The process.
-        tracker: Measures the machine.
-        users: Objects of the study that have not ended it since their last trial.
-        reports: Reports of the runs that have ended here, by id.
-    """
-
-    def __init__(self, tracker: StudyTracker) -> None:
-        self.pid = os.getpid()
-        self.tracker = tracker
-        self.users: weakref.WeakSet[Study] = weakref.WeakSet()
-        self.reports: dict[str, Report] = {}
-        self._mutex = threading.RLock()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no object has a run."""
-        return not self.users and not self.tracker.running
-
-    def begin(
-        self, trial_id: str, parameters: Mapping[str, str]
-    ) -> tuple[TrialLedger, OpenTrial] | tuple[None, None]:
-        """Begin a trial, and the run with the first one."""
-        with self._mutex:
-            self.tracker.start()
-            ledger = self.tracker.ledger
-        if ledger is None:
-            return None, None
-        for earlier in ledger.open_trials(trial_id):
-            self.end(ledger, earlier, "failed", None)
-        return ledger, ledger.begin(trial_id, parameters, self._window)
-
-    def end(self, ledger: TrialLedger, trial: OpenTrial, status: str, value: float | None) -> None:
-        """End a trial."""
-        ledger.end(trial, status, value, self._window)
-
-    def close(self) -> None:
-        """End the run; trials that are open have failed."""
-        with self._mutex:
-            ledger = self.tracker.ledger
-            if ledger is not None and self.tracker.running:
-                for trial in ledger.open_trials():
-                    self.end(ledger, trial, "failed", None)
-            self.tracker.stop()
-            self.tracker.close_prepared()
-            final = self.tracker.final_report
-            if final is not None:
-                self.reports[final.run.run_id] = final
-
-    def report(self, max_age_s: float = 0.0) -> Report | None:
-        """Return the report of the present run, or of the last one."""
-        return self.tracker.report(max_age_s=max_age_s)
-
-    def runs(self) -> dict[str, PastRun]:
-        """Return the runs of this process, by id."""
-        from carbon_core.outputs.history import run_of
-        from carbon_core.outputs.receipt_reading import of_report
-
-        reports = dict(self.reports)
-        if (report := self.report()) is not None:
-            reports[report.run.run_id] = report
-        return {run_id: run_of(of_report(one), None) for run_id, one in reports.items()}
-
-    def _window(self) -> Any:
-        return self.tracker.window(at_once=True)
-
-
-# Those of this process, for as long as an object of the study exists.
-_measurements: weakref.WeakValueDictionary[str, _Measurement] = weakref.WeakValueDictionary()
 
 
 class TrialEnergy:
@@ -164,7 +56,7 @@ class TrialEnergy:
         self,
         trial_id: str,
         parameters: Mapping[str, str],
-        measurement: _Measurement,
+        measurement: StudyMeasurement,
     ) -> None:
         self.trial_id = trial_id
         self.parameters = parameters
@@ -318,7 +210,7 @@ class Study:
         # trial.
         self._elsewhere: tuple[float, float] | None = None
         self._elsewhere_until_ns = 0
-        self._measurement: _Measurement | None = self._shared(tracker)
+        self._measurement: StudyMeasurement | None = self._shared(tracker)
 
     def trial(
         self, trial_id: str | int, parameters: Mapping[str, Any] | None = None
@@ -386,22 +278,22 @@ class Study:
             measurement.close()
         return self.totals()
 
-    def _current(self) -> _Measurement:
+    def _current(self) -> StudyMeasurement:
         """Return the measurement of this process; a forked child begins its own."""
-        found = _measurements.get(self.study_id)
+        found = MEASUREMENTS.get(self.study_id)
         if found is None or found.pid != os.getpid():
             found = self._shared(None)
         self._measurement = found  # which exists as long as an object refers to it
         return found
 
-    def _shared(self, tracker: StudyTracker | None) -> _Measurement:
-        found = _measurements.get(self.study_id)
+    def _shared(self, tracker: StudyTracker | None) -> StudyMeasurement:
+        found = MEASUREMENTS.get(self.study_id)
         before = found.reports if found is not None and found.pid == os.getpid() else {}
         if found is None or found.pid != os.getpid() or found.is_idle:
             tracker = tracker or StudyTracker(**self._settings)
             tracker.settings = replace(tracker.settings, study_id=self.study_id)
             tracker.study = StudyFacts(self.study_id, None, self._direction, has_trials=True)  # type: ignore[arg-type]
-            found = _measurements[self.study_id] = _Measurement(tracker)
+            found = MEASUREMENTS[self.study_id] = StudyMeasurement(tracker)
             found.reports.update(before)
             tracker.prepare()
         return found

@@ -24,7 +24,6 @@ from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, Ope
 from carbon_core.hardware.node_facts import node_facts
 from carbon_core.hardware.process_share import JobUse, share_of
 from carbon_core.hardware.rapl_zones import zone_facts
-from carbon_core.hardware.study_shares import shared_in_study
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.record import replace
@@ -341,6 +340,10 @@ class _Detector:
         except MeterError as error:
             refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
             self._refusals.append(refusal)
+        if self._options.study_id is None:
+            return meters
+        from carbon_core.hardware.study_shares import shared_in_study
+
         return shared_in_study(meters, self._options.study_id, divided, clock.monotonic_ns())
 
     def _facts(self) -> HostFacts:

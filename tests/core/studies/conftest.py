@@ -35,7 +35,9 @@ def make_parts(settings, run_id, environ, **more):
     study = parts.facts.study
 
     def detect():
-        found = [meter], study and study.study_id, COMPONENTS, time.monotonic_ns()
+        if study is None:
+            return Detection((meter,))
+        found = [meter], study.study_id, COMPONENTS, time.monotonic_ns()
         return Detection(tuple(study_shares.shared_in_study(*found)))
 
     return replace(parts, detect=detect)

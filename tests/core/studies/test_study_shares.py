@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from carbon_core.hardware import study_shares
-from carbon_core.hardware.study_shares import Course, Membership, StudyMeter, mean_share
+from carbon_core.hardware.study_course import Course, mean_share
+from carbon_core.hardware.study_shares import Membership, StudyMeter
 from carbon_core.records import COMPONENTS
 from carbon_core.testing import FakeClock, FakeMeter, fake_device
 
