@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from carbon_callbacks._training.shown import ShownAsTracker
 from carbon_callbacks._training.training import Training
 from carbon_core import status_of
 
@@ -12,10 +13,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from carbon_callbacks._training.arguments import CallbackArguments
+    from carbon_callbacks._training.tracker import TrainingTracker
     from carbon_core import Report
 
 
-class CallbackBase:
+class CallbackBase(ShownAsTracker):
     """A callback that measures trainings: takes settings, has a report, and ends with a ``with`` block.
 
     A subclass calls ``self._training`` (`carbon_callbacks.training.Training`) from its hooks. Copies of
@@ -37,16 +39,8 @@ class CallbackBase:
         """The totals of the latest finished run."""
         return self._training.report
 
-    def __repr__(self) -> str:
-        from carbon_core import line_of_tracker
-
-        return line_of_tracker(self, lambda: self._training.tracker)
-
-    def _repr_html_(self) -> str | None:
-        """Return the current run, or the latest one, as a small table for notebooks."""
-        from carbon_core import html_of_tracker
-
-        return html_of_tracker(self, lambda: self._training.tracker)
+    def _shown_tracker(self) -> TrainingTracker:
+        return self._training.tracker
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ from carbon_callbacks._training import calls
 from carbon_callbacks._training.calls import OnExit
 from carbon_callbacks._training.improvement import NO_RULE, Improvement, ImprovementRule
 from carbon_callbacks._training.rank_sync import RankSync
+from carbon_callbacks._training.shown import ShownAsTracker
 from carbon_callbacks._training.state import TrainingState
 from carbon_callbacks._training.tracker import TrainingTracker
 from carbon_core import raise_if_of_program, status_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _PREPARE_TIMEOUT_S = 1.0
 
 
-class Lifecycle:
+class Lifecycle(ShownAsTracker):
     """Measures one training after the other.
 
     Attributes:
@@ -77,16 +78,8 @@ class Lifecycle:
         self.steps = self._state.forecast.steps
         self._ranks = RankSync(self.tracker, self._state)
 
-    def __repr__(self) -> str:
-        from carbon_core import line_of_tracker
-
-        return line_of_tracker(self, lambda: self.tracker)
-
-    def _repr_html_(self) -> str | None:
-        """Return the current run, or the latest one, as a small table for notebooks."""
-        from carbon_core import html_of_tracker
-
-        return html_of_tracker(self, lambda: self.tracker)
+    def _shown_tracker(self) -> TrainingTracker:
+        return self.tracker
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:

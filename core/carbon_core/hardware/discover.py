@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -340,11 +340,7 @@ class _Detector:
         except MeterError as error:
             refusal = Refusal("share of the job", "cpu", error.reason, error.remedy)
             self._refusals.append(refusal)
-        if self._options.study_id is None:
-            return meters
-        from carbon_core.hardware.study_shares import shared_in_study
-
-        return shared_in_study(meters, self._options.study_id, divided, clock.monotonic_ns())
+        return _in_study(meters, self._options.study_id, divided, clock)
 
     def _facts(self) -> HostFacts:
         host = self._context.host
@@ -411,3 +407,13 @@ def _mean_percent(gpus: Sequence[GpuMeter], counted: AbstractSet[str]) -> float 
 
 def _devices(found: Sequence[_Found]) -> list[Device]:
     return [device for _, meter in found for device in meter.devices]
+
+
+def _in_study(
+    meters: Sequence[Meter], study_id: str | None, divided: Collection[Component], clock: Clock
+) -> Sequence[Meter]:
+    if study_id is None:
+        return meters
+    from carbon_core.hardware.study_shares import shared_in_study  # needed only in a study
+
+    return shared_in_study(meters, study_id, divided, clock.monotonic_ns())
