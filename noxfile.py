@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import runpy
 import shutil
 import sys
@@ -130,6 +131,23 @@ def each(names: Iterable[str]) -> Callable[..., Any]:
 # The oldest version of a framework is tested in one variant.
 OLDEST = [next(iter(row.sessions)) for row in ADAPTERS]
 COMPARED = [name for name in ROWS if (ROOT / "tests" / "upstream" / ROWS[name].tests).exists()]
+
+
+def package_of(requirement: str) -> str:
+    """Return the package of a requirement."""
+    return re.split(r"[\[<>=]", requirement)[0]
+
+
+@nox.session
+def other_adapters(session: nox.Session) -> None:
+    """Run the tests of the adapters whose frameworks `tests` does not install."""
+    installed = {package_of(one) for one in GROUPS["frameworks"]}
+    rows = [row for row in ADAPTERS if not installed.issuperset(map(package_of, row.requirements))]
+    session.install(GROUPS["frameworks"][0])
+    packages = {one for row in rows for one in row.requirements}
+    session.install(*GROUPS["test"], *sorted(packages), "-e", ".")
+    for row in rows:  # a process for each, as users have them
+        session.run(*PYTEST, f"tests/adapters/{row.tests}", *session.posargs, env=OFFLINE)
 
 
 @nox.session
