@@ -248,7 +248,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, run the core's suite against it elsewhere, and freeze a program that uses it."""
-    session.install("build", *GROUPS["freeze"], *GROUPS["test"])
+    session.install("build", *GROUPS["freeze"], *GROUPS["test"], *GROUPS["fast"])
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--wheel", "--outdir", str(dist))
@@ -261,7 +261,7 @@ def package(session: nox.Session) -> None:
         pytest = [*PYTEST, *config, "-o", paths]
         # What takes seconds there is about processes and time, not about the wheel.
         core = [str(ROOT / path) for path in ("tests/core", "tests/properties")]
-        session.run(*pytest, "-m", "not slow", *core)
+        session.run(*pytest, "-n", "2", "-m", "not slow", *core)
         session.run(*pytest, str(ROOT / "tests/packaging"))
 
 
