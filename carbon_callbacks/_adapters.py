@@ -173,7 +173,7 @@ ADAPTERS = (
         "ignite",
         "ignite",
         "ignite",
-        ("pytorch-ignite",),
+        ("pytorch-ignite", "numpy"),
         "test_ignite.py",
         "trainers.md#pytorch-ignite",
         "ignite_digits.py",
