@@ -97,7 +97,7 @@ ADAPTERS = (
         "keras_tuner",
         "keras_tuner",
         "keras-tuner",
-        ("keras", "keras-tuner", "scikit-learn"),
+        ("keras", "keras-tuner", "six", "scikit-learn"),
         "test_keras_tuner.py",
         "sweeps.md#kerastuner",
         "keras_tuner_digits.py",

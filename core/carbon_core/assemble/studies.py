@@ -100,7 +100,9 @@ class TrialEnergy:
     @property
     def result(self) -> TrialResult:
         """Its results, so far or final."""
-        return self._result(_FRESH_S)
+        found = self._result(_FRESH_S)
+        # The latest report may be older than a trial that has just begun.
+        return found if found.energy_kwh is not None else self._result(0.0)
 
     @property
     def energy_kwh(self) -> float | None:

@@ -273,6 +273,15 @@ def test_trials_before_the_first_reading_are_corrected_by_it(
     assert totals.overhead_kwh < 1 * J
 
 
+def test_a_trial_that_has_just_begun_has_an_energy(machine: Any) -> None:
+    with quiet() as study:
+        with study.trial(0):
+            machine.clock.advance(10)
+        with study.trial(1) as trial:
+            machine.clock.advance(0.05)
+            assert trial.energy_kwh == pytest.approx(5 * J)
+
+
 def test_a_budget_is_one_of_the_whole_study(machine: Any) -> None:
     for part, expected in enumerate((False, False, True)):
         study = quiet("budget", budget_kwh=2500 * J)
