@@ -51,7 +51,6 @@ from carbon_core.record import replace
 from carbon_core.report import RunFacts
 from carbon_core.study_environment import STUDY_VARIABLES, study_of
 from carbon_core.system_files import LARGE
-from carbon_core.tracker import active_runs
 from carbon_core.tracker.parts import Parts
 from carbon_core.trials import StudyFacts
 from carbon_core.version import VERSION
@@ -109,10 +108,7 @@ def make_parts(
         clock=clock,
         facts=replace(
             _facts(settings, run_id, rank, clock, place),
-            within=(
-                *active_runs.active(without=run_id, study_id=study.study_id if study else None),
-                *_within(environ),
-            ),
+            within=_within(environ),
             study=study,
             told=() if offline else outputs.resendable(settings, environ),
         ),

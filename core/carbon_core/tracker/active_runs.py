@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, NamedTuple
+
+from carbon_core.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +30,19 @@ class _Active(NamedTuple):
 
 # By id, in the order of their starts. A forked child has those of its parent, which measure it, too.
 _active: dict[str, _Active] = {}
+
+
+def enter(facts: RunFacts) -> RunFacts:
+    """Add a run that is about to begin; return its facts, within the runs that were there before.
+
+    Of two runs that two threads start at the same instant, exactly one is within the other.
+
+    Args:
+        facts: Facts of the run, within the runs that measure this process.
+    """
+    study_id = facts.study.study_id if facts.study else None
+    _active[facts.run_id] = _Active(os.getpid())
+    return replace(facts, within=(*active(before=facts.run_id, study_id=study_id), *facts.within))
 
 
 def begin(facts: RunFacts, t_ns: int) -> None:
@@ -60,16 +76,18 @@ def end(run_id: str, t_ns: int) -> None:
         ended.leave(t_ns)
 
 
-def active(*, without: str = "", study_id: str | None = None) -> tuple[str, ...]:
+def active(*, before: str = "", study_id: str | None = None) -> tuple[str, ...]:
     """Return the ids of the active runs, the latest first.
 
     Args:
-        without: A run that is left out.
+        before: A run: only those that entered before it.
         study_id: The study of the run that begins: other processes of it count their own shares.
     """
     pid = os.getpid()
-    return tuple(
+    earlier = itertools.takewhile(lambda item: item[0] != before, list(_active.items()))
+    found = [
         run_id
-        for run_id, one in reversed(list(_active.items()))
-        if run_id != without and (one.pid == pid or study_id is None or one.study_id != study_id)
-    )
+        for run_id, one in earlier
+        if one.pid == pid or study_id is None or one.study_id != study_id
+    ]
+    return tuple(reversed(found))

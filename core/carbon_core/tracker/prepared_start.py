@@ -102,6 +102,8 @@ class PreparedStart:
         parts = self.make_parts(self.run_id)
         # The meters are searched meanwhile.
         preparation = self._prepared.of(self, parts)
+        from carbon_core.record import replace
+        from carbon_core.tracker import active_runs
         from carbon_core.tracker.run import Run
         from carbon_core.tracker.shutdown import Deadline
 
@@ -110,6 +112,7 @@ class PreparedStart:
             min(_LEAST_WAIT_S, parts.start_patience_s), parts.start_patience_s - loading_s
         )
         deadline = Deadline(parts.clock, patience_s)
-        run = Run(preparation.used_by(parts, deadline.left_s))
+        parts = preparation.used_by(parts, deadline.left_s)
+        run = Run(replace(parts, facts=active_runs.enter(parts.facts)))
         run.start_wait_s = deadline.left_s
         return run

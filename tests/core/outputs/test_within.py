@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from carbon_core.outputs.history import PastRun, read
 from carbon_core.outputs.journal import Journal, journal_path
 from carbon_core.records import Snapshot
 from carbon_core.report import Phase, Report
+from carbon_core.tracker.parts import Parts
 
 
 def saved(directory: Path, report: Report) -> None:
@@ -146,3 +148,26 @@ def test_a_tracker_within_another_of_the_same_process_counts_once(tmp_path: Path
     within = {name: one.within for name, one in found.items()}
     ids = (outer.run_id,)
     assert within == {"outer": (), "first": ids, "second": ids, "after": ()}
+
+
+def test_of_two_runs_that_threads_start_at_once_one_is_within_the_other(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    class Together(EmissionsTracker):
+        def make_parts(self, run_id: str) -> Parts:
+            parts = super().make_parts(run_id)
+            both.wait()  # neither has begun when the other looks for active runs
+            return parts
+
+    trackers = [Together(output_dir=str(tmp_path), log_level="error") for _ in range(2)]
+    threads = [threading.Thread(target=tracker.start) for tracker in trackers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ids = {tracker.run_id for tracker in trackers}
+    for tracker in trackers:
+        tracker.stop()
+    found = sorted(runs(tmp_path).values(), key=lambda one: len(one.within))
+    assert [one.within for one in found] == [(), (found[0].run_id,)]
+    assert {one.run_id for one in found} == ids
