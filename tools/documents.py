@@ -52,6 +52,8 @@ _FIGURES = re.compile(r"#(?: #)+")
 # How the energy became known, the largest part first: parts and order depend on the machine's load.
 _PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power)[^,;()]*(?:\([A-Z, ]+\))?"
 _PARTS = re.compile(rf"{_PART}(?:, {_PART})*")
+# Whether the whole node can be estimated depends on the load: that of a run of milliseconds may be 0.
+_NODE = re.compile(r"; whole node estimated: #")
 # Whether a few runs are enough for an interval depends on how the machine's load changes between them.
 _COMPARED = re.compile(r"ratio #(?: \(#: # to #\), #|; too few runs [^;]*)$")
 _FIRST_LINE = "carbon-callbacks: measuring"
@@ -108,7 +110,8 @@ def unfigured(output: str) -> str:
     texts: list[str] = []
     for line in _by_column(output.splitlines()):
         text = _FIGURES.sub("#", _BLANK.sub(" ", _FIGURE.sub("#", line)))
-        text = _COMPARED.sub("ratio #", _PARTS.sub("# (parts)", text)).strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
+        text = _COMPARED.sub("ratio #", _PARTS.sub("# (parts)", _NODE.sub("", text)))
+        text = text.strip("┏┓┗┛┡┩├┤└┘┳┻╇┴┬┼ ")
         if text and texts[-1:] != [text] and not text.startswith(_FIRST_LINE):
             texts.append(text)
     return " ".join(texts)

@@ -72,6 +72,7 @@ def test_an_output_is_compared_without_its_figures():
         "1 min 5 s, 60 % measured by counters, 38 % estimated from load, 2 % extrapolated; world"
     )
     assert unfigured(shown) == unfigured(other) != unfigured(other.replace("world", "France"))
+    assert unfigured(shown) == unfigured(f"{other}; whole node estimated: 33.8 µWh")
 
 
 def test_where_a_cell_of_a_table_is_broken_into_lines_is_not_compared():
