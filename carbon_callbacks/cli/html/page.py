@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from carbon_callbacks.cli import report_studies
 from carbon_callbacks.cli.html.data import PageData
 from carbon_callbacks.cli.totals import History
 from carbon_core import formatting
@@ -68,11 +69,15 @@ def _rendered(history: History, searched: Sequence[Path]) -> bytes:
     environment.filters["share"] = _share
     data = PageData(history)
     json_text = data.as_json()  # which also collects the advice
+    studies = history.study_totals
     style, *scripts = map(_text_of, ("page.css", *SCRIPTS))
     parts = environment.get_template("page.html.j2").generate(
         history=history,
         data=data,
         projects=[(name, history.projects[name]) for name in data.projects],
+        studies=list(report_studies.rows(studies)),
+        study_columns=report_studies.COLUMNS,
+        study_notes=list(report_studies.notes(studies)),
         energy_range=formatting.energy_range,
         emissions_range=formatting.emissions_range,
         water=_water(history.total.energy_kwh.value),

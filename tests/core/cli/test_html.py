@@ -30,6 +30,7 @@ from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.records import Snapshot, TraceData
+from carbon_core.trials import StudyFacts, TrialResult
 
 pytest.importorskip("typer", reason="the extra report is not installed here")
 pytest.importorskip("jinja2", reason="the extra report is not installed here")
@@ -101,6 +102,30 @@ def test_a_receipt_of_an_older_version_is_shown_without_them(
     assert (missing["status"], missing["kwh"]) == ("missing", [1])
     assert run["detail"]["net"] == [0.1]
     assert all(len(row) == 1 for row in named(page, run, "components").values())
+
+
+def test_a_study_has_a_row_with_its_waste_and_its_front(command: Command, tmp_path: Path) -> None:
+    trials = tuple(
+        TrialResult(name, "2026-01-01T10:00:00+00:00", status, value, {}, 60.0, kwh, kwh, kwh)
+        for name, status, value, kwh in (
+            ("0", "completed", 0.9, 0.2), ("1", "completed", 0.8, 0.1), ("<i>", "failed", None, 0.15),
+        )
+    )  # fmt: skip
+    study = StudyFacts("l|r<b>", has_trials=True, direction="maximize")
+    one = replace(two_hours(study=study)[-1], trials=trials)
+    journalled(tmp_path, one)
+    page = page_of(command, tmp_path)
+    section = page.partition('<section id="studies"')[2].partition("</section>")[0]
+    assert '<th scope="row">l|r&lt;b&gt;</th>' in section
+    assert "<td>2 completed, 1 failed</td>" in section
+    assert f"<td>{formatting.energy(0.15)} (" in section
+    assert "Pareto front of l|r&lt;b&gt; (metric, energy): 1 (0.800, " in section
+    assert '<a href="#studies">Studies</a>' in page
+
+
+def test_a_page_without_studies_has_no_section_for_them(command: Command, tmp_path: Path) -> None:
+    journalled(tmp_path, *two_hours())
+    assert "studies" not in page_of(command, tmp_path).partition("<script")[0].lower()
 
 
 def test_the_timeline_holds_the_joules_of_the_journal(command: Command, tmp_path: Path) -> None:
