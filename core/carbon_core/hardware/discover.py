@@ -14,21 +14,18 @@ from carbon_core.hardware import meters as table
 from carbon_core.hardware.base import GPU_WAIT_S, Detection, DetectionOptions, LateGpus, Meter
 from carbon_core.hardware.calibrated_meter import calibrated, calibrated_idle, unknown_devices
 from carbon_core.hardware.claims import Claimed, Claims, kept_with
-from carbon_core.hardware.cpu_identity import CpuIdentity, identify
 from carbon_core.hardware.driver_calls import attempt
 from carbon_core.hardware.gpu_search import FoundGpus, GpuSearch
 from carbon_core.hardware.host import Host, JobProcesses
+from carbon_core.hardware.host_facts import host_facts, identity_of
 from carbon_core.hardware.idle import read_idle
 from carbon_core.hardware.load_gauge import LoadGauge, Sharing
 from carbon_core.hardware.meter_spec import GpuBackend, GpuMeter, MeterSpec, OpenContext
-from carbon_core.hardware.node_facts import node_facts
 from carbon_core.hardware.process_share import JobUse, share_of
-from carbon_core.hardware.rapl_zones import zone_facts
 from carbon_core.methods import WITH_MEMORY
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.record import replace
 from carbon_core.records import COMPONENTS, Component, Device, HostFacts, Refusal
-from carbon_core.system_files import LARGE
 
 __all__ = ["DetectionOptions", "discover", "load_libraries", "with_late_gpus"]
 
@@ -123,7 +120,7 @@ class _Detector:
         self, host: Host, clock: Clock, options: DetectionOptions, on_problem: Callable[[str], None]
     ) -> None:
         self._context = OpenContext(
-            host, clock, options, functools.cache(lambda: _identity(host)), on_problem
+            host, clock, options, functools.cache(lambda: identity_of(host)), on_problem
         )
         self._options = options
         self._found: list[_Found] = []
@@ -343,21 +340,8 @@ class _Detector:
         return _in_study(meters, self._options.study_id, divided, clock)
 
     def _facts(self) -> HostFacts:
-        host = self._context.host
-        cpu = self._context.cpu()
-        return HostFacts(
-            cpu_model=cpu.model_name,
-            cpu_count=host.logical_cpus(),
-            ram_total_gb=host.ram_total_gb(),
-            gpu_models=tuple(one.name for one in _devices(self._found) if one.component == "gpu"),
-            facts={
-                "cpu_tdp_w": f"{cpu.tdp_w:g}",
-                "cpu_tdp_match": cpu.match,
-                **attempt(lambda: node_facts(host, cpu), {}),
-                **attempt(lambda: zone_facts(host.root), {}),
-            },
-            idle_w=self._idle_w(),
-        )
+        devices = _devices(self._found)
+        return host_facts(self._context.host, self._context.cpu(), devices, self._idle_w())
 
     def _idle_w(self) -> Mapping[str, float]:
         """Return the idle power of the machine; empty where it is unknown or not applicable."""
@@ -384,13 +368,6 @@ class _Late:
 def _close_all(result: FoundGpus) -> None:
     for meter in result.meters:
         meter.close()
-
-
-def _identity(host: Host) -> CpuIdentity:
-    cpus = host.logical_cpus()
-    cpuinfo, vendor = host.text("proc/cpuinfo", LARGE), host.text("sys/class/dmi/id/sys_vendor")
-    found = attempt(lambda: identify(cpuinfo, sys_vendor=vendor, logical_cpus=cpus), None)
-    return found or identify("", logical_cpus=cpus)
 
 
 def _is_replaced(found: _Found, spec: MeterSpec) -> bool:
