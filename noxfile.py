@@ -30,7 +30,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "torch", "TOKENIZERS_PARALLEL
 # Fault tests judge real processes against deadlines; a noisy neighbour may cost one its first try.
 # What was run again is listed at the end (-rR): a test that needs it often has found something.
 PYTEST = ["pytest", "--reruns=1", "-rR"]
-CORE_TESTS = ["tests/core", "tests/properties", "tests/faults"]
+CORE_TESTS = ["tests/core", "tests/properties"]
 # The same as in .pre-commit-config.yaml.
 LINT = ["ruff check .", "ruff format --check ."]
 
@@ -67,15 +67,29 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the whole suite with all frameworks, and the core's on every Python that is here."""
     install_frameworks(session)
-    session.install(*GROUPS["test"], "-e", ".")
+    session.install(*GROUPS["test"], *GROUPS["fast"], "-e", ".")
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     for python in PYTHONS:
         # The newest runs everything, whose changes processes and threads notice; the others not what
         # takes seconds.
-        quick = None if python == PYTHONS[-1] else [*CORE_TESTS, "-m", "not slow"]
         if python != running:
-            session.notify(f"core-{python}", quick)
-    session.run(*PYTEST, *session.posargs, env=OFFLINE)
+            session.notify(f"core-{python}", [] if python == PYTHONS[-1] else ["-m", "not slow"])
+    if session.posargs:
+        session.run(*PYTEST, *session.posargs, env=OFFLINE)
+        return
+    run_core_tests(session, *PYTEST)
+    others = [f"--ignore={path}" for path in CORE_TESTS]
+    session.run(*PYTEST, *others, env=OFFLINE)
+
+
+def run_core_tests(session: nox.Session, *pytest: str, with_slow: bool = True) -> None:
+    """Run the quick tests of the core two at a time, and those that take seconds one by one.
+
+    The slow ones judge processes and time, which others beside them would change.
+    """
+    session.run(*pytest, "-n", "2", "-m", "not slow", *CORE_TESTS, env=OFFLINE)
+    if with_slow:
+        session.run(*pytest, "-m", "slow", *CORE_TESTS, env=OFFLINE)
 
 
 ADAPTERS = runpy.run_path(os.fspath(ROOT / "carbon_callbacks" / "_adapters.py"))["ADAPTERS"]
@@ -202,9 +216,19 @@ def works_in(session: nox.Session, package: str) -> None:
 
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
-    """Run the core's tests without any framework."""
-    session.install(*GROUPS["test"], "-e", ".")
-    session.run(*PYTEST, *(session.posargs or CORE_TESTS))
+    """Run the core's tests without any framework, and against the wheel instead of the checkout.
+
+    `nox -s core -- -m "not slow"` leaves out what takes seconds.
+    """
+    session.install(*GROUPS["test"], *GROUPS["fast"])
+    session.install("--force-reinstall", "--no-deps", ".")
+    session.install(".")
+    pytest = [*PYTEST, "-o", "pythonpath=tests tests/fuzz tools"]
+    if session.posargs not in ([], ["-m", "not slow"]):
+        session.run(*pytest, *session.posargs)
+        return
+    run_core_tests(session, *pytest, with_slow=not session.posargs)
+    session.run(*pytest, *session.posargs, "tests/faults")
 
 
 def run_lint(session: nox.Session) -> None:
@@ -247,8 +271,8 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, run the core's suite against it elsewhere, and freeze a program that uses it."""
-    session.install("build", *GROUPS["freeze"], *GROUPS["test"], *GROUPS["fast"])
+    """Build the wheel, run the tests of the package and the pages with it, and freeze a program."""
+    session.install("build", *GROUPS["freeze"], *GROUPS["test"])
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--wheel", "--outdir", str(dist))
@@ -258,11 +282,7 @@ def package(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         config = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={ROOT}"]
         paths = f"pythonpath={ROOT / 'tests'} {ROOT / 'tools'}"
-        pytest = [*PYTEST, *config, "-o", paths]
-        # What takes seconds there is about processes and time, not about the wheel.
-        core = [str(ROOT / path) for path in ("tests/core", "tests/properties")]
-        session.run(*pytest, "-n", "2", "-m", "not slow", *core)
-        session.run(*pytest, str(ROOT / "tests/packaging"))
+        session.run(*PYTEST, *config, "-o", paths, str(ROOT / "tests/packaging"))
 
 
 @nox.session
