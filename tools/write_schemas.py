@@ -96,7 +96,22 @@ FACTS = record(
     directory=TEXT,
     within=several(TEXT),
 )
-RUN = with_optional(FACTS, study={"oneOf": [{"type": "null"}, STUDY]})
+JOB = record(
+    scheduler={"enum": ["slurm", "pbs", "lsf", "sge", "kubernetes"]},
+    job_id=TEXT,
+    array_id=TEXT,
+    array_index=TEXT,
+    step=TEXT,
+    node=TEXT,
+    cluster=TEXT,
+    namespace=TEXT,
+    user=TEXT,
+)
+RUN = with_optional(
+    FACTS,
+    study={"oneOf": [{"type": "null"}, STUDY]},
+    job={"oneOf": [{"type": "null"}, JOB]},
+)
 OWNER = {
     **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),
     "description": "The process that writes the journal; `started` is in clock ticks since boot. Absent "

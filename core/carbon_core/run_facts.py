@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from carbon_core.job_environment import JobFacts
 from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, SigmaLn, Time
 from carbon_core.record import field, record
 from carbon_core.records import Estimate
@@ -53,6 +54,7 @@ class RunFacts:
         within: Ids of the runs whose energy includes that of this one, the innermost first: those of
             `carbon-callbacks run` that started its process, and those of the same process.
         study: The study that the run belongs to, or None.
+        job: The job of a batch system that the run belongs to, or None.
     """
 
     run_id: RunId
@@ -80,6 +82,7 @@ class RunFacts:
     directory: str = ""
     within: tuple[RunId, ...] = ()
     study: StudyFacts | None = None
+    job: JobFacts | None = None
 
     @property
     def project_label(self) -> str:

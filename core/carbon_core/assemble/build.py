@@ -34,6 +34,7 @@ from carbon_core.hardware.base import Detection
 from carbon_core.hardware.gpu_selection import CUDA_VARIABLES, ROCM_VARIABLES
 from carbon_core.intensity.location import Located, Place, locate
 from carbon_core.interruptions import suppressed
+from carbon_core.job_environment import job_of_scheduler
 from carbon_core.messages import ERROR, Messages
 from carbon_core.optional_facts import OptionalFact
 from carbon_core.outputs.archive import Archive
@@ -110,6 +111,9 @@ def make_parts(
             _facts(settings, run_id, rank, clock, place),
             within=_within(environ),
             study=study,
+            job=job_of_scheduler(
+                environ, root, has_node=settings.job_node, has_user=settings.job_user
+            ),
             told=() if offline else outputs.resendable(settings, environ),
         ),
         detect=lambda: detect(settings, environ, root, clock, messages),

@@ -66,6 +66,8 @@ class SettingArguments(TypedDict, total=False):
     experiment_id: str | None
     study_id: str | None
     trial_id: str | None
+    job_node: bool | None
+    job_user: bool | None
     experiment_name: str | None
     output_handlers: Any
     emissions_endpoint: str | None

@@ -325,6 +325,12 @@ class Settings:
         "Trial of the study that the run is; else that of the sweep (`WANDB_RUN_ID`) or the array "
         "(`SLURM_ARRAY_TASK_ID`).",
     )
+    job_node: bool = _key(
+        True, kinds.boolean(), "Record the name of the node that a job of a batch system runs on."
+    )
+    job_user: bool = _key(
+        False, kinds.boolean(), "Record the user of the job, as the batch system names it."
+    )
     # Services and other outputs
     experiment_name: str = _key(
         "base",
