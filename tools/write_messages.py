@@ -42,6 +42,7 @@ EXCLUDED = (
     "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
     "intensity/tables", "intensity/source_table", "shared_methods", "testing",
     "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
+    "outputs/metric_families",
 )  # fmt: skip
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")

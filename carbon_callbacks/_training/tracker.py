@@ -46,6 +46,12 @@ class TrainingTracker(EmissionsTracker):
         if run is not None:
             run.noted = {"logged_metrics": dict(metrics), "work": work}
 
+    def note_work(self, work: Work) -> None:
+        """Set the work so far, for outputs during the run."""
+        run = self._run
+        if run is not None:
+            run.noted = {**run.noted, "work": work}
+
     def drain_devices(self) -> None:
         """Wait for the work that the devices have queued, if `sync` is set."""
         if self.sync:

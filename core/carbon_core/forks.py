@@ -1,4 +1,4 @@
-"""What a forked child inherits of this package's threads, and must not: modules they were importing.
+"""What a forked child inherits of this package's threads, and must not: sockets, and incomplete modules.
 
 Only the forking thread exists in a child. A module that another thread was importing stays incomplete
 there, and its import lock is never released. The child imports such modules again.
@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,32 @@ def watch(prefix: str) -> None:
     if hasattr(os, "register_at_fork"):
         threads = _OwnThreads(prefix)
         os.register_at_fork(before=threads.note, after_in_child=threads.clean)
+        os.register_at_fork(after_in_child=_close_all)
+
+
+_closings: dict[Callable[[], object], None] = {}
+
+
+def close_in_child(close: Callable[[], object]) -> None:
+    """Have forked children close their copies of something, such as a socket.
+
+    Args:
+        close: Called in the child.
+    """
+    _closings[close] = None
+
+
+def keep_in_child(close: Callable[[], object]) -> None:
+    """Undo `close_in_child`, once there is nothing left to close."""
+    _closings.pop(close, None)
+
+
+def _close_all() -> None:
+    for close in list(_closings):
+        # Nothing may be raised here: the interpreter would print it.
+        with contextlib.suppress(Exception):
+            close()
+    _closings.clear()
 
 
 class _OwnThreads:

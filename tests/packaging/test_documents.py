@@ -141,6 +141,7 @@ def test_links_to_files_lead_somewhere(document):
         "write_schemas.py",
         "write_messages.py",
         "write_metrics.py",
+        "write_dashboards.py",
         "write_works_in.py",
     ],
 )

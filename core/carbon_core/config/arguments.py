@@ -81,6 +81,9 @@ class SettingArguments(TypedDict, total=False):
     prometheus_username: str | None
     prometheus_password: str | None
     prometheus_textfile_dir: str | os.PathLike[str] | None
+    prometheus_port: int | None
+    prometheus_address: str | None
+    prometheus_run_labels: Sequence[str] | str | None
     otlp_endpoint: str | None
     save_to_logfire: bool | None
     logfire_token: str | None

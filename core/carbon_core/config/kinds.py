@@ -28,6 +28,7 @@ _ABBREVIATIONS = {"BRD", "BVI", "DRC", "KSA", "PRC", "ROK", "RSA", "UAE", "UK"}
 
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
+_LAST_PORT = 65_535
 
 
 @record(frozen=True)
@@ -108,6 +109,18 @@ def year() -> Kind:
         return int(result)
 
     return Kind("integer", "int", f"a year from {_FIRST_YEAR} to {_LAST_YEAR}", parse)
+
+
+def port() -> Kind:
+    """A TCP port."""
+
+    def parse(value: Any) -> int:
+        result = _finite(value)
+        if result != int(result) or not 1 <= result <= _LAST_PORT:
+            raise ValueError(value)
+        return int(result)
+
+    return Kind("integer", "int", f"a port from 1 to {_LAST_PORT}", parse)
 
 
 def interval_count() -> Kind:

@@ -24,7 +24,7 @@ def sending_keys() -> set[str]:
     keys = {"output_methods", "intensity_source", "geolocation"}
     keys.update(filter(None, _LOOKUPS.values()))
     for spec in OUTPUTS.values():
-        if spec.kind == "service":
+        if spec.sends:
             keys.update(filter(None, (spec.switch, spec.selected_by, spec.address_key)))
     for source in _sources().values():
         keys.update((source.url_key, *source.needs))
@@ -104,7 +104,7 @@ def _is_found_elsewhere(settings: Settings, key: str) -> bool:
 
 def _keys_of_output(spec: OutputSpec, settings: Settings) -> list[str]:
     """Return the settings for which a selected output is left out."""
-    if spec.kind != "service":
+    if not spec.sends:
         return []
     selecting = spec.selecting_keys(settings)
     keys = [] if any(_is_trusted(settings, key) for key in selecting) else selecting

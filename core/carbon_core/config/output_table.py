@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from carbon_core.addresses import joined, with_scheme
 from carbon_core.config.secret_values import Secret, address_problem
 from carbon_core.errors import ConfigError
+from carbon_core.rank_environment import rank_of
 from carbon_core.record import record
 
 if TYPE_CHECKING:
@@ -79,12 +80,13 @@ class OutputSpec:
         name: Its name in `output_methods` (if `method`), in journals and in messages.
         title: Its name in the documentation.
         make: Returns the output; imports its module.
-        kind: ``file``: written on the files' thread; ``service``: sent over the network; ``local``:
+        kind: ``file``: updated on the files' thread; ``service``: sent over the network; ``local``:
             neither, but possibly slow.
         method: Whether it is a choice of `output_methods`.
         switch: The setting ``save_to_…`` that selects it where `output_methods` is unset.
         selected_by: A setting that selects it by being set.
         address: The setting with the address of a service.
+        listens_on: The setting with the address that it serves results on, to those who request them.
         secret: The secret that is sent with the results; only to an address that may receive it.
         headers: The same for headers that only variables hold.
         needs_secret: Whether it cannot work without.
@@ -104,6 +106,7 @@ class OutputSpec:
     switch: str = ""
     selected_by: str = ""
     address: str = ""
+    listens_on: str = ""
     secret: Secret | None = None
     headers: Secret | None = None
     needs_secret: bool = False
@@ -120,10 +123,17 @@ class OutputSpec:
         return self.method and self.name in settings.outputs()
 
     @property
+    def sends(self) -> bool:
+        """Whether results leave the process by the network."""
+        return self.kind == "service" or bool(self.listens_on)
+
+    @property
     def address_key(self) -> str:
         """The setting with its address; an empty string for none."""
         if self.secret is not None:
             return self.secret.address
+        if self.listens_on:
+            return self.listens_on
         return self.selected_by if self.kind == "service" else ""
 
     def selecting_keys(self, settings: Settings) -> list[str]:
@@ -256,14 +266,30 @@ def _prometheus(given: OutputArguments) -> Output:
     settings = given.settings
     user = settings.prometheus_username or given.environ.get("PROMETHEUS_USERNAME")
     headers = basic_authorization(user, _PROMETHEUS.value(settings, given.environ))
-    return Pushgateway(settings.prometheus_url, settings.experiment_name, given.send, headers)
+    ids = settings.prometheus_run_labels or ()
+    return Pushgateway(settings.prometheus_url, settings.experiment_name, given.send, headers, ids)
+
+
+def _prometheus_endpoint(given: OutputArguments) -> FileOutput:
+    from carbon_core.outputs.prometheus_endpoint import PrometheusEndpoint
+
+    settings, rank = given.settings, rank_of(given.environ)
+    return PrometheusEndpoint(
+        settings.prometheus_address.strip("[]"),
+        (settings.prometheus_port or 0) + (rank.world if rank.local is None else rank.local),
+        settings.experiment_name,
+        settings.prometheus_run_labels or (),
+        clock=given.clock,
+        warn=given.warn,
+    )
 
 
 def _text_file(given: OutputArguments) -> Output:
     from carbon_core.outputs.prometheus import TextFile
 
     directory = Path(given.settings.prometheus_textfile_dir or "").absolute()
-    return TextFile(directory, given.settings.experiment_name)
+    ids = given.settings.prometheus_run_labels or ()
+    return TextFile(directory, given.settings.experiment_name, ids)
 
 
 def _otel(given: OutputArguments) -> Output:
@@ -308,6 +334,17 @@ def _experiment_problem(settings: Settings) -> str:
         uuid.UUID(settings.experiment_id)
     except ValueError:
         return f"the CodeCarbon API needs a UUID as experiment_id, got {settings.experiment_id!r}"
+    return ""
+
+
+def _listening_problem(settings: Settings) -> str:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(settings.prometheus_address.strip("[]"))
+    except ValueError:  # a name would have to be looked up
+        shown = settings.prometheus_address[:100]
+        return f"prometheus_address must be an IP address such as 127.0.0.1, got {shown!r}"
     return ""
 
 
@@ -409,6 +446,17 @@ _ROWS = (
         _text_file,
         "local",
         selected_by="prometheus_textfile_dir",
+        library=_PROMETHEUS_LIBRARY,
+        extra="prometheus",
+    ),
+    OutputSpec(
+        "prometheus_endpoint",
+        "Prometheus endpoint",
+        _prometheus_endpoint,
+        "file",
+        selected_by="prometheus_port",
+        listens_on="prometheus_address",
+        check=Check(_listening_problem, "prometheus_address", ("prometheus_address",)),
         library=_PROMETHEUS_LIBRARY,
         extra="prometheus",
     ),

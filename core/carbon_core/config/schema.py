@@ -375,6 +375,22 @@ class Settings:
     prometheus_textfile_dir: str | None = _key(
         None, kinds.path(), "Directory of node_exporter's text-file collector; gets a `.prom` file."
     )
+    prometheus_port: int | None = _key(
+        None,
+        kinds.port(),
+        "Port at which Prometheus scrapes this process during a run; each further rank of a node has "
+        "the next one.",
+    )
+    prometheus_address: str = _key(
+        "127.0.0.1",
+        kinds.text(),
+        "IP address of `prometheus_port`; `0.0.0.0` is reachable from other machines.",
+    )
+    prometheus_run_labels: list[str] | None = _key(
+        None,
+        kinds.choices("run_id", "job_id", "array_index", "step", "user"),
+        "Labels with a new value for each run that `carbon_run_info` gets, too.",
+    )
     otlp_endpoint: str | None = _key(
         None,
         kinds.url(),

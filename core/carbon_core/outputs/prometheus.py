@@ -1,41 +1,23 @@
 """Prometheus: a Pushgateway, or a file for the text-file collector of node_exporter.
 
-The metrics have CodeCarbon's names; all are totals of the run, so that a missed push loses nothing.
+Totals of the run, so that a missed push loses nothing; `prometheus_text` has their names.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from carbon_core.addresses import joined, with_scheme
 from carbon_core.errors import OutputError
-from carbon_core.escaping import one_line
 from carbon_core.fetch import Send
 from carbon_core.outputs.base import replace
-from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.outputs.prometheus_text import RunSeries, load_library, page_of
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
-_GAUGES = {
-    "duration": "Duration of the run in seconds.",
-    "emissions": "Emissions of the run in kg CO2e.",
-    "emissions_rate": "Mean emissions of the run in kg CO2e per second.",
-    "cpu_power": "Mean power of the processors in watts.",
-    "gpu_power": "Mean power of the GPUs in watts.",
-    "ram_power": "Mean power of the memory in watts.",
-    "cpu_energy": "Energy of the processors in kWh.",
-    "gpu_energy": "Energy of the GPUs in kWh.",
-    "ram_energy": "Energy of the memory in kWh.",
-    "energy_consumed": "Energy of the run in kWh.",
-}
-_LABELS = (
-    "project_name", "country_name", "country_iso_code", "region", "cloud_provider", "cloud_region",
-    "os", "codecarbon_version", "cpu_model", "cpu_count", "gpu_model", "gpu_count", "tracking_mode",
-    "ram_total_size",
-)  # fmt: skip
 
 
 class Pushgateway:
@@ -46,27 +28,35 @@ class Pushgateway:
         experiment_name: The job is called by the project and this.
         send: Sends a request.
         headers: Such as an ``Authorization``.
+        ids: See `RunSeries`.
     """
 
     def __init__(
-        self, url: str, experiment_name: str, send: Send, headers: dict[str, str] | None = None
+        self,
+        url: str,
+        experiment_name: str,
+        send: Send,
+        headers: dict[str, str] | None = None,
+        ids: Sequence[str] = (),
     ) -> None:
         self._url = with_scheme(url)
         self._experiment_name = experiment_name
         self._send = send
         self._headers = headers or {}
+        self._series = RunSeries(experiment_name, ids)
 
     def open(self, report: Report) -> None:
         """Find the library that writes the format."""
-        _library()
+        load_library()
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Replace what was pushed before."""
         job = job_name(report, self._experiment_name)
         # Each rank has a group of its own; one would replace another's.
         rank = ("rank", str(report.run.rank)) if report.run.rank else ()
-        headers = {"Content-Type": _library().CONTENT_TYPE_PLAIN_0_0_4, **self._headers}
-        self._send("PUT", joined(self._url, "metrics", "job", job, *rank), text_of(report), headers)
+        headers = {"Content-Type": load_library().CONTENT_TYPE_PLAIN_0_0_4, **self._headers}
+        text = page_of(self._series.of(report))
+        self._send("PUT", joined(self._url, "metrics", "job", job, *rank), text, headers)
         return None
 
     close = update
@@ -78,22 +68,24 @@ class TextFile:
     Args:
         directory: The directory of node_exporter's ``--collector.textfile.directory``.
         experiment_name: The file is called by the project and this.
+        ids: See `RunSeries`.
     """
 
-    def __init__(self, directory: Path, experiment_name: str) -> None:
+    def __init__(self, directory: Path, experiment_name: str, ids: Sequence[str] = ()) -> None:
         self._directory = directory
         self._experiment_name = experiment_name
+        self._series = RunSeries(experiment_name, ids)
 
     def open(self, report: Report) -> None:
         """Find the library that writes the format."""
-        _library()
+        load_library()
 
     def update(self, report: Report, delta: Amounts) -> Amounts | None:
         """Replace the file."""
         rank = f"_{report.run.rank}" if report.run.rank else ""
         name = f"carbon_{job_name(report, self._experiment_name)}{rank}.prom"
         try:
-            replace(self._directory / name, text_of(report))
+            replace(self._directory / name, page_of(self._series.of(report)))
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"cannot write {self._directory / name}: {reason}") from error
@@ -117,32 +109,10 @@ def job_name(report: Report, experiment_name: str) -> str:
     return _UNSAFE.sub("_", f"{report.run.project_name}_{experiment_name}")
 
 
-def text_of(report: Report) -> bytes:
-    """Return the totals in Prometheus' text format.
+def text_of(report: Report, experiment_name: str = "base") -> bytes:
+    """Return the series of a run in the text format.
 
     Raises:
         OutputError: The library is not installed.
     """
-    library = _library()
-    registry = library.CollectorRegistry()
-    data = emissions_data(report).values
-    labels = {name: one_line(str(data[name] if data[name] is not None else "")) for name in _LABELS}
-    for name, meaning in _GAUGES.items():
-        if data[name] is not None:
-            gauge = library.Gauge(f"codecarbon_{name}", meaning, _LABELS, registry=registry)
-            gauge.labels(**labels).set(data[name])
-    if data["energy_consumed"] is not None:
-        energy = library.Counter("codecarbon_energy", "Energy in kWh.", _LABELS, registry=registry)
-        energy.labels(**labels).inc(data["energy_consumed"])
-    text: bytes = library.generate_latest(registry)
-    return text
-
-
-def _library() -> Any:
-    try:
-        import prometheus_client
-    except ImportError as error:
-        raise OutputError(
-            "Prometheus needs the module prometheus_client: pip install 'carbon-callbacks[prometheus]'"
-        ) from error
-    return prometheus_client
+    return page_of(RunSeries(experiment_name).of(report))

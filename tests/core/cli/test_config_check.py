@@ -80,6 +80,19 @@ FAULTS = [
         without="prometheus_client",
     ),
     Fault(
+        "prometheus_endpoint",
+        "prometheus_port=9400\nprometheus_address=all.example",
+        "prometheus_address must be an IP address such as 127.0.0.1, got 'all.example'",
+        {"CODECARBON_TRUST_LOCAL_CONFIG": "true"},
+    ),
+    Fault(
+        "prometheus_endpoint",
+        "prometheus_port=9400",
+        "Prometheus endpoint needs the module prometheus_client",
+        {"CODECARBON_TRUST_LOCAL_CONFIG": "true"},
+        without="prometheus_client",
+    ),
+    Fault(
         "otel",
         "output_methods=otel",
         f"OpenTelemetry needs the module {OTEL_LIBRARY}: pip install 'carbon-callbacks[otel]'",

@@ -21,11 +21,12 @@ from carbon_core.config.resolve import resolve
 from carbon_core.config.schema import KEYS, Settings
 from carbon_core.intensity.location import Place
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES
+from carbon_core.outputs.prometheus_endpoint import PrometheusEndpoint
 
 NAME = ".codecarbon.config"
 TRUST = "trust_local_config"
 URL = "https://service.example"
-SERVICES = [name for name, spec in OUTPUTS.items() if spec.kind == "service"]
+SERVICES = [name for name, spec in OUTPUTS.items() if spec.sends]
 LOCAL_OUTPUTS = [name for name in OUTPUTS if name not in SERVICES]
 # What the file has, and the part of a run that it selects.
 WAYS: dict[str, tuple[dict[str, Any], str]] = {
@@ -92,6 +93,8 @@ class Files:
         """Return what of a run would use the network."""
         given = OutputArguments(settings, {}, self.work, SystemClock())
         used = {name for name, _ in outputs.services_of(given)}
+        served = [one for one in outputs.files(given) if isinstance(one, PrometheusEndpoint)]
+        used |= {"prometheus_endpoint"} if served else set()
         live = live_source(settings, SystemClock(), Place(country="FRA"))
         if live is not None:
             used.add(settings.intensity_source or "electricitymaps")
@@ -125,7 +128,10 @@ def test_every_service_and_source_is_tried_here() -> None:
 def test_every_setting_that_sends_is_withheld_somewhere(files: Files) -> None:
     withheld = {key for values, _ in WAYS.values() for key in values}
     missing = local_trust.sending_keys() - withheld - {"geolocation_url", "electricitymaps_url"}
-    assert missing <= {"watttime_url", "intensity_url"}
+    assert missing <= {"watttime_url", "intensity_url", "prometheus_address"}
+    everywhere = files.settings({"prometheus_address": "0.0.0.0"}, prometheus_port=9400)
+    assert local_trust.withheld(everywhere) == ["prometheus_address"]
+    assert "prometheus_endpoint" not in files.used(everywhere)
     for source in (*SOURCES.values(), *MARGINAL_SOURCES.values()):
         values = {**SOURCE_CASES[source.name].settings, source.url_key: URL}
         selected = {} if source.name in MARGINAL_SOURCES else {"intensity_source": source.name}
