@@ -297,7 +297,7 @@ def _otel(given: OutputArguments) -> Output:
 
     url = given.settings.otlp_endpoint or endpoint_of(given.environ)
     headers = headers_of(_OTLP.value(given.settings, given.environ) or "")
-    return OpenTelemetry(url, headers, clock=given.clock)
+    return OpenTelemetry(url, headers, clock=given.clock, names_host=given.settings.job_node)
 
 
 def _logfire(given: OutputArguments) -> Output:
@@ -305,7 +305,8 @@ def _logfire(given: OutputArguments) -> Output:
 
     url = joined(with_scheme(given.settings.logfire_url), "v1", "metrics")
     token = _LOGFIRE.value(given.settings, given.environ) or ""
-    return OpenTelemetry(url, {"Authorization": token}, clock=given.clock)
+    names_host = given.settings.job_node
+    return OpenTelemetry(url, {"Authorization": token}, clock=given.clock, names_host=names_host)
 
 
 def _logger(given: OutputArguments) -> Output:

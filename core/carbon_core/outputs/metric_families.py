@@ -28,8 +28,6 @@ _FIXED_INFO = (
     "scheduler", "cluster", "namespace", "node",
 )  # fmt: skip
 _DEVICE = ("component", "device")
-# Between two readings that are closer, the power is mostly the noise of their times.
-LEAST_SPAN_S = 0.5
 
 
 class Family(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from carbon_core.errors import OutputError
 from carbon_core.escaping import one_line
 from carbon_core.outputs.emissions_data import emissions_data
-from carbon_core.outputs.metric_families import FAMILIES, LEAST_SPAN_S, gauges_of, infos_of
+from carbon_core.outputs.metric_families import FAMILIES, gauges_of, infos_of
+from carbon_core.outputs.present_power import PresentPower
 from carbon_core.outputs.process_counters import process_counters
-from carbon_core.records import Snapshot, Window
 from carbon_core.report import Report
 
 # CodeCarbon's, each the value of the column of its CSV file.
@@ -62,8 +62,7 @@ class RunSeries:
     def __init__(self, experiment_name: str, ids: Sequence[str] = ()) -> None:
         self._experiment_name = experiment_name
         self._ids = tuple(ids)
-        self._last: Snapshot | None = None
-        self._latest: Window | None = None
+        self._power = PresentPower()
 
     def of(self, report: Report) -> list[Series]:
         """Return the series; the power is that since the last call.
@@ -71,9 +70,9 @@ class RunSeries:
         Args:
             report: The totals so far.
         """
-        self._advance(report.window)
+        self._power.note(report)
         labels, counters = process_counters().update(report, self._experiment_name)
-        samples = [*counters, *gauges_of(report, self._latest), *infos_of(report, self._ids)]
+        samples = [*counters, *gauges_of(report, self._power.window), *infos_of(report, self._ids)]
         return [
             *_codecarbon(report),
             *(
@@ -87,11 +86,6 @@ class RunSeries:
                 for one in samples
             ),
         ]
-
-    def _advance(self, window: Window) -> None:
-        latest = window.end - (self._last or window.start)
-        if latest.duration_s >= LEAST_SPAN_S:
-            self._last, self._latest = window.end, latest
 
 
 def page_of(series: Iterable[Series]) -> bytes:
