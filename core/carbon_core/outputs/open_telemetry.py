@@ -3,8 +3,8 @@
 ``hw.energy`` (J, a counter) and ``hw.power`` (W, of the last interval) of each device with ``hw.id`` and
 ``hw.type``, and their sums ``hw.host.energy`` and ``hw.host.power``, follow the semantic conventions for
 hardware, https://opentelemetry.io/docs/specs/semconv/hardware/; ``carbon.emissions`` (g) is the run's.
-If no setting has the endpoint, it is that of the variables ``OTEL_EXPORTER_OTLP_*``. The exporter encodes
-and retries; its requests are made by `carbon_core.fetch`.
+If no setting has the endpoint, it is that of the variables ``OTEL_EXPORTER_OTLP_*``. The exporter
+encodes and retries; its requests are made by `carbon_core.fetch`.
 """
 
 from __future__ import annotations
