@@ -270,6 +270,23 @@ def imports(session: nox.Session) -> None:
 
 
 @nox.session
+def dashboards(session: nox.Session) -> None:
+    """Check the dashboard and the rules by Debian's Prometheus, which is unpacked, not installed."""
+    session.install(*GROUPS["test"], "grafana-foundation-sdk", "-e", ".")
+    tests = ["tests/core/dashboards", "tests/core/cli/test_dashboards.py"]
+    env = {}
+    if shutil.which("promtool") is None:
+        place = Path(session.create_tmp())
+        with session.chdir(place):
+            session.run("apt-get", "download", "prometheus", external=True)
+            (package,) = place.glob("prometheus_*.deb")
+            session.run("dpkg-deb", "-x", str(package), "debian", external=True)
+            package.unlink()
+        env["PATH"] = os.pathsep.join([str(place / "debian" / "usr" / "bin"), os.environ["PATH"]])
+    session.run(*PYTEST, *tests, *session.posargs, env=env)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, run the tests of the package and the pages with it, and freeze a program."""
     session.install("build", *GROUPS["freeze"], *GROUPS["test"])

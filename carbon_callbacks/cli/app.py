@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from carbon_callbacks.cli import (
     baseline,
     compare,
+    dashboards,
     detect,
     estimate,
     merge,
@@ -365,3 +366,14 @@ def model_card_command(
 ) -> None:
     """Write the emissions of a finished training to its model card, as metadata for the Hub."""
     model_card.run(directory, receipt_path=receipt, training_type=training_type)
+
+
+@app.command("dashboards", epilog=example("dashboards monitoring/"))
+def dashboards_command(
+    directory: Annotated[Path, typer.Argument(help="A directory.", file_okay=False)] = Path(),
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that were changed.")
+    ] = False,
+) -> None:
+    """Write a Grafana dashboard and rules for Prometheus, for the metrics of `prometheus_port`."""
+    dashboards.run(directory, force=force)

@@ -31,6 +31,11 @@ QUERIES = {
     for panel in DASHBOARD["panels"]
     for target in panel["targets"]
 }
+PAGE = Path(__file__).parents[3] / "docs" / "dashboards.md"
+SHOWN = {
+    f"query {i} of the page": text
+    for i, text in enumerate(re.findall(r"```promql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+}
 # Labels that Prometheus gives each target.
 TARGET_LABELS = {"job", "instance"}
 _NAME = re.compile(r"\bcarbon[_:][a-z0-9_:]+")
@@ -64,9 +69,9 @@ def gaps(expression: str, recorded: set[str]) -> set[str]:
     return unknown | (used - labels)
 
 
-@pytest.mark.parametrize("panel", QUERIES)
-def test_a_panel_queries_series_that_exist(panel: str) -> None:
-    assert gaps(QUERIES[panel], set()) == set()
+@pytest.mark.parametrize("query", [*QUERIES, *SHOWN])
+def test_a_query_is_of_series_that_exist(query: str) -> None:
+    assert gaps({**QUERIES, **SHOWN}[query], set()) == set()
 
 
 def test_rules_use_series_that_exist() -> None:
@@ -259,7 +264,8 @@ def as_asked(expression: str) -> str:
 @pytest.mark.slow
 def test_a_real_prometheus_answers_every_query(prometheus: int, tmp_path: Path) -> None:
     recorded = {rule["record"]: rule["record"] for rule in rules() if "record" in rule}
-    open_queries = {**QUERIES, **recorded}
+    open_queries = {**QUERIES, **SHOWN, **recorded}
+    assert len(SHOWN) >= 2
 
     def result(expression: str) -> list[dict[str, Any]]:
         found = ask(prometheus, "query", query=as_asked(expression))
