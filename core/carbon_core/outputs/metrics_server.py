@@ -127,6 +127,7 @@ class MetricsServer:
             with _Selector() as selector:
                 self._serve(selector)
         except Exception as error:  # noqa: BLE001 - the end of a thread; training is not concerned
+            self._close_sockets()  # else clients would wait
             self._warn(f"metrics are not served any longer: {error!r}")
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
