@@ -24,6 +24,18 @@ def test_a_custom_loop_counts_its_steps_and_what_it_reports(machine):
     assert work() == {"steps": 5000, "samples": 640.0, "tokens": 9000.0}
 
 
+def test_outputs_have_the_work_during_the_run(machine):
+    """Metrics for dashboards are of a running training; the metrics it logged are read at its end."""
+    training = Training()
+    with training.measure():
+        training.improve({"loss": 1.0})
+        training.metrics(Progress(0.5, 320.0))
+        running = training.tracker.report()
+        assert running.work.samples == 320.0
+        assert running.logged_metrics == {}
+    assert work()["samples"] == 320.0
+
+
 def test_what_is_not_counted_is_null(machine):
     with Training().measure():
         machine.clock.advance(1.0)

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from faults.lab import LabTracker, eventually, said
+from hypothesis import given
+from hypothesis import strategies as st
 
 from carbon_core import EmissionsTracker
 from carbon_core.clock import SystemClock
@@ -141,6 +143,17 @@ def test_each_request_has_its_answer(head: bytes, status: bytes) -> None:
     answer = response_to(head, b"page", "text/plain")
     assert answer.split(b" ", 2)[1] == status
     assert (b"page" in answer) == (status == b"200")
+
+
+@given(st.one_of(st.binary(), st.builds(b"%b %b HTTP/1.%b".__mod__, st.tuples(*[st.binary()] * 3))))
+def test_no_request_has_another_answer(head: bytes) -> None:
+    """Only a request for the page gets it, and each gets one whole response."""
+    response = response_to(head, b"the page", "text/plain")
+    first, _, body = response.partition(b"\r\n\r\n")
+    lines = first.decode("ascii").split("\r\n")
+    assert lines[0].split(" ")[0] == "HTTP/1.1"
+    assert f"Content-Length: {len(body)}" in lines or head.startswith(b"HEAD ")
+    assert b"the page" not in body or head.startswith(b"GET /metrics")
 
 
 def test_a_request_without_an_end_is_refused(server: MetricsServer, port: int) -> None:
