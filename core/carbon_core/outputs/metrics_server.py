@@ -77,17 +77,17 @@ class MetricsServer:
             OutputError: The port is in use, or the system refuses the socket or the thread.
         """
         address, port = self._where
+        forks.close_in_child(self._forget)
         try:
             self._listener = _listening(address, port)
             self._woken, self._waker = socket.socketpair()
             self._woken.setblocking(False)
         except (OSError, OverflowError) as error:
-            self._close_sockets()
+            self.close()
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
                 f"cannot serve metrics on {place(address, port)}: {reason}"
             ) from error
-        forks.close_in_child(self._forget)
         if not self._thread.start():
             self.close()
             raise OutputError("cannot serve metrics: the system refuses another thread")

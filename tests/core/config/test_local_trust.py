@@ -31,7 +31,10 @@ LOCAL_OUTPUTS = [name for name in OUTPUTS if name not in SERVICES]
 # What the file has, and the part of a run that it selects.
 WAYS: dict[str, tuple[dict[str, Any], str]] = {
     **{
-        name: ({k: str(v).format(url=URL, path=".") for k, v in OUTPUT_CASES[name].items()}, name)
+        name: (
+            {k: str(v).format(url=URL, path=".", port=9400) for k, v in OUTPUT_CASES[name].items()},
+            name,
+        )
         for name in SERVICES
     },
     **{

@@ -113,6 +113,7 @@ def test_grafana_s_model_has_every_field() -> None:
     pytest.importorskip("grafana_foundation_sdk")
     from grafana_foundation_sdk.cog import plugins
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models import units
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
     plugins.register_default_plugins()
@@ -123,6 +124,9 @@ def test_grafana_s_model_has_every_field() -> None:
         )
 
     assert lost(DASHBOARD) == []
+    known = {value for value in vars(units).values() if isinstance(value, str)}
+    used = {panel["fieldConfig"]["defaults"].get("unit", "watt") for panel in DASHBOARD["panels"]}
+    assert {unit for unit in used if not unit.startswith("suffix:")} <= known
     wrong = json.loads(json.dumps(DASHBOARD))
     wrong["panels"][0]["targets"][0]["expression"] = wrong["panels"][0]["targets"][0].pop("expr")
     assert lost(wrong) == ["/panels/0/targets/0/expression"]

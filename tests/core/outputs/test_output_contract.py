@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,7 +37,7 @@ class Broken:
 
 
 # Settings that select the output; a new row of output_table.py gets a case here, for which
-# tests/packaging/test_part_tables.py looks. {url} is a server, {path} a directory.
+# tests/packaging/test_part_tables.py looks. {url} is a server, {path} a directory, {port} a free port.
 CASES: dict[str, dict[str, Any]] = {
     "csv": {"output_methods": "csv", "output_dir": "{path}"},
     "boamps": {"output_methods": "boamps", "output_dir": "{path}", "metadata": {"task": {}}},
@@ -56,7 +57,7 @@ CASES: dict[str, dict[str, Any]] = {
     "otel": {"otlp_endpoint": "{url}/v1/metrics"},
     "logfire": {"save_to_logfire": True, "logfire_url": "{url}", "logfire_token": "sesame"},
     "prometheus_textfile": {"prometheus_textfile_dir": "{path}"},
-    "prometheus_endpoint": {"prometheus_port": 9400},
+    "prometheus_endpoint": {"prometheus_port": "{port}"},
     "logger": {"save_to_logger": True},
 }
 # Replaces of a case's settings what makes it fail, where a server that refuses or a path that is a
@@ -89,7 +90,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def arguments_of(name: str, url: str, path: Path) -> dict[str, Any]:
-    filled = {"url": url, "path": path}
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        filled = {"url": url, "path": path, "port": one.getsockname()[1]}
     return {
         key: value.format(**filled) if isinstance(value, str) else value
         for key, value in CASES[name].items()
