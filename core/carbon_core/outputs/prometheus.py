@@ -13,7 +13,7 @@ from carbon_core.addresses import joined, with_scheme
 from carbon_core.errors import OutputError
 from carbon_core.fetch import Send
 from carbon_core.outputs.base import replace
-from carbon_core.outputs.prometheus_text import RunSeries, load_library, page_of
+from carbon_core.outputs.prometheus_text import CONTENT_TYPE, RunSeries, load_library, page_of
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -54,7 +54,7 @@ class Pushgateway:
         job = job_name(report, self._experiment_name)
         # Each rank has a group of its own; one would replace another's.
         rank = ("rank", str(report.run.rank)) if report.run.rank else ()
-        headers = {"Content-Type": load_library().CONTENT_TYPE_PLAIN_0_0_4, **self._headers}
+        headers = {"Content-Type": CONTENT_TYPE, **self._headers}
         text = page_of(self._series.of(report))
         self._send("PUT", joined(self._url, "metrics", "job", job, *rank), text, headers)
         return None

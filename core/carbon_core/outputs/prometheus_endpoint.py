@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from carbon_core.clock import Clock
 from carbon_core.errors import OutputError
 from carbon_core.outputs.metrics_server import MetricsServer
-from carbon_core.outputs.prometheus_text import RunSeries, Series, load_library, page_of
+from carbon_core.outputs.prometheus_text import CONTENT_TYPE, RunSeries, Series, page_of
 from carbon_core.report import Report
 
 
@@ -65,8 +65,7 @@ class PrometheusEndpoint:
         _servers().leave(self._where, report.run.run_id)
 
     def _made(self) -> MetricsServer:
-        content_type = load_library().CONTENT_TYPE_PLAIN_0_0_4
-        return MetricsServer(*self._where, content_type, clock=self._clock, warn=self._warn)
+        return MetricsServer(*self._where, CONTENT_TYPE, clock=self._clock, warn=self._warn)
 
 
 class _Servers:

@@ -13,6 +13,8 @@ from carbon_core.outputs.present_power import PresentPower
 from carbon_core.outputs.process_counters import process_counters
 from carbon_core.report import Report
 
+# Older versions of the library have no name for it.
+CONTENT_TYPE = "; ".join(("text/plain", "version=0.0.4", "charset=utf-8"))
 # CodeCarbon's, each the value of the column of its CSV file.
 CODECARBON_GAUGES = {
     "duration": "Duration of the run in seconds.",
