@@ -13,6 +13,7 @@ from typing import Any
 from generated import write_or_check
 
 from carbon_core.report import STATUSES
+from carbon_core.run_facts import Work
 from carbon_core.trials import DIRECTIONS, RUNNING
 from carbon_core.trials import STATUSES as TRIAL_STATUSES
 
@@ -346,7 +347,7 @@ def receipt() -> Schema:
             node_energy_basis=TEXT_OR_NULL,
             **ERRORS,
             logged_metrics=by_name(NUMBER),
-            work=record(steps=NUMBER_OR_NULL, samples=NUMBER_OR_NULL, tokens=NUMBER_OR_NULL),
+            work=record(**dict.fromkeys(Work._fields, NUMBER_OR_NULL)),
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
             trials=several(TRIAL),
             requests={"oneOf": [{"type": "null"}, REQUESTS]},

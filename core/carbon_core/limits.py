@@ -70,6 +70,8 @@ FINITE = Limit(f"from -{LARGEST:g} to {LARGEST:g}", -LARGEST, LARGEST)
 
 Count = Annotated[int, Limit("at least 0", 0, LARGEST)]
 NotNegative = Annotated[float, Limit(f"from 0 to {LARGEST:g}", 0.0, LARGEST)]
+# Of the largest trainings: 1e26.
+Operations = Annotated[float, Limit("from 0 to 1e40", 0.0, 1e40)]
 Amount = Annotated[float, Limit(f"from 0 to {LARGEST:g}", _LEAST_AMOUNT, LARGEST)]
 Seconds = Annotated[float, Limit("from 0 s to 100 years", 0.0, _LONGEST_S)]
 # Older versions wrote sums of shares that rounding had left above 1.

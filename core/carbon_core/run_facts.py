@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from carbon_core.job_environment import JobFacts
-from carbon_core.limits import Amount, Count, Factor, NotNegative, RunId, Seconds, SigmaLn, Time
+from carbon_core.limits import (
+    Amount,
+    Count,
+    Factor,
+    NotNegative,
+    Operations,
+    RunId,
+    Seconds,
+    SigmaLn,
+    Time,
+)
 from carbon_core.record import field, record
 from carbon_core.records import Estimate
 from carbon_core.trials import StudyFacts
@@ -136,11 +146,13 @@ class Work(NamedTuple):
         steps: Batches of training, with Hugging Face optimizer steps; of one rank.
         samples: Training samples, of all ranks.
         tokens: Tokens, of all ranks.
+        flops: Floating-point operations, of all ranks.
     """
 
     steps: NotNegative | None = None
     samples: NotNegative | None = None
     tokens: NotNegative | None = None
+    flops: Operations | None = None
 
 
 @record(frozen=True)

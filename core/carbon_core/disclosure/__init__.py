@@ -1,0 +1,1 @@
+"""Disclosure of a project's energy and emissions in the formats of others."""

@@ -1,0 +1,148 @@
+"""The formats of a disclosure: one table.
+
+A format's module is imported where the format is written, so that none costs anything otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from carbon_core.disclosure.activities import Disclosed
+from carbon_core.disclosure.facts import Facts, row_of
+from carbon_core.errors import CarbonError
+
+_Documents = Callable[[Disclosed, Facts], Mapping[str, str]]
+
+
+class Missing(NamedTuple):
+    """Something that a format requires and that neither the runs nor the user have supplied.
+
+    Attributes:
+        key: Its key in `facts.FACTS`, or in `OF_RUNS`.
+        what: What to supply.
+        where: How to supply it.
+    """
+
+    key: str
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what} {self.where}"
+
+
+class MissingFactsError(CarbonError):
+    """A format requires what is not known. Nothing was written.
+
+    Attributes:
+        missing: All that is missing.
+    """
+
+    def __init__(self, name: str, missing: tuple[Missing, ...]) -> None:
+        super().__init__(f"{name}: missing: {'; '.join(map(str, missing))}")
+        self.missing = missing
+
+
+class OfRuns(NamedTuple):
+    """A fact that runs have.
+
+    Attributes:
+        is_known: Whether the runs of a disclosure have it.
+        what: What it is.
+    """
+
+    is_known: Callable[[Disclosed], bool]
+    what: str
+
+
+def _has_energy(disclosed: Disclosed) -> bool:
+    return disclosed.energy_kwh is not None
+
+
+def _has_emissions(disclosed: Disclosed) -> bool:
+    return disclosed.emissions_kg is not None
+
+
+# A key that is in FACTS, too, may be given by either.
+OF_RUNS: Mapping[str, OfRuns] = {
+    "energy": OfRuns(_has_energy, "Runs whose energy was measured."),
+    "emissions": OfRuns(_has_emissions, "Runs whose emissions are known."),
+    "steps": OfRuns(lambda found: found.work.steps is not None, "Runs that count steps."),
+    "samples": OfRuns(lambda found: found.work.samples is not None, "Runs that count samples."),
+    "tokens": OfRuns(lambda found: found.work.tokens is not None, "Runs that count tokens."),
+    "flops": OfRuns(lambda found: found.work.flops is not None, "Runs that count operations."),
+}
+
+
+def _nothing_more(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    return ()
+
+
+class Format(NamedTuple):
+    """A row of `FORMATS`.
+
+    Attributes:
+        name: Its name on the command line.
+        title: What it is.
+        judge: What decides whether a document of it is valid.
+        required: Keys of `facts.FACTS` or `OF_RUNS` without which nothing is written.
+        documents: Returns its documents by suffix of their file, such as ``md`` or ``json``; the first
+            is the one that is printed.
+        required_by: Returns further keys that are required with the facts that were given.
+    """
+
+    name: str
+    title: str
+    judge: str
+    required: tuple[str, ...]
+    documents: _Documents
+    required_by: Callable[[Disclosed, Facts], tuple[str, ...]] = _nothing_more
+
+
+# Rows of other formats follow at the end.
+FORMATS: tuple[Format, ...] = ()
+
+
+def format_of(name: str) -> Format | None:
+    """Return the row of a format; None for an unknown name."""
+    return next((one for one in FORMATS if one.name == name), None)
+
+
+def missing(row: Format, disclosed: Disclosed, facts: Facts) -> tuple[Missing, ...]:
+    """Return all that a format requires and that is not known."""
+    keys = dict.fromkeys((*row.required, *row.required_by(disclosed, facts)))
+    return tuple(_missing(key) for key in keys if not _is_known(key, disclosed, facts))
+
+
+def documents(row: Format, disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    """Return the documents of a format by suffix of their file.
+
+    Args:
+        row: The format.
+        disclosed: The runs.
+        facts: What the user has given.
+
+    Raises:
+        MissingFactsError: Something is missing that the format requires.
+    """
+    lacking = missing(row, disclosed, facts)
+    if lacking:
+        raise MissingFactsError(row.name, lacking)
+    return row.documents(disclosed, facts)
+
+
+def _is_known(key: str, disclosed: Disclosed, facts: Facts) -> bool:
+    of_runs = OF_RUNS.get(key)
+    return key in facts or (of_runs is not None and of_runs.is_known(disclosed))
+
+
+def _missing(key: str) -> Missing:
+    row, of_runs = row_of(key), OF_RUNS.get(key)
+    if row is None:
+        return Missing(key, of_runs.what if of_runs else "", "Name other files of runs.")
+    unit = f" ({row.unit})" if row.unit else ""
+    where = f"Supply it with --set {key}=… or in the file of --facts{unit}."
+    if row.choices:
+        where = f"Supply it with --set {key}={'|'.join(row.choices)} or in the file of --facts."
+    return Missing(key, row.help, where)
