@@ -68,6 +68,7 @@ class PastRun(NamedTuple):
         study: The study that it belongs to, or None.
         trials: The trials of the study that it measured.
         counted_in_study: Share of its energy (0 to 1) that no other run of its study includes.
+        columns: Further columns of its row that were selected, by name; empty for a receipt.
     """
 
     run_id: str
@@ -96,6 +97,7 @@ class PastRun(NamedTuple):
     study: StudyFacts | None = None
     trials: tuple[TrialResult, ...] = ()
     counted_in_study: float = 1.0
+    columns: Mapping[str, str] = {}
 
 
 class Skipped(NamedTuple):
@@ -111,7 +113,9 @@ class Skipped(NamedTuple):
 
 
 def read(
-    paths: Iterable[Path], known: Mapping[str, PastRun] | None = None
+    paths: Iterable[Path],
+    known: Mapping[str, PastRun] | None = None,
+    columns: Sequence[str] = (),
 ) -> Iterator[PastRun | Skipped]:
     """Yield the runs of files and directories; a run that is in several files is yielded once.
 
@@ -120,11 +124,13 @@ def read(
     Args:
         paths: Receipts, journals, CSV files, and directories that contain them.
         known: Runs by id that are used instead of those in files.
+        columns: Further columns of CSV files to select.
     """
     known = known or {}
     files: dict[str, Path] = {}
     within: list[PastRun] = []
-    in_files = (one for one in _read(paths) if isinstance(one, Skipped) or one.run_id not in known)
+    every = _read(paths, columns)
+    in_files = (one for one in every if isinstance(one, Skipped) or one.run_id not in known)
     for found in chain(known.values(), in_files):
         if isinstance(found, Skipped):
             yield found
@@ -145,12 +151,12 @@ def read(
     for run in within:
         around = [outer[one] for one in run.within if one in outer]
         of_study = [one for one in around if _study_id(one) == _study_id(run)]
-        part = _counted_once(run, of_study).counted
-        yield _counted_once(run, around)._replace(counted_in_study=part)
+        part = counted_once(run, of_study).counted
+        yield counted_once(run, around)._replace(counted_in_study=part)
 
 
-def _counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
-    """Return a run with the share of its energy that no other run includes.
+def counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
+    """Return a run with the share of its energy that none of some other runs includes.
 
     Another run includes a device that it measured, too, for the time that both were running: it may have
     been killed before, or have fewer meters.
@@ -201,9 +207,9 @@ def _overlap(run: PastRun, outer: PastRun) -> float:
     return max(0.0, 1.0 - missing_s / run.duration_s)
 
 
-def _read(paths: Iterable[Path]) -> Iterator[PastRun | Skipped]:
+def _read(paths: Iterable[Path], columns: Sequence[str]) -> Iterator[PastRun | Skipped]:
     seen: set[object] = set()
-    for source in chain.from_iterable(map(_sources, paths)):
+    for source in _sources(paths, columns):
         rows_without_id: Counter[int] = Counter()
         for found in source:
             if isinstance(found, Skipped):
@@ -222,28 +228,38 @@ def _key(run: PastRun, rows: Counter[int]) -> tuple[int, int]:
     return content, rows[content]
 
 
-def _sources(path: Path) -> Iterator[Iterable[PastRun | Skipped]]:
-    """Yield the runs of a file, or of a directory by file, the most detailed kind first.
+def _sources(
+    paths: Iterable[Path], columns: Sequence[str]
+) -> Iterator[Iterable[PastRun | Skipped]]:
+    """Yield the runs of files and directories by file, CSV files last: they have the least details.
 
-    Sub-directories follow; of their CSV files, only those with CodeCarbon's name are read.
+    Of the CSV files of sub-directories, only those with CodeCarbon's name are read.
     """
-    if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
-        yield _in_file(path)
-        return
+    tables: list[Path] = []
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
+            yield from _below(path, tables)
+        elif path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name):
+            tables.append(path)
+        else:
+            yield _in_file(path)
+    yield from (_in_table(path, columns) for path in tables)
+
+
+def _below(path: Path, tables: list[Path]) -> Iterator[Iterable[PastRun | Skipped]]:
+    """Yield the runs of a directory and its sub-directories; append their CSV files to a list."""
     yield _in_directory(path)
     # Backups are files of older versions, which had other columns.
-    for file in (*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))):
-        if not past_rows.is_of_tasks(file):
-            yield _in_file(file)
-    if path.name == RUNS_DIRECTORY:
-        return
-    search = Search(path)
-    for directory, files in search.found():
-        yield _in_directory(directory)
-        yield from (_in_file(file) for file in files if not past_rows.is_of_tasks(file))
-    if not search.is_complete:
-        reason = f"only {MOST_DIRECTORIES:,} of its sub-directories were searched"
-        yield [Skipped(path, reason)]
+    files = [*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))]
+    if path.name != RUNS_DIRECTORY:
+        search = Search(path)
+        for directory, of_directory in search.found():
+            yield _in_directory(directory)
+            files += of_directory
+        if not search.is_complete:
+            reason = f"only {MOST_DIRECTORIES:,} of its sub-directories were searched"
+            yield [Skipped(path, reason)]
+    tables += [file for file in files if not past_rows.is_of_tasks(file)]
 
 
 def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
@@ -256,20 +272,24 @@ def _in_directory(directory: Path) -> Iterator[PastRun | Skipped]:
 
 def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
     try:
-        if path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name):
-            for row in past_rows.read(path):
-                yield _of_row(row, path)
-        else:
-            yield run_of(past_runs.read(path), path)
+        yield run_of(past_runs.read(path), path)
     except InputFileError as error:
         yield Skipped(path, error.reason)
+    except OSError as error:
+        yield Skipped(path, InputFileError(path, error).reason)
+
+
+def _in_table(path: Path, columns: Sequence[str]) -> Iterator[PastRun | Skipped]:
+    try:
+        for row in past_rows.read(path, columns):
+            yield _of_row(row, path, columns)
     except OSError as error:
         yield Skipped(path, InputFileError(path, error).reason)
     except OutputError as error:
         yield Skipped(path, str(error))
 
 
-def _of_row(row: Row, path: Path) -> PastRun:
+def _of_row(row: Row, path: Path, columns: Sequence[str]) -> PastRun:
     kwh, kg = row.energy_kwh, row.emissions_kg
     estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
     return PastRun(
@@ -281,6 +301,7 @@ def _of_row(row: Row, path: Path) -> PastRun:
         *estimates,
         is_known=row.is_known,
         project_label=project_label(row.project_name, _directory_name(path)),
+        columns=dict(zip(columns, row.more)),
     )
 
 

@@ -43,6 +43,7 @@ class Row(NamedTuple):
         emissions_kg: Emissions in kg CO2e.
         is_known: Whether anything was measured; if not, the cells of energy and emissions are empty, and
             are 0 here.
+        more: The cells of further columns that were selected; empty where a column is absent.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class Row(NamedTuple):
     energy_kwh: float
     emissions_kg: float
     is_known: bool = True
+    more: tuple[str, ...] = ()
 
 
 def is_of_tasks(path: Path) -> bool:
@@ -63,11 +65,15 @@ def is_of_tasks(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> Iterator[Row]:
+def read(path: Path, more: Sequence[str] = ()) -> Iterator[Row]:
     """Yield the last row of each run: CodeCarbon adds one at each flush, with the totals so far.
 
     Two passes: the first finds the runs whose rows are not successive, because several processes have
     written the file. Only their rows are kept in memory.
+
+    Args:
+        path: The file.
+        more: Further columns to select; those after the required ones take more time.
 
     Raises:
         OutputError: It is no CSV file of runs.
@@ -76,7 +82,7 @@ def read(path: Path) -> Iterator[Row]:
     scattered = _scattered(path)
     last_rows: dict[str, Row] = {}
     latest: Row | None = None
-    for row in _rows(path):
+    for row in _rows(path, more):
         if scattered and row.run_id and hash(row.run_id) in scattered:
             last_rows[row.run_id] = row
             continue
@@ -109,15 +115,15 @@ def _scattered(path: Path) -> set[int]:
     return scattered
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    with _opened(path) as (lines, columns):
+def _rows(path: Path, more: Sequence[str]) -> Iterator[Row]:
+    with _opened(path, more) as (lines, columns):
         select = columns.select
         # The last cell of an incomplete row may be cut, and still be a number.
         least = min(columns.needed + 1, columns.count)
         for cells in _cells(lines, columns, columns.needed):
             if len(cells) < least:
                 continue
-            run_id, project, time, *figures = select(cells)
+            run_id, project, time, *figures = (found := select(cells))[: len(_COLUMNS)]
             is_known = any(figures[1:])
             try:
                 duration_s, kwh, kg = map(float, figures if is_known else (figures[0], "0", "0"))
@@ -125,7 +131,8 @@ def _rows(path: Path) -> Iterator[Row]:
                 continue
             if math.isfinite(duration_s + kwh + kg):
                 own_id = "" if run_id in _NO_ID else run_id
-                yield Row(own_id, project, time, duration_s, kwh, kg, is_known)
+                also = tuple(found[len(_COLUMNS) :]) if more else ()
+                yield Row(own_id, project, time, duration_s, kwh, kg, is_known, also)
 
 
 class _Columns:
@@ -133,6 +140,7 @@ class _Columns:
 
     Args:
         header: Their names.
+        more: Further columns that are selected.
 
     Raises:
         OutputError: A required column is absent, or the rows are tasks.
@@ -145,14 +153,15 @@ class _Columns:
         begins_with_time: Whether the first column is the time, as in CodeCarbon's files.
     """
 
-    def __init__(self, header: list[str]) -> None:
+    def __init__(self, header: list[str], more: Sequence[str] = ()) -> None:
         if _TASK in header:
             raise OutputError("a file of tasks, which are parts of runs")
         missing = [name for name in _COLUMNS if name not in header]
         if not set(missing).isdisjoint(_REQUIRED):
             raise OutputError(f"not an emissions.csv: it has no column {missing[0]}")
         self.count = len(header)
-        self.indexes = [header.index(name) if name in header else -1 for name in _COLUMNS]
+        selected = (*_COLUMNS, *more)
+        self.indexes = [header.index(name) if name in header else -1 for name in selected]
         self.needed = max(self.indexes) + 1
         self.select = _getter(self.indexes)
         self.begins_with_time = header[0] == "timestamp"
@@ -165,17 +174,17 @@ class _Columns:
         if self.begins_with_time and TIMESTAMP.match(text):
             return True
         try:
-            return math.isfinite(sum(map(float, self.select(cells)[3:])))
+            return math.isfinite(sum(map(float, self.select(cells)[3 : len(_COLUMNS)])))
         except ValueError:
             return False
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Iterator[str], _Columns]]:
+def _opened(path: Path, more: Sequence[str] = ()) -> Iterator[tuple[Iterator[str], _Columns]]:
     """Open a CSV file of runs; yield its lines after the header, and its columns."""
     with open_text(path, "replace") as file:
         lines = iter(partial(file.readline, _LONGEST_LINE), "")
-        yield lines, _Columns(_header(lines))
+        yield lines, _Columns(_header(lines), more)
 
 
 def _header(lines: Iterator[str]) -> list[str]:

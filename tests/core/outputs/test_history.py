@@ -144,3 +144,22 @@ def test_a_line_without_end_is_no_csv_file(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text('"' + "x" * 1_000_000)
     (tmp_path / "binary.csv").write_bytes(bytes(1000))
     assert set(skipped(tmp_path)) == {"long.csv", "binary.csv"}
+
+
+def test_a_receipt_counts_before_a_row_of_any_csv_file(tmp_path: Path) -> None:
+    """A row has neither an interval nor a method: also where its file is found first."""
+    below = tmp_path / "below" / "carbon_runs"
+    below.mkdir(parents=True)
+    receipt.write(report_of("a"), below / f"a{receipt.SUFFIX}")
+    write(tmp_path / "all.csv", OLD, ("a", 0.1), ("b", 0.2))
+    for paths in ([tmp_path], [tmp_path / "all.csv", tmp_path / "below"]):
+        found = {one.run_id: one for one in read(paths) if isinstance(one, PastRun)}
+        assert found.keys() == {"a", "b"}
+        assert found["a"].sigmas_ln is not None, paths
+
+
+def test_further_columns_of_rows_can_be_selected(tmp_path: Path) -> None:
+    write(tmp_path / "emissions.csv", OLD, ("a", 0.1))
+    (found,) = read([tmp_path], columns=("region", "gpu_model", "wue"))
+    assert isinstance(found, PastRun)
+    assert found.columns == {"region": "x", "gpu_model": "x", "wue": ""}
