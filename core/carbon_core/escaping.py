@@ -41,9 +41,14 @@ def csv_cell(text: str) -> str:
     return "'" + clean if is_formula else clean
 
 
-def markdown_cell(text: str) -> str:
-    """Return text as a cell of a Markdown table: no markup, HTML, link or further cell."""
-    clean = _MARKDOWN.sub(r"\\\g<0>", one_line(text))
+def markdown_cell(text: str, most: int = LONGEST) -> str:
+    """Return text as a cell of a Markdown table: no markup, HTML, link or further cell.
+
+    Args:
+        text: As for `one_line`.
+        most: Longest part of the text in characters.
+    """
+    clean = _MARKDOWN.sub(r"\\\g<0>", one_line(text, most))
     return "".join(_HTML.get(c, c) for c in clean)
 
 

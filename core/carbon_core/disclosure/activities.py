@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from carbon_core.outputs.history import Skipped
 from carbon_core.records import Estimate
 from carbon_core.run_facts import Work
+
+INFERENCE = "inference"
 
 
 class Place(NamedTuple):
@@ -76,7 +78,8 @@ class Activity(NamedTuple):
         gpu_hours: Duration times number of GPUs, of the part that no other run counts; None if unknown.
         methods: Methods of measurement.
         share_by_grade: Share of the energy (0 to 1) by grade, best first; empty if unknown.
-        work: Steps, samples, tokens and operations of the training in it.
+        work: Steps, samples, tokens and operations of the training in it; of the ranks of a training,
+            which all state them, one has them.
         requests: Completed requests that it served; None where none were counted.
         served_tokens: Tokens of these requests; None where none were counted.
         study_id: Its study, or an empty string.
@@ -148,7 +151,8 @@ class Disclosed(NamedTuple):
         skipped: Files that could not be read, each with the reason.
         project: The project that was selected, or an empty string.
         study: The study that was selected, or an empty string.
-        training_wall_clock_s: Time in which at least one training was running, in seconds.
+        training_wall_clock_s: The same, of the activities that are neither evaluations nor inference.
+        development: Total of all activities but inference: of trainings, evaluations and all else.
     """
 
     activities: tuple[Activity, ...]
@@ -160,6 +164,7 @@ class Disclosed(NamedTuple):
     project: str = ""
     study: str = ""
     training_wall_clock_s: float = 0.0
+    development: Group = Group(0, 0.0, None, None)
 
     @property
     def energy_kwh(self) -> Estimate | None:
@@ -173,18 +178,10 @@ class Disclosed(NamedTuple):
 
     @property
     def work(self) -> Work:
-        """Sums of steps, samples, tokens and operations; None where no activity has them.
-
-        All ranks of a training state the samples and tokens of all: of these, rank 0 counts.
-        """
-        return Work(*(_sum(self._counting(i), i) for i in range(len(Work._fields))))
-
-    def _counting(self, index: int) -> tuple[Activity, ...]:
-        of_ranks = Work._fields[index] in {"samples", "tokens", "flops"}
-        return tuple(one for one in self.activities if not (of_ranks and one.rank))
+        """Sums of steps, samples, tokens and operations; None where no activity has them."""
+        return Work(*(_sum(one.work[i] for one in self.activities) for i in range(len(Work()))))
 
 
-def _sum(activities: tuple[Activity, ...], index: int) -> float | None:
-    amounts = [one.work[index] for one in activities]
+def _sum(amounts: Iterable[float | None]) -> float | None:
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if known else None

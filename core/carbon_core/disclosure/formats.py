@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from carbon_core.disclosure.activities import Disclosed
 from carbon_core.disclosure.facts import Facts, row_of
-from carbon_core.errors import CarbonError
+from carbon_core.errors import CarbonError, ConfigError
 
 _Documents = Callable[[Disclosed, Facts], Mapping[str, str]]
 
@@ -90,6 +90,8 @@ class Format(NamedTuple):
         documents: Returns its documents by suffix of their file, such as ``md`` or ``json``; the first
             is the one that is printed.
         required_by: Returns further keys that are required with the facts that were given.
+        edited: Returns the bytes of an existing file with the document put into it; None for a format
+            whose documents replace a file.
     """
 
     name: str
@@ -98,20 +100,74 @@ class Format(NamedTuple):
     required: tuple[str, ...]
     documents: _Documents
     required_by: Callable[[Disclosed, Facts], tuple[str, ...]] = _nothing_more
+    edited: Callable[[bytes, Disclosed, Facts], bytes] | None = None
 
 
-# Rows of other formats follow at the end.
-FORMATS: tuple[Format, ...] = ()
+def _gpai(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import gpai
+
+    return gpai.documents(disclosed, facts)
 
 
-def format_of(name: str) -> Format | None:
-    """Return the row of a format; None for an unknown name."""
-    return next((one for one in FORMATS if one.name == name), None)
+def _model_card(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import model_card
+
+    return model_card.documents(disclosed, facts)
+
+
+def _edited_card(card: bytes, disclosed: Disclosed, facts: Facts) -> bytes:
+    from carbon_core.disclosure import model_card
+
+    return model_card.edited(card, disclosed, facts)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "gpai",
+        "Energy part of the EU's Model Documentation Form for general-purpose AI models.",
+        "a reader, who copies it line by line",
+        ("model_name", "energy"),
+        _gpai,
+    ),
+    Format(
+        "model-card",
+        "Entry co2_eq_emissions of a Hugging Face model card.",
+        "huggingface_hub",
+        ("emissions",),
+        _model_card,
+        edited=_edited_card,
+    ),
+)
+# A figure of the user's needs its source, in the formats that use it.
+_SOURCE_OF = {
+    "market_g_per_kwh": "market_source",
+    "certificates_kwh": "certificates_source",
+    "offset_kg": "offset_source",
+    "embodied_kg": "embodied_source",
+}
+
+
+def format_of(name: str) -> Format:
+    """Return the row of a format.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    found = next((one for one in FORMATS if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in FORMATS)
+        raise ConfigError(f"no format {name[:40]!r}; known are {known}", key="format")
+    return found
 
 
 def missing(row: Format, disclosed: Disclosed, facts: Facts) -> tuple[Missing, ...]:
     """Return all that a format requires and that is not known."""
-    keys = dict.fromkeys((*row.required, *row.required_by(disclosed, facts)))
+    sources = (
+        source
+        for figure, source in _SOURCE_OF.items()
+        if figure in facts and _is_used(source, row.name)
+    )
+    keys = dict.fromkeys((*row.required, *row.required_by(disclosed, facts), *sources))
     return tuple(_missing(key) for key in keys if not _is_known(key, disclosed, facts))
 
 
@@ -130,6 +186,11 @@ def documents(row: Format, disclosed: Disclosed, facts: Facts) -> Mapping[str, s
     if lacking:
         raise MissingFactsError(row.name, lacking)
     return row.documents(disclosed, facts)
+
+
+def _is_used(key: str, name: str) -> bool:
+    row = row_of(key)
+    return row is not None and name in row.formats
 
 
 def _is_known(key: str, disclosed: Disclosed, facts: Facts) -> bool:

@@ -7,6 +7,7 @@ The keys are those of https://huggingface.co/docs/hub/model-cards-co2. The Hub r
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from carbon_core.escaping import one_line
@@ -42,13 +43,30 @@ def entry_of_receipt(found: Receipt, training_type: str = "") -> dict[str, Any]:
     emissions_kg = (found.training or found.segment).emissions_kg
     if emissions_kg is None or not found.is_known:
         return {}
-    sources = dict.fromkeys(one.source for one in found.intensities)
+    sources = [f"carbon-callbacks {found.run.package_version}"]
+    sources += dict.fromkeys(one.source for one in found.intensities)
+    location = _location(found)
+    return entry_of(emissions_kg, sources, training_type, location, _hardware(found.host))
+
+
+def entry_of(
+    emissions_kg: float, sources: Iterable[str], training_type: str, location: str, hardware: str
+) -> dict[str, Any]:
+    """Return the entry for some emissions.
+
+    Args:
+        emissions_kg: Emissions in kg CO2e.
+        sources: What they were measured with, and the sources of the grid intensity.
+        training_type: As for `card_entry`.
+        location: Location of the hardware; an empty string if unknown, as for the next one.
+        hardware: The hardware.
+    """
     entry = {
         "emissions": round(max(0.0, emissions_kg) * GRAMS_PER_KG, _DECIMALS),
-        "source": "; ".join([f"carbon-callbacks {found.run.package_version}", *sources]),
+        "source": "; ".join(sources),
         "training_type": training_type,
-        "geographical_location": _location(found),
-        "hardware_used": _hardware(found.host),
+        "geographical_location": location,
+        "hardware_used": hardware,
     }
     return {
         key: one_line(value) if isinstance(value, str) else value
