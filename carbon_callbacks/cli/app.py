@@ -15,6 +15,7 @@ from carbon_callbacks.cli import (
     compare,
     dashboards,
     detect,
+    disclose,
     estimate,
     merge,
     model_card,
@@ -69,6 +70,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
 )
 app.add_typer(config_app, name="config")
+# Commands whose module has their options, too.
+app.command(
+    "disclose", epilog=example("disclose . --format gpai --set model_name=mine --output out/")
+)(disclose.command)
 
 
 def _print_version(value: bool) -> None:

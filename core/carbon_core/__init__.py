@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from carbon_core.config.metric_names import register_metrics
     from carbon_core.config.schema import OutputMethod
     from carbon_core.config.sources import process_environment
+    from carbon_core.disclosure.activities import Activity, Disclosed
+    from carbon_core.disclosure.collecting import collect_runs
+    from carbon_core.disclosure.facts import Facts
+    from carbon_core.disclosure.formats import MissingFactsError, disclosure_documents
     from carbon_core.errors import (
         CarbonError,
         ConfigError,
@@ -68,15 +72,19 @@ if TYPE_CHECKING:
     from carbon_core.units import grams, joules, kwh
 
 _HOMES = {
+    "Activity": "disclosure.activities",
     "CarbonError": "errors",
     "ConfigError": "errors",
     "Cost": "estimation",
+    "Disclosed": "disclosure.activities",
     "EmissionsData": "outputs.emissions_data",
     "EmissionsTracker": "assemble.trackers",
     "Estimate": "records",
+    "Facts": "disclosure.facts",
     "IntensityError": "errors",
     "LazyThread": "threads",
     "MeterError": "errors",
+    "MissingFactsError": "disclosure.formats",
     "OfflineEmissionsTracker": "assemble.trackers",
     "OpenWindow": "tracker.open_window",
     "OutputError": "errors",
@@ -97,7 +105,9 @@ _HOMES = {
     "Window": "records",
     "Work": "run_facts",
     "card_entry": "outputs.card_entry",
+    "collect_runs": "disclosure.collecting",
     "cost": "estimation",
+    "disclosure_documents": "disclosure.formats",
     "duration": "formatting",
     "emissions": "formatting",
     "emissions_interval": "formatting",
@@ -130,15 +140,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "Activity",
     "CarbonError",
     "ConfigError",
     "Cost",
+    "Disclosed",
     "EmissionsData",
     "EmissionsTracker",
     "Estimate",
+    "Facts",
     "IntensityError",
     "LazyThread",
     "MeterError",
+    "MissingFactsError",
     "OfflineEmissionsTracker",
     "OpenWindow",
     "OutputError",
@@ -159,7 +173,9 @@ __all__ = [
     "Window",
     "Work",
     "card_entry",
+    "collect_runs",
     "cost",
+    "disclosure_documents",
     "duration",
     "emissions",
     "emissions_interval",

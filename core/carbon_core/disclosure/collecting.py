@@ -47,7 +47,7 @@ class _Run:
         return found if with_work else found._replace(work=Work())
 
 
-def collect(paths: Iterable[Path], project: str = "", study: str = "") -> Disclosed:
+def collect_runs(paths: Iterable[Path], project: str = "", study: str = "") -> Disclosed:
     """Return the runs of files and directories, with their totals.
 
     Energy that several of them have measured counts once. A rank or restart that only other runs refer

@@ -171,6 +171,16 @@ def missing(row: Format, disclosed: Disclosed, facts: Facts) -> tuple[Missing, .
     return tuple(_missing(key) for key in keys if not _is_known(key, disclosed, facts))
 
 
+def disclosure_documents(name: str, disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    """Return the documents of the format of a name; as `documents` otherwise.
+
+    Raises:
+        ConfigError: There is none of that name.
+        MissingFactsError: Something is missing that the format requires.
+    """
+    return documents(format_of(name), disclosed, facts)
+
+
 def documents(row: Format, disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
     """Return the documents of a format by suffix of their file.
 
@@ -203,7 +213,7 @@ def _missing(key: str) -> Missing:
     if row is None:
         return Missing(key, of_runs.what if of_runs else "", "Name other files of runs.")
     unit = f" ({row.unit})" if row.unit else ""
-    where = f"Supply it with --set {key}=… or in the file of --facts{unit}."
+    where = f"Supply it with --set {key}=VALUE or in the file of --facts{unit}."
     if row.choices:
         where = f"Supply it with --set {key}={'|'.join(row.choices)} or in the file of --facts."
     return Missing(key, row.help, where)
