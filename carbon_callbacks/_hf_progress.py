@@ -1,4 +1,4 @@
-"""Progress of a Hugging Face training: the finished fraction, samples and tokens."""
+"""Progress of a Hugging Face training: the finished fraction, samples, tokens and operations."""
 
 from __future__ import annotations
 
@@ -79,6 +79,25 @@ def _step_size(trainer: Any, loaded: int) -> int:
     planned: int = trainer._train_batch_size
     takes_parts = type(trainer)._prepare_inputs.__module__ != "transformers.trainer"
     return planned if takes_parts and loaded % planned == 0 else loaded
+
+
+class OperationCount:
+    """Floating-point operations since a run began, of all ranks, as counted by the Trainer.
+
+    Its counter continues over the runs of a Trainer. It is updated when the Trainer logs, and stays 0
+    for models without a count.
+
+    Args:
+        state: The Trainer's state as the run begins; None where it is not known.
+    """
+
+    def __init__(self, state: Any = None) -> None:
+        self._before: float = state.total_flos if state is not None else 0.0
+
+    def so_far(self, state: Any) -> float | None:
+        """Return the operations so far; None where they are not counted."""
+        flops: float = state.total_flos - self._before
+        return flops if flops > 0 else None
 
 
 class TokenCount:

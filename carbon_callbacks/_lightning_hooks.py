@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from carbon_callbacks._lightning_logs import TrainerLogs, bar_metrics
-from carbon_callbacks._lightning_trainer import EvaluatedMetric, fraction_done, part_of_epoch
+from carbon_callbacks._lightning_trainer import (
+    EvaluatedMetric,
+    flops_of,
+    fraction_done,
+    part_of_epoch,
+)
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.early_stopping import patience_used
@@ -247,11 +252,15 @@ class LightningHooks(CallbackBase):
             trainer.should_stop = self._training.should_stop(self._batches) or trainer.should_stop
 
     def _progress(self, trainer: Any) -> Progress:
+        flops = None
+        with self._training.guard():
+            flops = flops_of(trainer, self._batches)
         with self._training.guard():
             samples = self._samples.value
             fraction = fraction_done(trainer, trainer.current_epoch + 1)
             used = patience_used(trainer.callbacks)
-            return Progress(fraction, samples and samples * trainer.world_size, None, used)
+            samples = samples and samples * trainer.world_size
+            return Progress(fraction, samples, None, used, flops)
         return Progress()
 
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""Progress of a Lightning training: the finished fraction, step and samples."""
+"""Progress of a Lightning training: the finished fraction, step and operations."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def fraction_done(trainer: Any, epochs: float) -> float | None:
     return max(parts, default=None)
 
 
+_FLOPS = "flops_per_batch"
 # A batch of validation needs a third of one of training: its backward pass takes twice the forward one.
 _VALIDATION_BATCH = 1 / 3
 
@@ -55,6 +56,28 @@ def logged_step(trainer: Any) -> int:
     steps: int = getattr(loop, "_batches_that_stepped", trainer.global_step)
     # Epochs are logged at their last batch, evaluations after it.
     return max(0, steps - 1) if trainer.state.fn == "fit" else steps
+
+
+def flops_of(trainer: Any, batches: int) -> float | None:
+    """Return the floating-point operations of some batches of all ranks; None where they are unknown.
+
+    They are those of ``flops_per_batch`` of the module, which Lightning's ``ThroughputMonitor`` reads
+    after each batch. A property may compute anything: it is read only where that callback reads it, too.
+
+    Args:
+        trainer: The trainer.
+        batches: Batches of training of this rank.
+    """
+    module = trainer.lightning_module
+    is_property = hasattr(getattr(type(module), _FLOPS, None), "__get__")
+    monitored = any(type(one).__name__ == "ThroughputMonitor" for one in trainer.callbacks)
+    if is_property and not monitored:
+        return None
+    try:
+        flops = float(getattr(module, _FLOPS, 0.0)) * batches * trainer.world_size
+    except (TypeError, ValueError):  # a name that the module uses for something else
+        return None
+    return flops if 0.0 < flops < math.inf else None
 
 
 class EvaluatedMetric:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from carbon_callbacks._hf_progress import SampleCount, TokenCount, fraction_done, fraction_logged
+from carbon_callbacks._hf_progress import (
+    OperationCount,
+    SampleCount,
+    TokenCount,
+    fraction_done,
+    fraction_logged,
+)
 from carbon_callbacks._hf_trainer import (
     TrainerHooks,
     calling_trainer,
@@ -63,6 +69,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         super().__init__(return_metrics=return_metrics, **overrides)
         self._sample_count = SampleCount()
         self._token_count = TokenCount()
+        self._operations = OperationCount()
         self._steps = 0
 
     def estimate(self, trainer: Any, *, steps: int = 50) -> TrainingEstimate:
@@ -158,6 +165,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         self._steps = 0
         self._sample_count = SampleCount(state.epoch or 0.0)
         self._token_count = TokenCount(trainer, state)
+        self._operations = OperationCount(state)
 
     def _stop_if_spent(self, args: Any, state: Any, control: Any) -> None:
         """Have the Trainer stop after this step, with the checkpoint that it would write at its end."""
@@ -172,13 +180,14 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
     def _progress(self, trainer: Any, *, last: bool) -> Progress:
-        samples = used = None
+        samples = used = flops = None
         with self._training.guard():
             used = patience_used(trainer.callback_handler.callbacks)
+            flops = self._operations.so_far(trainer.state)
             if last or self._training.selection.has("samples"):
                 samples = self._sample_count.so_far(trainer)
         fraction = fraction_done(trainer.state) if last else fraction_logged(trainer.state)
-        return Progress(fraction, samples, self._token_count.value, used)
+        return Progress(fraction, samples, self._token_count.value, used, flops)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

@@ -184,10 +184,11 @@ class TrainingState:
         return {**of_training(final), **phases}
 
     def work(self) -> Work:
-        """Return the steps, samples and tokens of this run, as far as they were counted."""
+        """Return the amount of work of this run, as far as it was counted."""
         from carbon_core import Work
 
-        return Work(self.forecast.steps.count or None, self.progress.samples, self.progress.tokens)
+        _, samples, tokens, _, flops = self.progress
+        return Work(self.forecast.steps.count or None, samples, tokens, flops)
 
     def _runs(self, own: Segment | None) -> tuple[Segment, ...]:
         """Return the segments of this run of all ranks, of which one is this rank's own."""

@@ -27,12 +27,14 @@ class Progress(NamedTuple):
         tokens: Tokens since this run began, of all ranks.
         patience_used: How near early stopping is (0 to 1): evaluations without improvement, divided by
             the number after which it ends the training; None without early stopping.
+        flops: Floating-point operations since this run began, of all ranks.
     """
 
     fraction: float | None = None
     samples: float | None = None
     tokens: float | None = None
     patience_used: float | None = None
+    flops: float | None = None
 
 
 class Measured(NamedTuple):

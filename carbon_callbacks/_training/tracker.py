@@ -40,7 +40,7 @@ class TrainingTracker(EmissionsTracker):
 
         Args:
             metrics: The metrics that it logged last.
-            work: Its steps, samples and tokens.
+            work: Its amount of work.
         """
         run = self._run
         if run is not None:
