@@ -140,9 +140,10 @@ def notes(disclosed: Disclosed) -> list[str]:
         )
     missing = sum(one.status == "missing" for one in disclosed.activities)
     if missing:
-        found.append(f"{missing} runs have no file here; they count with their last known total.")
+        verb = "run has" if missing == 1 else "runs have"
+        found.append(f"{missing} {verb} no file here; the last known total counts.")
     if disclosed.skipped:
-        found.append(f"{len(disclosed.skipped)} files could not be read.")
+        found.append(f"Files that could not be read: {len(disclosed.skipped)}.")
     return found
 
 
