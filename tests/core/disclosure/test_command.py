@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from core.cli.conftest import Command, command
@@ -13,80 +15,122 @@ from core.outputs.test_within import saved
 
 from carbon_callbacks import disclosure
 
-pytest.importorskip("typer", reason="the extra cli is not installed here")
+typer = pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
 
+from carbon_callbacks.cli import disclose  # noqa: E402
+
 __all__ = ["command"]
+
+# Exit status, standard output, and standard error.
+Ended = tuple[int, str, str]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Return a function that runs the command in a directory, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, **options: Any) -> Ended:
+        status = 0
+        try:
+            disclose.command(name, **options)
+        except typer.Exit as error:
+            status = error.exit_code
+        return status, *capsys.readouterr()
+
+    return run
 
 
 def files(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_what_is_missing_is_listed_and_nothing_is_written(command: Command, tmp_path: Path) -> None:
+def test_what_is_missing_is_listed_and_nothing_is_written(
+    run: Callable[..., Ended], tmp_path: Path
+) -> None:
     saved(tmp_path, report_of("a"))
     before = files(tmp_path)
-    asked = ("disclose", "--format", "gpai", "--output", "out", "--set", "offset_kg=1")
-    ended = command(*asked)
-    assert ended.returncode == 2
-    assert ended.stdout == ""
+    status, shown, errors = run("gpai", output=Path("out"), settings=["offset_kg=1"])
+    assert (status, shown) == (2, "")
     for key in ("model_name: ", "offset_source: "):
-        assert key in ended.stderr
+        assert key in errors
+    status, shown, _ = run("gpai", output=Path("out"), settings=["offset_kg=1"], as_json=True)
+    assert status == 2
+    assert [one["key"] for one in json.loads(shown)["missing"]] == ["model_name", "offset_source"]
     assert files(tmp_path) == before
-    ended = command(*asked, "--json")
-    assert ended.returncode == 2
-    keys = [one["key"] for one in json.loads(ended.stdout)["missing"]]
-    assert keys == ["model_name", "offset_source"]
 
 
-def test_documents_are_printed_or_written(command: Command, tmp_path: Path) -> None:
+def test_the_command_prints_the_document(command: Command, tmp_path: Path) -> None:
     saved(tmp_path, report_of("a", project_name=NAME))
     asked = ("disclose", ".", "--format", "gpai", "--set", f"model_name={NAME}", "--project", NAME)
     ended = command(*asked)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("# Computational resources and energy\n")
-    data = json.loads(command(*asked, "--json").stdout)
-    assert data["model_name"] == NAME
-    ended = command(*asked, "--output", "out")
-    assert ended.returncode == 0, ended.stderr
+    ended = command("disclose", "--format", "gpai")
+    assert ended.returncode == 2
+    assert "model_name" in ended.stderr
+
+
+def test_documents_are_written(run: Callable[..., Ended], tmp_path: Path) -> None:
+    saved(tmp_path, report_of("a", project_name=NAME))
+    asked = {"project": NAME, "settings": [f"model_name={NAME}"]}
+    status, shown, _ = run("gpai", **asked, as_json=True)
+    assert (status, json.loads(shown)["model_name"]) == (0, NAME)
+    assert run("gpai", **asked, output=Path("out"))[0] == 0
     assert files(tmp_path / "out") == ["gpai.json", "gpai.md"]
     assert json.loads((tmp_path / "out" / "gpai.json").read_text())["model_name"] == NAME
-    told = json.loads(command(*asked, "--output", "new/form.json", "--json").stdout)
-    assert told == {"format": "gpai", "files": ["new/form.json"]}
-    ended = command(*asked, "--output", "form.txt")
-    assert ended.returncode == 2
-    assert ".md, .json" in ended.stderr
+    _, shown, _ = run("gpai", **asked, output=Path("new/form.json"), as_json=True)
+    assert json.loads(shown) == {"format": "gpai", "files": [str(Path("new/form.json"))]}
+    assert files(tmp_path / "new") == ["form.json"]
+    status, _, errors = run("gpai", **asked, output=Path("form.txt"))
+    assert status == 2
+    assert ".md, .json" in errors
+    (tmp_path / "a file").write_text("")
+    status, _, errors = run("gpai", **asked, output=Path("a file/form.md"))
+    assert status == 2
+    assert "cannot write" in errors
 
 
-def test_a_model_card_that_is_there_is_edited(command: Command, tmp_path: Path) -> None:
+def test_a_model_card_that_is_there_is_edited(run: Callable[..., Ended], tmp_path: Path) -> None:
     saved(tmp_path, report_of("a"))
     card = tmp_path / "README.md"
     card.write_text("---\nlicense: mit\n---\n# Model\n")
-    ended = command("disclose", "--format", "model-card", "--output", "README.md")
-    assert ended.returncode == 0, ended.stderr
+    assert run("model-card", output=card)[0] == 0
     assert card.read_text().startswith("---\nlicense: mit\nco2_eq_emissions:\n  emissions: ")
     assert card.read_text().endswith("---\n# Model\n")
-    card.write_text("---\nco2_eq_emissions: [\n---\n")
-    ended = command("disclose", "--format", "model-card", "--output", "README.md")
-    assert ended.returncode == 2
-    assert "README.md" in ended.stderr
-    assert card.read_text() == "---\nco2_eq_emissions: [\n---\n"
+    card.write_text("---\nco2_eq_emissions: 1\nco2_eq_emissions: 2\n---\n")
+    status, _, errors = run("model-card", output=card)
+    assert status == 2
+    assert "README.md" in errors
+    assert card.read_text().endswith("co2_eq_emissions: 2\n---\n")
 
 
-def test_errors_name_what_was_found(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"project": "none"}, "found are: a|b"),
+        ({"study": "none"}, "found are: none"),
+        ({"paths": [Path("nothing")]}, "no run found in nothing"),
+        ({"settings": ["nonsense"]}, "must be key=value"),
+        ({"facts": Path("absent.json")}, "absent.json"),
+    ],
+)
+def test_errors_name_what_was_found(
+    options: dict[str, Any], text: str, run: Callable[..., Ended], tmp_path: Path
+) -> None:
     saved(tmp_path, report_of("a", project_name=NAME))
-    for arguments, text in {
-        ("--project", "none"): "found are: a|b",
-        ("--study", "none"): "found are: none",
-        ("--set", "nonsense"): "must be key=value",
-        ("--facts", "absent.json"): "absent.json",
-    }.items():
-        ended = command("disclose", "--format", "gpai", *arguments)
-        assert ended.returncode == 2, arguments
-        assert text in ended.stderr, ended.stderr
-    ended = command("disclose", "--format", "nonsense")
-    assert ended.returncode == 2
-    assert "known are gpai, model-card" in ended.stderr
+    status, shown, errors = run("gpai", **options)
+    assert (status, shown) == (2, "")
+    assert text in errors
+
+
+def test_an_unknown_format_is_an_error_with_the_known_ones(run: Callable[..., Ended]) -> None:
+    status, _, errors = run("nonsense")
+    assert status == 2
+    assert "known are gpai, model-card" in errors
 
 
 def test_programs_have_the_same(project: Path) -> None:
