@@ -137,6 +137,7 @@ def test_links_to_files_lead_somewhere(document):
     "name",
     [
         "write_settings.py",
+        "write_disclosure.py",
         "write_intensities.py",
         "write_schemas.py",
         "write_messages.py",

@@ -41,11 +41,11 @@ class Fact(NamedTuple):
     choices: tuple[str, ...] = ()
 
 
-_ALL = ("gpai", "model-card", "cyclonedx", "spdx", "sci", "boamps", "paper")
+_NAMED = ("gpai", "cyclonedx", "spdx", "sci", "boamps", "paper")
 _EMISSIONS = ("gpai", "cyclonedx", "sci", "paper")
 
 FACTS: tuple[Fact, ...] = (
-    Fact("model_name", "text", "", "Name of the model.", _ALL),
+    Fact("model_name", "text", "", "Name of the model.", _NAMED),
     Fact("model_version", "text", "", "Version of the model.", ("gpai", "cyclonedx", "spdx")),
     Fact(
         "provider", "text", "", "Legal name of the organisation.",
@@ -70,11 +70,11 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact("energy_method", "text", "", "What to add to the method of the energy.", ("gpai",)),
     Fact(
-        "location", "text", "", "Location of the hardware, if the runs do not have it.",
+        "location", "text", "", "Location of the hardware, in place of that of the runs.",
         ("gpai", "model-card", "boamps", "cyclonedx"),
     ),
     Fact(
-        "hardware", "text", "", "Hardware, if the runs do not have it.",
+        "hardware", "text", "", "Hardware, in place of that of the runs.",
         ("gpai", "model-card", "boamps", "paper"),
     ),
     Fact(
