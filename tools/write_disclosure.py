@@ -21,8 +21,8 @@ FACTS_HEAD = "| fact | unit | | formats |\n|---|---|---|---|\n"
 
 def tables() -> str:
     """Return both tables, each with its title."""
-    formats, facts = map(_format, FORMATS), map(_fact, FACTS)
-    return f"\n## Formats\n\n{FORMATS_HEAD}{''.join(formats)}\n## Facts\n\n{FACTS_HEAD}{''.join(facts)}\n"
+    formats, facts = "".join(map(_format, FORMATS)), "".join(map(_fact, FACTS))
+    return f"\n## Formats\n\n{FORMATS_HEAD}{formats}\n## Facts\n\n{FACTS_HEAD}{facts}\n"
 
 
 def _format(row: Format) -> str:

@@ -36,13 +36,13 @@ TOPICS = {
     ),
     "Trackers": ("",),
 }
-# Words of tables and pages, settings' help, programs for child processes, names for documents.
+# Words of tables, pages and documents, settings' help, programs for child processes.
 EXCLUDED = (
     "cli/app", "cli/config_commands", "cli/html/", "cli/load_run", "config/schema",
     "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
     "intensity/tables", "intensity/source_table", "shared_methods", "testing",
     "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
-    "outputs/metric_families",
+    "outputs/metric_families", "disclosure/",
 )  # fmt: skip
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")

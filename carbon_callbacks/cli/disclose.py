@@ -43,7 +43,7 @@ def command(
 ) -> None:
     """Disclose the energy and emissions of all runs of a project in a standard format.
 
-    All starts, ranks, evaluations, and failed runs count, each once. If the format requires what
+    All restarts, ranks, evaluations, and failed runs count, each once. If the format requires what
     neither the runs nor --facts and --set have, lists all of it, writes nothing and exits with 2.
     """
     try:

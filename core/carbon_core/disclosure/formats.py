@@ -138,7 +138,7 @@ FORMATS: tuple[Format, ...] = (
         edited=_edited_card,
     ),
 )
-# A figure of the user's needs its source, in the formats that use it.
+# A figure that the user supplies needs its source, in the formats that use it.
 _SOURCE_OF = {
     "market_g_per_kwh": "market_source",
     "certificates_kwh": "certificates_source",

@@ -51,13 +51,13 @@ _MEANINGS = {
 
 
 class Item(NamedTuple):
-    """An item of the form with its answer.
+    """An item of the form with its content.
 
     Attributes:
         key: Its name in JSON.
         item: Its name in the form.
-        answer: The answer, as text.
-        recipients: For whom the form wants it; empty for what is not in the form.
+        answer: Its content, as text.
+        recipients: Recipients of the item by the form; empty for what is not in the form.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Market-based emissions: of the electricity that was bought, by figures that the user gives.
 
-They stand beside the location-based emissions, never in their place: the GHG Protocol's guidance on
-scope 2 requires both. An offset is subtracted from neither.
+They are an addition to the location-based emissions, never a replacement: the GHG Protocol's guidance
+on scope 2 requires both. An offset is subtracted from neither.
 """
 
 from __future__ import annotations
