@@ -10,6 +10,7 @@ from pathlib import Path
 from carbon_core.disclosure.activities import INFERENCE, Activity, Disclosed, Group
 from carbon_core.disclosure.from_files import COLUMNS, of_receipt, of_row
 from carbon_core.errors import OutputError
+from carbon_core.escaping import csv_cell, one_line
 from carbon_core.input_files import InputFileError
 from carbon_core.limits import time_of
 from carbon_core.outputs import history, past_runs
@@ -74,8 +75,11 @@ def collect_runs(paths: Iterable[Path], project: str = "", study: str = "") -> D
 
 
 def _is_chosen(run: PastRun, project: str, study: str) -> bool:
-    if project and project not in (run.project_name, run.project_label):
-        return False
+    if project:
+        # CSV files have names as text of one line.
+        names = {project, one_line(project), csv_cell(project)}
+        if names.isdisjoint((run.project_name, run.project_label)):
+            return False
     return not study or (run.study is not None and run.study.study_id == study)
 
 

@@ -56,18 +56,14 @@ class OfRuns(NamedTuple):
     what: str
 
 
-def _has_energy(disclosed: Disclosed) -> bool:
-    return disclosed.energy_kwh is not None
-
-
-def _has_emissions(disclosed: Disclosed) -> bool:
-    return disclosed.emissions_kg is not None
-
-
 # A key that is in FACTS, too, may be given by either.
 OF_RUNS: Mapping[str, OfRuns] = {
-    "energy": OfRuns(_has_energy, "Runs whose energy was measured."),
-    "emissions": OfRuns(_has_emissions, "Runs whose emissions are known."),
+    "energy": OfRuns(lambda found: found.energy_kwh is not None, "Runs with a known energy."),
+    "emissions": OfRuns(lambda found: found.emissions_kg is not None, "Runs with known emissions."),
+    # Of all runs but those of inference.
+    "training_energy": OfRuns(
+        lambda found: found.development.energy_kwh is not None, "Trainings with a known energy."
+    ),
     "steps": OfRuns(lambda found: found.work.steps is not None, "Runs that count steps."),
     "samples": OfRuns(lambda found: found.work.samples is not None, "Runs that count samples."),
     "tokens": OfRuns(lambda found: found.work.tokens is not None, "Runs that count tokens."),
@@ -126,14 +122,14 @@ FORMATS: tuple[Format, ...] = (
         "gpai",
         "Energy part of the EU's Model Documentation Form for general-purpose AI models.",
         "a reader, who copies it line by line",
-        ("model_name", "energy"),
+        ("model_name", "training_energy"),
         _gpai,
     ),
     Format(
         "model-card",
         "Entry co2_eq_emissions of a Hugging Face model card.",
         "huggingface_hub",
-        ("emissions",),
+        ("training_energy",),
         _model_card,
         edited=_edited_card,
     ),

@@ -119,8 +119,9 @@ def _flops_method(disclosed: Disclosed, facts: Facts) -> str:
         return f"stated by {facts.text('provider') or 'the provider'}"
     if disclosed.work.flops is None:
         return "no run counts operations; supply flops and flops_method"
-    counted = sum(one.work.flops is not None for one in disclosed.activities)
-    return f"counted by the training framework in {counted} of {len(disclosed.activities)} runs"
+    trained = _trained(disclosed)
+    counted = sum(one.work.flops is not None for one in trained)
+    return f"counted by the training framework in {counted} of {len(trained)} runs"
 
 
 def _hardware_days(disclosed: Disclosed) -> str:

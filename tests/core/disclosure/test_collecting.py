@@ -13,6 +13,8 @@ from core.outputs.test_within import saved
 from carbon_core.disclosure.activities import Activity
 from carbon_core.disclosure.collecting import collect_runs, wall_clock_s
 from carbon_core.outputs import history
+from carbon_core.outputs.csv_file import CsvFile
+from carbon_core.outputs.emissions_data import emissions_data
 from carbon_core.outputs.run_totals import Total
 from carbon_core.trials import StudyFacts
 
@@ -86,6 +88,15 @@ def test_only_what_another_chosen_run_counts_is_left_out(tmp_path: Path) -> None
     assert inner.energy_kwh is not None
     assert inner.energy_kwh.value == pytest.approx(2.0 * PUE)
     assert inner.gpu_hours == pytest.approx(6.0), "three GPUs for two hours"
+
+
+@pytest.mark.parametrize("name", [NAME, "=1+1"])
+def test_a_project_is_found_under_the_name_that_its_csv_file_has(name: str, tmp_path: Path) -> None:
+    saved(tmp_path, report_of("a", project_name=name))
+    rows = CsvFile(tmp_path / "emissions.csv", tmp_path / "lock")
+    for run_id in ("a", "b"):
+        rows.append(emissions_data(report_of(run_id, project_name=name)))
+    assert by_id(tmp_path, project=name).keys() == {"a", "b"}
 
 
 def test_runs_of_a_study_are_chosen_by_its_id(tmp_path: Path) -> None:

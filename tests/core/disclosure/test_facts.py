@@ -91,7 +91,13 @@ def test_all_that_is_missing_is_one_list(project: Path) -> None:
     with pytest.raises(MissingFactsError) as found:
         disclosure_documents("gpai", empty, given)
     keys = [one.key for one in found.value.missing]
-    assert keys == ["model_name", "energy", "market_source", "certificates_source", "offset_source"]
+    assert keys == [
+        "model_name",
+        "training_energy",
+        "market_source",
+        "certificates_source",
+        "offset_source",
+    ]
     assert "--set model_name=VALUE" in str(found.value)
 
 

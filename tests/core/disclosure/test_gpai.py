@@ -43,7 +43,7 @@ def test_each_item_of_the_form_has_an_answer(project: Path) -> None:
     assert "hardware days (A100)" in found["training_time"]
     assert found["computation_order"] == "10^15 FLOP"
     assert found["computation"] == "6.00 x 10^15 FLOP"
-    assert "1 of 11 runs" in found["computation_method"]
+    assert "1 of 10 runs" in found["computation_method"]
     assert "nvml.power" in found["energy_method"]
     assert "CodeCarbon 3.3.2" in found["energy_method"]
     assert "95 % interval" in found["energy_method"]

@@ -35,5 +35,5 @@ def test_a_history_of_codecarbon_alone_fills_the_card(tmp_path: Path) -> None:
 
 def test_a_project_without_a_known_energy_has_no_card(tmp_path: Path) -> None:
     write_rows(tmp_path / "emissions.csv", row_of("a", energy_consumed="", emissions=""))
-    with pytest.raises(MissingFactsError, match="emissions"):
+    with pytest.raises(MissingFactsError, match="training_energy"):
         disclosure_documents("model-card", collect_runs([tmp_path]), Facts())
