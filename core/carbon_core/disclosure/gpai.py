@@ -28,7 +28,14 @@ from carbon_core.disclosure.text import (
     places_by_energy,
     share_by_grade,
 )
-from carbon_core.formatting import duration, emissions, emissions_interval, energy, formatted
+from carbon_core.formatting import (
+    duration,
+    emissions,
+    emissions_interval,
+    energy,
+    energy_interval,
+    formatted,
+)
 from carbon_core.outputs.receipt import with_ends
 from carbon_core.outputs.receipt_reading import EVALUATION
 from carbon_core.records import Estimate
@@ -125,14 +132,20 @@ def _flops_method(disclosed: Disclosed, facts: Facts) -> str:
 
 
 def _hardware_days(disclosed: Disclosed) -> str:
+    """Return the time of each GPU model, and that of machines without GPUs."""
     trained = _trained(disclosed)
-    hours = gpu_hours_by_model(trained)
-    if hours:
-        days = (f"{figure(one / _DAY_H)} hardware days ({name})" for name, one in hours.items())
-        return ", ".join(days)
-    machine_s = sum(one.duration_s * one.counted for one in trained)
-    names = hardware_text(trained)
-    return f"{figure(machine_s / _DAY_S)} machine days without GPU{f' ({names})' if names else ''}"
+    parts = [
+        f"{figure(hours / _DAY_H)} hardware days ({name})"
+        for name, hours in gpu_hours_by_model(trained).items()
+    ]
+    without = [one for one in trained if one.gpu_hours is not None and not one.hardware.gpu_models]
+    unknown = [one for one in trained if one.gpu_hours is None]
+    for activities, meaning in ((without, "without GPU"), (unknown, "with unknown GPUs")):
+        days = sum(one.duration_s * one.counted for one in activities) / _DAY_S
+        if days:
+            names = hardware_text(activities)
+            parts.append(f"{figure(days)} machine days {meaning}{f' ({names})' if names else ''}")
+    return ", ".join(parts) or _UNKNOWN
 
 
 def _energy(disclosed: Disclosed, facts: Facts) -> list[Item]:
@@ -194,7 +207,11 @@ def _more(disclosed: Disclosed, facts: Facts, market: MarketBased | None) -> lis
     if total.energy_kwh is not None:
         mwh = total.energy_kwh.scaled(1 / _KWH_PER_MWH)
         found.append(_item("energy_interval", "Energy, 95 % interval", f"{interval(mwh)} MWh"))
-    places = list(places_by_energy(disclosed.activities))
+    served = disclosed.by_kind.get(INFERENCE)
+    if served is not None and served.energy_kwh is not None:
+        text = energy_interval(served.energy_kwh, "95 %: ")
+        found.append(_item("inference_energy", "Energy of inference, in no other figure", text))
+    places = list(places_by_energy(_developed(disclosed)))
     where = facts.text("location") or ", ".join(distinct(places)) or _UNKNOWN
     found.append(_item("location", "Location of the electricity", where))
     if total.emissions_kg is not None:

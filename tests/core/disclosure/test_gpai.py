@@ -115,6 +115,20 @@ def test_a_history_of_codecarbon_alone_fills_the_form(tmp_path: Path) -> None:
     assert "3 of 3 runs have no interval" in text
 
 
+def test_machines_without_gpus_and_with_unknown_ones_are_distinguished(tmp_path: Path) -> None:
+    write_rows(
+        tmp_path / "emissions.csv",
+        row_of("a"),
+        row_of("b", gpu_count="0", gpu_model=""),
+        row_of("c", gpu_count="", gpu_model=""),
+    )
+    _, data = written(tmp_path)
+    time = answers(data)["training_time"]
+    assert "0.0833 hardware days (NVIDIA A100)" in time
+    assert "0.0833 machine days without GPU (A CPU)" in time
+    assert "0.0833 machine days with unknown GPUs (A CPU)" in time
+
+
 def test_long_trainings_are_in_the_ranges_of_the_form(tmp_path: Path) -> None:
     month_s = 365.25 / 12 * 86_400
     for months, expected in [
