@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from carbon_core.errors import OutputError
 from carbon_core.input_files import open_text
+from carbon_core.limits import LARGEST
 from carbon_core.outputs.csv_records import TIMESTAMP, cells_of, records
 
 _REQUIRED = ("duration", "energy_consumed", "emissions")
@@ -129,7 +130,8 @@ def _rows(path: Path, more: Sequence[str]) -> Iterator[Row]:
                 duration_s, kwh, kg = map(float, figures if is_known else (figures[0], "0", "0"))
             except ValueError:
                 continue
-            if math.isfinite(duration_s + kwh + kg):
+            # Of larger figures, sums and quotients may be infinite.
+            if abs(duration_s) + abs(kwh) + abs(kg) <= LARGEST:
                 own_id = "" if run_id in _NO_ID else run_id
                 also = tuple(found[len(_COLUMNS) :]) if more else ()
                 yield Row(own_id, project, time, duration_s, kwh, kg, is_known, also)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,8 +72,3 @@ def project(tmp_path: Path) -> Path:
     saved(tmp_path / "below", report_of("other", kwh=8.0, project_name=NAME))
     write_rows(tmp_path / "emissions.csv", row_of("row"), row_of("rank-0"))
     return tmp_path
-
-
-@pytest.fixture
-def make_report() -> Callable[..., Report]:
-    return report_of

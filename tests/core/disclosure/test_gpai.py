@@ -152,3 +152,13 @@ def test_long_trainings_are_in_the_ranges_of_the_form(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_figures_have_three_significant_digits(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+@pytest.mark.parametrize("cell", ["1e300", "1.7e308", "-2.0", "5e-324"])
+def test_figures_that_no_run_can_have_give_no_invalid_document(cell: str, tmp_path: Path) -> None:
+    odd = row_of("odd", energy_consumed=cell, emissions=cell, pue=cell, cpu_count=cell)
+    write_rows(tmp_path / "emissions.csv", odd, odd | {"run_id": "b"}, row_of("a"))
+    text, data = written(tmp_path)
+    assert not re.search(r"\binf\b|\bnan\b", text)
+    assert data["energy_mwh"] == pytest.approx(data["energy_mwh"]), "no NaN"
+    assert data["energy_mwh"] < 1e15
