@@ -206,7 +206,8 @@ def _more(disclosed: Disclosed, facts: Facts, market: MarketBased | None) -> lis
     found = [_item("hardware", "Hardware", facts.text("hardware") or _hardware(disclosed))]
     if total.energy_kwh is not None:
         mwh = total.energy_kwh.scaled(1 / _KWH_PER_MWH)
-        found.append(_item("energy_interval", "Energy, 95 % interval", f"{interval(mwh)} MWh"))
+        ends = f"{interval(mwh)} MWh" if mwh.low < mwh.high else _UNKNOWN
+        found.append(_item("energy_interval", "Energy, 95 % interval", ends))
     served = disclosed.by_kind.get(INFERENCE)
     if served is not None and served.energy_kwh is not None:
         text = energy_interval(served.energy_kwh, "95 %: ")
@@ -268,7 +269,16 @@ def _markdown(disclosed: Disclosed, facts: Facts, items: list[Item], more: list[
         markdown_table(("", ""), [(one.item, one.answer) for one in more]),
         "## Runs\n",
         markdown_table(
-            ("run", "project", "kind", "status", "started", "time", "energy", "emissions"),
+            (
+                "run",
+                "project",
+                "kind",
+                "status",
+                "started",
+                "time",
+                "energy (95 %)",
+                "emissions (95 %)",
+            ),  # fmt: skip
             map(_row, disclosed.activities),
         ),
     ]
@@ -285,8 +295,8 @@ def _row(one: Activity) -> tuple[str, ...]:
         one.status or _UNKNOWN,
         one.started_at[:19] or _UNKNOWN,
         duration(one.duration_s),
-        energy(one.energy_kwh.value) if one.energy_kwh else _UNKNOWN,
-        emissions(one.emissions_kg.value) if one.emissions_kg else _UNKNOWN,
+        energy_interval(one.energy_kwh) if one.energy_kwh else _UNKNOWN,
+        emissions_interval(one.emissions_kg) if one.emissions_kg else _UNKNOWN,
     )
 
 

@@ -113,6 +113,7 @@ def test_a_history_of_codecarbon_alone_fills_the_form(tmp_path: Path) -> None:
     assert found["hardware"] == "1 x NVIDIA A100, 1 x NVIDIA T4"
     assert "0.250 hardware days (NVIDIA A100)" in found["training_time"]
     assert "3 of 3 runs have no interval" in text
+    assert found["energy_interval"] == "unknown", "a row has no interval"
 
 
 def test_machines_without_gpus_and_with_unknown_ones_are_distinguished(tmp_path: Path) -> None:
