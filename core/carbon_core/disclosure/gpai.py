@@ -48,6 +48,9 @@ _RANGES = ((1.0, "less than 1 month"), (3.0, "1 to 3 months"), (6.0, "3 to 6 mon
 _LONGEST_RANGE = "more than 6 months"
 _AIO, _NCA = "AIO", "NCAs"
 _UNKNOWN = "unknown"
+_COLUMNS = (
+    "run", "project", "kind", "status", "started", "time", "energy (95 %)", "emissions (95 %)",
+)  # fmt: skip
 _MEANINGS = {
     "A": "by energy counters",
     "B": "by counters or sensors",
@@ -268,19 +271,7 @@ def _markdown(disclosed: Disclosed, facts: Facts, items: list[Item], more: list[
         "## Beside the form\n",
         markdown_table(("", ""), [(one.item, one.answer) for one in more]),
         "## Runs\n",
-        markdown_table(
-            (
-                "run",
-                "project",
-                "kind",
-                "status",
-                "started",
-                "time",
-                "energy (95 %)",
-                "emissions (95 %)",
-            ),  # fmt: skip
-            map(_row, disclosed.activities),
-        ),
+        markdown_table(_COLUMNS, map(_row, disclosed.activities)),
     ]
     remarks = [f"- {one}\n" for one in notes(disclosed)]
     return "\n".join([*parts, "".join(remarks)] if remarks else parts)
