@@ -381,6 +381,13 @@ def compat(session: nox.Session) -> None:
 
 
 @nox.session
+def slurm(session: nox.Session) -> None:
+    """Start a real Slurm of one node, with its accounting; needs root and Debian's programs."""
+    session.install(*GROUPS["test"], "-e", ".[cli]")
+    session.run("pytest", "-rs", "tests/slurm", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site, in site/; a broken link or a warning is an error."""
     session.install(*GROUPS["docs"], "pytest>=8", "playwright>=1.40")
