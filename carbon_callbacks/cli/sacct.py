@@ -30,7 +30,7 @@ STANDARD_INPUT = "-"
 _MOST_BYTES = 2**28
 _JOBS_AT_ONCE = 500
 _PATIENCE_S = 120.0
-_MOST_NAMED = 5
+_MOST_NAMED, _MOST_REASONS = 5, 20
 _COLUMNS = (
     Column("job", folds=True),
     Column("state", wraps=True, dropped=2),
@@ -146,9 +146,11 @@ def _reasons(jobs: Sequence[JobEnergy]) -> Iterator[str]:
                 f"{energy(found.node_kwh)}: ratio {formatted(found.node_ratio)}"
             )
             by_reason.setdefault(note, []).append(found.job.job_id)
-    for reason, ids in by_reason.items():
+    for reason, ids in list(by_reason.items())[:_MOST_REASONS]:
         whose = "all jobs" if len(ids) == len(jobs) > 1 else f"job {_named(ids)}"
         yield f"{whose}: {reason}"
+    if (more := len(by_reason) - _MOST_REASONS) > 0:
+        yield f"{more:,} more reasons (--json)"
 
 
 def _left_out(joined: Joined) -> Iterator[str]:

@@ -173,12 +173,13 @@ def _without_pue(total: Total, hardware_kwh: float) -> Estimate | None:
     return Estimate(*(hardware_kwh * one / known.value for one in known))
 
 
-def _covered(job: AccountedJob, runs: Iterable[PastRun]) -> float | None:
+def _covered(job: AccountedJob, runs: Sequence[PastRun]) -> float | None:
     """Return the part of a job's time on all of its nodes in which a run measured."""
-    if not job.elapsed_s:
-        return None
+    nodes = max(job.nodes or 1, 1)
+    if not job.elapsed_s or (nodes > 1 and not all(run.job and run.job.node for run in runs)):
+        return None  # runs at the same time may be on one node or on several
     measured_s = sum(map(_union_s, _spans(runs).values()))
-    return min(1.0, measured_s / (job.elapsed_s * max(job.nodes or 1, 1)))
+    return min(1.0, measured_s / (job.elapsed_s * nodes))
 
 
 def _spans(runs: Iterable[PastRun]) -> dict[str, list[tuple[float, float]]]:

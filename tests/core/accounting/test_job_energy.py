@@ -128,6 +128,13 @@ def test_runs_at_the_same_time_on_a_node_are_noticed() -> None:
     assert has(only(join([JOB], hidden)), "more than once") == [False]
 
 
+def test_without_names_of_nodes_the_covered_time_of_several_is_unknown() -> None:
+    pair = AccountedJob("7", ("7",), "", "", 7200.0, 2, 40, joules(8))
+    hidden = [run("a", slurm(node="")), run("b", slurm(node=""))]
+    assert only(join([pair], hidden)).covered is None
+    assert only(join([JOB], hidden)).covered == pytest.approx(1.0)
+
+
 def test_reasons_of_the_accounting() -> None:
     twice = AccountedJob("7", ("7",), energy_j=joules(9), steps_j=joules(9), batch_j=joules(5))
     assert has(only(join([twice], [run("a", slurm())])), "PrologFlags") == [True]
