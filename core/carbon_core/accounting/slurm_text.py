@@ -107,10 +107,11 @@ def read(lines: Iterable[str]) -> Accounting:
         OutputError: It has no header, or lacks a column that is needed.
     """
     texts = filter(str.strip, lines)
-    columns = _columns(next(texts, ""))
+    header = next(texts, "")
+    columns = _columns(header)
     problems: list[str] = []
     attempts: dict[tuple[str, str], list[list[_Row]]] = {}
-    seen: set[str] = set()
+    seen = {header}
     for number, line in enumerate(texts, 2):
         if line in seen:  # of several files
             continue

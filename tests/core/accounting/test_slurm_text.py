@@ -121,7 +121,9 @@ def test_a_requeued_job_has_the_totals_of_its_attempts_and_the_last_state() -> N
 
 def test_rows_of_several_files_count_once() -> None:
     row = "7|7|COMPLETED|10|1|2|100"
-    job = jobs(row, row)["7"]
+    found = read([HEADER, row, HEADER, row])
+    assert found.problems == ()
+    (job,) = found.jobs
     assert (job.energy_j, job.attempts) == (100, 1)
 
 
