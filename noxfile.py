@@ -381,6 +381,22 @@ def compat(session: nox.Session) -> None:
 
 
 @nox.session
+def loggers(session: nox.Session) -> None:
+    """Log to MLflow and W&B, without a network; the other sessions install no W&B."""
+    install_frameworks(session)
+    session.install(*GROUPS["test"], "wandb", "-e", ".")
+    tests = ["tests/core/test_loggers.py", "tests/adapters/test_receipt_artifacts.py"]
+    session.run("pytest", "-rs", *tests, *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Start a real Slurm of one node, with its accounting; needs root and Debian's programs."""
+    session.install(*GROUPS["test"], "-e", ".[cli]")
+    session.run("pytest", "-rs", "tests/slurm", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site, in site/; a broken link or a warning is an error."""
     session.install(*GROUPS["docs"], "pytest>=8", "playwright>=1.40")

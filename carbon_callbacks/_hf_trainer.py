@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carbon_callbacks._receipt_artifacts import Upload, send, uploads
 from carbon_callbacks._training.callback_base import CallbackBase
 from carbon_callbacks._training.calls import called, wrap_method
 from carbon_callbacks._training.metrics import PREFIX
@@ -51,6 +52,7 @@ class TrainerHooks(CallbackBase):
         self.return_metrics = return_metrics
         self._evaluations: list[OpenWindow] = []
         self._pruning = False
+        self._uploads: list[Upload] = []
         # Names of the metrics that were added to log entries.
         self.added: set[str] = set()
 
@@ -107,6 +109,17 @@ class TrainerHooks(CallbackBase):
         finally:
             self._pruning = before
 
+    def find_uploads(self, trainer: Any) -> None:
+        """Note where the receipt of the training goes: MLflow's callback ends the run before the end."""
+        with self.guard():
+            if trainer.is_world_process_zero():
+                self._uploads = uploads(trainer.callback_handler.callbacks)
+
+    def send_receipt(self) -> None:
+        """Add the receipt of the training to the runs of MLflow and W&B that it was logged to."""
+        found, self._uploads = self._uploads, []
+        send(self._training, found)
+
     def write_model_card(self, path: str | os.PathLike[str], training_type: str = "") -> None:
         """Put the emissions of the training so far into a model card.
 
@@ -126,7 +139,7 @@ class TrainerHooks(CallbackBase):
 
     def __getstate__(self) -> dict[str, Any]:
         # The windows of a copy's trainer are its own.
-        return {**self.__dict__, "_evaluations": [], "_pruning": False}
+        return {**self.__dict__, "_evaluations": [], "_pruning": False, "_uploads": []}
 
 
 def wrap_trainer(trainer_class: type) -> None:

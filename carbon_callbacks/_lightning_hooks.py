@@ -274,6 +274,8 @@ class LightningHooks(CallbackBase):
         # Evaluations must not continue the curves of the training.
         of = "" if trainer.state.fn == "fit" else f"{trainer.state.fn.value}/"
         self._logs.send(trainer, SLASH_PREFIX + of, self._training.final_metrics())
+        if not of:
+            self._logs.send_receipt(trainer)
         self._logs.forget_rejections()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from carbon_callbacks._lightning_trainer import logged_step
+from carbon_callbacks._receipt_artifacts import send, uploads
 from carbon_callbacks._training.metrics import PREFIX, SLASH_PREFIX, monitored_names, with_prefix
 from carbon_callbacks._training.totals import Figures
 from carbon_callbacks._training.training import Training
@@ -69,6 +70,12 @@ class TrainerLogs:
                 self._rejecting.append(logger)
                 name = type(logger).__name__
                 self._training.tracker.warn(f"{name} rejected the energy: {error!r}")
+
+    def send_receipt(self, trainer: Any) -> None:
+        """Add the receipt to the loggers' runs, on the rank that logs."""
+        with self._training.guard():
+            if trainer.is_global_zero:
+                send(self._training, uploads(trainer.loggers))
 
     def forget_rejections(self) -> None:
         """Try all loggers again: a training has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from carbon_callbacks._receipt_artifacts import send_to_trackers
 from carbon_callbacks._training.calls import wrap_method
 from carbon_callbacks._training.loop import LoopCallback
 from carbon_callbacks._training.training import Training
@@ -113,6 +114,7 @@ class EmissionsCallback(LoopCallback, GeneralTracker):
         self.end()
         with self._training.guard():
             accelerator.log(self.metrics())
+            send_to_trackers(self._training, accelerator)
 
     def _ranks(self) -> int:
         return int(PartialState().num_processes)

@@ -134,6 +134,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         self._training.steps.count = self._steps
         if not self._pruning:
             self._training.end()
+            self.send_receipt()
 
     def figures_for(self, trainer: Any, logs: dict[str, Any]) -> Figures:
         """Return what is added to a log entry: totals, or those of the evaluation that it is of."""
@@ -149,6 +150,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         if last:
             training.phase("end")
             training.settle_ranks("last log")
+            self.find_uploads(trainer)
         at = "end" if last else f"{state.global_step}"
         progress = self._progress(trainer, last=last)
         figures = training.metrics(progress, at, within_epoch=not last, summary=last)

@@ -24,6 +24,7 @@ from carbon_callbacks.cli import (
     reprice,
     resend,
     run,
+    sacct,
 )
 from carbon_callbacks.cli.config_commands import config_app, example
 from carbon_callbacks.cli.terminal import NARROW, width, write_data
@@ -341,6 +342,21 @@ def merge_command(
 ) -> None:
     """Add up the ranks and runs of each training, also after a crash; list runs without a file."""
     merge.run(directory, as_json=json)
+
+
+@app.command("sacct", epilog=example("sacct results/ --file jobs.txt"))
+def sacct_command(
+    directory: Annotated[
+        Path, typer.Argument(help="An output directory.", exists=True, file_okay=False)
+    ] = Path(),
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Output of sacct --parsable2, or -; by default sacct is run."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Compare the energy of runs with Slurm's accounting (ConsumedEnergyRaw), by job."""
+    sacct.run(directory, file=file, as_json=json)
 
 
 @app.command("resend", epilog=example("resend output/"))

@@ -19,15 +19,19 @@ from carbon_callbacks.cli.totals import History, Total, group_of
 from carbon_core.errors import CarbonError
 from carbon_core.escaping import markdown_cell
 from carbon_core.formatting import duration, emissions, emissions_interval, energy, local_time
+from carbon_core.job_environment import JobFacts
 from carbon_core.limits import time_of
 from carbon_core.outputs.csv_rows import as_cell, as_lines
 from carbon_core.outputs.history import PastRun, Skipped, read
 from carbon_core.outputs.receipt import estimate_data
+from carbon_core.record import asdict
 
 FORMATS = ("table", "json", "csv", "markdown")
 # Those of `--csv`, and of the runs of `--json` with more.
 COLUMNS = ("run_id", "project_name", "time", "status", "duration_s",
            "energy_kwh", "emissions_kg")  # fmt: skip
+# Those of the job, of `--csv`.
+_JOB_COLUMNS = tuple(f"job_{name.removeprefix('job_')}" for name in asdict(JobFacts("")))
 _PROJECTS = (
     Column("project", folds=True),
     Column("runs"),
@@ -127,8 +131,9 @@ def _csv(history: History) -> None:
     for run in history.runs:
         known = run.energy_kwh.value, run.emissions_kg.value
         figures = known if run.is_known else ("", "")
-        rows.append([*run[:5], *figures, run.kind, run.part_of, run.counted])
-    heading = (*COLUMNS, "kind", "part_of", "counted_share")
+        job = asdict(run.job or JobFacts("")).values()
+        rows.append([*run[:5], *figures, run.kind, run.part_of, run.counted, *job])
+    heading = (*COLUMNS, "kind", "part_of", "counted_share", *_JOB_COLUMNS)
     table = as_lines([heading, *(map(as_cell, row) for row in rows)])
     write_data(table.decode().removesuffix("\n"))
 
@@ -214,6 +219,7 @@ def _run_data(run: PastRun) -> dict[str, Any]:
         "kind": run.kind or None,
         "part_of": run.part_of or None,
         "study_id": run.study.study_id if run.study else None,
+        "job": asdict(run.job) if run.job else None,
         "counted_share": run.counted,
         "host": writer.host if writer else None,
         "heartbeat_at": writer.heartbeat_at if writer else None,

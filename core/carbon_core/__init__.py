@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from carbon_core.outputs.card_entry import card_entry
     from carbon_core.outputs.card_text import write_card_entry
     from carbon_core.outputs.emissions_data import EmissionsData
+    from carbon_core.outputs.receipt import receipt_text
     from carbon_core.outputs.studies import StudyTotals
     from carbon_core.records import Estimate, Segment, Window
     from carbon_core.report import Report
@@ -128,6 +129,7 @@ _HOMES = {
     "power": "formatting",
     "process_environment": "config.sources",
     "raise_if_of_program": "interruptions",
+    "receipt_text": "outputs.receipt",
     "register_metrics": "config.metric_names",
     "segments_of": "segments",
     "state_of": "segments",
@@ -196,6 +198,7 @@ __all__ = [
     "power",
     "process_environment",
     "raise_if_of_program",
+    "receipt_text",
     "register_metrics",
     "segments_of",
     "state_of",

@@ -56,6 +56,7 @@ class SettingArguments(TypedDict, total=False):
     on_csv_write: str | None
     journal: bool | None
     log_metrics: Sequence[str] | str | None
+    log_receipt: bool | None
     progress_bar: bool | None
     min_duration_s: float | None
     log_level: int | str | None

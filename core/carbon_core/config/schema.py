@@ -282,6 +282,12 @@ class Settings:
         "What the callbacks log: `minimal`, `standard` or `all` metrics, or those of a list of names "
         "(docs/metrics.md).",
     )
+    log_receipt: bool = _key(
+        True,
+        kinds.boolean(),
+        "Whether the callbacks add the receipt of a training, as an artifact, to the runs of MLflow and "
+        "W&B that the training is logged to.",
+    )
     progress_bar: bool = _key(
         True,
         kinds.boolean(),

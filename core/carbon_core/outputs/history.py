@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from carbon_core.errors import OutputError
 from carbon_core.input_files import InputFileError
+from carbon_core.job_environment import JobFacts
 from carbon_core.limits import time_of
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.base import RUNS_DIRECTORY
@@ -69,6 +70,10 @@ class PastRun(NamedTuple):
         trials: The trials of the study that it measured.
         counted_in_study: Share of its energy (0 to 1) that no other run of its study includes.
         columns: Further columns of its row that were selected, by name; empty for a receipt.
+        job: The job of a batch system that it belongs to, or None.
+        pue: Power usage effectiveness, which its energy includes.
+        tracking_mode: Whether it counts the whole machine or its share: the setting.
+        node_kwh: Estimate of the energy of the whole machine, times PUE; None where there is none.
     """
 
     run_id: str
@@ -98,6 +103,10 @@ class PastRun(NamedTuple):
     trials: tuple[TrialResult, ...] = ()
     counted_in_study: float = 1.0
     columns: Mapping[str, str] = {}
+    job: JobFacts | None = None
+    pue: float = 1.0
+    tracking_mode: str = "machine"
+    node_kwh: float | None = None
 
 
 class Skipped(NamedTuple):
@@ -343,6 +352,10 @@ def run_of(found: Receipt, path: Path | None) -> PastRun:
         segment=found.segment,
         study=run.study,
         trials=found.trials,
+        job=run.job,
+        pue=run.pue,
+        tracking_mode=run.tracking_mode,
+        node_kwh=found.node_energy_kwh,
     )
 
 

@@ -84,8 +84,12 @@ def _complete(report: Report) -> dict[str, Any]:
 
 def write(report: Report, path: Path) -> None:
     """Write the receipt of a run; replace an earlier one of the same run."""
-    text = json.dumps(receipt(report), indent=2, default=str) + "\n"
-    replace(path, text.encode("utf-8", "replace"))
+    replace(path, receipt_text(report).encode("utf-8", "replace"))
+
+
+def receipt_text(report: Report) -> str:
+    """Return the receipt of a run as JSON."""
+    return json.dumps(receipt(report), indent=2, default=str) + "\n"
 
 
 def estimate_data(estimate: Estimate) -> dict[str, float]:

@@ -21,8 +21,8 @@ pytest.importorskip("rich", reason="the extra cli is not installed here")
 DOCUMENT = Path(__file__).parents[3] / "docs" / "command-line.md"
 COMMANDS = [
     "run", "estimate", "monitor", "detect", "doctor", "baseline", "sources", "reprice", "report",
-    "compare", "merge", "resend", "disclose", "model-card", "dashboards", "config show", "config get",
-    "config set", "config check", "config init",
+    "compare", "merge", "resend", "disclose", "sacct", "model-card", "dashboards", "config show",
+    "config get", "config set", "config check", "config init",
 ]  # fmt: skip
 
 
@@ -75,7 +75,9 @@ def arguments(words: str, directory: Path, server: Server) -> list[str]:
         ],
         "reprice": [run, "--country", "POL"],
         "compare": [run, f"carbon_runs/digits-1{receipt.SUFFIX}"],
+        "sacct": [".", "--file", "jobs.txt"],
     }
+    (directory / "jobs.txt").write_text("JobID|ConsumedEnergyRaw\n7|5\n")
     if words == "resend":
         report = report_of("digits-0", told=("emissions_endpoint",))
         journal = Journal(journal_path(directory, "digits-0"), report)
@@ -98,6 +100,7 @@ def arguments(words: str, directory: Path, server: Server) -> list[str]:
         "merge",
         "reprice",
         "resend",
+        "sacct",
         "config show --origin",
     ],
 )

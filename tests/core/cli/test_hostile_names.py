@@ -15,6 +15,7 @@ from core.cli.conftest import Command
 from core.outputs.conftest import report_of
 
 from carbon_core.escaping import one_line
+from carbon_core.job_environment import JobFacts
 from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
@@ -55,7 +56,8 @@ def directory(tmp_path: Path) -> Path:
     runs = tmp_path / "carbon_runs"
     runs.mkdir()
     for run_id in ("a", "b"):
-        report = report_of(run_id, project_name=NAME)
+        job = JobFacts("slurm", "7" if run_id == "a" else NAME, node=NAME, cluster=NAME)
+        report = report_of(run_id, project_name=NAME, job=job)
         path = runs / f"{run_id}{receipt.SUFFIX}"
         receipt.write(report, path)
         path.write_text(json.dumps(texts_replaced(json.loads(path.read_text()))))
@@ -72,6 +74,10 @@ def directory(tmp_path: Path) -> Path:
     (tmp_path / ".codecarbon.config").write_text(
         f"[codecarbon]\nproject_name = {escaped}\nlogger_preamble = {escaped}\n"
         f"tracking_mode = {escaped}\n{escaped} = 1\nlog_level = info\ncountry_iso_code = FRA\n"
+    )
+    state = f"{escaped} \x1b[31m".replace("|", "")
+    (tmp_path / "jobs.txt").write_text(
+        f"JobID|State|ConsumedEnergyRaw\n7|{state}|5\n8_[\x1b[31m]|{state}|6\n{state}|1|2\n"
     )
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Model\n")
     return tmp_path
@@ -95,6 +101,8 @@ COMMANDS = [
     "disclose --format model-card",
     "disclose --format [/oops]",
     "disclose --format gpai --project [/oops]",
+    "sacct . --file jobs.txt",
+    "sacct . --file [/oops]\x1b[31m\u202e",
     "monitor --seconds 0.2 --every 0.1",
     "config show --origin",
     "config show --json",

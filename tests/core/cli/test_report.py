@@ -16,6 +16,7 @@ from core.cli.conftest import Command, kept
 from core.outputs.conftest import report_of
 
 from carbon_core import methods
+from carbon_core.job_environment import JobFacts
 from carbon_core.outputs import receipt
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
@@ -137,6 +138,21 @@ def test_projects_are_added_up_apart_in_every_form(command: Command, tmp_path: P
     assert any(line.startswith("| small\\|one | 2 |") for line in lines)
     rows = list(csv.DictReader(io.StringIO(command("report", "--csv").stdout)))
     assert sum(float(row["energy_kwh"]) for row in rows) == pytest.approx(43 * 1.5)
+
+
+def test_json_and_csv_have_the_job_of_a_run(command: Command, tmp_path: Path) -> None:
+    job = JobFacts("slurm", "125", "123", "4", "0", "gpu-07", "=1+1")
+    kept(tmp_path, 1.0)
+    path = tmp_path / "carbon_runs" / f"other{receipt.SUFFIX}"
+    receipt.write(report_of("other", job=job), path)
+    found = {one["run_id"]: one for one in json.loads(command("report", "--json").stdout)["runs"]}
+    assert found["digits-0"]["job"] is None
+    assert JobFacts(**found["other"]["job"]) == job
+    rows = csv.DictReader(io.StringIO(command("report", "--csv").stdout))
+    row = {one["run_id"]: one for one in rows}
+    assert row["digits-0"]["job_id"] == row["digits-0"]["job_scheduler"] == ""
+    assert (row["other"]["job_id"], row["other"]["job_array_index"]) == ("125", "4")
+    assert row["other"]["job_cluster"] == "'=1+1"
 
 
 def test_only_the_latest_are_listed_and_all_are_counted(command: Command, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The accounting of batch systems, compared with the runs of the same jobs."""
