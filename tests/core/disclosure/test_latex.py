@@ -1,0 +1,93 @@
+"""Names of projects, processors and places in LaTeX."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from carbon_core.disclosure.latex import LONGEST, OTHER_CHARACTER, text
+
+NAMES = [
+    "Intel(R) Xeon(R) Platinum 8480+ @ 2.00GHz",
+    "NVIDIA A100-SXM4-80GB & friends",
+    r"my_project 50% #1 $x^2$ ~{a} \input{/etc/passwd} \end{document}",
+    "[h] after the end of a row",
+    "*starred",
+    "\"a \"o ``quoted'' ?` !` << >> a--b ---- ,,x | <tag>",
+    "first\nsecond\r\\\\third\x00 ^^M ^^5c",
+    "Île-de-France, Zürich, Åland, São Paulo, Łódź, Kraków, İzmir, Ðorðe, Œuvre, ½ µm², 5 °C",
+    "日本語 Москва Ελλάδα 🚀 ąęį x\u0301\u0302 \u202eabc",
+    "Việt Nam, Ţ, ş, ḏ",
+    "\udcff",
+    "%",
+    "\\",
+    "",
+    "x" * 1000,
+    "Intel® Core™ i7 – ‘a’ “b” …",
+]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "latex"),
+    [
+        ("a_b & c", r"a\_b \& c"),
+        ("50%\nx", r"50\% x"),
+        ("\\", r"\textbackslash{}"),
+        ("[h]*", "{[}h{]}{*}"),
+        ("a---b", "a-{}-{}-b"),
+        ("Zürich", r"Z\"{u}rich"),
+        ("naïve", r"na\"{\i}ve"),
+        ("Việt", r"Vi\othercharacter{1EC7}{ệ}t"),
+        ("ţ", r"\c{t}"),
+        ("中", r"\othercharacter{4E2D}{中}"),
+    ],
+)
+def test_special_characters_are_text(foreign: str, latex: str) -> None:
+    assert text(foreign) == latex
+
+
+def test_a_text_is_one_line_of_limited_length() -> None:
+    assert text("a\n\r\x85\u2028 b") == "a b"
+    assert text("x" * 1000) == "x" * (LONGEST - 1) + r"\ldots{}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_are_balanced_and_no_special_character_is_bare(name: str) -> None:
+    latex = text(name)
+    without_escapes = re.sub(r"\\[{}$&#%_]", "", latex)
+    assert without_escapes.count("{") == without_escapes.count("}")
+    bare = re.sub(r"\\othercharacter\{[0-9A-F]+\}\{.\}", "", without_escapes)
+    bare = re.sub(r"\\ensuremath\{[^}]*\}", "", re.sub(r"\\[`'^~\"=.]\{", "{", bare))
+    assert re.search(r"[$&#%~^\"<>|`]|^\[|(?<!\\)_", bare) is None
+
+
+@pytest.mark.parametrize("encoding", ["", r"\usepackage[T1]{fontenc}"])
+def test_latex_compiles_each_name_in_a_table(tmp_path: Path, encoding: str) -> None:
+    pdflatex = shutil.which("pdflatex")
+    if pdflatex is None:
+        pytest.skip("pdflatex is not installed (Debian: texlive-latex-base)")
+    rows = "\n".join(f"{text(name)} & {text(name)} \\\\" for name in NAMES)
+    document = "\n".join(
+        (
+            r"\documentclass{article}",
+            encoding,
+            OTHER_CHARACTER,
+            r"\begin{document}",
+            r"\begin{tabular}{ll}",
+            rows,
+            r"\hline",
+            r"\end{tabular}",
+            r"\end{document}",
+        )
+    )
+    (tmp_path / "names.tex").write_text(document, encoding="utf-8")
+    command = [pdflatex, "-no-shell-escape", "-halt-on-error", "-interaction=batchmode", "names"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    log = (tmp_path / "names.log").read_text(encoding="utf-8", errors="replace")
+    assert done.returncode == 0, log[-3000:]
+    assert "Missing character" not in log
+    assert (tmp_path / "names.pdf").stat().st_size > 0
