@@ -1,4 +1,5 @@
 """Text of others as LaTeX text, which compiles with every engine and means nothing but itself."""
+# ruff: noqa: RUF001 - letters and signs that look like others are what the tables are about
 
 from __future__ import annotations
 
@@ -119,8 +120,8 @@ def _character(one: str) -> str:
 
 def _accented(one: str) -> str:
     """Return a Latin letter with one accent as LaTeX; an empty string for any other character."""
-    base, *marks = unicodedata.normalize("NFD", one)
-    accent = _ACCENTS.get("".join(marks))
+    parts = unicodedata.normalize("NFD", one)
+    base, accent = parts[:1], _ACCENTS.get(parts[1:])
     if accent is None or not (base.isascii() and base.isalpha()):
         return ""
     # An accent above replaces the dot of these letters.

@@ -1,4 +1,5 @@
 """Names of projects, processors and places in LaTeX."""
+# ruff: noqa: RUF001 - letters and signs that look like others are what the tables are about
 
 from __future__ import annotations
 
