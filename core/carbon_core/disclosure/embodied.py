@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from carbon_core.data import rows
 from carbon_core.disclosure.activities import Activity
+from carbon_core.disclosure.facts import Facts
+from carbon_core.errors import ConfigError
 from carbon_core.records import Estimate
 
-HOURS_PER_YEAR = 8760.0
+HOURS_PER_YEAR, SECONDS_PER_HOUR = 8760.0, 3600.0
 # Four years is what the guide to SCI data assumes for servers; operators publish three to six.
 LIFESPAN_YEARS = Estimate(4.0, 3.0, 6.0)
 
@@ -63,13 +65,13 @@ class Embodied(NamedTuple):
         kg: Emissions in kg CO2e.
         source: Where they are from.
         gpus: The GPUs that the shipped table was used for.
-        left_out: What is not included.
+        notes: How they were allocated, and what they do not include.
     """
 
     kg: Estimate
     source: str
     gpus: tuple[GpuPart, ...] = ()
-    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -116,6 +118,65 @@ def allocated(
     return product(total_kg, per_year).scaled(reserved_h / HOURS_PER_YEAR * share)
 
 
+def of_runs(activities: Sequence[Activity], reserved_s: float, facts: Facts) -> Embodied | None:
+    """Return the embodied emissions of runs as far as the user has given or requested them.
+
+    The user's figure for the runs is first, then the user's figure for the hardware, then the table.
+
+    Args:
+        activities: The runs.
+        reserved_s: Time in which at least one of them was running, in seconds.
+        facts: What the user has given.
+
+    Raises:
+        ConfigError: A given figure is impossible.
+    """
+    if "embodied_kg" in facts:
+        return _of_user(facts)
+    if "hardware_embodied_kg" in facts:
+        return _of_hardware(reserved_s, facts)
+    return of_gpus(activities) if facts.text("embodied_table") else None
+
+
+def _of_user(facts: Facts) -> Embodied:
+    kg = facts.number("embodied_kg") or 0.0
+    low, high = facts.number("embodied_low_kg"), facts.number("embodied_high_kg")
+    if (low is not None and low > kg) or (high is not None and high < kg):
+        message = "embodied_kg must be between embodied_low_kg and embodied_high_kg"
+        raise ConfigError(message, key="embodied_kg", origin=facts.origin("embodied_kg"))
+    notes = () if low is not None and high is not None else ("interval not known",)
+    ends = Estimate(kg, kg if low is None else low, kg if high is None else high)
+    return Embodied(ends, facts.text("embodied_source") or "given by the user", (), notes)
+
+
+def _of_hardware(reserved_s: float, facts: Facts) -> Embodied:
+    years = facts.number("hardware_lifespan_years") or 0.0
+    given = facts.number("hardware_share")
+    share = 1.0 if given is None else given
+    if years <= 0:
+        raise _error("hardware_lifespan_years", "must be above 0", facts)
+    if share > 1.0:
+        raise _error("hardware_share", "must be from 0 to 1", facts)
+    reserved_h = facts.number("hardware_reserved_h")
+    if reserved_h is None:
+        reserved_h = reserved_s / SECONDS_PER_HOUR
+    if reserved_h > years * HOURS_PER_YEAR:
+        raise _error("hardware_reserved_h", "must be within the lifespan", facts)
+    kg = facts.number("hardware_embodied_kg") or 0.0
+    notes = (
+        f"{kg:g} kg CO2e x {reserved_h:.3g} h / {years:g} years x {share:g} of the resources",
+        "interval not known",
+    )
+    exact = Estimate(years, years, years)
+    found = allocated(Estimate(kg, kg, kg), reserved_h, exact, share)
+    return Embodied(found, facts.text("embodied_source") or "given by the user", (), notes)
+
+
+def _error(key: str, what: str, facts: Facts) -> ConfigError:
+    origin = facts.origin(key) or "facts"
+    return ConfigError(f"{origin}: {key} {what}", key=key, origin=origin)
+
+
 def of_gpus(activities: Iterable[Activity]) -> Embodied | None:
     """Return the embodied emissions of the runs' GPUs by the shipped table; None without GPU hours."""
     hours: dict[str, float] = defaultdict(float)
@@ -130,11 +191,14 @@ def of_gpus(activities: Iterable[Activity]) -> Embodied | None:
     parts = tuple(_part(name, amount) for name, amount in sorted(hours.items()) if amount > 0)
     if not parts:
         return None
-    left_out = ["processors, memory, storage, network and the building"]
+    notes = [
+        "expected lifespan of 4 years (3 to 6)",
+        "without processors, memory, storage, network and the building",
+    ]
     if unknown:
-        left_out.append(f"the GPUs of {unknown} runs whose hardware is unknown")
+        notes.append(f"without the GPUs of {unknown} runs whose hardware is unknown")
     kg = total(part.kg for part in parts)
-    return Embodied(kg, "shipped table of GPUs", parts, tuple(left_out))
+    return Embodied(kg, "shipped table of GPUs", parts, tuple(notes))
 
 
 def _part(name: str, hours: float) -> GpuPart:

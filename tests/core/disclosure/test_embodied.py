@@ -9,6 +9,8 @@ import pytest
 from carbon_core.data import rows, text
 from carbon_core.disclosure import embodied
 from carbon_core.disclosure.activities import Activity, Hardware
+from carbon_core.disclosure.facts import Facts
+from carbon_core.errors import ConfigError
 from carbon_core.records import Estimate
 
 
@@ -86,7 +88,7 @@ def test_gpu_hours_are_allocated_by_model() -> None:
     assert found.kg.value == pytest.approx((127.6 + 164.0) / 8)
     assert found.kg.low < found.kg.value / 2
     assert found.kg.high > found.kg.value * 2
-    assert len(found.left_out) == 1
+    assert len(found.notes) == 2
 
 
 def test_without_gpus_nothing_is_allocated_and_unknown_hardware_is_named() -> None:
@@ -94,7 +96,51 @@ def test_without_gpus_nothing_is_allocated_and_unknown_hardware_is_named() -> No
     assert embodied.of_gpus([activity()]) is None
     found = embodied.of_gpus([activity(("NVIDIA A100",), 1.0), activity()])
     assert found is not None
-    assert "1 runs whose hardware is unknown" in found.left_out[1]
+    assert "1 runs whose hardware is unknown" in found.notes[2]
+
+
+def test_the_users_figure_is_first_then_that_of_the_hardware_then_the_table() -> None:
+    runs = [activity(("NVIDIA A100",), 1.0)]
+    assert embodied.of_runs(runs, 3600.0, Facts()) is None
+    table = embodied.of_runs(runs, 3600.0, Facts({"embodied_table": "gpu"}))
+    assert table is not None
+    assert table.source == "shipped table of GPUs"
+    of_server = {
+        "hardware_embodied_kg": 1000.0,
+        "hardware_lifespan_years": 4.0,
+        "hardware_share": 0.5,
+    }
+    hardware = embodied.of_runs(runs, 7200.0, Facts({**of_server, "embodied_table": "gpu"}))
+    assert hardware is not None
+    assert hardware.kg.value == pytest.approx(1000 / 35_040)
+    given = {"embodied_kg": 3.0, "embodied_low_kg": 2.0, "embodied_high_kg": 5.0}
+    user = embodied.of_runs(runs, 7200.0, Facts({**of_server, **given, "embodied_source": "LCA"}))
+    assert user == (Estimate(3.0, 2.0, 5.0), "LCA", (), ())
+    without = embodied.of_runs(runs, 7200.0, Facts({"embodied_kg": 3.0}))
+    assert without is not None
+    assert without.notes == ("interval not known",)
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"embodied_kg": 1.0, "embodied_low_kg": 2.0}, "embodied_kg"),
+        ({"embodied_kg": 1.0, "embodied_high_kg": 0.5}, "embodied_kg"),
+        ({"hardware_lifespan_years": 0.0}, "hardware_lifespan_years"),
+        ({"hardware_share": 1.5}, "hardware_share"),
+        ({"hardware_reserved_h": 50_000.0}, "hardware_reserved_h"),
+    ],
+)
+def test_an_impossible_figure_is_refused_by_its_key(given: dict[str, float], key: str) -> None:
+    more = (
+        {}
+        if "embodied_kg" in given
+        else {"hardware_embodied_kg": 1.0, "hardware_lifespan_years": 4.0}
+    )
+    with pytest.raises(ConfigError) as caught:
+        embodied.of_runs([], 3600.0, Facts({**more, **given}))
+    assert caught.value.key == key
+    assert key in str(caught.value)
 
 
 def test_each_figure_has_an_interval_and_a_source() -> None:
