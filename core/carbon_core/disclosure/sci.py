@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from carbon_core.disclosure.activities import Activity, Disclosed, Group
+from carbon_core.disclosure.activities import INFERENCE, Activity, Disclosed, Group
+from carbon_core.disclosure.collecting import wall_clock_s
 from carbon_core.disclosure.embodied import Embodied, independent_sum, of_runs, total
 from carbon_core.disclosure.facts import Facts
 from carbon_core.errors import ConfigError
+from carbon_core.outputs.receipt_reading import TRAINING
 from carbon_core.records import Estimate
+from carbon_core.units import GRAMS_PER_KG
 
 PROVIDER, CONSUMER = "provider", "consumer"
-_INFERENCE, _TRAINING = "inference", "training"
 # A figure of a rate is at least so many grams; otherwise it is per a thousand times as many units.
 _LEAST_G = 0.01
 _LARGEST_EXPONENT = 36
@@ -55,7 +57,7 @@ def _unknown(disclosed: Disclosed) -> float | None:
 
 def _completed_runs(disclosed: Disclosed) -> float | None:
     """Return the number of trainings that were completed, each once: not its ranks and evaluations."""
-    runs = [one for one in disclosed.activities if one.kind == _TRAINING] or [
+    runs = [one for one in disclosed.activities if one.kind == TRAINING] or [
         one for one in disclosed.activities if not one.kind and not one.part_of
     ]
     done = [one for one in runs if one.status in {"completed", ""} and not one.rank]
@@ -129,7 +131,7 @@ class Boundary(NamedTuple):
         """Mean location-based intensity I in g CO2e/kWh; None if unknown."""
         if self.energy_kwh is None or self.operational_kg is None or self.energy_kwh.value <= 0:
             return None
-        return self.operational_kg.value * 1000.0 / self.energy_kwh.value
+        return self.operational_kg.value * GRAMS_PER_KG / self.energy_kwh.value
 
 
 class Score(NamedTuple):
@@ -179,7 +181,7 @@ def score(
         count: Number of functional units, R; above 0.
         exponent: The rate is shown per 10 to the power of this, or of more.
     """
-    per_unit = 1000.0 / count
+    per_unit = GRAMS_PER_KG / count
     operational = operational_kg.scaled(per_unit)
     while 0 < operational.value * 10.0**exponent < _LEAST_G and exponent < _LARGEST_EXPONENT:
         exponent += 3
@@ -203,12 +205,10 @@ def boundary(disclosed: Disclosed, persona: str) -> Boundary:
     groups = {
         kind: group
         for kind, group in disclosed.by_kind.items()
-        if not kind or (kind == _INFERENCE) == is_consumer
+        if not kind or (kind == INFERENCE) == is_consumer
     }
     inside = tuple(one for one in disclosed.activities if one.kind in groups)
-    # A sum of groups has the ends of all: meters and grids are the same in them. That of all is exact.
-    is_all = len(groups) == len(disclosed.by_kind)
-    parts = [disclosed.total] if is_all else list(groups.values())
+    parts = list(groups.values()) if is_consumer else [disclosed.development]
     return Boundary(
         persona,
         inside,
@@ -221,6 +221,7 @@ def boundary(disclosed: Disclosed, persona: str) -> Boundary:
 
 
 def _total(parts: list[Estimate | None]) -> Estimate | None:
+    """Return the sum of groups, whose meters and grids are the same; None if all are unknown."""
     known = [one for one in parts if one is not None]
     return total(known) if known else None
 
@@ -232,7 +233,7 @@ def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
         return ("functional_unit",)
     keys = []
     if boundary(disclosed, unit.persona).operational_kg is None:
-        keys.append(f"{_TRAINING if unit.persona == PROVIDER else _INFERENCE}_emissions")
+        keys.append(f"{TRAINING if unit.persona == PROVIDER else INFERENCE}_emissions")
     if _count(unit, disclosed, facts) is None:
         keys.append(unit.key)
     if unit.persona == PROVIDER and unit.is_of_ai:
@@ -259,15 +260,10 @@ def result(disclosed: Disclosed, facts: Facts) -> Result:
     inside = boundary(disclosed, unit.persona)
     if inside.operational_kg is None:
         raise ConfigError("the emissions of no run within the boundary are known")
-    reserved_s = disclosed.wall_clock_s if inside.outside == 0 else _duration_s(inside)
-    hardware = of_runs(inside.activities, reserved_s, facts)
+    hardware = of_runs(inside.activities, wall_clock_s(inside.activities), facts)
     kg = hardware.kg if hardware else None
     found = score(inside.operational_kg, kg, count, unit.exponent)
     return Result(unit, count, source, inside, hardware, found)
-
-
-def _duration_s(inside: Boundary) -> float:
-    return sum(group.duration_s for group in inside.groups.values())
 
 
 def _count(unit: Unit, disclosed: Disclosed, facts: Facts) -> tuple[float, str] | None:

@@ -5,44 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from core.disclosure.disclosed_runs import activity, disclosed, exact
 
 from carbon_core.disclosure import sci
-from carbon_core.disclosure.activities import Activity, Disclosed, Group
 from carbon_core.disclosure.facts import Facts
 from carbon_core.errors import ConfigError
 from carbon_core.records import Estimate
 from carbon_core.run_facts import Work
 
 REQUIRED = {"functional_unit_values": "gross", "functional_unit_rationale": "compute"}
-
-
-def exact(value: float) -> Estimate:
-    return Estimate(value, value, value)
-
-
-def activity(kind: str = "training", status: str = "completed", **more: Any) -> Activity:
-    values: dict[str, Any] = {
-        "run_id": "1", "project": "p", "started_at": "", "ended_at": "", "duration_s": 3600.0,
-        "energy_kwh": Estimate(10.0, 8.0, 12.5), "emissions_kg": Estimate(1.0, 0.5, 2.0), **more,
-    }  # fmt: skip
-    return Activity(kind=kind, status=status, **values)
-
-
-def disclosed(*activities: Activity) -> Disclosed:
-    """Return runs with totals whose ends are added."""
-
-    def group(chosen: list[Activity]) -> Group:
-        known = [one for one in chosen if one.energy_kwh and one.emissions_kg]
-        return Group(
-            len(chosen),
-            sum(one.duration_s for one in chosen),
-            sci._total([one.energy_kwh for one in known]),
-            sci._total([one.emissions_kg for one in known]),
-            len(chosen) - len(known),
-        )
-
-    kinds = {one.kind: group([a for a in activities if a.kind == one.kind]) for one in activities}
-    return Disclosed(activities, group(list(activities)), kinds, {}, 3600.0)
 
 
 @pytest.mark.parametrize(
