@@ -93,9 +93,9 @@ FACTS: tuple[Fact, ...] = (
         "embodied_kg", "number", "kg CO2e",
         "Embodied emissions of the hardware, the part of these runs.", ("sci", "gpai", "paper"),
     ),
-    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", ("sci",)),
-    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", ("sci",)),
-    Fact("embodied_source", "text", "", "Source of the embodied emissions.", ("sci", "gpai")),
+    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", ("sci", "paper")),
+    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", ("sci", "paper")),
+    Fact("embodied_source", "text", "", "Source of the embodied emissions.", ("sci", "gpai", "paper")),
     Fact(
         "embodied_table", "text", "",
         "Use the shipped table for the GPUs, if no embodied emissions are given.",

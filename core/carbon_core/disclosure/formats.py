@@ -126,6 +126,10 @@ def _edited_card(card: bytes, disclosed: Disclosed, facts: Facts) -> bytes:
     return model_card.edited(card, disclosed, facts)
 
 
+def _required_by_hardware(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    return ("hardware_lifespan_years",) if "hardware_embodied_kg" in facts else ()
+
+
 def _sci(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
     from carbon_core.disclosure import sci_report
 
@@ -135,7 +139,13 @@ def _sci(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
 def _required_by_sci(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
     from carbon_core.disclosure import sci
 
-    return sci.required(disclosed, facts)
+    return (*sci.required(disclosed, facts), *_required_by_hardware(disclosed, facts))
+
+
+def _paper(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import paper
+
+    return paper.documents(disclosed, facts)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -161,6 +171,14 @@ FORMATS: tuple[Format, ...] = (
         ("functional_unit",),
         _sci,
         _required_by_sci,
+    ),
+    Format(
+        "paper",
+        "Paragraph and table of a paper in LaTeX, and the citation in BibTeX.",
+        "LaTeX",
+        ("energy",),
+        _paper,
+        _required_by_hardware,
     ),
 )
 # A figure that the user supplies needs its source, in the formats that use it.

@@ -104,7 +104,7 @@ def text(foreign: str, most: int = LONGEST) -> str:
         foreign: Any text, such as the name of a project, a processor or a place.
         most: Longest text in characters.
     """
-    clean = " ".join(unicodedata.normalize("NFC", one_line(foreign)).split())
+    clean = " ".join(unicodedata.normalize("NFC", one_line(foreign, most + 1)).split())
     if len(clean) > most:
         clean = clean[: most - 1] + "…"
     return "".join(map(_character, _LIGATURE.sub(f"\\1{_GROUP}", clean)))

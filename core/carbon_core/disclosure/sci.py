@@ -238,8 +238,6 @@ def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
         keys.append(unit.key)
     if unit.persona == PROVIDER and unit.is_of_ai:
         keys += ["functional_unit_values", "functional_unit_rationale"]
-    if "hardware_embodied_kg" in facts:
-        keys.append("hardware_lifespan_years")
     return tuple(keys)
 
 

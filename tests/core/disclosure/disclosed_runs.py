@@ -35,8 +35,13 @@ def disclosed(*activities: Activity) -> Disclosed:
         )
 
     kinds = {one.kind: group([a for a in activities if a.kind == one.kind]) for one in activities}
+    ends = {
+        one.status: group([a for a in activities if a.status == one.status]) for one in activities
+    }
     developed = group([one for one in activities if one.kind != INFERENCE])
-    return Disclosed(activities, group(list(activities)), kinds, {}, 3600.0, development=developed)
+    return Disclosed(
+        activities, group(list(activities)), kinds, ends, 3600.0, development=developed
+    )
 
 
 def _sum(parts: list[Estimate]) -> Estimate | None:

@@ -53,6 +53,7 @@ def test_special_characters_are_text(foreign: str, latex: str) -> None:
 
 def test_a_text_is_one_line_of_limited_length() -> None:
     assert text("a\n\r\x85\u2028 b") == "a b"
+    assert text("x" * 5000, 5000) == "x" * 5000
     assert text("x" * 1000) == "x" * (LONGEST - 1) + r"\ldots{}"
 
 

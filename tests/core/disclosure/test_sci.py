@@ -123,10 +123,6 @@ def test_the_users_number_of_units_precedes_that_of_the_runs() -> None:
         ({"functional_unit": "sample"}, ("functional_unit_count",)),
         ({"functional_unit": "run"}, ()),
         ({"functional_unit": "request"}, ("inference_emissions", "functional_unit_count")),
-        (
-            {"functional_unit": "run", "hardware_embodied_kg": 1000.0},
-            ("hardware_lifespan_years",),
-        ),
     ],
 )
 def test_what_a_unit_requires(facts: dict[str, Any], missing: tuple[str, ...]) -> None:

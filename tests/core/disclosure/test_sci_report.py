@@ -86,6 +86,12 @@ def test_what_is_missing_is_one_list() -> None:
         "inference_emissions",
         "functional_unit_count",
     ]
+    facts = Facts({"functional_unit": "run", "hardware_embodied_kg": 1000.0})
+    with pytest.raises(MissingFactsError) as caught:
+        documents(format_of("sci"), runs(), facts)
+    assert [one.key for one in caught.value.missing] == [
+        "hardware_lifespan_years", "embodied_source",
+    ]  # fmt: skip
     with pytest.raises(MissingFactsError, match=r"token\|parameter\|flop"):
         documents(format_of("sci"), runs(), Facts())
 
