@@ -72,29 +72,44 @@ def _sentences(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
     time = f"{formatting.duration(disclosed.wall_clock_s)} of wall-clock time"
     if total.gpu_hours:
         time += f" and {formatting.formatted(total.gpu_hours)} GPU hours"
-    yield f"They took {time}{f' on {hardware}' if hardware else ''}."
+    subject = "It" if total.runs == 1 else "They"
+    yield f"{subject} took {time}{f' on {hardware}' if hardware else ''}."
     yield f"{_measured(disclosed.activities)}, and {_CITATION}."
     yield f"{NOT_METERED[:1].upper()}{NOT_METERED[1:]}."
     yield from _beside(disclosed, facts)
     yield from notes(disclosed)
 
 
+def _name(disclosed: Disclosed, facts: Facts) -> str:
+    """Return what the runs are of: the model, or the project if it is that of all; empty if unknown."""
+    projects = distinct(one.project for one in disclosed.activities)
+    project = disclosed.project or (projects[0] if len(projects) == 1 else "")
+    return one_line(facts.text("model_name") or project, latex.LONGEST)
+
+
 def _runs_text(disclosed: Disclosed, facts: Facts) -> str:
-    name = one_line(facts.text("model_name") or disclosed.project, latex.LONGEST)
-    count = disclosed.total.runs
+    name, count = _name(disclosed, facts), disclosed.total.runs
     runs = f"{'The run' if count == 1 else f'The {count} runs'}{f' of {name}' if name else ''}"
-    kinds = ", ".join(_kind_text(*one) for one in disclosed.by_kind.items())
-    ends = ", ".join(
+    details = []
+    if any(disclosed.by_kind):
+        details.append(", ".join(_kind_text(*one) for one in disclosed.by_kind.items()))
+    ends = [
         f"{one.runs} {one_line(status) or 'with an unknown end'}"
         for status, one in disclosed.by_status.items()
         if status != "completed"
-    )
-    return f"{runs} ({'; '.join(filter(None, (kinds, ends)))})"
+    ]
+    if ends:
+        details.append(", ".join(ends))
+    return f"{runs} ({'; '.join(details)})" if details else runs
 
 
 def _kind_text(kind: str, group: Group) -> str:
     names = {"": "other run", "inference": "inference run"}
-    return f"{group.runs} {names.get(kind) or one_line(kind)}{'' if group.runs == 1 else 's'}"
+    return _plural(group.runs, names.get(kind) or one_line(kind))
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 def _energy(total: Group) -> str:
@@ -127,7 +142,7 @@ def _places(activities: Iterable[Activity]) -> str:
 
 
 def _place(one: Place) -> str:
-    source = " ".join(filter(None, (one_line(one.source), str(one.year or ""))))
+    source = one_line(one.source) + (f" ({one.year})" if one.year else "")
     figure = f"{formatting.formatted(one.g_per_kwh)} g CO2e/kWh"
     return f"{one_line(one.place)}: {figure}{f', {source}' if source else ''}"
 
@@ -161,7 +176,7 @@ def _beside(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
 def _tex(sentences: Iterable[str], disclosed: Disclosed, facts: Facts) -> str:
     cited = _latex(_CITATION)
     paragraph = _latex(" ".join(sentences)).replace(cited, f"{cited}~\\cite{{{KEY}}}", 1)
-    name = latex.text(facts.text("model_name") or disclosed.project)
+    name = latex.text(_name(disclosed, facts))
     caption = f"Energy and location-based emissions{f' of {name}' if name else ''}."
     lines = [
         f"% Made by {_TITLE} {VERSION}; no package is needed.",
@@ -222,7 +237,9 @@ def _group_cells(kind: str, group: Group) -> tuple[str, ...]:
     )
     time = formatting.duration(group.duration_s)
     energy = formatting.energy_interval(group.energy_kwh) if group.energy_kwh else "unknown"
-    return _cells((f"{group.runs} runs", "", kind or "other", "", "", time, energy, emissions))
+    return _cells(
+        (_plural(group.runs, "run"), "", kind or "other", "", "", time, energy, emissions)
+    )
 
 
 def _cells(plain: Iterable[str]) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ from carbon_core.records import Estimate
 from carbon_core.units import GRAMS_PER_KG
 
 PROVIDER, CONSUMER = "provider", "consumer"
-# A figure of a rate is at least so many grams; otherwise it is per a thousand times as many units.
+# A figure of a rate is at least so many grams; otherwise it is per a thousand times as many units, as
+# far as there are so many.
 _LEAST_G = 0.01
-_LARGEST_EXPONENT = 36
 
 
 class Unit(NamedTuple):
@@ -90,7 +90,7 @@ UNITS: tuple[Unit, ...] = (
     ),
     Unit(
         "run", "completed training", "completed trainings", PROVIDER, False, "functional_unit_count",
-        _completed_runs, "trainings that were completed",
+        _completed_runs, "each once, with its restarts and ranks",
     ),
     Unit(
         "request", "inference request", "inference requests", CONSUMER, True,
@@ -183,7 +183,7 @@ def score(
     """
     per_unit = GRAMS_PER_KG / count
     operational = operational_kg.scaled(per_unit)
-    while 0 < operational.value * 10.0**exponent < _LEAST_G and exponent < _LARGEST_EXPONENT:
+    while operational.value * 10.0**exponent < _LEAST_G and 10.0 ** (exponent + 3) <= count:
         exponent += 3
     if embodied_kg is None:
         return Score(operational, None, None, exponent)

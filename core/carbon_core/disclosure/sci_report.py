@@ -212,7 +212,7 @@ def _gpus(found: Embodied) -> Iterator[tuple[str, ...]]:
 
 def _place_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
     for one in _places(found.boundary.activities):
-        source = f"{one.source} {one.year or ''}".strip()
+        source = one.source + (f" ({one.year})" if one.year else "")
         energy = formatting.energy(one.energy_kwh)
         yield one.place, formatting.formatted(one.g_per_kwh), source, energy
 

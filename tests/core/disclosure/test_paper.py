@@ -44,7 +44,7 @@ def test_the_paragraph_states_what_was_measured_how_and_for_which_grid() -> None
         "The 5 runs (3 trainings, 1 other run, 1 evaluation; 2 failed, 1 with an unknown end) consumed "
         "40.0 kWh (95 %: 32.0 to 50.0), that is 4.00 kg CO2e (95 %: 2.00 to 8.00)"
     )
-    assert "Île-de-France & Москва: 50.0 g CO2e/kWh, Ember_x 2025" in text
+    assert "Île-de-France & Москва: 50.0 g CO2e/kWh, Ember_x (2025)" in text
     assert (
         "CodeCarbon 2.3_x (nvml.energy, a_b), with a power usage effectiveness of 1.00, 1.20"
         in text
@@ -65,6 +65,15 @@ def test_hardware_and_market_are_further_sentences() -> None:
     assert "Falk et al." in text
     assert "Market-based emissions are 0.800 kg CO2e (95 %: 0.64 to 1.00) (a contract)." in text
     assert "4.00 kg CO2e (95 %: 2.00 to 8.00), location-based" in text
+
+
+def test_a_single_run_is_named_by_its_project() -> None:
+    text = written(disclosed(activity("", project="digits")))["txt"]
+    assert text.startswith("The run of digits consumed 10.0 kWh")
+    assert "It took 1 h" in " ".join(text.split())
+    assert written(disclosed(activity("", project="digits")), model_name="m")["txt"].startswith(
+        "The run of m consumed"
+    )
 
 
 def test_the_latex_paragraph_is_whole_and_cites_the_package() -> None:

@@ -43,7 +43,14 @@ def test_worked_examples(
 
 @pytest.mark.parametrize(
     ("kg", "count", "exponent"),
-    [(200_000, 5e22, 15), (3_200, 40e6, 0), (6.5, 50e9, 6), (0.0, 1e9, 0)],
+    [
+        (200_000, 5e22, 15),
+        (3_200, 40e6, 0),
+        (6.5, 50e9, 6),
+        (0.0, 1e9, 9),
+        (1e-9, 1, 0),
+        (1e-9, 5e3, 3),
+    ],
 )
 def test_a_rate_is_shown_per_a_power_of_a_thousand_units(
     kg: float, count: float, exponent: int
