@@ -81,7 +81,7 @@ def _sentences(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
 
 
 def _name(disclosed: Disclosed, facts: Facts) -> str:
-    """Return what the runs are of: the model, or the project if it is that of all; empty if unknown."""
+    """Return the name of the model, or of the project if all runs have the same; empty if unknown."""
     projects = distinct(one.project for one in disclosed.activities)
     project = disclosed.project or (projects[0] if len(projects) == 1 else "")
     return one_line(facts.text("model_name") or project, latex.LONGEST)
