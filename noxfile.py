@@ -308,7 +308,8 @@ def paper(session: nox.Session) -> None:
     if shutil.which("pdflatex") is None or shutil.which("bibtex") is None:
         session.error("pdflatex and bibtex are missing; Debian has them in texlive-latex-base")
     session.install(*GROUPS["test"], "-e", ".")
-    tests = [f"tests/core/disclosure/test_{name}.py" for name in ("latex", "paper")]
+    names = ("latex", "paper", "sci_and_paper_of_files")
+    tests = [f"tests/core/disclosure/test_{name}.py" for name in names]
     session.run("pytest", "-q", *tests, *session.posargs)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from core.disclosure.disclosed_runs import activity, disclosed
+from core.disclosure.tex import compile_paper
 
 from carbon_core.disclosure import paper
 from carbon_core.disclosure.activities import Disclosed, Hardware, Place
@@ -114,26 +113,5 @@ def test_the_citation_is_that_of_the_repository() -> None:
     ("encoding", "count"), [("", 2), (r"\usepackage[T1]{fontenc}", 100)], ids=["OT1", "T1"]
 )
 def test_latex_and_bibtex_compile_it(tmp_path: Path, encoding: str, count: int) -> None:
-    if shutil.which("pdflatex") is None or shutil.which("bibtex") is None:
-        pytest.skip("pdflatex or bibtex is not installed (Debian: texlive-latex-base)")
     found = written(runs(count), model_name=NASTY, embodied_table="gpu", hardware=NASTY)
-    for suffix in ("tex", "bib"):
-        (tmp_path / f"carbon.{suffix}").write_text(found[suffix], encoding="utf-8")
-    lines = (
-        r"\documentclass{article}",
-        encoding,
-        r"\begin{document}",
-        r"\input{carbon}",
-        r"\bibliographystyle{plain}",
-        r"\bibliography{carbon}",
-        r"\end{document}",
-    )
-    (tmp_path / "main.tex").write_text("\n".join(lines), encoding="utf-8")
-    latex = ["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=batchmode", "main"]
-    for command in (latex, ["bibtex", "main"], latex, latex):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        log = (tmp_path / "main.log").read_text(encoding="utf-8", errors="replace")
-        assert done.returncode == 0, done.stdout + log[-3000:]
-    assert "undefined" not in log
-    assert "Missing character" not in log
-    assert "carbon-callbacks" in (tmp_path / "main.bbl").read_text("utf-8")
+    compile_paper(tmp_path, found, encoding)
