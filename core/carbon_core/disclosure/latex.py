@@ -8,9 +8,12 @@ import unicodedata
 
 from carbon_core.escaping import one_line
 
-# The definition that a document needs which `text` has used it in. LuaTeX and XeTeX print a character
-# that pdfTeX has no glyph for; pdfTeX prints its code.
-OTHER_CHARACTER = r"\providecommand*{\othercharacter}[2]{\ifdefined\Uchar #2\else {[}U+#1{]}\fi}"
+# What a document has to define before text of `text`. LuaTeX and XeTeX print a character that the font
+# has; otherwise, and with pdfTeX, its code is printed. A quotation mark may be active.
+OTHER_CHARACTER = (
+    r"\providecommand*{\othercharacter}[2]{\ifdefined\Uchar"
+    r'\iffontchar\font\string"#1 #2\else{[}U+#1{]}\fi\else{[}U+#1{]}\fi}'
+)
 LONGEST = 100
 
 _SPECIAL = {

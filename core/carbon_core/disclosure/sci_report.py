@@ -11,6 +11,7 @@ from carbon_core.disclosure import sci
 from carbon_core.disclosure.activities import Activity, Disclosed, Place
 from carbon_core.disclosure.embodied import Embodied
 from carbon_core.disclosure.facts import Facts
+from carbon_core.disclosure.market import MarketBased, market_based
 from carbon_core.disclosure.text import activity_data, as_json, group_data, markdown_table, notes
 from carbon_core.escaping import markdown_cell
 from carbon_core.outputs.receipt import with_ends
@@ -30,7 +31,7 @@ _NOT_INCLUDED = {
     sci.PROVIDER: "collection and preparation of data, storage, networks, deployment, retirement",
     sci.CONSUMER: "networks, storage, client devices, monitoring",
 }
-_NO_MARKET = "Market-based figures and offsets are no part of an SCI score."
+_NO_MARKET = "Market-based emissions and offsets are no part of an SCI score."
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,6 +51,7 @@ def documents(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
 def _data(found: sci.Result, disclosed: Disclosed, facts: Facts) -> dict[str, Any]:
     unit, inside = found.unit, found.boundary
     first, last = _period(inside.activities)
+    market = _market(inside, facts)
     return {
         "specification": SPECIFICATION,
         "extension": EXTENSION if unit.is_of_ai else None,
@@ -79,6 +81,7 @@ def _data(found: sci.Result, disclosed: Disclosed, facts: Facts) -> dict[str, An
             "basis": "location-based",
             "places": [one._asdict() for one in _places(inside.activities)],
         },
+        **with_ends("market_based_emissions", "kg", market.emissions_kg if market else None),
         "embodied": _embodied_data(found.embodied),
         "sci": {
             "unit": f"g CO2e per {unit.title}",
@@ -90,6 +93,10 @@ def _data(found: sci.Result, disclosed: Disclosed, facts: Facts) -> dict[str, An
         "skipped": [{"file": str(one.path), "reason": one.reason} for one in disclosed.skipped],
         "notes": notes(disclosed),
     }
+
+
+def _market(inside: sci.Boundary, facts: Facts) -> MarketBased | None:
+    return market_based(inside.energy_kwh, inside.operational_kg, facts)
 
 
 def _embodied_data(found: Embodied | None) -> dict[str, Any] | None:
@@ -192,6 +199,10 @@ def _items(found: sci.Result, facts: Facts) -> Iterator[tuple[str, str]]:
     if found.embodied is not None:
         yield "embodied emissions M", formatting.emissions_interval(found.embodied.kg)
         yield "source of M", "; ".join((found.embodied.source, *found.embodied.notes))
+    market = _market(inside, facts)
+    if market is not None:
+        amount = formatting.emissions_interval(market.emissions_kg)
+        yield "market-based emissions, not in the score", f"{amount}; {market.source}"
     yield "software", f"carbon-callbacks {VERSION}"
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from core.disclosure.tex import compile_body
+from core.disclosure.tex import PDFTEX, compile_body
 
 from carbon_core.disclosure.latex import LONGEST, OTHER_CHARACTER, text
 
@@ -66,9 +66,23 @@ def test_groups_are_balanced_and_no_special_character_is_bare(name: str) -> None
     assert re.search(r"[$&#%~^\"<>|`]|^\[|(?<!\\)_", bare) is None
 
 
+# As babel does for German and other languages.
+SHORTHAND = '\\catcode34=\\active \\def"{\\errmessage{a shorthand}}\n'
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["", r"\usepackage[T1]{fontenc}"], ids=["OT1", "T1"])
-def test_latex_compiles_each_name_in_a_table(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "encoding", "before"),
+    [
+        (PDFTEX, "", ""),
+        (PDFTEX, r"\usepackage[T1]{fontenc}", SHORTHAND),
+        ("lualatex", "", SHORTHAND),
+    ],
+    ids=["OT1", "T1", "LuaTeX"],
+)
+def test_latex_compiles_each_name_in_a_table(
+    tmp_path: Path, engine: str, encoding: str, before: str
+) -> None:
     rows = (f"{text(name)} & {text(name)} \\\\" for name in NAMES)
     table = (OTHER_CHARACTER, r"\begin{tabular}{ll}", *rows, r"\hline", r"\end{tabular}")
-    compile_body(tmp_path, "\n".join(table), encoding)
+    compile_body(tmp_path, before + "\n".join(table), encoding, engine=engine)

@@ -74,6 +74,17 @@ def test_without_embodied_emissions_their_line_states_how_to_give_them() -> None
     assert "embodied_kg" in text
 
 
+def test_market_based_emissions_are_beside_the_score_and_not_in_it() -> None:
+    given = {"market_g_per_kwh": 0.0, "market_source": "a contract"}
+    with_market, without = written(runs(), **given), written(runs())
+    assert (
+        "| market-based emissions, not in the score | 0 g CO2e; a contract |" in with_market["md"]
+    )
+    data = json.loads(with_market["json"])
+    assert data["market_based_emissions_kg"] == 0.0
+    assert data["sci"] == json.loads(without["json"])["sci"]
+
+
 def test_what_is_missing_is_one_list() -> None:
     with pytest.raises(MissingFactsError) as caught:
         documents(format_of("sci"), runs(), Facts({"functional_unit": "parameter"}))
