@@ -15,7 +15,7 @@ from carbon_core.disclosure.collecting import wall_clock_s
 from carbon_core.disclosure.embodied import of_runs
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.market import market_based
-from carbon_core.disclosure.text import distinct, hardware_text, notes
+from carbon_core.disclosure.text import distinct, hardware_text, notes, places
 from carbon_core.escaping import one_line
 from carbon_core.run_facts import NOT_METERED
 from carbon_core.version import VERSION
@@ -68,7 +68,7 @@ def bibtex() -> str:
 def _sentences(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
     total = disclosed.total
     yield f"{_runs_text(disclosed, facts)} consumed {_energy(total)}{_emissions(disclosed)}."
-    hardware = facts.text("hardware") or hardware_text(disclosed.activities)
+    hardware = one_line(facts.text("hardware") or hardware_text(disclosed.activities))
     time = f"{formatting.duration(disclosed.wall_clock_s)} of wall-clock time"
     if total.gpu_hours:
         time += f" and {formatting.formatted(total.gpu_hours)} GPU hours"
@@ -127,15 +127,10 @@ def _emissions(disclosed: Disclosed) -> str:
 
 
 def _places(activities: Iterable[Activity]) -> str:
-    """Return the places with their intensities, those of the most energy."""
-    energy: dict[Place, float] = {}
-    for activity in activities:
-        for one in activity.places:
-            key = one._replace(energy_kwh=0.0, emissions_kg=0.0)
-            energy[key] = energy.get(key, 0.0) + one.energy_kwh
-    places = sorted(energy, key=lambda one: -energy[one])
-    texts = [_place(one) for one in places[:_MOST_PLACES]]
-    more = len(places) - _MOST_PLACES
+    """Return the intensities of the most energy, with their places, as text."""
+    found = places(activities)
+    texts = [_place(one) for one in found[:_MOST_PLACES]]
+    more = len(found) - _MOST_PLACES
     if more > 0:
         texts.append(f"{more} more")
     return f" ({'; '.join(texts)})" if texts else ""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from carbon_core import formatting
 from carbon_core.disclosure import sci
-from carbon_core.disclosure.activities import Activity, Disclosed, Place
+from carbon_core.disclosure.activities import Activity, Disclosed
 from carbon_core.disclosure.embodied import Embodied
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.market import MarketBased, market_based
-from carbon_core.disclosure.text import activity_data, as_json, group_data, markdown_table, notes
+from carbon_core.disclosure.text import (
+    activity_data,
+    as_json,
+    group_data,
+    markdown_table,
+    notes,
+    places,
+)
 from carbon_core.escaping import markdown_cell
 from carbon_core.outputs.receipt import with_ends
 from carbon_core.records import Estimate
@@ -32,6 +38,8 @@ _NOT_INCLUDED = {
     sci.CONSUMER: "networks, storage, client devices, monitoring",
 }
 _NO_MARKET = "Market-based emissions and offsets are no part of an SCI score."
+_NOT_GIVEN = "unknown; supply embodied_kg, hardware_embodied_kg or embodied_table"
+_NO_GPU = "unknown; the table has GPUs only, and no run has one"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -79,7 +87,7 @@ def _data(found: sci.Result, disclosed: Disclosed, facts: Facts) -> dict[str, An
             "intensity_g_per_kwh": inside.g_per_kwh,
             **with_ends("emissions", "kg", inside.operational_kg),
             "basis": "location-based",
-            "places": [one._asdict() for one in _places(inside.activities)],
+            "places": [one._asdict() for one in places(inside.activities)],
         },
         **with_ends("market_based_emissions", "kg", market.emissions_kg if market else None),
         "embodied": _embodied_data(found.embodied),
@@ -121,18 +129,6 @@ def _embodied_data(found: Embodied | None) -> dict[str, Any] | None:
     }
 
 
-def _places(activities: tuple[Activity, ...]) -> list[Place]:
-    """Return the places with the sums of their energy and emissions, the largest energy first."""
-    sums: dict[Place, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for activity in activities:
-        for one in activity.places:
-            both = sums[one._replace(energy_kwh=0.0, emissions_kg=0.0)]
-            both[0] += one.energy_kwh
-            both[1] += one.emissions_kg
-    found = [one._replace(energy_kwh=kwh, emissions_kg=kg) for one, (kwh, kg) in sums.items()]
-    return sorted(found, key=lambda one: -one.energy_kwh)
-
-
 def _period(activities: tuple[Activity, ...]) -> tuple[str | None, str | None]:
     begins = [one.started_at for one in activities if one.started_at]
     ends = [one.ended_at for one in activities if one.ended_at]
@@ -142,7 +138,7 @@ def _period(activities: tuple[Activity, ...]) -> tuple[str | None, str | None]:
 def _parts(found: sci.Result, disclosed: Disclosed, facts: Facts) -> Iterator[str]:
     name = facts.text("model_name") or disclosed.project
     yield f"# Software Carbon Intensity{f' of {markdown_cell(name)}' if name else ''}\n"
-    yield markdown_table(("SCI", f"per {_per(found)}"), _scores(found))
+    yield markdown_table(("SCI", f"per {_per(found)}"), _scores(found, facts))
     yield markdown_table(("item", "value"), _items(found, facts))
     yield f"{_NO_MARKET} Intervals are 95 %.\n"
     if found.embodied is not None and found.embodied.gpus:
@@ -162,11 +158,11 @@ def _per(found: sci.Result) -> str:
     return f"10{str(exponent).translate(_SUPERSCRIPT)} {unit.plural}" if exponent else unit.title
 
 
-def _scores(found: sci.Result) -> Iterator[tuple[str, str]]:
+def _scores(found: sci.Result, facts: Facts) -> Iterator[tuple[str, str]]:
     rate = found.score
     yield "operation, E·I / R", _rate(rate.operational_g, rate.exponent)
     if rate.embodied_g is None or rate.total_g is None:
-        yield "hardware, M / R", "not known: see the facts embodied_kg and embodied_table"
+        yield "hardware, M / R", _NO_GPU if "embodied_table" in facts else _NOT_GIVEN
         return
     yield "hardware, M / R", _rate(rate.embodied_g, rate.exponent)
     yield "both, (E·I + M) / R", _rate(rate.total_g, rate.exponent)
@@ -222,7 +218,7 @@ def _gpus(found: Embodied) -> Iterator[tuple[str, ...]]:
 
 
 def _place_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
-    for one in _places(found.boundary.activities):
+    for one in places(found.boundary.activities):
         source = one.source + (f" ({one.year})" if one.year else "")
         energy = formatting.energy(one.energy_kwh)
         yield one.place, formatting.formatted(one.g_per_kwh), source, energy

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from core.disclosure.tex import PDFTEX, compile_body
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from carbon_core.disclosure.latex import LONGEST, OTHER_CHARACTER, text
 
@@ -86,3 +88,22 @@ def test_latex_compiles_each_name_in_a_table(
     rows = (f"{text(name)} & {text(name)} \\\\" for name in NAMES)
     table = (OTHER_CHARACTER, r"\begin{tabular}{ll}", *rows, r"\hline", r"\end{tabular}")
     compile_body(tmp_path, before + "\n".join(table), encoding, engine=engine)
+
+
+# All that a text may consist of: characters without a meaning, escapes, groups and commands.
+GRAMMAR = re.compile(
+    r"(?:[A-Za-z0-9 !'()+,./:;=?@-]|\\[{}$&#%_]|\{\}|\{[\[\]*]\}|\\char(?:34|96)\{\}"
+    r"|\\(?:text[a-z]+|ss|ae|AE|oe|OE|o|O|aa|AA|l|L|i|ldots)\{\}"
+    r"|\\[`'^~\"=.]\{(?:[A-Za-z]|\\i|\\j)\}|\\[uvHcdbr]\{(?:[A-Za-z]|\\i|\\j)\}"
+    r"|\\ensuremath\{(?:\\[a-z]+|[-]|[_^](?:\\circ|\d))\}"
+    r"|\\othercharacter\{[0-9A-F]{2,6}\}\{[^\x00-\x7f]\})*"
+)
+
+
+@given(st.text(max_size=60))
+@example("".join(map(chr, range(32, 0x250))))
+@example("".join(NAMES))
+def test_any_text_consists_of_harmless_parts(foreign: str) -> None:
+    latex = text(foreign, 1000)
+    assert GRAMMAR.fullmatch(latex), latex
+    assert not re.search(r"--|,,|''|[?!]`", latex)

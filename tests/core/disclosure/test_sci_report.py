@@ -112,3 +112,9 @@ def test_many_runs_are_in_the_json_only() -> None:
     found = documents(format_of("sci"), many, Facts({"functional_unit": "run"}))
     assert len(json.loads(found["json"])["runs"]) == 60
     assert "10 more runs" in found["md"]
+
+
+def test_a_table_without_a_gpu_is_stated() -> None:
+    facts = Facts({"functional_unit": "run", "embodied_table": "gpu"})
+    text = documents(format_of("sci"), disclosed(activity()), facts)["md"]
+    assert "the table has GPUs only" in text
