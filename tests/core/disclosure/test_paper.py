@@ -6,17 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from core.disclosure.disclosed_runs import activity, disclosed
 from core.disclosure.tex import compile_paper
 
-from carbon_core.disclosure import paper
 from carbon_core.disclosure.activities import Disclosed, Hardware, Place
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.formats import MissingFactsError, documents, format_of
 from carbon_core.version import VERSION
 
-ROOT = Path(__file__).parents[3]
 NASTY = 'p|"\\_&%#{x}\n$~^ 日本 Zürich \\input{x} [a] *'
 PLACE = Place("Île-de-France & Москва", "FRA", "", 50.0, "Ember_x", 2025, "lifecycle", 10.0, 0.5)
 FIRST_LINE = "] after a row"
@@ -96,16 +93,6 @@ def test_each_run_is_a_row_and_many_are_one_of_their_kind() -> None:
 def test_without_a_known_energy_nothing_is_written() -> None:
     with pytest.raises(MissingFactsError, match="energy"):
         written(disclosed(activity(energy_kwh=None, emissions_kg=None)))
-
-
-def test_the_citation_is_that_of_the_repository() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
-    bib = paper.bibtex()
-    (author,) = citation["authors"]
-    for key in ("title", "version", "license"):
-        assert f"  {key} = {{{citation[key]}}},\n" in bib
-    assert f"  author = {{{{{author['name']}}}}},\n" in bib
-    assert bib in (ROOT / "docs" / "citing.md").read_text("utf-8")
 
 
 @pytest.mark.slow
