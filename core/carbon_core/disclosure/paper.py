@@ -5,7 +5,6 @@ The LaTeX needs no package and compiles with every engine: names of others are `
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from carbon_core import formatting
@@ -26,7 +25,7 @@ _TITLE, _AUTHOR, _LICENSE = "carbon-callbacks", "carbon-callbacks contributors",
 _CITATION = f"compiled with {_TITLE} {VERSION}"
 # More runs are one row for each kind; more places are counted.
 _MOST_ROWS, _MOST_PLACES = 30, 3
-_LONGEST_CELL, _LONGEST_TEXT, _WIDTH = 40, 20_000, 100
+_LONGEST_CELL, _LONGEST_TEXT = 40, 20_000
 _HEAD = (
     "Run",
     "Project",
@@ -49,7 +48,7 @@ def documents(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
     return {
         "tex": _tex(sentences, disclosed, facts),
         "bib": bibtex(),
-        "txt": textwrap.fill(" ".join(sentences), _WIDTH, break_long_words=False) + "\n",
+        "txt": "".join(f"{one}\n" for one in sentences),
     }
 
 
@@ -170,13 +169,13 @@ def _beside(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
 
 def _tex(sentences: Iterable[str], disclosed: Disclosed, facts: Facts) -> str:
     cited = _latex(_CITATION)
-    paragraph = _latex(" ".join(sentences)).replace(cited, f"{cited}~\\cite{{{KEY}}}", 1)
+    cite = f"{cited}~\\cite{{{KEY}}}"
     name = latex.text(_name(disclosed, facts))
     caption = f"Energy and location-based emissions{f' of {name}' if name else ''}."
     lines = [
         f"% Made by {_TITLE} {VERSION}; no package is needed.",
         latex.OTHER_CHARACTER,
-        textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False),
+        *(_latex(one).replace(cited, cite) for one in sentences),
         "",
         r"\begin{table}",
         r"  \centering\footnotesize",
