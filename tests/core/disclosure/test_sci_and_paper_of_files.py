@@ -9,9 +9,10 @@ import pytest
 from core.disclosure.conftest import NAME, row_of, write_rows
 from core.disclosure.tex import compile_paper
 
+from carbon_core import EmissionsTracker
 from carbon_core.disclosure.collecting import collect_runs
 from carbon_core.disclosure.facts import Facts
-from carbon_core.disclosure.formats import documents, format_of
+from carbon_core.disclosure.formats import documents, format_of, missing
 
 PER_TOKEN = {
     "functional_unit": "token", "functional_unit_values": "gross", "functional_unit_rationale": "x",
@@ -57,3 +58,29 @@ def test_papers_of_receipts_and_of_csv_rows_compile(project: Path, tmp_path: Pat
     assert "by CodeCarbon 3.3.2" in " ".join(of_rows["txt"].split())
     for name, found in (("all", of_all), ("csv", of_rows)):
         compile_paper(tmp_path / name, found)
+
+
+def test_requests_of_a_server_are_units_of_a_consumer_and_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with EmissionsTracker(country_iso_code="FRA", log_level="error") as tracker:
+        requests = tracker.requests()
+        for _ in range(4):
+            with requests.request(tokens=50):
+                sum(range(200_000))
+    runs = collect_runs([tmp_path])
+    data = json.loads(
+        documents(format_of("sci"), runs, Facts({"functional_unit": "request"}))["json"]
+    )
+    assert (data["boundary"]["persona"], data["functional_unit"]["count"]) == ("consumer", 4)
+    (run,) = data["runs"]
+    # The score includes the time between requests, in which the hardware is reserved.
+    assert data["sci"]["operational_g"] == pytest.approx(run["emissions_kg"] * 1000 / 4)
+    facts = Facts({"functional_unit": "served-token"})
+    assert (
+        json.loads(documents(format_of("sci"), runs, facts)["json"])["functional_unit"]["count"]
+        == 200
+    )
+    lacking = missing(format_of("sci"), runs, Facts({"functional_unit": "run"}))
+    assert [one.key for one in lacking] == ["training_emissions", "functional_unit_count"]
