@@ -303,6 +303,17 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def paper(session: nox.Session) -> None:
+    """Compile the LaTeX of a disclosure; needs pdflatex and bibtex (Debian: texlive-latex-base)."""
+    if shutil.which("pdflatex") is None or shutil.which("bibtex") is None:
+        session.error("pdflatex and bibtex are missing; Debian has them in texlive-latex-base")
+    session.install(*GROUPS["test"], "-e", ".")
+    names = ("latex", "paper", "sci_and_paper_of_files")
+    tests = [f"tests/core/disclosure/test_{name}.py" for name in names]
+    session.run("pytest", "-q", *tests, *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Compare with CodeCarbon, side by side, and print the ratios."""
     install_frameworks(session)

@@ -4,6 +4,7 @@ output                                    function
 terminal, log line, label of a metric     `one_line`
 cell of a CSV file                        `csv_cell`
 cell of a Markdown table                  `markdown_cell`
+LaTeX                                     `carbon_core.disclosure.latex.text`
 HTML                                      autoescape of the template, or `html.escape`
 data of the HTML report                   `carbon_callbacks.cli.html.data.script_json`
 """

@@ -47,6 +47,7 @@ def test_the_tables_and_their_sources_are_shipped():
         "grid_country.csv",
         "cpu_tdp.csv",
         "gpu_tdp.csv",
+        "embodied_gpu.csv",
         "odbl/em_zone_yearly.csv",
         "odbl/NOTICE.md",
         "SOURCES.md",

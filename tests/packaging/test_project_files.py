@@ -12,6 +12,7 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
+from carbon_core.disclosure.paper import bibtex
 from carbon_core.version import VERSION
 
 if sys.version_info >= (3, 11):
@@ -72,6 +73,15 @@ def test_the_citation_names_this_version_and_licence():
     assert citation["version"] == VERSION
     for key, same in (("title", "name"), ("license", "license"), ("keywords", "keywords")):
         assert citation[key] == project[same]
+
+
+def test_a_disclosure_for_a_paper_has_the_same_citation():
+    citation, bib = load(ROOT / "CITATION.cff"), bibtex()
+    (author,) = citation["authors"]
+    for key in ("title", "version", "license"):
+        assert f"  {key} = {{{citation[key]}}},\n" in bib
+    assert f"  author = {{{{{author['name']}}}}},\n" in bib
+    assert bib in (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
 
 
 def test_pre_commit_runs_what_the_lint_session_runs():

@@ -93,9 +93,45 @@ FACTS: tuple[Fact, ...] = (
         "embodied_kg", "number", "kg CO2e",
         "Embodied emissions of the hardware, the part of these runs.", ("sci", "gpai", "paper"),
     ),
-    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", ("sci",)),
-    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", ("sci",)),
-    Fact("embodied_source", "text", "", "Source of the embodied emissions.", ("sci", "gpai")),
+    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", ("sci", "paper")),
+    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", ("sci", "paper")),
+    Fact("embodied_source", "text", "", "Source of the embodied emissions.", ("sci", "gpai", "paper")),
+    Fact(
+        "embodied_table", "text", "",
+        "Use the shipped table for the GPUs, if no embodied emissions are given.",
+        ("sci", "paper"), ("gpu",),
+    ),
+    Fact(
+        "hardware_embodied_kg", "number", "kg CO2e",
+        "Embodied emissions of all hardware that was used, of which the runs have a part.",
+        ("sci", "paper"),
+    ),
+    Fact("hardware_lifespan_years", "number", "years", "Its expected lifespan.", ("sci", "paper")),
+    Fact(
+        "hardware_reserved_h", "number", "h",
+        "Hours in which it was reserved, if longer than the runs.", ("sci", "paper"),
+    ),
+    Fact(
+        "hardware_share", "number", "",
+        "Share of its resources that was reserved, from 0 to 1; all of them if absent.",
+        ("sci", "paper"),
+    ),
+    Fact(
+        "functional_unit", "text", "", "The unit to report emissions for (R of an SCI score).",
+        ("sci",), ("token", "parameter", "flop", "sample", "run", "request", "served-token"),
+    ),
+    Fact(
+        "functional_unit_count", "number", "",
+        "How many of these units there are, if the runs do not count them or another number applies.",
+        ("sci",),
+    ),
+    Fact(
+        "functional_unit_values", "text", "",
+        "Whether that number is the gross one, or the effective one: after deduplication, or of active "
+        "parameters.",
+        ("sci",), ("gross", "effective"),
+    ),
+    Fact("functional_unit_rationale", "text", "", "Why this unit was chosen.", ("sci",)),
 )  # fmt: skip
 
 

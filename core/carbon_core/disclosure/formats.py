@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from carbon_core.disclosure.activities import Disclosed
+from carbon_core.disclosure.activities import INFERENCE, Disclosed
 from carbon_core.disclosure.facts import Facts, row_of
 from carbon_core.errors import CarbonError, ConfigError
 
@@ -56,6 +56,11 @@ class OfRuns(NamedTuple):
     what: str
 
 
+def _has_inference(disclosed: Disclosed) -> bool:
+    kinds = (one.kind for one in disclosed.activities if one.emissions_kg is not None)
+    return any(kind in {"", INFERENCE} for kind in kinds)
+
+
 # A key that is in FACTS, too, may be given by either.
 OF_RUNS: Mapping[str, OfRuns] = {
     "energy": OfRuns(lambda found: found.energy_kwh is not None, "Runs with a known energy."),
@@ -68,6 +73,10 @@ OF_RUNS: Mapping[str, OfRuns] = {
     "samples": OfRuns(lambda found: found.work.samples is not None, "Runs that count samples."),
     "tokens": OfRuns(lambda found: found.work.tokens is not None, "Runs that count tokens."),
     "flops": OfRuns(lambda found: found.work.flops is not None, "Runs that count operations."),
+    "training_emissions": OfRuns(
+        lambda found: found.development.emissions_kg is not None, "Trainings with known emissions."
+    ),
+    "inference_emissions": OfRuns(_has_inference, "Runs of inference with known emissions."),
 }
 
 
@@ -117,6 +126,28 @@ def _edited_card(card: bytes, disclosed: Disclosed, facts: Facts) -> bytes:
     return model_card.edited(card, disclosed, facts)
 
 
+def _required_by_hardware(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    return ("hardware_lifespan_years",) if "hardware_embodied_kg" in facts else ()
+
+
+def _sci(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import sci_report
+
+    return sci_report.documents(disclosed, facts)
+
+
+def _required_by_sci(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    from carbon_core.disclosure import sci
+
+    return (*sci.required(disclosed, facts), *_required_by_hardware(disclosed, facts))
+
+
+def _paper(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import paper
+
+    return paper.documents(disclosed, facts)
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         "gpai",
@@ -133,6 +164,22 @@ FORMATS: tuple[Format, ...] = (
         _model_card,
         edited=_edited_card,
     ),
+    Format(
+        "sci",
+        "Software Carbon Intensity (ISO/IEC 21031) and SCI for AI: emissions per functional unit.",
+        "the worked examples of the specifications",
+        ("functional_unit",),
+        _sci,
+        _required_by_sci,
+    ),
+    Format(
+        "paper",
+        "Paragraph and table of a paper in LaTeX, and the citation in BibTeX.",
+        "LaTeX",
+        ("energy",),
+        _paper,
+        _required_by_hardware,
+    ),
 )
 # A figure that the user supplies needs its source, in the formats that use it.
 _SOURCE_OF = {
@@ -140,6 +187,7 @@ _SOURCE_OF = {
     "certificates_kwh": "certificates_source",
     "offset_kg": "offset_source",
     "embodied_kg": "embodied_source",
+    "hardware_embodied_kg": "embodied_source",
 }
 
 

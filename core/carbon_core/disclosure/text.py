@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from carbon_core.disclosure.activities import Activity, Disclosed, Group
+from carbon_core.disclosure.activities import Activity, Disclosed, Group, Place
 from carbon_core.escaping import markdown_cell, one_line
 from carbon_core.formatting import formatted
 from carbon_core.outputs.receipt import with_ends
@@ -63,6 +63,18 @@ def places_by_energy(activities: Iterable[Activity]) -> dict[str, float]:
         for one in activity.places:
             found[one.place] += one.energy_kwh
     return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def places(activities: Iterable[Activity]) -> list[Place]:
+    """Return the grid intensities with the sums of their energy and emissions, most energy first."""
+    sums: dict[Place, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for activity in activities:
+        for one in activity.places:
+            both = sums[one._replace(energy_kwh=0.0, emissions_kg=0.0)]
+            both[0] += one.energy_kwh
+            both[1] += one.emissions_kg
+    found = [one._replace(energy_kwh=kwh, emissions_kg=kg) for one, (kwh, kg) in sums.items()]
+    return sorted(found, key=lambda one: -one.energy_kwh)
 
 
 def share_by_grade(activities: Iterable[Activity]) -> dict[str, float]:
