@@ -20,7 +20,7 @@ from carbon_core.errors import ConfigError
 from carbon_core.records import Estimate
 
 HOURS_PER_YEAR, SECONDS_PER_HOUR = 8760.0, 3600.0
-# Four years is what the guide to SCI data assumes for servers; operators publish three to six.
+# Four years is what the guide to SCI data assumes for servers; three to six is an assumption.
 LIFESPAN_YEARS = Estimate(4.0, 3.0, 6.0)
 
 
