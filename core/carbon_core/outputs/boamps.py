@@ -8,7 +8,7 @@ what is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
             "infraType": "publicCloud" if on_cloud else "onPremise",
             "cloudProvider": run.cloud_provider or None,
             "components": components(
-                report.host.cpu_model, report.host.gpu_models, report.host.ram_total_gb
+                [report.host.cpu_model], report.host.gpu_models, report.host.ram_total_gb
             ),
         },
         "environment": _environment(report),
@@ -166,23 +166,25 @@ def quality(energy: Estimate) -> str | None:
 
 
 def components(
-    cpu_model: str | None, gpu_models: tuple[str, ...], memory_gb: float | None
+    cpu_models: Iterable[str | None], gpu_models: Sequence[str], memory_gb: float | None
 ) -> list[dict[str, Any]]:
     """Return the components of a machine.
 
     Args:
-        cpu_model: Name of its processor; None if unknown.
+        cpu_models: Names of its processors; None for an unknown one.
         gpu_models: Names of its GPUs, one for each.
         memory_gb: Its memory in GiB; None if unknown.
     """
+    cpus = [
+        {"componentType": "cpu", "componentName": name, "nbComponent": 1} for name in cpu_models
+    ]
     gpus = [
         {"componentType": "gpu", "componentName": name, "nbComponent": gpu_models.count(name)}
         for name in dict.fromkeys(gpu_models)
     ]
-    cpu = {"componentType": "cpu", "componentName": cpu_model, "nbComponent": 1}
     # A whole number in this format.
     size = None if memory_gb is None else max(1, round(memory_gb))
-    return [cpu, *gpus, {"componentType": "ram", "memorySize": size, "nbComponent": 1}]
+    return [*cpus, *gpus, {"componentType": "ram", "memorySize": size, "nbComponent": 1}]
 
 
 def _task(report: Report) -> dict[str, Any]:
