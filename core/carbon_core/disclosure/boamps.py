@@ -40,18 +40,18 @@ def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
 
 
 def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:
-    """Return the reports as JSON, each with its stage and country in the suffix."""
+    """Return the reports as JSON; of several, each has its stage and country in the suffix."""
     found: dict[str, str] = {}
     for stage in stages_of(disclosed, facts):
         measured = [one for one in stage.activities if one.energy_kwh is not None]
         for code in dict.fromkeys(map(_country_code, measured)):
             runs = [one for one in measured if _country_code(one) == code]
             name = "-".join(filter(None, (_STAGES.get(stage.name, stage.name), code)))
-            suffix = f"{name}.boamps.json"
+            suffix = f"{name}.json"
             if suffix in found:  # runs of unknown kind, beside those of the same kind
-                suffix = f"{name}-2.boamps.json"
+                suffix = f"{name}-2.json"
             found[suffix] = as_json(_report(stage.name, code, runs, facts))
-    return found
+    return found if len(found) > 1 else dict(zip(["json"], found.values()))
 
 
 def _report(stage: str, code: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A CycloneDX bill of materials of a model, with the energy of its development and its use.
 
-The energy is in ``modelCard.considerations.environmentalConsiderations``, which CycloneDX 1.6 and 1.7 have
-alike. What it has no field for, such as intervals, is in properties.
+The energy is in ``modelCard.considerations.environmentalConsiderations``, the same in CycloneDX 1.6 and
+1.7. What it has no field for, such as intervals, is in properties.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The activities of a disclosure by stage of a model's life, as bills of materials group them."""
+"""The activities of a disclosure by stage of a model's lifecycle, as bills of materials group them."""
 
 from __future__ import annotations
 
