@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -49,3 +50,16 @@ def spdx_element(text: str, kind: str) -> dict[str, Any]:
     (found,) = (one for one in json.loads(text)["@graph"] if one["type"] == kind)
     element: dict[str, Any] = found
     return element
+
+
+JUDGES: Mapping[str, Callable[[str], list[str]]] = {
+    "cyclonedx": of_cyclonedx,
+    "spdx": of_spdx,
+    "boamps": of_boamps,
+}
+# Facts of these formats that are not any text.
+FACTS_IN_A_FORM = {
+    "release_time": "2026-02-03",
+    "download_location": "https://example.org/model",
+    "energy_mix": "nuclear=65,wind=10",
+}

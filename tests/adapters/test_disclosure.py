@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import disclosure_judges
 import pytest
 
 from carbon_callbacks.disclosure import Facts, collect, documents
@@ -12,8 +13,11 @@ from carbon_core.disclosure.formats import FORMATS
 
 pytestmark = pytest.mark.slow
 GIVEN = {
-    one.key: one.choices[0] if one.choices else ("x" if one.kind == "text" else 1.0)
-    for one in FACTS
+    **{
+        one.key: one.choices[0] if one.choices else ("x" if one.kind == "text" else 1.0)
+        for one in FACTS
+    },
+    **disclosure_judges.FACTS_IN_A_FORM,
 }
 
 
@@ -24,6 +28,8 @@ def check(directory: str = ".") -> dict:
         texts = documents(row.name, runs, Facts(GIVEN))
         assert texts, row.name
         assert all(texts.values()), row.name
+        judge = disclosure_judges.JUDGES.get(row.name, lambda text: [])
+        assert [one for text in texts.values() for one in judge(text)] == [], row.name
     form = json.loads(documents("gpai", runs, Facts({"model_name": "digits"}))["json"])
     assert form["energy_mwh"] > 0
     assert form["energy_low_mwh"] < form["energy_mwh"] < form["energy_high_mwh"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import disclosure_judges as judges
 import pytest
 from core.outputs.conftest import report_of
+from disclosure_judges import JUDGES
 
 from carbon_core.disclosure.activities import Disclosed
 from carbon_core.disclosure.collecting import collect_runs
@@ -39,11 +40,6 @@ FACTS_OF_ALL: Mapping[str, Any] = {
     "run_kind": "training",
 }
 FORMATS = ("cyclonedx", "spdx", "boamps")
-JUDGES: Mapping[str, Callable[[str], list[str]]] = {
-    "cyclonedx": judges.of_cyclonedx,
-    "spdx": judges.of_spdx,
-    "boamps": judges.of_boamps,
-}
 EVALUATED = (Phase("evaluate", 7_200.0, 1.0, 1),)
 
 
