@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import disclosure_judges
 import pytest
@@ -38,6 +39,12 @@ def check(directory: str = ".") -> dict:
     return form
 
 
+def model_classes() -> set[str]:
+    """Return the classes of models in the receipts here."""
+    receipts = Path("carbon_runs").glob("*.receipt.json")
+    return {json.loads(one.read_text())["run"]["model_class"] for one in receipts}
+
+
 def kinds(form: dict) -> list[str]:
     return [one["kind"] for one in form["runs"]]
 
@@ -55,6 +62,7 @@ def test_lightning_with_an_evaluation_and_its_operations():
     form = check()
     assert kinds(form) == ["training", "evaluation"]
     assert form["flops"] == 9e6
+    assert model_classes() == {f"{type(module).__module__}.{type(module).__qualname__}"}
     assert form["runs"][0]["places"][0]["place"] == "France"
 
 
@@ -62,8 +70,11 @@ def test_transformers():
     from adapters.test_estimate import hf_trainer
 
     adapter = pytest.importorskip("carbon_callbacks.transformers")
-    hf_trainer(adapter.EmissionsCallback(), max_steps=3).train()
+    trainer = hf_trainer(adapter.EmissionsCallback(), max_steps=3)
+    trainer.train()
     form = check()
+    model = type(trainer.model)
+    assert model_classes() == {f"{model.__module__}.{model.__qualname__}"}
     assert kinds(form) == ["training"]
     assert form["flops"] is None, "the model does not count its operations"
 
@@ -75,8 +86,11 @@ def test_keras():
     from carbon_callbacks.keras import EmissionsCallback
 
     callback = EmissionsCallback()
-    keras_model(keras).fit(*keras_data(), epochs=1, verbose=0, callbacks=[callback])
-    assert kinds(check()) == ["training"]
+    model = keras_model(keras)
+    model.fit(*keras_data(), epochs=1, verbose=0, callbacks=[callback])
+    model.evaluate(*keras_data(), verbose=0, callbacks=[callback])
+    assert kinds(check()) == ["training", "evaluation"]
+    assert model_classes() == {"keras.src.models.sequential.Sequential"}
 
 
 def test_a_training_that_fails_counts_with_what_it_used():

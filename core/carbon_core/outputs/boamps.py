@@ -14,6 +14,7 @@ from typing import Any
 
 from carbon_core.addresses import masked_value
 from carbon_core.errors import ConfigError, OutputError
+from carbon_core.escaping import one_line
 from carbon_core.input_files import text_of
 from carbon_core.outputs.base import make_directory, replace
 from carbon_core.outputs.boamps_fields import FORMAT_URI, FORMAT_VERSION, problems
@@ -193,17 +194,17 @@ def _task(report: Report) -> dict[str, Any]:
     served = report.requests
     facts = report.host.facts
     framework = next((name for name in _FRAMEWORKS if f"{name}_version" in facts), None)
+    algorithm = _known(
+        {
+            "framework": _FRAMEWORKS[framework] if framework else None,
+            "frameworkVersion": facts[f"{framework}_version"] if framework else None,
+            "classPath": one_line(report.run.model_class) or None,
+        }
+    )
     return {
         "taskStage": "training" if is_training else "inference" if served else None,
         "nbRequest": sum(one.completed for one in served.counters) if served else None,
-        "algorithms": [
-            {
-                "framework": _FRAMEWORKS[framework],
-                "frameworkVersion": facts[f"{framework}_version"],
-            }
-        ]
-        if framework
-        else None,
+        "algorithms": [algorithm] if algorithm else None,
         "dataset": [{"dataUsage": "input", "dataType": "token"}]
         if report.work.tokens is not None
         else None,

@@ -63,18 +63,21 @@ def test_the_warning_lists_all_that_a_draft_lacks(make_report: MakeReport, tmp_p
 
 def test_the_task_has_what_the_run_knows(make_report: MakeReport) -> None:
     versions = {"torch_version": "2.13.0", "transformers_version": "5.24.0"}
+    pytorch = {"framework": "pytorch", "frameworkVersion": "2.13.0"}
     training = replace(
-        make_report(), work=Work(10, 20, 3_000), host=HostFacts("A CPU", facts=versions)
+        make_report(model_class="digits.Net"),
+        work=Work(10, 20, 3_000),
+        host=HostFacts("A CPU", facts=versions),
     )
     assert boamps_report(training, {})["task"] == {
         "taskStage": "training",
-        "algorithms": [{"framework": "pytorch", "frameworkVersion": "2.13.0"}],
+        "algorithms": [{**pytorch, "classPath": "digits.Net"}],
         "dataset": [{"dataUsage": "input", "dataType": "token"}],
     }
     report = boamps_report(training, {"task": {"taskFamily": "chat", **ALGORITHM}})
     assert boamps_schemas.complaints(report) == []
     assert report["task"]["algorithms"] == [
-        {"framework": "pytorch", "frameworkVersion": "2.13.0", "algorithmName": "transformers"}
+        {**pytorch, "classPath": "digits.Net", "algorithmName": "transformers"}
     ]
 
 
