@@ -127,7 +127,7 @@ def _components(runs: Sequence[Activity], facts: Facts) -> list[dict[str, Any]]:
     gpus: Counter[str] = Counter()
     for one in runs:
         gpus |= Counter(one.hardware.gpu_models)
-    if not cpus and not gpus and "hardware" in facts:
+    if "hardware" in facts:  # in place of that of the runs
         name = one_line(facts.text("hardware"))
         return [{"componentType": "other", "componentName": name, "nbComponent": 1}]
     memory = [one.hardware.memory_gb for one in runs if one.hardware.memory_gb]
@@ -136,14 +136,19 @@ def _components(runs: Sequence[Activity], facts: Facts) -> list[dict[str, Any]]:
 
 
 def _environment(code: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
-    country = country_name(code) if code else one_line(facts.text("location"))
+    location = one_line(facts.text("location"))
+    country = country_name(code) if code else location
     if not country:
         return {}
     energy_kwh = math.fsum(one.energy_kwh.value for one in runs if one.energy_kwh)
     kg = [one.emissions_kg.value for one in runs if one.emissions_kg]
     is_known = energy_kwh > 0 and len(kg) == len(runs)
     g_per_kwh = math.fsum(kg) * GRAMS_PER_KG / energy_kwh if is_known else None
-    return {"country": country, "powerSourceCarbonIntensity": g_per_kwh}
+    return {
+        "country": country,
+        "location": location if location not in ("", country) else None,
+        "powerSourceCarbonIntensity": g_per_kwh,
+    }
 
 
 def _quality(runs: Sequence[Activity]) -> str | None:

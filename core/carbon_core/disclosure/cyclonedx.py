@@ -101,7 +101,8 @@ def _considerations(disclosed: Disclosed, facts: Facts, mix: Mapping[str, float]
                 *(("method", one) for one in _methods(disclosed.activities)),
                 ("method", facts.text("energy_method")),
                 ("not-metered", NOT_METERED),
-                ("hardware", hardware_text(disclosed.activities)),
+                ("hardware", facts.text("hardware") or hardware_text(disclosed.activities)),
+                ("location", facts.text("location")),
                 *(("note", one) for one in notes(disclosed)),
                 *(
                     ("run", _run(run))

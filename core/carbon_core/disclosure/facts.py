@@ -53,12 +53,12 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "training_type", "text", "", "Kind of training.",
-        ("gpai", "model-card", "cyclonedx", "spdx"), ("pre-training", "fine-tuning"),
+        ("gpai", "model-card", "cyclonedx", "spdx", "boamps"), ("pre-training", "fine-tuning"),
     ),
     Fact("parameters", "number", "", "Number of parameters of the model.", ("gpai", "sci", "boamps")),
     Fact(
         "flops", "number", "FLOP", "Operations of all training, if the receipts do not have them.",
-        ("gpai", "sci", "boamps"),
+        ("gpai", "sci"),
     ),
     Fact("flops_method", "text", "", "How these operations were counted or estimated.", ("gpai",)),
     Fact(
@@ -68,14 +68,14 @@ FACTS: tuple[Fact, ...] = (
         "inference_method", "text", "",
         "The benchmark: its task, its hardware, and how operations were counted.", ("gpai",),
     ),
-    Fact("energy_method", "text", "", "What to add to the method of the energy.", ("gpai",)),
+    Fact("energy_method", "text", "", "What to add to the method of the energy.", ("gpai", "cyclonedx")),
     Fact(
         "location", "text", "", "Location of the hardware, in place of that of the runs.",
         ("gpai", "model-card", "boamps", "cyclonedx"),
     ),
     Fact(
         "hardware", "text", "", "Hardware, in place of that of the runs.",
-        ("gpai", "model-card", "boamps", "paper"),
+        ("gpai", "model-card", "cyclonedx", "boamps", "paper"),
     ),
     Fact(
         "market_g_per_kwh", "number", "gCO2e/kWh",

@@ -312,6 +312,23 @@ def test_boamps_has_a_report_for_each_stage_and_country(project: Disclosed) -> N
     assert "done (completed); failed (failed)" in report["task"]["taskDescription"]
 
 
+def test_hardware_and_location_of_the_user_are_stated(project: Disclosed) -> None:
+    stated = {"hardware": "8 x H200", "location": "Lille"}
+    texts = documents(format_of("boamps"), project, given(**stated))
+    assert [judges.of_boamps(text) for text in texts.values()] == [[]] * 4
+    report = json.loads(texts["training-FRA.json"])
+    assert report["infrastructure"]["components"] == [
+        {"componentType": "other", "componentName": "8 x H200", "nbComponent": 1}
+    ]
+    assert report["environment"]["country"] == "France"
+    assert report["environment"]["location"] == "Lille"
+    assert json.loads(texts["training.json"])["environment"]["country"] == "Lille"
+    found = text_of("cyclonedx", project, **stated)
+    assert '"value": "8 x H200"' in found
+    assert '"description": "Lille"' in found
+    assert judges.of_cyclonedx(found) == []
+
+
 def test_one_boamps_report_is_plain_json(tmp_path: Path) -> None:
     assert list(documents(format_of("boamps"), kept(tmp_path, report_of()), given())) == ["json"]
 
