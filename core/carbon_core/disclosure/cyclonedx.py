@@ -97,6 +97,7 @@ def _considerations(disclosed: Disclosed, facts: Facts, mix: Mapping[str, float]
             [
                 ("emissions:scope", _SCOPE),
                 *_market(disclosed, facts),
+                ("offset:kg", _text(facts.number("offset_kg"))),
                 ("offset:source", facts.text("offset_source")),
                 *(("method", one) for one in _methods(disclosed.activities)),
                 ("method", facts.text("energy_method")),
@@ -134,7 +135,7 @@ def _consumption(
                 *_ends("energy", "kWh", energy),
                 *_ends("emissions", "tCO2eq", emissions and emissions.scaled(1 / _KG_PER_T)),
                 ("duration:s", repr(group.duration_s)),
-                ("gpu:h", "" if group.gpu_hours is None else repr(group.gpu_hours)),
+                ("gpu:h", _text(group.gpu_hours)),
                 ("runs", str(group.runs)),
                 ("runs:unknown-energy", str(group.unknown)),
                 ("runs:without-interval", str(group.without_interval)),
@@ -247,6 +248,10 @@ def _run(one: Activity) -> str:
     within = f"within {one.part_of}" if one.part_of else ""
     texts = [one.run_id or "without id", one.project, one.status, one.started_at, energy, within]
     return one_line("; ".join(filter(None, texts)))
+
+
+def _text(number: float | None) -> str:
+    return "" if number is None else repr(number)
 
 
 def _ends(name: str, unit: str, estimate: Estimate | None) -> list[tuple[str, str]]:

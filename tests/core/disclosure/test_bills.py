@@ -59,8 +59,8 @@ def silent(report: Report) -> Report:
     return replace(report, window=nothing - Snapshot(0))
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Disclosed:
+@pytest.fixture(name="runs", scope="module")
+def runs_of_a_project(tmp_path_factory: pytest.TempPathFactory) -> Disclosed:
     """A training, a failed one, an evaluation, requests, and runs without energy and place."""
     requests = Requests((RequestCounts("chat", 3, tokens=90),), 60.0, 1.0, 1.0, 0.1, 0.1)
     return kept(
@@ -93,8 +93,8 @@ def consumptions(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_document_passes_its_judge(name: str, project: Disclosed) -> None:
-    texts = documents(format_of(name), project, given())
+def test_every_document_passes_its_judge(name: str, runs: Disclosed) -> None:
+    texts = documents(format_of(name), runs, given())
     assert texts
     assert [one for text in texts.values() for one in JUDGES[name](text)] == []
 
@@ -110,10 +110,10 @@ def test_every_document_passes_its_judge(name: str, project: Disclosed) -> None:
     ],
 )
 def test_cyclonedx_with_further_facts_passes_its_judge(
-    facts: dict[str, Any], project: Disclosed
+    facts: dict[str, Any], runs: Disclosed
 ) -> None:
     facts = {"certificates_source": "a registry", **facts}
-    assert judges.of_cyclonedx(text_of("cyclonedx", project, **facts)) == []
+    assert judges.of_cyclonedx(text_of("cyclonedx", runs, **facts)) == []
 
 
 # Changes of a document that its judge must refuse.
@@ -134,9 +134,9 @@ BROKEN: list[tuple[str, tuple[Any, ...], Any]] = [
 
 @pytest.mark.parametrize(("name", "path", "value"), BROKEN)
 def test_a_broken_document_is_refused(
-    name: str, path: tuple[Any, ...], value: Any, project: Disclosed
+    name: str, path: tuple[Any, ...], value: Any, runs: Disclosed
 ) -> None:
-    data = json.loads(text_of(name, project))
+    data = json.loads(text_of(name, runs))
     place: Any = data
     if name == "cyclonedx":
         place = data["components"][0]["modelCard"]["considerations"]
@@ -151,20 +151,20 @@ def test_a_broken_document_is_refused(
     assert JUDGES[name](json.dumps(data))
 
 
-def test_an_spdx_document_without_an_element_is_refused(project: Disclosed) -> None:
-    data = json.loads(text_of("spdx", project))
-    agent = judges.spdx_element(text_of("spdx", project), "Organization")
+def test_an_spdx_document_without_an_element_is_refused(runs: Disclosed) -> None:
+    data = json.loads(text_of("spdx", runs))
+    agent = judges.spdx_element(text_of("spdx", runs), "Organization")
     data["@graph"] = [one for one in data["@graph"] if one["type"] != agent["type"]]
     assert len(judges.of_spdx(json.dumps(data))) == 1
 
 
-def test_cyclonedx_has_one_entry_for_each_kind_of_activity(project: Disclosed) -> None:
-    found = consumptions(text_of("cyclonedx", project, run_kind=""))
+def test_cyclonedx_has_one_entry_for_each_kind_of_activity(runs: Disclosed) -> None:
+    found = consumptions(text_of("cyclonedx", runs, run_kind=""))
     assert [one["activity"] for one in found] == ["training", "validation", "inference"]
     training = found[0]
     # Three runs of 4, 1 and 0.125 kWh of the hardware, with a PUE of 1.5.
     assert training["activityEnergyCost"] == {"value": pytest.approx(7.6875), "unit": "kWh"}
-    kg = project.by_kind["training"].emissions_kg
+    kg = runs.by_kind["training"].emissions_kg
     assert kg is not None
     assert training["co2CostEquivalent"] == {"value": kg.value / 1000, "unit": "tCO2eq"}
     assert "co2CostOffset" not in training
@@ -179,8 +179,8 @@ def test_cyclonedx_has_one_entry_for_each_kind_of_activity(project: Disclosed) -
     ]
 
 
-def test_cyclonedx_names_each_run_once_with_intervals(project: Disclosed) -> None:
-    text = text_of("cyclonedx", project)
+def test_cyclonedx_names_each_run_once_with_intervals(runs: Disclosed) -> None:
+    text = text_of("cyclonedx", runs)
     runs = [
         one["value"].split(";")[0]
         for each in consumptions(text)
@@ -202,17 +202,24 @@ def test_a_run_without_energy_is_named_though_it_has_no_entry(tmp_path: Path) ->
     assert judges.of_cyclonedx(text) == []
 
 
-def test_an_offset_is_divided_by_emissions_and_subtracted_from_nothing(project: Disclosed) -> None:
-    plain = consumptions(text_of("cyclonedx", project))
-    found = consumptions(text_of("cyclonedx", project, offset_kg=100, offset_source="a registry"))
+def test_an_offset_is_divided_by_emissions_and_subtracted_from_nothing(runs: Disclosed) -> None:
+    plain = consumptions(text_of("cyclonedx", runs))
+    found = consumptions(text_of("cyclonedx", runs, offset_kg=100, offset_source="a registry"))
     assert [one["co2CostEquivalent"] for one in found] == [
         one["co2CostEquivalent"] for one in plain
     ]
     assert sum(one["co2CostOffset"]["value"] for one in found) == pytest.approx(0.1)
 
 
-def test_an_energy_mix_has_shares_and_the_rest_is_unknown(project: Disclosed) -> None:
-    text = text_of("cyclonedx", project, energy_mix="nuclear=65,wind=10", energy_supplier="Grid")
+def test_an_offset_is_stated_even_where_there_are_no_emissions(tmp_path: Path) -> None:
+    nothing = replace(report_of(kwh=0.0), intensities=())
+    text = text_of("cyclonedx", kept(tmp_path, nothing), offset_kg=5, offset_source="a registry")
+    assert '"name": "carbon-callbacks:offset:kg"' in text
+    assert judges.of_cyclonedx(text) == []
+
+
+def test_an_energy_mix_has_shares_and_the_rest_is_unknown(runs: Disclosed) -> None:
+    text = text_of("cyclonedx", runs, energy_mix="nuclear=65,wind=10", energy_supplier="Grid")
     training = consumptions(text)[0]
     by_source: dict[str, float] = {}
     for one in training["energyProviders"]:
@@ -228,16 +235,14 @@ WRONG_MIXES = ("nuclear", "nuclear=0", "nuclear=101", "grid=5", "wind=60,coal=50
 
 
 @pytest.mark.parametrize("mix", [*WRONG_MIXES, "wind=-1", "wind=nan", "wind=1;coal=2"])
-def test_another_form_of_an_energy_mix_is_an_error_that_names_it(
-    mix: str, project: Disclosed
-) -> None:
+def test_another_form_of_an_energy_mix_is_an_error_that_names_it(mix: str, runs: Disclosed) -> None:
     with pytest.raises(ConfigError, match=r"facts: energy_mix must be percentages .* nuclear=65"):
-        text_of("cyclonedx", project, energy_mix=mix)
+        text_of("cyclonedx", runs, energy_mix=mix)
 
 
-def test_market_based_emissions_stand_beside_the_others(project: Disclosed) -> None:
-    plain = consumptions(text_of("cyclonedx", project))
-    text = text_of("cyclonedx", project, market_g_per_kwh=0, market_source="a contract")
+def test_market_based_emissions_stand_beside_the_others(runs: Disclosed) -> None:
+    plain = consumptions(text_of("cyclonedx", runs))
+    text = text_of("cyclonedx", runs, market_g_per_kwh=0, market_source="a contract")
     assert [one["co2CostEquivalent"] for one in consumptions(text)] == [
         one["co2CostEquivalent"] for one in plain
     ]
@@ -245,8 +250,8 @@ def test_market_based_emissions_stand_beside_the_others(project: Disclosed) -> N
     assert "a contract" in text
 
 
-def test_spdx_has_energy_by_stage_and_the_rest_in_an_annotation(project: Disclosed) -> None:
-    text = text_of("spdx", project)
+def test_spdx_has_energy_by_stage_and_the_rest_in_an_annotation(runs: Disclosed) -> None:
+    text = text_of("spdx", runs)
     energy = judges.spdx_element(text, "ai_AIPackage")["ai_energyConsumption"]
     assert sorted(energy) == [
         "ai_inferenceEnergyConsumption",
@@ -262,12 +267,12 @@ def test_spdx_has_energy_by_stage_and_the_rest_in_an_annotation(project: Disclos
     assert "receipt.json" not in text
 
 
-def test_a_fine_tuning_has_its_own_field(project: Disclosed) -> None:
-    text = text_of("spdx", project, training_type="fine-tuning")
+def test_a_fine_tuning_has_its_own_field(runs: Disclosed) -> None:
+    text = text_of("spdx", runs, training_type="fine-tuning")
     energy = judges.spdx_element(text, "ai_AIPackage")["ai_energyConsumption"]
     assert "ai_finetuningEnergyConsumption" in energy
     assert "ai_trainingEnergyConsumption" not in energy
-    tuned = consumptions(text_of("cyclonedx", project, training_type="fine-tuning"))
+    tuned = consumptions(text_of("cyclonedx", runs, training_type="fine-tuning"))
     assert tuned[0]["activity"] == "fine-tuning"
 
 
@@ -281,19 +286,19 @@ def test_a_fine_tuning_has_its_own_field(project: Disclosed) -> None:
     ],
 )
 def test_a_fact_of_spdx_in_another_form_is_an_error_that_names_it(
-    key: str, value: str, project: Disclosed
+    key: str, value: str, runs: Disclosed
 ) -> None:
     with pytest.raises(ConfigError, match=f"facts: {key} must be .*, not '{value}'"):
-        text_of("spdx", project, **{key: value})
+        text_of("spdx", runs, **{key: value})
 
 
-def test_the_release_time_is_in_utc(project: Disclosed) -> None:
-    text = text_of("spdx", project, release_time="2026-02-03T01:30:00+02:00")
+def test_the_release_time_is_in_utc(runs: Disclosed) -> None:
+    text = text_of("spdx", runs, release_time="2026-02-03T01:30:00+02:00")
     assert judges.spdx_element(text, "ai_AIPackage")["releaseTime"] == "2026-02-02T23:30:00Z"
 
 
-def test_boamps_has_a_report_for_each_stage_and_country(project: Disclosed) -> None:
-    texts = documents(format_of("boamps"), project, given(parameters=7e9, dataset_items=5))
+def test_boamps_has_a_report_for_each_stage_and_country(runs: Disclosed) -> None:
+    texts = documents(format_of("boamps"), runs, given(parameters=7e9, dataset_items=5))
     assert sorted(texts) == [
         "evaluation-FRA.json", "inference-FRA.json", "training-FRA.json", "training.json",
     ]  # fmt: skip
@@ -312,9 +317,9 @@ def test_boamps_has_a_report_for_each_stage_and_country(project: Disclosed) -> N
     assert "done (completed); failed (failed)" in report["task"]["taskDescription"]
 
 
-def test_hardware_and_location_of_the_user_are_stated(project: Disclosed) -> None:
+def test_hardware_and_location_of_the_user_are_stated(runs: Disclosed) -> None:
     stated = {"hardware": "8 x H200", "location": "Lille"}
-    texts = documents(format_of("boamps"), project, given(**stated))
+    texts = documents(format_of("boamps"), runs, given(**stated))
     assert [judges.of_boamps(text) for text in texts.values()] == [[]] * 4
     report = json.loads(texts["training-FRA.json"])
     assert report["infrastructure"]["components"] == [
@@ -323,7 +328,7 @@ def test_hardware_and_location_of_the_user_are_stated(project: Disclosed) -> Non
     assert report["environment"]["country"] == "France"
     assert report["environment"]["location"] == "Lille"
     assert json.loads(texts["training.json"])["environment"]["country"] == "Lille"
-    found = text_of("cyclonedx", project, **stated)
+    found = text_of("cyclonedx", runs, **stated)
     assert '"value": "8 x H200"' in found
     assert '"description": "Lille"' in found
     assert judges.of_cyclonedx(found) == []
@@ -354,10 +359,10 @@ def test_a_publisher_is_named_with_its_confidentiality_only(tmp_path: Path) -> N
         ("boamps", ["model_name", "task_family", "infrastructure", "data_type"]),
     ],
 )
-def test_what_is_missing_is_one_list(name: str, keys: list[str], project: Disclosed) -> None:
-    assert [one.key for one in missing(format_of(name), project, Facts())] == keys
+def test_what_is_missing_is_one_list(name: str, keys: list[str], runs: Disclosed) -> None:
+    assert [one.key for one in missing(format_of(name), runs, Facts())] == keys
     with pytest.raises(MissingFactsError, match=keys[0]):
-        documents(format_of(name), project, Facts())
+        documents(format_of(name), runs, Facts())
 
 
 def test_counted_tokens_are_the_kind_of_the_data(tmp_path: Path) -> None:
@@ -387,9 +392,9 @@ def test_spdx_needs_a_training_or_inference(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_but_ids_and_times_differs_between_two_documents(
-    name: str, project: Disclosed
+    name: str, runs: Disclosed
 ) -> None:
-    first, second = (documents(format_of(name), project, given()) for _ in range(2))
+    first, second = (documents(format_of(name), runs, given()) for _ in range(2))
     assert first.keys() == second.keys()
     for suffix, text in first.items():
         assert text != second[suffix]
@@ -415,6 +420,28 @@ def comparable(text: str) -> Any:
         data.get(block, {}).pop(key, None)
     data.pop("serialNumber", None)
     return data
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_ranks_restarts_killed_runs_and_rows_pass_the_judges(name: str, project: Path) -> None:
+    disclosed = collect_runs([project])
+    texts = documents(format_of(name), disclosed, given(data_type="image"))
+    assert [one for text in texts.values() for one in JUDGES[name](text)] == []
+    whole = "".join(texts.values())
+    for activity in disclosed.activities:
+        if name != "boamps" or activity.energy_kwh is not None:
+            assert activity.run_id in whole
+
+
+def test_figures_add_up_to_the_total_of_a_project(project: Path) -> None:
+    disclosed = collect_runs([project])
+    assert disclosed.energy_kwh is not None
+    total = pytest.approx(disclosed.energy_kwh.value)
+    found = consumptions(text_of("cyclonedx", disclosed))
+    assert sum(one["activityEnergyCost"]["value"] for one in found) == total
+    texts = documents(format_of("boamps"), disclosed, given(data_type="image")).values()
+    measures = [one for text in texts for one in json.loads(text)["measures"]]
+    assert sum(one["powerConsumption"] for one in measures) == total
 
 
 # --- the history of CodeCarbon: only a CSV file ---
