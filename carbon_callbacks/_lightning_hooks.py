@@ -228,6 +228,7 @@ class LightningHooks(CallbackBase):
 
     def _begin(self, trainer: Any, kind: str, *, resumes: bool = False) -> None:
         with self._training.guard():
+            self._training.tracker.note_model(trainer.lightning_module)
             self._training.begin(
                 resumes=resumes,
                 ranks=trainer.world_size,

@@ -145,6 +145,7 @@ class EmissionsCallback(CallbackBase, CountsBatches, Callback):
         with self._training.guard():
             trial = current_trial()
         self._fit = Fit(self.model, self.params, trial)
+        self._training.tracker.note_model(self._fit.model)
         self._training.begin(trial=trial.trial_id, on_exit=self._exit)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -243,6 +244,8 @@ class EmissionsCallback(CallbackBase, CountsBatches, Callback):
     def _enter(self, phase: str) -> None:
         """Enter a phase, which is a run of its own outside fit."""
         if not self._in_fit:
+            # The property `model` synchronises the state of one on JAX.
+            self._training.tracker.note_model(self._model)
             self._training.begin(kind=phase)
         self._training.phase(phase)
 

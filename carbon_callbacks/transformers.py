@@ -163,6 +163,7 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
             self._training.restore(state.stateful_callbacks[self.state_key])
         # The hooks of SetFit get arguments of its own, which are not those of the Trainer.
         ranks = getattr(getattr(trainer, "args", args), "world_size", 1)
+        self._training.tracker.note_model(getattr(trainer, "model", None))
         self._training.begin(resumes=True, ranks=ranks)
         self._steps = 0
         self._sample_count = SampleCount(state.epoch or 0.0)

@@ -112,6 +112,7 @@ RUN = with_optional(
     FACTS,
     study={"oneOf": [{"type": "null"}, STUDY]},
     job={"oneOf": [{"type": "null"}, JOB]},
+    model_class=TEXT,
 )
 OWNER = {
     **record(host=TEXT, boot_id=TEXT, pid_namespace=TEXT, pid=COUNT, started=COUNT),

@@ -21,19 +21,32 @@ class TrainingTracker(EmissionsTracker):
     Attributes:
         sync: Whether to wait for the devices' queues where a phase ends.
         trial: The trial of a search that the next run belongs to.
+        model_class: Class of the model of the next run; an empty string if unknown.
     """
 
     _first_phase = "setup"
     sync = True
     trial: str | None = None
+    model_class = ""
 
     def make_parts(self, run_id: str) -> Parts:
         """Return the parts of a run, whose receipt names the trial."""
         from dataclasses import replace
 
         parts = super().make_parts(run_id)
-        facts = replace(parts.facts, phases_synced=self.sync, trial=self.trial)
+        facts = replace(
+            parts.facts, phases_synced=self.sync, trial=self.trial, model_class=self.model_class
+        )
         return replace(parts, facts=facts, start_patience_s=_START_TIMEOUT_S)
+
+    def note_model(self, model: object) -> None:
+        """Set the model of the next run.
+
+        Args:
+            model: The model; None if unknown.
+        """
+        kind = type(model)
+        self.model_class = "" if model is None else f"{kind.__module__}.{kind.__qualname__}"
 
     def note_training(self, metrics: Mapping[str, float], work: Work) -> None:
         """Set what the receipt of the running run has of the training.

@@ -86,6 +86,9 @@ def _none_found(paths: Sequence[Path], project: str, study: str) -> str:
 
 def _print(texts: Mapping[str, str], *, as_json: bool) -> None:
     """Print the first document of a format, or its first one in JSON."""
+    alike = [suffix for suffix in texts if suffix.endswith(next(iter(texts))[-len(".json") :])]
+    if len(alike) > 1:
+        warn(f"printed is the first of {len(alike)} documents; --output DIRECTORY writes all")
     if not as_json:
         write_data(next(iter(texts.values())).rstrip("\n"))
         return

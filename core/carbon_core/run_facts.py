@@ -65,6 +65,8 @@ class RunFacts:
             `carbon-callbacks run` that started its process, and those of the same process.
         study: The study that the run belongs to, or None.
         job: The job of a batch system that the run belongs to, or None.
+        model_class: Class of the model that a callback measures, such as ``digits.net.Net``; an empty
+            string if unknown.
     """
 
     run_id: RunId
@@ -93,6 +95,7 @@ class RunFacts:
     within: tuple[RunId, ...] = ()
     study: StudyFacts | None = None
     job: JobFacts | None = None
+    model_class: str = ""
 
     @property
     def project_label(self) -> str:

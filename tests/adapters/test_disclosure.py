@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import disclosure_judges
 import pytest
 
 from carbon_callbacks.disclosure import Facts, collect, documents
@@ -12,8 +14,11 @@ from carbon_core.disclosure.formats import FORMATS
 
 pytestmark = pytest.mark.slow
 GIVEN = {
-    one.key: one.choices[0] if one.choices else ("x" if one.kind == "text" else 1.0)
-    for one in FACTS
+    **{
+        one.key: one.choices[0] if one.choices else ("x" if one.kind == "text" else 1.0)
+        for one in FACTS
+    },
+    **disclosure_judges.FACTS_IN_A_FORM,
 }
 
 
@@ -24,12 +29,20 @@ def check(directory: str = ".") -> dict:
         texts = documents(row.name, runs, Facts(GIVEN))
         assert texts, row.name
         assert all(texts.values()), row.name
+        judge = disclosure_judges.JUDGES.get(row.name, lambda text: [])
+        assert [one for text in texts.values() for one in judge(text)] == [], row.name
     form = json.loads(documents("gpai", runs, Facts({"model_name": "digits"}))["json"])
     assert form["energy_mwh"] > 0
     assert form["energy_low_mwh"] < form["energy_mwh"] < form["energy_high_mwh"]
     answers = {one["key"]: one["answer"] for one in form["items"]}
     assert answers["energy"].endswith(" MWh")
     return form
+
+
+def model_classes() -> set[str]:
+    """Return the classes of models in the receipts here."""
+    receipts = Path("carbon_runs").glob("*.receipt.json")
+    return {json.loads(one.read_text())["run"]["model_class"] for one in receipts}
 
 
 def kinds(form: dict) -> list[str]:
@@ -49,6 +62,7 @@ def test_lightning_with_an_evaluation_and_its_operations():
     form = check()
     assert kinds(form) == ["training", "evaluation"]
     assert form["flops"] == 9e6
+    assert model_classes() == {f"{type(module).__module__}.{type(module).__qualname__}"}
     assert form["runs"][0]["places"][0]["place"] == "France"
 
 
@@ -56,8 +70,11 @@ def test_transformers():
     from adapters.test_estimate import hf_trainer
 
     adapter = pytest.importorskip("carbon_callbacks.transformers")
-    hf_trainer(adapter.EmissionsCallback(), max_steps=3).train()
+    trainer = hf_trainer(adapter.EmissionsCallback(), max_steps=3)
+    trainer.train()
     form = check()
+    model = type(trainer.model)
+    assert model_classes() == {f"{model.__module__}.{model.__qualname__}"}
     assert kinds(form) == ["training"]
     assert form["flops"] is None, "the model does not count its operations"
 
@@ -69,8 +86,11 @@ def test_keras():
     from carbon_callbacks.keras import EmissionsCallback
 
     callback = EmissionsCallback()
-    keras_model(keras).fit(*keras_data(), epochs=1, verbose=0, callbacks=[callback])
-    assert kinds(check()) == ["training"]
+    model = keras_model(keras)
+    model.fit(*keras_data(), epochs=1, verbose=0, callbacks=[callback])
+    model.evaluate(*keras_data(), verbose=0, callbacks=[callback])
+    assert kinds(check()) == ["training", "evaluation"]
+    assert model_classes() == {"keras.src.models.sequential.Sequential"}
 
 
 def test_a_training_that_fails_counts_with_what_it_used():

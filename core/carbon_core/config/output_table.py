@@ -80,7 +80,7 @@ def _boamps(given: OutputArguments) -> FileOutput:
         metadata = read_metadata(given.settings.metadata)
     except ConfigError:  # reported as a problem; the rest of the file is still useful
         metadata = {}
-    return BoampsFile(given.directory, metadata)
+    return BoampsFile(given.directory, metadata, given.warn)
 
 
 def _endpoint(given: OutputArguments) -> Output:

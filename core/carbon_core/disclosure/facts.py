@@ -53,12 +53,12 @@ FACTS: tuple[Fact, ...] = (
     ),
     Fact(
         "training_type", "text", "", "Kind of training.",
-        ("gpai", "model-card", "cyclonedx", "spdx"), ("pre-training", "fine-tuning"),
+        ("gpai", "model-card", "cyclonedx", "spdx", "boamps"), ("pre-training", "fine-tuning"),
     ),
     Fact("parameters", "number", "", "Number of parameters of the model.", ("gpai", "sci", "boamps")),
     Fact(
         "flops", "number", "FLOP", "Operations of all training, if the receipts do not have them.",
-        ("gpai", "sci", "boamps"),
+        ("gpai", "sci"),
     ),
     Fact("flops_method", "text", "", "How these operations were counted or estimated.", ("gpai",)),
     Fact(
@@ -68,14 +68,14 @@ FACTS: tuple[Fact, ...] = (
         "inference_method", "text", "",
         "The benchmark: its task, its hardware, and how operations were counted.", ("gpai",),
     ),
-    Fact("energy_method", "text", "", "What to add to the method of the energy.", ("gpai",)),
+    Fact("energy_method", "text", "", "What to add to the method of the energy.", ("gpai", "cyclonedx")),
     Fact(
         "location", "text", "", "Location of the hardware, in place of that of the runs.",
         ("gpai", "model-card", "boamps", "cyclonedx"),
     ),
     Fact(
         "hardware", "text", "", "Hardware, in place of that of the runs.",
-        ("gpai", "model-card", "boamps", "paper"),
+        ("gpai", "model-card", "cyclonedx", "boamps", "paper"),
     ),
     Fact(
         "market_g_per_kwh", "number", "gCO2e/kWh",
@@ -132,6 +132,37 @@ FACTS: tuple[Fact, ...] = (
         ("sci",), ("gross", "effective"),
     ),
     Fact("functional_unit_rationale", "text", "", "Why this unit was chosen.", ("sci",)),
+    Fact(
+        "run_kind", "text", "", "What runs of unknown kind are, such as rows of CSV files.",
+        ("cyclonedx", "spdx", "boamps"), ("training", "evaluation", "inference"),
+    ),
+    Fact("cyclonedx_version", "text", "", "Version of the format.", ("cyclonedx",), ("1.6", "1.7")),
+    Fact("energy_supplier", "text", "", "Name of the supplier of the electricity.", ("cyclonedx",)),
+    Fact(
+        "energy_mix", "text", "",
+        "Sources of the electricity in percent, such as nuclear=65,wind=10.", ("cyclonedx",),
+    ),
+    Fact(
+        "download_location", "text", "", "Address from which the model can be downloaded.", ("spdx",)
+    ),
+    Fact("release_time", "text", "", "Date or time of the model's release.", ("spdx",)),
+    Fact("task_family", "text", "", "Family of the task, such as textClassification.", ("boamps",)),
+    Fact(
+        "data_type", "text", "", "Kind of the data, if the runs do not count tokens.", ("boamps",),
+        (
+            "tabular", "audio", "boolean", "image", "video", "object", "text", "token", "word",
+            "other",
+        ),
+    ),
+    Fact("dataset_items", "number", "", "Number of items of the dataset.", ("boamps",)),
+    Fact(
+        "infrastructure", "text", "", "Kind of the infrastructure.", ("boamps",),
+        ("publicCloud", "privateCloud", "onPremise", "other"),
+    ),
+    Fact(
+        "confidentiality", "text", "", "Confidentiality of the report, to name the provider.",
+        ("boamps",), ("public", "internal", "confidential", "secret"),
+    ),
 )  # fmt: skip
 
 

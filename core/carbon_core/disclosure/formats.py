@@ -77,6 +77,8 @@ OF_RUNS: Mapping[str, OfRuns] = {
         lambda found: found.development.emissions_kg is not None, "Trainings with known emissions."
     ),
     "inference_emissions": OfRuns(_has_inference, "Runs of inference with known emissions."),
+    # Required where no energy is that of such a stage.
+    "stage": OfRuns(lambda found: False, "Measured runs of a training or of inference."),
 }
 
 
@@ -148,6 +150,36 @@ def _paper(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
     return paper.documents(disclosed, facts)
 
 
+def _cyclonedx(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import cyclonedx
+
+    return cyclonedx.documents(disclosed, facts)
+
+
+def _spdx(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import spdx
+
+    return spdx.documents(disclosed, facts)
+
+
+def _spdx_required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    from carbon_core.disclosure import spdx
+
+    return spdx.required(disclosed, facts)
+
+
+def _boamps(disclosed: Disclosed, facts: Facts) -> Mapping[str, str]:
+    from carbon_core.disclosure import boamps
+
+    return boamps.documents(disclosed, facts)
+
+
+def _boamps_required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
+    from carbon_core.disclosure import boamps
+
+    return boamps.required(disclosed, facts)
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         "gpai",
@@ -179,6 +211,36 @@ FORMATS: tuple[Format, ...] = (
         ("energy",),
         _paper,
         _required_by_hardware,
+    ),
+    Format(
+        "cyclonedx",
+        "CycloneDX bill of materials of a model, 1.6 or 1.7.",
+        "the schemas of cyclonedx-python-lib",
+        ("model_name", "energy"),
+        _cyclonedx,
+    ),
+    Format(
+        "spdx",
+        "SPDX 3.0.1 document with the AI profile.",
+        "spdx-python-model",
+        (
+            "model_name",
+            "model_version",
+            "provider",
+            "release_time",
+            "download_location",
+            "energy",
+        ),
+        _spdx,
+        _spdx_required,
+    ),
+    Format(
+        "boamps",
+        "BoAmps 1.1.0 reports, one for each stage and country.",
+        "the JSON schemas of BoAmps",
+        ("model_name", "task_family", "infrastructure", "energy"),
+        _boamps,
+        _boamps_required,
     ),
 )
 # A figure that the user supplies needs its source, in the formats that use it.

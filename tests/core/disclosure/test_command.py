@@ -141,3 +141,20 @@ def test_programs_have_the_same(project: Path) -> None:
     assert [one.key for one in found.value.missing] == ["model_name"]
     texts = disclosure.documents("gpai", runs, disclosure.Facts({"model_name": "a"}))
     assert texts.keys() == {"md", "json"}
+
+
+def test_printing_the_first_of_several_documents_names_how_to_get_all(
+    run: Callable[..., Ended], project: Path
+) -> None:
+    facts = ["model_name=a", "task_family=b", "data_type=text", "infrastructure=other"]
+    settings = [*facts, "run_kind=training"]
+    status, shown, errors = run("boamps", paths=[project], settings=settings)
+    assert status == 0
+    assert json.loads(shown)["header"]["formatVersion"]
+    count = len(
+        run("boamps", paths=[project], settings=settings, output=Path("out"))[1].splitlines()
+    )
+    assert count > 1
+    assert f"printed is the first of {count} documents; --output DIRECTORY writes all" in errors
+    _, _, errors = run("gpai", paths=[project], settings=["model_name=a"])
+    assert "documents" not in errors
