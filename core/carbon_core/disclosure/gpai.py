@@ -27,6 +27,7 @@ from carbon_core.disclosure.text import (
     notes,
     places_by_energy,
     share_by_grade,
+    skipped_data,
 )
 from carbon_core.formatting import (
     duration,
@@ -321,7 +322,7 @@ def _json(
                 key or _UNKNOWN: group_data(one) for key, one in disclosed.by_status.items()
             },
             "runs": [activity_data(one) for one in disclosed.activities],
-            "skipped": [{"file": str(one.path), "reason": one.reason} for one in disclosed.skipped],
+            "skipped": skipped_data(disclosed),
             "notes": notes(disclosed),
         }
     )

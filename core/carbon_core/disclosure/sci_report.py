@@ -18,6 +18,7 @@ from carbon_core.disclosure.text import (
     markdown_table,
     notes,
     places,
+    skipped_data,
 )
 from carbon_core.escaping import markdown_cell
 from carbon_core.outputs.receipt import with_ends
@@ -98,7 +99,7 @@ def _data(found: sci.Result, disclosed: Disclosed, facts: Facts) -> dict[str, An
             **with_ends("total", "g", found.score.total_g),
         },
         "runs": [activity_data(one) for one in inside.activities],
-        "skipped": [{"file": str(one.path), "reason": one.reason} for one in disclosed.skipped],
+        "skipped": skipped_data(disclosed),
         "notes": notes(disclosed),
     }
 

@@ -136,8 +136,16 @@ def activity_data(one: Activity) -> dict[str, Any]:
         "rank": one.rank,
         "measured_by": one.package_version,
         "pue": one.pue,
-        "file": str(one.path) if one.path else None,
+        "file": one.path.name if one.path else None,
     }
+
+
+def skipped_data(disclosed: Disclosed) -> list[dict[str, str]]:
+    """Return the files that could not be read as JSON-ready data.
+
+    Without their directories, which are not meant for the readers of a disclosure.
+    """
+    return [{"file": one.path.name, "reason": one.reason} for one in disclosed.skipped]
 
 
 def notes(disclosed: Disclosed) -> list[str]:

@@ -56,6 +56,7 @@ def test_each_item_of_the_form_has_an_answer(project: Path) -> None:
     assert "1 run has no file here" in text
     assert "arket" not in text, "nothing is invented"
     assert "ffset" not in text
+    assert str(project) not in text + json.dumps(data), "directories are not for others"
 
 
 def test_location_based_emissions_are_always_there_and_others_beside_them(project: Path) -> None:

@@ -30,7 +30,7 @@ def runs() -> Disclosed:
     failed = activity(status="failed", run_id="run-2", energy_kwh=None, emissions_kg=None)
     inside = activity(run_id="run-3", part_of="run-1", counted=0.0)
     found = disclosed(trained, failed, inside, activity("inference", run_id="run-4"))
-    return found._replace(skipped=(Skipped(Path("x\n.json"), "is not JSON"),))
+    return found._replace(skipped=(Skipped(Path("/home/me/x\n.json"), "is not JSON"),))
 
 
 def written(found: Disclosed, **facts: object) -> dict[str, str]:
