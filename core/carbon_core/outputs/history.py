@@ -158,10 +158,19 @@ def read(
             (one.run_id, one) for one in _in_file(files[run_id]) if isinstance(one, PastRun)
         )
     for run in within:
-        around = [outer[one] for one in run.within if one in outer]
-        of_study = [one for one in around if _study_id(one) == _study_id(run)]
-        part = counted_once(run, of_study).counted
-        yield counted_once(run, around)._replace(counted_in_study=part)
+        yield counted_among(run, [outer[one] for one in run.within if one in outer])
+
+
+def counted_among(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
+    """Return a run with the shares of its energy that no other run includes, and none of its study.
+
+    Args:
+        run: The run.
+        outer: The runs that it is within, the innermost first.
+    """
+    of_study = [one for one in outer if _study_id(one) == _study_id(run)]
+    part = counted_once(run, of_study).counted
+    return counted_once(run, outer)._replace(counted_in_study=part)
 
 
 def counted_once(run: PastRun, outer: Sequence[PastRun]) -> PastRun:
@@ -291,14 +300,21 @@ def _in_file(path: Path) -> Iterator[PastRun | Skipped]:
 def _in_table(path: Path, columns: Sequence[str]) -> Iterator[PastRun | Skipped]:
     try:
         for row in past_rows.read(path, columns):
-            yield _of_row(row, path, columns)
+            yield run_of_row(row, path, columns)
     except OSError as error:
         yield Skipped(path, InputFileError(path, error).reason)
     except OutputError as error:
         yield Skipped(path, str(error))
 
 
-def _of_row(row: Row, path: Path, columns: Sequence[str]) -> PastRun:
+def run_of_row(row: Row, path: Path, columns: Sequence[str] = ()) -> PastRun:
+    """Return a row of a CSV file as a run.
+
+    Args:
+        row: The row.
+        path: The file.
+        columns: Names of the further columns that the row has.
+    """
     kwh, kg = row.energy_kwh, row.emissions_kg
     estimates = Estimate(kwh, kwh, kwh), Estimate(kg, kg, kg)
     return PastRun(

@@ -1,0 +1,59 @@
+"""``carbon-callbacks export``: write runs as tables for SQL, or print the SQL of questions about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from carbon_callbacks._missing import package_of
+from carbon_callbacks.cli.skipped import print_skipped
+from carbon_callbacks.cli.terminal import say, warn
+from carbon_core.errors import OutputError
+from carbon_core.fleet.export import Result, export
+from carbon_core.fleet.files import ExportFiles
+from carbon_core.fleet.formats import FORMATS
+from carbon_core.fleet.places import place_of
+
+
+def run(paths: Sequence[Path], targets: Mapping[str, str | None]) -> None:
+    """Export runs and print how many are new or have changed; exit with 2 if there are none.
+
+    Args:
+        paths: Receipts, journals, CSV files, and directories that contain them.
+        targets: The target by format, of which one is given.
+    """
+    given = {name: target for name, target in targets.items() if target}
+    if len(given) != 1:
+        raise typer.BadParameter("give one of --parquet, --csv and --jsonl")
+    ((name, target),) = given.items()
+    result = _exported(paths, name, target)
+    print_skipped(result.skipped)
+    if not result.total:
+        warn(f"no run found in {', '.join(map(str, paths))}")
+        raise typer.Exit(2)
+    say(f"{target}: {_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all")
+
+
+def _exported(paths: Sequence[Path], name: str, target: str) -> Result:
+    try:
+        place = place_of(target)
+        with place.lock():
+            return export(paths, ExportFiles(place, FORMATS[name]))
+    except ImportError as error:
+        missing = package_of(error)
+        if not missing or missing.startswith("carbon_"):
+            raise
+        warn(f"Parquet needs a package that is missing, {missing}: {_INSTALL}")
+        raise typer.Exit(1) from error
+    except OutputError as error:
+        warn(f"{target}: {error}" if target not in str(error) else error)
+        raise typer.Exit(1) from error
+
+
+_INSTALL = "pip install 'carbon-callbacks[fleet]'"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what} run{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Tables of many runs for SQL: runs, their phases and devices (``carbon-callbacks export``)."""

@@ -1,0 +1,223 @@
+"""Exports runs to tables: those that are new or have changed since the last export."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from carbon_core.errors import OutputError
+from carbon_core.fleet.candidates import Candidate, candidates
+from carbon_core.fleet.columns import rows_of
+from carbon_core.fleet.files import Exported, ExportFiles
+from carbon_core.fleet.values import File, RunSource, csv_run_id, month
+from carbon_core.input_files import InputFileError
+from carbon_core.outputs import past_rows, past_runs
+from carbon_core.outputs.history import PastRun, Skipped, counted_among, run_of, run_of_row
+from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST
+
+# Runs that are read before files are written; their rows take about 30 MB.
+_BATCH = 5_000
+_MOST_OUTER = 1_000
+_ACTIVE = (RUNNING, RUNNING_OR_LOST)
+
+
+class Result(NamedTuple):
+    """What an export did.
+
+    Attributes:
+        added: Number of runs that were exported for the first time.
+        changed: Number of runs whose rows were replaced.
+        total: Number of runs in the export.
+        skipped: Files that could not be read.
+    """
+
+    added: int
+    changed: int
+    total: int
+    skipped: list[Skipped]
+
+
+def export(paths: Iterable[Path], files: ExportFiles) -> Result:
+    """Export the runs of files and directories.
+
+    The caller holds the lock of the place.
+
+    Args:
+        paths: Receipts, journals, CSV files, and directories that contain them.
+        files: The files of the export.
+
+    Raises:
+        OutputError: A file of the export cannot be used.
+        OSError: It cannot be read or written.
+    """
+    one = _Export(files)
+    one.run(paths)
+    return Result(one.added, one.changed, len(one.exported), one.skipped)
+
+
+class _Export:
+    """One export.
+
+    Args:
+        files: The files of the export.
+    """
+
+    def __init__(self, files: ExportFiles) -> None:
+        self._files = files
+        self.added = self.changed = 0
+        self.skipped: list[Skipped] = []
+        self.exported = {one.run_id: one for one in files.load()}
+        self._by_source: dict[str, list[Exported]] = {}
+        for one in self.exported.values():
+            self._by_source.setdefault(one.source, []).append(one)
+        # Runs found in this export, those read from a file that is new or has changed, and the files.
+        self._found: set[str] = set()
+        self._read: set[str] = set()
+        self._paths: dict[str, str] = {}
+        self._rows: dict[str, dict[str, dict[str, list[Any]]]] = {}
+        self._waiting = 0
+        self._outer = functools.lru_cache(_MOST_OUTER)(self._read_outer)
+
+    def run(self, paths: Iterable[Path]) -> None:
+        """Export the runs of files and directories."""
+        inner: list[Candidate] = []
+        for found in (one for path in paths for one in candidates(path)):
+            if isinstance(found, Skipped):
+                self.skipped.append(found)
+            elif found.is_csv:
+                self._add_rows(found)
+            elif not self._is_known(found):
+                self._add_file(found, inner)
+        inner += self._inner_of_changed()
+        # Those within one run are together: it is read once.
+        for candidate in sorted(inner, key=lambda one: one.stem):
+            self._add_inner(candidate)
+        self._write()
+
+    def _is_known(self, found: Candidate) -> bool:
+        """Return whether a file has nothing new: it was exported as it is, or its run was found."""
+        if found.stem in self._found:
+            return True
+        earlier = self._by_source.get(found.file.path, ())
+        known = next((one for one in earlier if _is_as_exported(one, found.file)), None)
+        if known is not None:
+            self._found.add(known.run_id)
+            return True
+        return False
+
+    def _add_file(self, found: Candidate, inner: list[Candidate]) -> None:
+        source = self._source(found)
+        if source is None or source.run.run_id in self._found:
+            return
+        run_id = source.run.run_id
+        self._found.add(run_id)
+        self._read.add(run_id)
+        self._paths[run_id] = found.path
+        if source.run.within:
+            inner.append(found._replace(stem=source.run.within[0]))
+        else:
+            self._add(source)
+
+    def _source(self, found: Candidate) -> RunSource | None:
+        path = Path(found.path)
+        try:
+            receipt = past_runs.read(path)
+        except InputFileError as error:
+            self.skipped.append(Skipped(path, error.reason))
+            return None
+        return RunSource(run_of(receipt, path), found.file, receipt)
+
+    def _add_rows(self, found: Candidate) -> None:
+        """Add the runs of a CSV file that no receipt or journal has."""
+        before = self._by_source.get(found.file.path, [])
+        if any(_is_as_exported(one, found.file) for one in before):
+            self._found.update(one.run_id for one in before)
+            return
+        path = Path(found.path)
+        for run in self._rows_of(path):
+            earlier = self.exported.get(run.run_id)
+            if earlier is not None and earlier.figures == _figures(run):
+                self._found.add(run.run_id)
+            # What was read from a receipt has more, even if that was deleted since.
+            elif run.run_id not in self._found and (earlier is None or earlier.status is None):
+                self._found.add(run.run_id)
+                self._add(RunSource(run, found.file, None))
+
+    def _rows_of(self, path: Path) -> Iterator[PastRun]:
+        seen: dict[str, int] = {}
+        try:
+            for row in past_rows.read(path):
+                run = run_of_row(row, path)
+                yield run if run.run_id else run._replace(run_id=csv_run_id(run, seen))
+        except OSError as error:
+            self.skipped.append(Skipped(path, InputFileError(path, error).reason))
+        except OutputError as error:
+            self.skipped.append(Skipped(path, str(error)))
+
+    def _inner_of_changed(self) -> Iterator[Candidate]:
+        """Yield the files of runs whose outer run is new or has changed; they did not change."""
+        for one in list(self.exported.values()):
+            if one.within and one.run_id not in self._read:
+                outer = one.within.split()
+                if not self._read.isdisjoint(outer):
+                    for found in candidates(Path(one.source)):
+                        if isinstance(found, Candidate):  # it may be deleted
+                            yield found._replace(stem=outer[0])
+
+    def _add_inner(self, found: Candidate) -> None:
+        source = self._source(found)
+        if source is not None:
+            outer = [one for one in map(self._outer, source.run.within) if one is not None]
+            self._add(source._replace(run=counted_among(source.run, outer)))
+
+    def _read_outer(self, run_id: str) -> PastRun | None:
+        """Return a run that others are within, from its file."""
+        exported = self.exported.get(run_id)
+        path = self._paths.get(run_id) or (exported.source if exported else None)
+        if path is None:
+            return None
+        try:
+            return run_of(past_runs.read(Path(path)), Path(path))
+        except InputFileError:
+            return None
+
+    def _add(self, source: RunSource) -> None:
+        """Add the rows of a run, in place of earlier ones."""
+        run_id, its_month = source.run.run_id, month(source)
+        before = self.exported.get(run_id)
+        if before is not None and before.month == its_month:
+            part = before.part
+        else:
+            part = self._files.part_for(its_month, self._rows)
+        if before is None:
+            self.added += 1
+        else:
+            self.changed += 1
+            if before.part != part:
+                self._rows.setdefault(before.part, {})[run_id] = {}
+        self._rows.setdefault(part, {})[run_id] = rows_of(source)
+        within = " ".join(source.run.within) or None
+        status = source.run.status or None
+        facts = run_id, *source.file, status, within, its_month
+        self.exported[run_id] = Exported(*facts, *_figures(source.run), part)
+        self._waiting += 1
+        if self._waiting >= _BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        if self._rows:
+            self._files.write(self._rows)
+        self._rows, self._waiting = {}, 0
+
+
+def _figures(run: PastRun) -> tuple[float, float | None, float | None]:
+    known = (run.energy_kwh.value, run.emissions_kg.value) if run.is_known else (None, None)
+    return run.duration_s, *known
+
+
+def _is_as_exported(before: Exported, file: File) -> bool:
+    """Return whether a file is as it was exported; the status of an open run changes without it."""
+    same = (before.size_bytes, before.mtime_ns) == (file.size_bytes, file.mtime_ns)
+    return same and before.status not in _ACTIVE
