@@ -319,7 +319,8 @@ def export_command(
         typer.Argument(help="Receipts, journals, CSV files, or directories with all below them."),
     ] = None,
     parquet: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Write Parquet files to it; or s3://, ftp:// …")
+        str | None,
+        typer.Option(metavar="DIR", help="Write Parquet files to it; or s3://, ftp:// …"),
     ] = None,
     csv: Annotated[str | None, typer.Option(metavar="DIR", help="Write CSV files to it.")] = None,
     jsonl: Annotated[

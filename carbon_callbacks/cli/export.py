@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,10 +34,13 @@ def run(paths: Sequence[Path], targets: Mapping[str, str | None]) -> None:
     if not result.total:
         warn(f"no run found in {', '.join(map(str, paths))}")
         raise typer.Exit(2)
-    say(f"{target}: {_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all")
+    say(
+        f"{target}: {_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all"
+    )
 
 
 def _exported(paths: Sequence[Path], name: str, target: str) -> Result:
+    gc.disable()  # a fifth of the time: a hundred thousand runs are in memory until the end
     try:
         place = place_of(target)
         with place.lock():

@@ -11,7 +11,7 @@ from carbon_core.errors import OutputError
 from carbon_core.fleet.candidates import Candidate, candidates
 from carbon_core.fleet.columns import rows_of
 from carbon_core.fleet.files import Exported, ExportFiles
-from carbon_core.fleet.values import File, RunSource, csv_run_id, month
+from carbon_core.fleet.values import File, RunSource, csv_run_id, source_of
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.history import PastRun, Skipped, counted_among, run_of, run_of_row
@@ -127,7 +127,7 @@ class _Export:
         except InputFileError as error:
             self.skipped.append(Skipped(path, error.reason))
             return None
-        return RunSource(run_of(receipt, path), found.file, receipt)
+        return source_of(run_of(receipt, path), found.file, receipt)
 
     def _add_rows(self, found: Candidate) -> None:
         """Add the runs of a CSV file that no receipt or journal has."""
@@ -143,7 +143,7 @@ class _Export:
             # What was read from a receipt has more, even if that was deleted since.
             elif run.run_id not in self._found and (earlier is None or earlier.status is None):
                 self._found.add(run.run_id)
-                self._add(RunSource(run, found.file, None))
+                self._add(source_of(run, found.file, None))
 
     def _rows_of(self, path: Path) -> Iterator[PastRun]:
         seen: dict[str, int] = {}
@@ -185,12 +185,12 @@ class _Export:
 
     def _add(self, source: RunSource) -> None:
         """Add the rows of a run, in place of earlier ones."""
-        run_id, its_month = source.run.run_id, month(source)
+        run_id, month = source.run.run_id, source.month
         before = self.exported.get(run_id)
-        if before is not None and before.month == its_month:
+        if before is not None and before.month == month:
             part = before.part
         else:
-            part = self._files.part_for(its_month, self._rows)
+            part = self._files.part_for(month, self._rows)
         if before is None:
             self.added += 1
         else:
@@ -200,7 +200,7 @@ class _Export:
         self._rows.setdefault(part, {})[run_id] = rows_of(source)
         within = " ".join(source.run.within) or None
         status = source.run.status or None
-        facts = run_id, *source.file, status, within, its_month
+        facts = run_id, *source.file, status, within, month
         self.exported[run_id] = Exported(*facts, *_figures(source.run), part)
         self._waiting += 1
         if self._waiting >= _BATCH:

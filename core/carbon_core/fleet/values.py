@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from carbon_core import units
@@ -44,35 +45,32 @@ class RunSource(NamedTuple):
         run: The run, with the share of its energy that no other run includes.
         file: The file that it was read from.
         receipt: Its receipt, or a journal's content as one; None for a row of a CSV file.
+        began: When it began, in UTC; None if unknown.
+        ended: When it ended, in UTC; None if unknown.
+        month: The month in which it began, as ``2026-01``, or `UNKNOWN_MONTH`.
     """
 
     run: PastRun
     file: File
     receipt: Receipt | None
+    began: datetime | None
+    ended: datetime | None
+    month: str
 
 
-class PartSource(NamedTuple):
-    """A part of a run: a phase, a task or a device, with the run."""
-
-    of: RunSource
-    part: Any
-
-
-def began(one: RunSource) -> datetime | None:
-    """Return when a run began, in UTC; a CSV file has the local time of its end."""
+def source_of(run: PastRun, file: File, receipt: Receipt | None) -> RunSource:
+    """Return a run with what is known of it."""
+    began = ended = None
     try:
-        found = _utc(one.run.time)
-        return found if one.receipt else found - timedelta(seconds=one.run.duration_s)
+        if receipt is not None:
+            began, ended = _utc(run.time), _utc(receipt.ended_at)
+        else:  # a CSV file has the local time of its end
+            ended = _utc(run.time)
+            began = ended - timedelta(seconds=run.duration_s)
     except (ValueError, OverflowError, OSError):
-        return None
-
-
-def ended(one: RunSource) -> datetime | None:
-    """Return when a run ended, in UTC."""
-    try:
-        return _utc(one.receipt.ended_at if one.receipt else one.run.time)
-    except (ValueError, OverflowError, OSError):
-        return None
+        pass
+    month = f"{began.year}-{began.month:02}" if began else UNKNOWN_MONTH
+    return RunSource(run, file, receipt, began, ended, month)
 
 
 def _utc(text: str) -> datetime:
@@ -80,35 +78,25 @@ def _utc(text: str) -> datetime:
     return time_of(text).astimezone(timezone.utc).replace(tzinfo=None)
 
 
-def month(one: RunSource) -> str:
-    """Return the month in which a run began, as ``2026-01``; `UNKNOWN_MONTH` without a time."""
-    time = began(one)
-    return f"{time:%Y-%m}" if time else UNKNOWN_MONTH
-
-
 def known(read: Callable[[PastRun], Any]) -> Callable[[RunSource], Any]:
     """Return a function that reads a figure of a run; null where nothing was measured."""
     return lambda one: read(one.run) if one.run.is_known else None
 
 
-def in_receipt(read: Callable[[Receipt], Any]) -> Callable[[RunSource], Any]:
-    """Return a function that reads a receipt; null for a row of a CSV file."""
-    return lambda one: read(one.receipt) if one.receipt else None
-
-
-def known_in_receipt(read: Callable[[Receipt], Any]) -> Callable[[RunSource], Any]:
+def known_in_receipt(path: str) -> Callable[[Receipt], Any]:
     """Return a function that reads a figure of a receipt; null where nothing was measured."""
-    return in_receipt(lambda found: read(found) if found.is_known else None)
+    read = attrgetter(path)
+    return lambda found: read(found) if found.is_known else None
 
 
-def component_kwh(name: Component) -> Callable[[RunSource], Any]:
+def component_kwh(name: Component) -> Callable[[Receipt], Any]:
     """Return a function that reads the energy of a component."""
 
     def energy_kwh(found: Receipt) -> float | None:
         component = found.components.get(name)
         return component.energy_kwh if component else None
 
-    return in_receipt(energy_kwh)
+    return energy_kwh
 
 
 def water_l(found: Receipt) -> float | None:
@@ -117,15 +105,13 @@ def water_l(found: Receipt) -> float | None:
     return None if kwh is None else kwh * found.run.wue
 
 
-def grade_share(grade: str) -> Callable[[RunSource], Any]:
+def grade_share(grade: str) -> Callable[[Receipt], Any]:
     """Return a function that reads the share of the energy of a grade."""
     # A grade without energy is not listed; older versions listed none.
-    return in_receipt(
-        lambda found: found.share_by_grade.get(grade, 0.0) if found.share_by_grade else None
-    )
+    return lambda found: found.share_by_grade.get(grade, 0.0) if found.share_by_grade else None
 
 
-def main_intensity(name: str) -> Callable[[RunSource], Any]:
+def main_intensity(name: str) -> Callable[[Receipt], Any]:
     """Return a function that reads a fact of the grid intensity of most of the energy."""
 
     def fact(found: Receipt) -> Any:
@@ -133,15 +119,15 @@ def main_intensity(name: str) -> Callable[[RunSource], Any]:
             return None
         return getattr(max(found.intensities, key=lambda one: one.energy_kwh or 0.0), name)
 
-    return in_receipt(fact)
+    return fact
 
 
-def job(name: str) -> Callable[[RunSource], Any]:
+def job(name: str) -> Callable[[Receipt], Any]:
     """Return a function that reads a fact of the job of a run."""
-    return in_receipt(lambda found: getattr(found.run.job, name) if found.run.job else None)
+    return lambda found: getattr(found.run.job, name) if found.run.job else None
 
 
-def requests(name: str) -> Callable[[RunSource], Any]:
+def requests(name: str) -> Callable[[Receipt], Any]:
     """Return a function that adds up a count over the counters of requests."""
 
     def count(found: Receipt) -> int | None:
@@ -149,17 +135,17 @@ def requests(name: str) -> Callable[[RunSource], Any]:
             return None
         return sum(getattr(one, name) for one in found.requests.counters)
 
-    return in_receipt(count)
+    return count
 
 
-def accuracy(index: int) -> Callable[[RunSource], Any]:
+def accuracy(index: int) -> Callable[[Receipt], Any]:
     """Return a function that reads the name (0) or value (1) of the logged accuracy."""
 
     def value(found: Receipt) -> Any:
         metric = accuracy_of(found.logged_metrics) if found.logged_metrics else None
         return metric[index] if metric else None
 
-    return in_receipt(value)
+    return value
 
 
 def accuracy_of(metrics: Mapping[str, float]) -> tuple[str, float] | None:
@@ -212,25 +198,25 @@ def errors(name: str) -> Callable[[RunSource], Any]:
     return text
 
 
-def device_kwh(one: PartSource) -> float | None:
+def device_kwh(one: tuple[RunSource, DeviceEnergy]) -> float | None:
     """Return the energy of a device in kWh, times PUE; null where it gave no reading."""
-    device: DeviceEnergy = one.part
+    run, device = one
     if device.energy_kwh is not None:
         return device.energy_kwh
-    found = one.of.receipt
+    found = run.receipt
     if found is None or is_unread(device.energy, found.duration_s):
         return None
     return units.kwh(device.joules) * found.run.pue  # older versions wrote joules only
 
 
-def optional(name: str) -> Callable[[PartSource], Any]:
+def optional(name: str) -> Callable[[object], Any]:
     """Return a function that reads what not every part has."""
-    return lambda one: getattr(one.part, name, None)
+    return lambda part: getattr(part, name, None)
 
 
-def calibration(name: str) -> Callable[[PartSource], Any]:
+def calibration(name: str) -> Callable[[DeviceEnergy], Any]:
     """Return a function that reads a fact of a device's calibration."""
-    return lambda one: getattr(one.part.calibration, name) if one.part.calibration else None
+    return lambda device: getattr(device.calibration, name) if device.calibration else None
 
 
 def csv_run_id(run: PastRun, seen: dict[str, int]) -> str:

@@ -19,7 +19,6 @@ from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST, Writer
 from carbon_core.outputs.past_rows import Row
 from carbon_core.outputs.receipt_reading import DeviceEnergy, Receipt
 from carbon_core.outputs.result_directories import MOST_DIRECTORIES, Search
-from carbon_core.record import replace
 from carbon_core.records import Component, Estimate, IntensityShare, Segment
 from carbon_core.run_facts import RunFacts, project_label
 from carbon_core.trials import StudyFacts, TrialResult
@@ -378,7 +377,7 @@ def run_of(found: Receipt, path: Path | None) -> PastRun:
 def _label(run: RunFacts, path: Path | None) -> str:
     # Receipts of older versions do not have the working directory.
     directory = run.directory or (_directory_name(path) if path else "")
-    return replace(run, directory=directory).project_label
+    return project_label(run.project_name, directory, is_set="project_name" in run.origins)
 
 
 def _directory_name(path: Path) -> str:
