@@ -1,4 +1,4 @@
-"""``carbon-callbacks export``: write runs as tables for SQL, or print the SQL of questions about them."""
+"""``carbon-callbacks export``: writes runs as tables for SQL, and the SQL of questions about them."""
 
 from __future__ import annotations
 

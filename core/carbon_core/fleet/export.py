@@ -17,8 +17,8 @@ from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.history import PastRun, Skipped, counted_among, run_of, run_of_row
 from carbon_core.outputs.journal_locks import RUNNING, RUNNING_OR_LOST
 
-# Runs that are read before files are written; their rows take about 30 MB.
-_BATCH = 5_000
+# Runs that are read before the files with most of them are written; the rows of so many take 60 MB.
+_MOST_WAITING, _LEAST_WAITING = 10_000, 5_000
 _MOST_OUTER = 1_000
 _ACTIVE = (RUNNING, RUNNING_OR_LOST)
 
@@ -203,13 +203,19 @@ class _Export:
         facts = run_id, *source.file, status, within, month
         self.exported[run_id] = Exported(*facts, *_figures(source.run), part)
         self._waiting += 1
-        if self._waiting >= _BATCH:
-            self._write()
+        if self._waiting >= _MOST_WAITING:
+            self._write(_LEAST_WAITING)
 
-    def _write(self) -> None:
-        if self._rows:
-            self._files.write(self._rows)
-        self._rows, self._waiting = {}, 0
+    def _write(self, most_left: int = 0) -> None:
+        """Write the rows of files, those with the most runs first: a file is written again for more."""
+        chosen = {}
+        for part in sorted(self._rows, key=lambda one: -len(self._rows[one])):
+            if self._waiting <= most_left and most_left:
+                break
+            chosen[part] = self._rows.pop(part)
+            self._waiting -= len(chosen[part])
+        if chosen:
+            self._files.write(chosen)
 
 
 def _figures(run: PastRun) -> tuple[float, float | None, float | None]:

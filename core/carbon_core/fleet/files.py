@@ -2,8 +2,8 @@
 
 The table of runs is the state of the export: it has the source of each run, with its size and time. A
 file has the rows of at most `MOST_RUNS` runs of a month; the files of the other tables with its name
-have the rows of the same runs. `PENDING` names the files that are being written: of a killed export, the rows
-without a row in the table of runs are removed.
+have the rows of the same runs. `PENDING` names the files that are being written: of a killed export,
+the rows without a row in the table of runs are removed.
 """
 
 from __future__ import annotations
