@@ -326,9 +326,12 @@ def export_command(
     jsonl: Annotated[
         str | None, typer.Option(metavar="DIR", help="Write JSON Lines to it.")
     ] = None,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print SQL for questions, or write DIR/views.sql.")
+    ] = False,
 ) -> None:
     """Write runs, phases and devices as tables; a later export adds what is new or has changed."""
-    export.run(paths or [Path()], {"parquet": parquet, "csv": csv, "jsonl": jsonl})
+    export.run(paths or [Path()], {"parquet": parquet, "csv": csv, "jsonl": jsonl}, sql=sql)
 
 
 @app.command("compare", epilog=example("compare old/ new/ --max-increase 5"))

@@ -5,31 +5,40 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from carbon_callbacks._missing import package_of
 from carbon_callbacks.cli.skipped import print_skipped
-from carbon_callbacks.cli.terminal import say, warn
+from carbon_callbacks.cli.terminal import say, warn, write_data
 from carbon_core.errors import OutputError
-from carbon_core.fleet.export import Result, export
-from carbon_core.fleet.files import ExportFiles
-from carbon_core.fleet.formats import FORMATS
-from carbon_core.fleet.places import place_of
+
+if TYPE_CHECKING:
+    from carbon_core.fleet.export import Result
+
+INSTALL = "pip install 'carbon-callbacks[fleet]'"
+_SHOWN_TARGET, _SCRIPT = "fleet", "views.sql"
 
 
-def run(paths: Sequence[Path], targets: Mapping[str, str | None]) -> None:
+def run(paths: Sequence[Path], targets: Mapping[str, str | None], *, sql: bool) -> None:
     """Export runs and print how many are new or have changed; exit with 2 if there are none.
 
     Args:
         paths: Receipts, journals, CSV files, and directories that contain them.
-        targets: The target by format, of which one is given.
+        targets: The target by format, of which one is given; with `sql`, none may be.
+        sql: Write the SQL of the questions into the target, too; without a target, print it.
     """
     given = {name: target for name, target in targets.items() if target}
+    if sql and not given:
+        from carbon_core.fleet.queries import script
+
+        write_data(script(_SHOWN_TARGET, "parquet"))
+        return
     if len(given) != 1:
         raise typer.BadParameter("give one of --parquet, --csv and --jsonl")
     ((name, target),) = given.items()
-    result = _exported(paths, name, target)
+    result = _exported(paths, name, target, sql=sql)
     print_skipped(result.skipped)
     if not result.total:
         warn(f"no run found in {', '.join(map(str, paths))}")
@@ -39,24 +48,30 @@ def run(paths: Sequence[Path], targets: Mapping[str, str | None]) -> None:
     )
 
 
-def _exported(paths: Sequence[Path], name: str, target: str) -> Result:
-    gc.disable()  # a fifth of the time: a hundred thousand runs are in memory until the end
+def _exported(paths: Sequence[Path], name: str, target: str, *, sql: bool) -> Result:
+    from carbon_core.fleet.export import export
+    from carbon_core.fleet.files import ExportFiles
+    from carbon_core.fleet.formats import FORMATS
+    from carbon_core.fleet.places import place_of
+    from carbon_core.fleet.queries import script
+
+    gc.disable()  # saves a fifth of the time: a hundred thousand runs are in memory until the end
     try:
         place = place_of(target)
         with place.lock():
-            return export(paths, ExportFiles(place, FORMATS[name]))
+            result = export(paths, ExportFiles(place, FORMATS[name]))
+            if sql:
+                place.write(_SCRIPT, script(place.address, name).encode("utf-8", "replace"))
+            return result
     except ImportError as error:
         missing = package_of(error)
         if not missing or missing.startswith("carbon_"):
             raise
-        warn(f"Parquet needs a package that is missing, {missing}: {_INSTALL}")
+        warn(f"Parquet needs a package that is missing, {missing}: {INSTALL}")
         raise typer.Exit(1) from error
     except OutputError as error:
-        warn(f"{target}: {error}" if target not in str(error) else error)
+        warn(error if target in str(error) else f"{target}: {error}")
         raise typer.Exit(1) from error
-
-
-_INSTALL = "pip install 'carbon-callbacks[fleet]'"
 
 
 def _count(number: int, what: str) -> str:

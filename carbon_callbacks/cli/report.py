@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from carbon_callbacks._missing import package_of
-from carbon_callbacks.cli import report_studies
+from carbon_callbacks.cli import export, report_studies
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
 from carbon_callbacks.cli.totals import History, Total, group_of
 from carbon_core.errors import CarbonError
 from carbon_core.escaping import markdown_cell
+from carbon_core.fleet import is_export
 from carbon_core.formatting import duration, emissions, emissions_interval, energy, local_time
 from carbon_core.job_environment import JobFacts
 from carbon_core.limits import time_of
@@ -71,7 +73,7 @@ def run(
     listed = latest if latest is not None else (_MOST_OF_PAGE if html else _LATEST)
     by_run = html is not None or output_format in ("json", "csv")
     history = History(listed, with_days=html is not None, lists_studies=by_run)
-    for found in read(paths):
+    for found in _read(paths):
         history.skipped.append(found) if isinstance(found, Skipped) else history.add(found)
     print_skipped(history.skipped)
     if not history.total.runs:
@@ -82,6 +84,31 @@ def run(
         _html(history, html, paths)
     else:
         {"table": _table, "json": _json, "csv": _csv, "markdown": _markdown}[output_format](history)
+
+
+def _read(paths: Sequence[Path]) -> Iterator[PastRun | Skipped]:
+    """Yield the runs of files and directories, and those of exports that were not read from them."""
+    exports = [path for path in paths if is_export(path)]
+    if not exports:
+        yield from read(paths)
+        return
+    from carbon_core.fleet import reading
+
+    seen: set[str] = set()
+    others = read([path for path in paths if path not in exports])
+    try:
+        for found in chain(others, *map(reading.runs, exports)):
+            if isinstance(found, Skipped):
+                yield found
+            elif not found.run_id or found.run_id not in seen:
+                seen.add(found.run_id)
+                yield found
+    except ImportError as error:
+        missing = package_of(error)
+        if not missing or missing.startswith("carbon_"):
+            raise
+        warn(f"Parquet needs a package that is missing, {missing}: {export.INSTALL}")
+        raise typer.Exit(1) from error
 
 
 def _table(history: History) -> None:

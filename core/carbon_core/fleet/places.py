@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import Timeout, exclusive
@@ -26,7 +26,13 @@ _MOST_BYTES = 2**31
 
 
 class Place(Protocol):
-    """A place of files with relative names such as ``runs/month=2026-01/00000.parquet``."""
+    """A place of files with relative names such as ``runs/month=2026-01/00000.parquet``.
+
+    Attributes:
+        address: Its absolute path, or the address of fsspec.
+    """
+
+    address: str
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""
@@ -58,6 +64,7 @@ class Directory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.address = str(path)
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""
@@ -98,7 +105,7 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.address = url
         try:
             from fsspec.core import url_to_fs
 
@@ -145,9 +152,9 @@ class Remote:
 
     def lock(self) -> contextlib.AbstractContextManager[object]:
         """Return a context in which no other export of this host writes."""
-        name = f"carbon-callbacks-{hashlib.sha256(self._url.encode()).hexdigest()[:16]}"
+        name = f"carbon-callbacks-{hashlib.sha256(self.address.encode()).hexdigest()[:16]}"
         path = Path(tempfile.gettempdir()) / f"{name}.lock"
-        return _locked(path, path.with_suffix(".marker"), self._url)
+        return _locked(path, path.with_suffix(".marker"), self.address)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -178,9 +185,3 @@ def is_temporary(name: str) -> bool:
     """Return whether a name is that of a file that a killed export has left."""
     last = name.rpartition("/")[2]
     return last.startswith(".") and last not in (_LOCK, _MARKER)
-
-
-def failed(error: Exception, target: Any) -> OutputError:
-    """Return an error of a place as one of an output."""
-    reason = getattr(error, "strerror", None) or error
-    return OutputError(f"{target}: cannot be written: {reason}")
