@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from carbon_core.errors import OutputError
 from carbon_core.fleet.columns import COUNTRY_TABLE, RUNS, TABLES, country_rows
-from carbon_core.fleet.formats import Format, Kept
-from carbon_core.fleet.places import Place, is_temporary
+from carbon_core.fleet.formats import FORMATS, Format, Kept
+from carbon_core.fleet.places import STATE, Place, is_temporary
 
 MOST_RUNS = 10_000
-PENDING = "_writing.json"
-_STATE = (
+PENDING = f"{STATE}/writing.json"
+_STATE_COLUMNS = (
     "run_id", "source", "source_size_bytes", "source_mtime_ns", "status", "within", "month",
     "duration_s", "energy_kwh", "emissions_kg",
 )  # fmt: skip
@@ -83,10 +83,11 @@ class ExportFiles:
         names = self._place.names()
         for name in filter(is_temporary, names):
             self._place.remove(name)
+        names = [name for name in names if not is_temporary(name)]
         self._require_one_format(names)
         prefix, suffix = f"{RUNS}/", self._format.suffix
         for name in names:
-            if name.startswith(prefix) and name.endswith(suffix) and not is_temporary(name):
+            if name.startswith(prefix) and name.endswith(suffix):
                 part = name[len(prefix) : -len(suffix)]
                 ids = self._runs_of[part] = set()
                 self._last[part.partition("/")[0]] = part
@@ -153,13 +154,14 @@ class ExportFiles:
 
     def _read(self, name: str) -> Iterator[Any]:
         try:
-            yield from self._format.read(_BY_NAME[RUNS], self._place.read(name), _STATE)
+            yield from self._format.read(_BY_NAME[RUNS], self._place.read(name), _STATE_COLUMNS)
         except OutputError as error:
             raise OutputError(f"{name}: {error}") from error
 
     def _require_one_format(self, names: Iterable[str]) -> None:
+        others = tuple(one.suffix for one in FORMATS.values() if one.suffix != self._format.suffix)
         for name in names:
-            if name.startswith(f"{RUNS}/month=") and not name.endswith(self._format.suffix):
+            if name.startswith(f"{RUNS}/month=") and name.endswith(others):
                 raise OutputError(f"has an export in another format, such as {name}")
 
     def _name(self, table: str, part: str) -> str:

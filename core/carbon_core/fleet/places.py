@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,19 @@ from typing import Protocol
 
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import Timeout, exclusive
+from carbon_core.fleet.columns import ALL_TABLES
 from carbon_core.input_files import bytes_of
 from carbon_core.outputs.base import make_directory, replace
 
 _LOCK, _MARKER = ".export.lock", ".export.marker"
 _WAIT_S = 60.0
+STATE = "export_state"
+# Other files in the directory, which may be a home directory, are not those of the export.
+FOLDERS = (*(table.name for table in ALL_TABLES), STATE)
 # A file has 10,000 rows of runs, or the phases of these.
 _MOST_BYTES = 2**31
+# As `outputs.base.replace` calls them.
+_TEMPORARY = re.compile(r"\.(?:\d{5}|countries|writing)\.[a-z]+\.[0-9a-f]{12}")
 
 
 class Place(Protocol):
@@ -35,7 +42,7 @@ class Place(Protocol):
     address: str
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted."""
+        """Return the names of the files of an export, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -67,11 +74,12 @@ class Directory:
         self.address = str(path)
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted."""
+        """Return the names of the files of an export, sorted."""
         found = []
-        for folder, _, names in os.walk(self.path):
-            inner = Path(folder).relative_to(self.path)
-            found += [(inner / name).as_posix() for name in names]
+        for folder in FOLDERS:
+            for within, _, names in os.walk(self.path / folder):
+                inner = Path(within).relative_to(self.path)
+                found += [(inner / name).as_posix() for name in names]
         return sorted(found)
 
     def read(self, name: str) -> bytes:
@@ -117,37 +125,43 @@ class Remote:
         self._root: str = root.rstrip("/")
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted."""
-        # Without what another host has written since the last listing, rows would be lost.
-        self._files.invalidate_cache()
-        if not self._files.exists(self._root):
-            return []
-        found: list[str] = self._files.find(self._root)
+        """Return the names of the files of an export, sorted."""
+        with self._errors():
+            # Without what another host has written since the last listing, rows would be lost.
+            self._files.invalidate_cache()
+            found = [
+                name
+                for folder in FOLDERS
+                if self._files.exists(self._path(folder))
+                for name in self._files.find(self._path(folder))
+            ]
         prefix = f"{self._root}/".lstrip("/")
         return sorted(one.lstrip("/").removeprefix(prefix) for one in found)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
-        data: bytes = self._files.cat_file(self._path(name))
-        return data
+        with self._errors():
+            data: bytes = self._files.cat_file(self._path(name))
+            return data
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file; readers see the earlier one or this one."""
         path = self._path(name)
         folder, _, file = path.rpartition("/")
         temporary = f"{folder}/.{file}.{os.urandom(6).hex()}"
-        self._files.makedirs(folder, exist_ok=True)
-        try:
-            self._files.pipe_file(temporary, data)
-            self._files.mv(temporary, path)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self._files.rm_file(temporary)
-            raise
+        with self._errors():
+            self._files.makedirs(folder, exist_ok=True)
+            try:
+                self._files.pipe_file(temporary, data)
+                self._files.mv(temporary, path)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._files.rm_file(temporary)
+                raise
 
     def remove(self, name: str) -> None:
         """Remove a file, if it exists."""
-        with contextlib.suppress(FileNotFoundError):
+        with self._errors(), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))
 
     def lock(self) -> contextlib.AbstractContextManager[object]:
@@ -155,6 +169,13 @@ class Remote:
         name = f"carbon-callbacks-{hashlib.sha256(self.address.encode()).hexdigest()[:16]}"
         path = Path(tempfile.gettempdir()) / f"{name}.lock"
         return _locked(path, path.with_suffix(".marker"), self.address)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each kind of target raises errors of its own
+            raise OutputError(f"{self.address}: {error!r}") from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -183,5 +204,4 @@ def _locked(path: Path, marker: Path, shown: str) -> Iterator[None]:
 
 def is_temporary(name: str) -> bool:
     """Return whether a name is that of a file that a killed export has left."""
-    last = name.rpartition("/")[2]
-    return last.startswith(".") and last not in (_LOCK, _MARKER)
+    return _TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
