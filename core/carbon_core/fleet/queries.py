@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from carbon_core.data import text
 from carbon_core.escaping import one_line
-from carbon_core.fleet.columns import ALL_TABLES
+from carbon_core.fleet.columns import ALL_TABLES, BOOLEAN, INTEGER, NUMBER, TEXT, TIME, Table
 
 # View -> the question that it answers.
 QUESTIONS: Mapping[str, str] = {
@@ -26,11 +26,19 @@ QUESTIONS: Mapping[str, str] = {
     "top_runs": "Which runs used most energy?",
     "by_phase": "How much energy do the phases use?",
 }
-# Format -> function of DuckDB, and format of ClickHouse.
+# Format -> function of DuckDB, its argument for types that it would have to guess, and format of
+# ClickHouse.
 _READERS = {
-    "parquet": ("read_parquet", "Parquet"),
-    "csv": ("read_csv", "CSVWithNames"),
-    "jsonl": ("read_json", "JSONEachRow"),
+    "parquet": ("read_parquet", "", "Parquet"),
+    "csv": ("read_csv", "types", "CSVWithNames"),
+    "jsonl": ("read_json", "columns", "JSONEachRow"),
+}
+_TYPES = {
+    TEXT: "VARCHAR",
+    INTEGER: "BIGINT",
+    NUMBER: "DOUBLE",
+    BOOLEAN: "BOOLEAN",
+    TIME: "TIMESTAMP",
 }
 
 
@@ -56,16 +64,21 @@ def tables(target: str, form: str, *, clickhouse: bool = False) -> str:
         form: Its format.
         clickhouse: Whether they are for ClickHouse; otherwise for DuckDB.
     """
-    reader, name = _READERS[form]
     found = []
     for table in ALL_TABLES:
         depth = "*" if table.columns[1].name != "month" else "*/*"
         files = _quoted(f"{target.rstrip('/')}/{table.name}/{depth}.{form}")
-        of_files = (
-            f"file({files}, {name})" if clickhouse else f"{reader}({files}, union_by_name = true)"
-        )
-        found.append(f"CREATE OR REPLACE VIEW {table.name} AS\nSELECT * FROM {of_files};\n")
+        call = f"file({files}, {_READERS[form][2]})" if clickhouse else _read(table, files, form)
+        found.append(f"CREATE OR REPLACE VIEW {table.name} AS\nSELECT * FROM {call};\n")
     return "".join(found)
+
+
+def _read(table: Table, files: str, form: str) -> str:
+    """Return the call of DuckDB that reads the files of a table."""
+    reader, argument, _ = _READERS[form]
+    types = ", ".join(f"{one.name}: '{_TYPES[one.type]}'" for one in table.columns)
+    others = f", {argument} = {{{types}}}" if argument else ""
+    return f"{reader}({files}, union_by_name = true{others})"
 
 
 def script(target: str, form: str) -> str:

@@ -301,6 +301,23 @@ def test_a_killed_export_leaves_nothing_half(tmp_path: Path, monkeypatch) -> Non
     assert math.fsum(row["energy_kwh"] for row in rows(fresh).values()) == pytest.approx(22.5)
 
 
+def test_of_a_killed_export_no_rows_are_left_of_runs_that_are_gone_since(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    saved(tmp_path, report_of("kept"))
+    exported(tmp_path, out)
+    gone = [
+        saved(tmp_path, report_of(f"gone-{i}", started_at=f"2026-0{i}-01T00:00:00+00:00"))
+        for i in (1, 2)
+    ]
+    with pytest.raises(Killed):  # after the phases and devices of one month
+        export([tmp_path], ExportFiles(Dying(out, 3), FORMATS["parquet"]))
+    for path in gone:
+        path.unlink()
+    assert counts(exported(tmp_path, out)) == (0, 0, 1)
+    for table in TABLES:
+        assert set(rows(out, table.name)) == set(rows(out)), table.name
+
+
 def test_temporary_files_of_a_killed_export_are_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     saved(tmp_path, report_of("one"))
