@@ -144,6 +144,7 @@ def test_links_to_files_lead_somewhere(document):
         "write_metrics.py",
         "write_dashboards.py",
         "write_works_in.py",
+        "write_fleet.py",
     ],
 )
 def test_a_generated_page_is_the_one_that_its_tool_writes(name):

@@ -21,8 +21,8 @@ pytest.importorskip("rich", reason="the extra cli is not installed here")
 DOCUMENT = Path(__file__).parents[3] / "docs" / "command-line.md"
 COMMANDS = [
     "run", "estimate", "monitor", "detect", "doctor", "baseline", "sources", "reprice", "report",
-    "compare", "merge", "resend", "disclose", "sacct", "model-card", "dashboards", "config show",
-    "config get", "config set", "config check", "config init",
+    "export", "compare", "merge", "resend", "disclose", "sacct", "model-card", "dashboards",
+    "config show", "config get", "config set", "config check", "config init",
 ]  # fmt: skip
 
 
