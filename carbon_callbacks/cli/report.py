@@ -93,15 +93,19 @@ def _read(paths: Sequence[Path]) -> Iterator[PastRun | Skipped]:
         yield from read(paths)
         return
     from carbon_core.fleet import reading
+    from carbon_core.fleet.values import csv_run_id
 
+    rows: dict[str, int] = {}
     seen: set[str] = set()
     others = read([path for path in paths if path not in exports])
     try:
         for found in chain(others, *map(reading.runs, exports)):
             if isinstance(found, Skipped):
                 yield found
-            elif not found.run_id or found.run_id not in seen:
-                seen.add(found.run_id)
+                continue
+            run_id = found.run_id or csv_run_id(found, rows)
+            if run_id not in seen:
+                seen.add(run_id)
                 yield found
     except ImportError as error:
         missing = package_of(error)
