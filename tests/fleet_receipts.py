@@ -1,7 +1,6 @@
 """Writes receipts of a fleet: runs of several projects, users, clusters, hardware and countries.
 
-A run is a receipt of `carbon_core.outputs.receipt`, of one of a few reports, whose amounts are scaled. What
-a number gives is always the same, as if a seed were set.
+A run is a receipt of `carbon_core.outputs.receipt`, of one of a few reports, whose amounts are scaled.
 
     PYTHONPATH=core:.:tests python tests/fleet_receipts.py DIRECTORY 100000
 """

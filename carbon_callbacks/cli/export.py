@@ -12,6 +12,7 @@ import typer
 from carbon_callbacks._missing import package_of
 from carbon_callbacks.cli.skipped import print_skipped
 from carbon_callbacks.cli.terminal import say, warn, write_data
+from carbon_core.addresses import masked_text
 from carbon_core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ def run(paths: Sequence[Path], targets: Mapping[str, str | None], *, sql: bool) 
     if not result.total:
         warn(f"no run found in {', '.join(map(str, paths))}")
         raise typer.Exit(2)
-    say(
-        f"{target}: {_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all"
-    )
+    counts = f"{_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all"
+    say(f"{masked_text(target)}: {counts}")
 
 
 def _exported(paths: Sequence[Path], name: str, target: str, *, sql: bool) -> Result:
@@ -61,7 +61,7 @@ def _exported(paths: Sequence[Path], name: str, target: str, *, sql: bool) -> Re
         with place.lock():
             result = export(paths, ExportFiles(place, FORMATS[name]))
             if sql:
-                place.write(_SCRIPT, script(place.address, name).encode("utf-8", "replace"))
+                place.write(_SCRIPT, script(place.shown, name).encode("utf-8", "replace"))
             return result
     except ImportError as error:
         missing = package_of(error)
@@ -70,7 +70,8 @@ def _exported(paths: Sequence[Path], name: str, target: str, *, sql: bool) -> Re
         warn(f"Parquet needs a package that is missing, {missing}: {INSTALL}")
         raise typer.Exit(1) from error
     except OutputError as error:
-        warn(error if target in str(error) else f"{target}: {error}")
+        shown = masked_text(target)
+        warn(error if shown in str(error) else f"{shown}: {error}")
         raise typer.Exit(1) from error
 
 

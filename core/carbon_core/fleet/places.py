@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from carbon_core.addresses import masked_text
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import Timeout, exclusive
 from carbon_core.fleet.columns import ALL_TABLES
@@ -36,10 +37,10 @@ class Place(Protocol):
     """A place of files with relative names such as ``runs/month=2026-01/00000.parquet``.
 
     Attributes:
-        address: Its absolute path, or the address of fsspec.
+        shown: Its absolute path, or the address of fsspec without secrets.
     """
 
-    address: str
+    shown: str
 
     def names(self) -> list[str]:
         """Return the names of the files of an export, sorted."""
@@ -71,7 +72,7 @@ class Directory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.address = str(path)
+        self.shown = str(path)
 
     def names(self) -> list[str]:
         """Return the names of the files of an export, sorted."""
@@ -113,15 +114,11 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        self.address = url
-        try:
+        self._url, self.shown = url, masked_text(url)
+        with self._errors():
             from fsspec.core import url_to_fs
 
             self._files, root = url_to_fs(url)
-        except ImportError as error:
-            raise OutputError(f"{url}: {error}: pip install 'carbon-callbacks[fleet]'") from error
-        except ValueError as error:
-            raise OutputError(f"{url}: {error}") from error
         self._root: str = root.rstrip("/")
 
     def names(self) -> list[str]:
@@ -166,16 +163,19 @@ class Remote:
 
     def lock(self) -> contextlib.AbstractContextManager[object]:
         """Return a context in which no other export of this host writes."""
-        name = f"carbon-callbacks-{hashlib.sha256(self.address.encode()).hexdigest()[:16]}"
+        name = f"carbon-callbacks-{hashlib.sha256(self._url.encode()).hexdigest()[:16]}"
         path = Path(tempfile.gettempdir()) / f"{name}.lock"
-        return _locked(path, path.with_suffix(".marker"), self.address)
+        return _locked(path, path.with_suffix(".marker"), self.shown)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except ImportError as error:
+            text = f"{self.shown}: {error}: pip install 'carbon-callbacks[fleet]'"
+            raise OutputError(text) from error
         except Exception as error:  # each kind of target raises errors of its own
-            raise OutputError(f"{self.address}: {error!r}") from error
+            raise OutputError(masked_text(f"{self.shown}: {error!r}")) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
