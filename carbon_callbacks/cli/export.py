@@ -44,7 +44,7 @@ def run(paths: Sequence[Path], targets: Mapping[str, str | None], *, sql: bool) 
     if not result.total:
         warn(f"no run found in {', '.join(map(str, paths))}")
         raise typer.Exit(2)
-    counts = f"{_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in all"
+    counts = f"{_count(result.added, 'new')}, {result.changed:,} changed, {result.total:,} in total"
     say(f"{masked_text(target)}: {counts}")
 
 

@@ -257,7 +257,7 @@ _DEVICE_COLUMNS = (
     _of_part("missing_s", NUMBER, "s", "Time for which it was not read.", "missing_s"),
     _of_part("least_share", NUMBER, "0 to 1", "Share that is surely the run's own.",
         "least_share"),
-    _of_part("calibration_gain", NUMBER, "", "Factor of the user's calibration.",
+    _of_part("calibration_gain", NUMBER, "", "Factor of a custom calibration.",
         values.calibration("gain")),
     _of_part("calibration_source", TEXT, "", "Its source.", values.calibration("source")),
     _of_part("note", TEXT, "", "Limitation of the measurement.", "note"),
@@ -276,7 +276,7 @@ _COUNTRY_COLUMNS = (
 # fmt: on
 COUNTRY_SOURCE = "Ember via Our World in Data, CC BY 4.0"
 # Those of the runs, in the order in which they are written: the table of runs comes last, because it
-# says what has been exported.
+# states what has been exported.
 TABLES = (
     Table(PHASES, "a phase or task of a run", _PHASE_COLUMNS),
     Table(DEVICES, "a device of a run with a method of measurement", _DEVICE_COLUMNS),

@@ -200,8 +200,8 @@ class _Export:
         self._rows.setdefault(part, {})[run_id] = rows_of(source)
         within = " ".join(source.run.within) or None
         status = source.run.status or None
-        facts = run_id, *source.file, status, within, month
-        self.exported[run_id] = Exported(*facts, *_figures(source.run), part)
+        facts = run_id, *source.file, status, within, month, *_figures(source.run), part
+        self.exported[run_id] = Exported._make(facts)
         self._waiting += 1
         if self._waiting >= _MOST_WAITING:
             self._write(_LEAST_WAITING)
@@ -218,9 +218,10 @@ class _Export:
             self._files.write(chosen)
 
 
-def _figures(run: PastRun) -> tuple[float, float | None, float | None]:
-    known = (run.energy_kwh.value, run.emissions_kg.value) if run.is_known else (None, None)
-    return run.duration_s, *known
+def _figures(run: PastRun) -> tuple[float | None, ...]:
+    if not run.is_known:
+        return run.duration_s, None, None
+    return run.duration_s, run.energy_kwh.value, run.emissions_kg.value
 
 
 def _is_as_exported(before: Exported, file: File) -> bool:

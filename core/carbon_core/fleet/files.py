@@ -1,4 +1,4 @@
-"""The files of an export, and what they say has been exported.
+"""The files of an export, which are also its state.
 
 The table of runs is the state of the export: it has the source of each run, with its size and time. A
 file has the rows of at most `MOST_RUNS` runs of a month; the files of the other tables with its name
@@ -92,7 +92,7 @@ class ExportFiles:
                 ids = self._runs_of[part] = set()
                 self._last[part.partition("/")[0]] = part
                 for row in self._read(name):
-                    found = Exported(*row, part)
+                    found = Exported._make((*row, part))
                     ids.add(found.run_id)
                     yield found
         if PENDING in names:

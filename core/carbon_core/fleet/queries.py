@@ -12,7 +12,7 @@ from carbon_core.data import text
 from carbon_core.escaping import one_line
 from carbon_core.fleet.columns import ALL_TABLES, BOOLEAN, INTEGER, NUMBER, TEXT, TIME, Table
 
-# View -> the question that it answers.
+# View -> its question.
 QUESTIONS: Mapping[str, str] = {
     "by_project": "How much energy do the projects use?",
     "by_user": "How much energy do the users use?",

@@ -39,7 +39,7 @@ class File(NamedTuple):
 
 
 class RunSource(NamedTuple):
-    """A run, and what is known of it.
+    """A run with its receipt and file.
 
     Attributes:
         run: The run, with the share of its energy that no other run includes.
@@ -59,7 +59,7 @@ class RunSource(NamedTuple):
 
 
 def source_of(run: PastRun, file: File, receipt: Receipt | None) -> RunSource:
-    """Return a run with what is known of it."""
+    """Return a run with its receipt and file."""
     began = ended = None
     try:
         if receipt is not None:
@@ -133,7 +133,8 @@ def requests(name: str) -> Callable[[Receipt], Any]:
     def count(found: Receipt) -> int | None:
         if found.requests is None:
             return None
-        return sum(getattr(one, name) for one in found.requests.counters)
+        counts: list[int] = [getattr(one, name) for one in found.requests.counters]
+        return sum(counts)
 
     return count
 

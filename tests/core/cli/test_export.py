@@ -20,10 +20,10 @@ ODD = 'a|b "c" \\ d_e & f\ng'
 def test_new_and_changed_runs_are_counted(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0, 2.0)
     done = command("export", ".", "--parquet", "out")
-    assert done.stdout == "out: 2 new runs, 0 changed, 2 in all\n"
+    assert done.stdout == "out: 2 new runs, 0 changed, 2 in total\n"
     kept(tmp_path, 1.0, 3.0, 4.0)
     done = command("export", ".", "--parquet", "out", "--sql")
-    assert done.stdout == "out: 1 new run, 2 changed, 3 in all\n"
+    assert done.stdout == "out: 1 new run, 2 changed, 3 in total\n"
     assert f"'{tmp_path}/out/runs/*/*.parquet'" in (tmp_path / "out" / "views.sql").read_text()
 
 
