@@ -359,6 +359,20 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def fleet(session: nox.Session) -> None:
+    """Export 100,000 generated receipts: answer the questions about them, and measure the export.
+
+    Takes minutes; `nox -s fleet -- 5000` is shorter.
+    """
+    session.install(*GROUPS["test"], "moto[server]", "s3fs", "pyftpdlib", "-e", ".[fleet]")
+    count = session.posargs[0] if session.posargs else "100000"
+    session.run("pytest", "-q", "tests/core/fleet", "-k", "not csv and not jsonl",
+                env={"CARBON_FLEET_RUNS": count})  # fmt: skip
+    env = {"PYTHONPATH": os.pathsep.join(map(os.fspath, (ROOT, ROOT / "core", ROOT / "tests")))}
+    session.run("python", "benchmarks/fleet.py", count, env=env)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Search for inputs that the readers of files and answers cannot handle; 30 s each.
 

@@ -312,26 +312,7 @@ def report_command(
     report.run(paths or [Path()], output_format=output_format, latest=latest, html=html)
 
 
-@app.command("export", epilog=example("export . --parquet fleet/"))
-def export_command(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Receipts, journals, CSV files, or directories with all below them."),
-    ] = None,
-    parquet: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Write Parquet files to it; or s3://, ftp:// …"),
-    ] = None,
-    csv: Annotated[str | None, typer.Option(metavar="DIR", help="Write CSV files to it.")] = None,
-    jsonl: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Write JSON Lines to it.")
-    ] = None,
-    sql: Annotated[
-        bool, typer.Option("--sql", help="Print SQL for questions, or write DIR/views.sql.")
-    ] = False,
-) -> None:
-    """Write runs, phases and devices as tables; a later export adds what is new or has changed."""
-    export.run(paths or [Path()], {"parquet": parquet, "csv": csv, "jsonl": jsonl}, sql=sql)
+app.command("export", epilog=example("export . --parquet fleet/"))(export.command)
 
 
 @app.command("compare", epilog=example("compare old/ new/ --max-increase 5"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'carbon-callbacks[fleet]'"
 _SHOWN_TARGET, _SCRIPT = "fleet", "views.sql"
+
+
+def command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Receipts, journals, CSV files, or directories with all below them."),
+    ] = None,
+    parquet: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Write Parquet files to it; or s3://, ftp:// …"),
+    ] = None,
+    csv: Annotated[str | None, typer.Option(metavar="DIR", help="Write CSV files to it.")] = None,
+    jsonl: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Write JSON Lines to it.")
+    ] = None,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print SQL for questions, or write DIR/views.sql.")
+    ] = False,
+) -> None:
+    """Write runs, phases and devices as tables; a later export adds what is new or has changed."""
+    run(paths or [Path()], {"parquet": parquet, "csv": csv, "jsonl": jsonl}, sql=sql)
 
 
 def run(paths: Sequence[Path], targets: Mapping[str, str | None], *, sql: bool) -> None:
