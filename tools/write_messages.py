@@ -23,7 +23,15 @@ TOPICS = {
     "Meters": ("hardware/", "sampler/", "calibrations"),
     "Place and grid intensity": ("intensity/", "assemble/grid", "repricing", "tracker/emissions"),
     "Settings": ("config/", "addresses"),
-    "Files and services": ("outputs/", "fetch", "http_", "timed_", "file_locks", "input_files"),
+    "Files and services": (
+        "outputs/",
+        "fleet/",
+        "fetch",
+        "http_",
+        "timed_",
+        "file_locks",
+        "input_files",
+    ),
     "Commands": ("cli/", "estimation"),
     "Callbacks and ranks": (
         "_training/",
@@ -42,7 +50,7 @@ EXCLUDED = (
     "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
     "intensity/tables", "intensity/source_table", "shared_methods", "testing",
     "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
-    "outputs/metric_families", "disclosure/",
+    "outputs/metric_families", "disclosure/", "fleet/columns", "fleet/queries",
 )  # fmt: skip
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")
