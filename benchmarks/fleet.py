@@ -23,7 +23,10 @@ import json, resource, sys, time
 begin = time.perf_counter()
 from carbon_callbacks.cli import main
 sys.argv = ["carbon-callbacks", *sys.argv[1:]]
-status = main()
+try:
+    status = main()
+except SystemExit as end:
+    status = end.code
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({"status": status, "wall_s": time.perf_counter() - begin,
     "cpu_s": used.ru_utime + used.ru_stime, "rss_mb": used.ru_maxrss / 1024}))

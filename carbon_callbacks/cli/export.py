@@ -29,7 +29,7 @@ def command(
     ] = None,
     parquet: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Write Parquet files to it; or s3://, ftp:// …"),
+        typer.Option(metavar="DIR", help="Write Parquet to it, or to s3://bucket/dir."),
     ] = None,
     csv: Annotated[str | None, typer.Option(metavar="DIR", help="Write CSV files to it.")] = None,
     jsonl: Annotated[
