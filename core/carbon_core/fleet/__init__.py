@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
 def is_export(path: Path) -> bool:
     """Return whether a directory has an export in Parquet."""
-    return next(path.glob("runs/month=*/*.parquet"), None) is not None
+    # `Path.glob` may raise, such as for a long name.
+    return os.path.isdir(path) and any(path.glob("runs/month=*/*.parquet"))  # noqa: PTH112

@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Fleet:
 
     def __init__(self, directory: Path, form: str) -> None:
         source, target = directory / "in", directory / "it's out"
+        self.form, self.target = form, target
         fleet_receipts.write(source, COUNT)
         export([source], ExportFiles(Directory(target), FORMATS[form]))
         self.receipts = [
@@ -187,3 +189,32 @@ def test_every_question_has_a_test_and_its_file() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in queries.QUESTIONS if f'"{name}"' not in text] == []
     assert all(queries.query(name).startswith("SELECT") for name in queries.QUESTIONS)
+
+
+def test_clickhouse_answers_alike(fleet: Fleet) -> None:
+    pytest.importorskip("chdb", reason="chdb is not installed: ClickHouse in a library of 500 MB")
+    from chdb import session
+
+    if fleet.form != "parquet":
+        pytest.skip("the types of other formats are guessed by ClickHouse")
+    clickhouse = session.Session()
+    statements = queries.tables(str(fleet.target), "parquet", clickhouse=True) + queries.views()
+    for statement in filter(str.strip, statements.split(";\n")):
+        clickhouse.query(statement)
+    for view in queries.QUESTIONS:
+        found = str(clickhouse.query(f"SELECT * FROM {view}", "JSONEachRow")).splitlines()
+        rows = [json.loads(line) for line in found]
+        assert _comparable(rows) == _comparable(fleet.answer(view)), view
+    clickhouse.close()
+
+
+def _comparable(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(str([_cell(value) for value in row.values()]) for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "milliseconds")
+    if isinstance(value, str) and value[:2] == "20" and value[-3:] == "000":
+        return value[:-3]  # a time with microseconds
+    return f"{value:.9g}" if isinstance(value, (int, float)) else value
