@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,66 +23,87 @@ class Candidate(NamedTuple):
 
     Attributes:
         path: The file.
-        file: Its absolute path as text, its size and time.
-        stem: Its name without the suffix, which is the run's id; empty for a CSV file.
+        shown: Its absolute path as text that can be written to any file.
+        size_bytes: Its size.
+        mtime_ns: Time of its last change, in nanoseconds.
         is_csv: Whether it is a CSV file.
     """
 
     path: str
-    file: File
-    stem: str
-    is_csv: bool
+    shown: str
+    size_bytes: int
+    mtime_ns: int
+    is_csv: bool = False
+
+    @property
+    def file(self) -> File:
+        """The file as the rows of its runs have it."""
+        return File(*self[1:4])
+
+    @property
+    def stem(self) -> str:
+        """The name of a receipt or a journal without the suffix, which is the run's id."""
+        name = self.path.rpartition(os.sep)[2]
+        return next((name[: -len(one)] for one in _SUFFIXES if name.endswith(one)), "")
 
 
-def candidates(path: Path) -> Iterator[Candidate | Skipped]:
+# Gets the absolute path as text, size and time of a file.
+IsKnown = Callable[[str, int, int], bool]
+
+
+def candidates(
+    path: Path, is_known: IsKnown = lambda *file: False
+) -> Iterator[Candidate | Skipped]:
     """Yield the files of a path that may have runs, the most detailed kind first.
 
     Args:
         path: A file, or a directory: its ``carbon_runs``, its CSV files, and those below it.
+        is_known: Returns whether a receipt need not be yielded.
     """
     if not os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` may raise, such as for a long name
         yield _of_file(path)
         return
-    yield from _of_runs(path)
+    yield from _of_runs(path, is_known)
     for file in (*sorted(path.glob("*.csv")), *sorted(path.glob("*.csv*.bak"))):
         yield from _of_csv(file)
     if path.name == RUNS_DIRECTORY:
         return
     search = Search(path)
     for directory, files in search.found():
-        yield from _of_runs(directory)
+        yield from _of_runs(directory, is_known)
         for file in files:
             yield from _of_csv(file)
     if not search.is_complete:
         yield Skipped(path, f"only {MOST_DIRECTORIES:,} of its sub-directories were searched")
 
 
-def _of_runs(directory: Path) -> Iterator[Candidate | Skipped]:
+def _of_runs(directory: Path, is_known: IsKnown) -> Iterator[Candidate | Skipped]:
     """Yield the receipts of a directory, and then its journals, each by name."""
     runs = directory if directory.name == RUNS_DIRECTORY else directory / RUNS_DIRECTORY
-    absolute = _absolute(runs)
-    found: dict[str, list[Candidate]] = {suffix: [] for suffix in _SUFFIXES}
+    prefix = _absolute(runs) + os.sep
+    found: list[Candidate] = []
     try:
         with os.scandir(runs) as entries:
             for entry in entries:
                 name = entry.name
-                suffix = next((one for one in _SUFFIXES if name.endswith(one)), None)
-                if suffix is None:
+                if not name.endswith(_SUFFIXES):
                     continue
                 try:
                     status = entry.stat()
                 except OSError as error:  # deleted, or a link to nothing
                     yield Skipped(Path(entry.path), InputFileError(runs, error).reason)
                     continue
-                file = File(f"{absolute}/{_shown(name)}", status.st_size, status.st_mtime_ns)
-                found[suffix].append(Candidate(entry.path, file, name[: -len(suffix)], False))
+                shown = prefix + name if name.isascii() else prefix + _shown(name)
+                file = shown, status.st_size, status.st_mtime_ns
+                if not (name.endswith(receipt.SUFFIX) and is_known(*file)):
+                    found.append(Candidate(shown if entry.path == shown else entry.path, *file))
     except FileNotFoundError:
         return
     except OSError as error:
         yield Skipped(runs, InputFileError(runs, error).reason)
         return
-    for suffix in _SUFFIXES:
-        yield from sorted(found[suffix], key=lambda one: one.stem)
+    found.sort(key=lambda one: (one.path.endswith(JOURNAL_SUFFIX), one.path))
+    yield from found
 
 
 def _of_csv(path: Path) -> Iterator[Candidate | Skipped]:
@@ -97,10 +118,9 @@ def _of_file(path: Path) -> Candidate | Skipped:
         return Skipped(path, InputFileError(path, error).reason)
     except ValueError as error:  # a name with a null byte
         return Skipped(path, str(error))
-    stem = next((path.name[: -len(one)] for one in _SUFFIXES if path.name.endswith(one)), "")
     is_csv = path.suffix == ".csv" or (path.suffix == ".bak" and ".csv" in path.name)
-    file = File(_absolute(path), status.st_size, status.st_mtime_ns)
-    return Candidate(os.fspath(path), file, stem, is_csv)
+    facts = status.st_size, status.st_mtime_ns, is_csv
+    return Candidate(os.fspath(path), _absolute(path), *facts)
 
 
 def _absolute(path: Path) -> str:

@@ -11,7 +11,7 @@ from carbon_core.errors import OutputError
 from carbon_core.fleet.candidates import Candidate, candidates
 from carbon_core.fleet.columns import rows_of
 from carbon_core.fleet.files import Exported, ExportFiles
-from carbon_core.fleet.values import File, RunSource, csv_run_id, source_of
+from carbon_core.fleet.values import RunSource, csv_run_id, source_of
 from carbon_core.input_files import InputFileError
 from carbon_core.outputs import past_rows, past_runs
 from carbon_core.outputs.history import PastRun, Skipped, counted_among, run_of, run_of_row
@@ -69,10 +69,14 @@ class _Export:
         self.added = self.changed = 0
         self.skipped: list[Skipped] = []
         self.exported = {one.run_id: one for one in files.load()}
-        self._by_source: dict[str, list[Exported]] = {}
+        # Those of receipts and journals whose runs have ended, and those of CSV files, by file.
+        self._known = {one.source: one for one in self.exported.values() if _has_ended(one)}
+        self._of_csv: dict[str, list[Exported]] = {}
         for one in self.exported.values():
-            self._by_source.setdefault(one.source, []).append(one)
-        # Runs found in this export, those read from a file that is new or has changed, and the files.
+            if one.status is None:
+                self._of_csv.setdefault(one.source, []).append(one)
+        # Runs found in this export, and those read from a file that is new or has changed. Files of
+        # runs that may be needed again.
         self._found: set[str] = set()
         self._read: set[str] = set()
         self._paths: dict[str, str] = {}
@@ -82,41 +86,39 @@ class _Export:
 
     def run(self, paths: Iterable[Path]) -> None:
         """Export the runs of files and directories."""
-        inner: list[Candidate] = []
-        for found in (one for path in paths for one in candidates(path)):
+        inner: list[tuple[str, Candidate]] = []
+        for found in (one for path in paths for one in candidates(path, self._is_known)):
             if isinstance(found, Skipped):
                 self.skipped.append(found)
             elif found.is_csv:
                 self._add_rows(found)
-            elif not self._is_known(found):
+            elif found.stem not in self._found and not self._is_known(*found[1:4]):
                 self._add_file(found, inner)
         inner += self._inner_of_changed()
         # Those within one run are together: it is read once.
-        for candidate in sorted(inner, key=lambda one: one.stem):
+        for _, candidate in sorted(inner):
             self._add_inner(candidate)
         self._write()
 
-    def _is_known(self, found: Candidate) -> bool:
-        """Return whether a file has nothing new: it was exported as it is, or its run was found."""
-        if found.stem in self._found:
-            return True
-        earlier = self._by_source.get(found.file.path, ())
-        known = next((one for one in earlier if _is_as_exported(one, found.file)), None)
-        if known is not None:
-            self._found.add(known.run_id)
-            return True
-        return False
+    def _is_known(self, shown: str, size_bytes: int, mtime_ns: int) -> bool:
+        """Return whether a file was exported as it is."""
+        one = self._known.get(shown)
+        if one is None or one.mtime_ns != mtime_ns or one.size_bytes != size_bytes:
+            return False
+        self._found.add(one.run_id)
+        return True
 
-    def _add_file(self, found: Candidate, inner: list[Candidate]) -> None:
+    def _add_file(self, found: Candidate, inner: list[tuple[str, Candidate]]) -> None:
         source = self._source(found)
         if source is None or source.run.run_id in self._found:
             return
         run_id = source.run.run_id
         self._found.add(run_id)
         self._read.add(run_id)
-        self._paths[run_id] = found.path
+        if source.run.within or found.path != found.shown:
+            self._paths[run_id] = found.path
         if source.run.within:
-            inner.append(found._replace(stem=source.run.within[0]))
+            inner.append((source.run.within[0], found))
         else:
             self._add(source)
 
@@ -131,8 +133,8 @@ class _Export:
 
     def _add_rows(self, found: Candidate) -> None:
         """Add the runs of a CSV file that no receipt or journal has."""
-        before = self._by_source.get(found.file.path, [])
-        if any(_is_as_exported(one, found.file) for one in before):
+        before = self._of_csv.get(found.shown, [])
+        if any((one.size_bytes, one.mtime_ns) == found[2:4] for one in before):
             self._found.update(one.run_id for one in before)
             return
         path = Path(found.path)
@@ -156,7 +158,7 @@ class _Export:
         except OutputError as error:
             self.skipped.append(Skipped(path, str(error)))
 
-    def _inner_of_changed(self) -> Iterator[Candidate]:
+    def _inner_of_changed(self) -> Iterator[tuple[str, Candidate]]:
         """Yield the files of runs whose outer run is new or has changed; they did not change."""
         for one in list(self.exported.values()):
             if one.within and one.run_id not in self._read:
@@ -164,7 +166,7 @@ class _Export:
                 if not self._read.isdisjoint(outer):
                     for found in candidates(Path(one.source)):
                         if isinstance(found, Candidate):  # it may be deleted
-                            yield found._replace(stem=outer[0])
+                            yield outer[0], found
 
     def _add_inner(self, found: Candidate) -> None:
         source = self._source(found)
@@ -224,7 +226,6 @@ def _figures(run: PastRun) -> tuple[float | None, ...]:
     return run.duration_s, run.energy_kwh.value, run.emissions_kg.value
 
 
-def _is_as_exported(before: Exported, file: File) -> bool:
-    """Return whether a file is as it was exported; the status of an open run changes without it."""
-    same = (before.size_bytes, before.mtime_ns) == (file.size_bytes, file.mtime_ns)
-    return same and before.status not in _ACTIVE
+def _has_ended(one: Exported) -> bool:
+    """Return whether a run of a receipt or journal has ended; before, its status may change alone."""
+    return one.status is not None and one.status not in _ACTIVE

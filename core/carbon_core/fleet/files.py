@@ -9,7 +9,7 @@ the rows without a row in the table of runs are removed.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from carbon_core.errors import OutputError
@@ -17,7 +17,7 @@ from carbon_core.fleet.columns import COUNTRY_TABLE, RUNS, TABLES, country_rows
 from carbon_core.fleet.formats import FORMATS, Format, Kept
 from carbon_core.fleet.places import STATE, Place, is_temporary
 
-MOST_RUNS = 10_000
+MOST_RUNS = 5_000
 PENDING = f"{STATE}/writing.json"
 _STATE_COLUMNS = (
     "run_id", "source", "source_size_bytes", "source_mtime_ns", "status", "within", "month",
@@ -89,12 +89,10 @@ class ExportFiles:
         for name in names:
             if name.startswith(prefix) and name.endswith(suffix):
                 part = name[len(prefix) : -len(suffix)]
-                ids = self._runs_of[part] = set()
                 self._last[part.partition("/")[0]] = part
-                for row in self._read(name):
-                    found = Exported._make((*row, part))
-                    ids.add(found.run_id)
-                    yield found
+                found = [Exported._make((*row, part)) for row in self._read(name)]
+                self._runs_of[part] = {one.run_id for one in found}
+                yield from found
         if PENDING in names:
             self._repair(names)
         if self._name(COUNTRY_TABLE.name, COUNTRY_TABLE.name) not in names:
@@ -152,9 +150,10 @@ class ExportFiles:
                     self._write(table.name, part, [], runs)
         self._place.remove(PENDING)
 
-    def _read(self, name: str) -> Iterator[Any]:
+    def _read(self, name: str) -> list[Sequence[Any]]:
         try:
-            yield from self._format.read(_BY_NAME[RUNS], self._place.read(name), _STATE_COLUMNS)
+            data = self._place.read(name)
+            return list(self._format.read(_BY_NAME[RUNS], data, _STATE_COLUMNS))
         except OutputError as error:
             raise OutputError(f"{name}: {error}") from error
 

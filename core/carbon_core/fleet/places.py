@@ -27,7 +27,7 @@ _WAIT_S = 60.0
 STATE = "export_state"
 # Other files in the directory, which may be a home directory, are not those of the export.
 FOLDERS = (*(table.name for table in ALL_TABLES), STATE)
-# A file has 10,000 rows of runs, or the phases of these.
+# A file has 5,000 rows of runs, or the phases of these.
 _MOST_BYTES = 2**31
 # As `outputs.base.replace` calls them.
 _TEMPORARY = re.compile(r"\.(?:\d{5}|countries|writing)\.[a-z]+\.[0-9a-f]{12}")
