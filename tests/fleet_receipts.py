@@ -94,6 +94,7 @@ def receipts(count: int, seed: int = 23) -> Iterator[dict[str, Any]]:
         run["started_at"] = begin.isoformat(timespec="milliseconds")
         run["project_name"] = chance.choice(PROJECTS)
         run["origins"] = {"project_name": "argument"}
+        run["directory"] = "work"
         run["within"] = [before["run"]["run_id"]] if is_inner else []
         data["ended_at"] = (begin + timedelta(hours=2)).isoformat(timespec="milliseconds")
         data["status"] = chance.choice(STATUSES)

@@ -219,6 +219,7 @@ def _record(kind: Any) -> _Decoder:
     else:
         raise TypeError(f"no record can have a value of type {kind!r}")
     fields = [(name, _decoder(hint), name not in optional) for name, hint in hints.items()]
+    in_order = getattr(kind, "__match_args__", ()) == tuple(hints)
     in_row = _row(kind, fields) if hasattr(kind, "_field_defaults") else None
 
     def record(value: Any) -> Any:
@@ -235,7 +236,9 @@ def _record(kind: Any) -> _Decoder:
             elif is_required:
                 raise DecodingError("is missing").within(name)
         try:
-            return kind(**found)
+            # Faster by position, where nothing is left to defaults.
+            is_whole = in_order and len(found) == len(fields)
+            return kind(*found.values()) if is_whole else kind(**found)
         except ValueError as error:  # of a check of several fields
             raise DecodingError(str(error)) from error
 
