@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from carbon_callbacks.cli import (
     baseline,
@@ -28,40 +25,15 @@ from carbon_callbacks.cli import (
     sacct,
 )
 from carbon_callbacks.cli.config_commands import config_app, example
+from carbon_callbacks.cli.group import Commands
 from carbon_callbacks.cli.terminal import NARROW, width, write_data
 from carbon_core.data import text
-from carbon_core.escaping import one_line
 from carbon_core.intensity.source_table import SOURCES
 from carbon_core.run_facts import Work
 from carbon_core.version import VERSION
 
-
-class _Commands(TyperGroup):
-    """The commands; an argument in an error message is shown as text."""
-
-    def make_context(self, *args: Any, **options: Any) -> Any:
-        with _plain_errors():
-            return super().make_context(*args, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _plain_errors():
-            return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Make the messages of errors in the use of a command one line: arguments may be names of files."""
-    try:
-        yield
-    except Exception as error:
-        message = getattr(error, "message", None)
-        if isinstance(message, str):
-            error.message = one_line(message)  # type: ignore[attr-defined]
-        raise
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     name="carbon-callbacks",
     no_args_is_help=True,
     add_completion=True,

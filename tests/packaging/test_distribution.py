@@ -29,7 +29,17 @@ def test_the_required_dependencies_are_these_four(distribution):
 def test_the_extras_are_these(distribution):
     extras = set(distribution.metadata.get_all("Provides-Extra"))
     frameworks = {row.extra for row in ADAPTERS}
-    assert extras == {*frameworks, "amd", "apple", "cli", "report", "prometheus", "otel", "fleet", "all"}
+    assert extras == {
+        *frameworks,
+        "amd",
+        "apple",
+        "cli",
+        "report",
+        "prometheus",
+        "otel",
+        "fleet",
+        "all",
+    }
 
 
 def test_the_version_is_that_of_the_code(distribution):

@@ -1,4 +1,4 @@
-"""Finds the files that may have runs, without reading them, in the order of `history.read`."""
+"""Finds the files that may have runs, without reading them."""
 
 from __future__ import annotations
 

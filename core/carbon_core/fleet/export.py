@@ -87,13 +87,16 @@ class _Export:
     def run(self, paths: Iterable[Path]) -> None:
         """Export the runs of files and directories."""
         inner: list[tuple[str, Candidate]] = []
+        tables: list[Candidate] = []
         for found in (one for path in paths for one in candidates(path, self._is_known)):
             if isinstance(found, Skipped):
                 self.skipped.append(found)
             elif found.is_csv:
-                self._add_rows(found)
+                tables.append(found)
             elif found.stem not in self._found and not self._is_known(*found[1:4]):
                 self._add_file(found, inner)
+        for table in tables:  # last: they have the least details
+            self._add_rows(table)
         inner += self._inner_of_changed()
         # Those within one run are together: it is read once.
         for _, candidate in sorted(inner):
