@@ -75,6 +75,14 @@ def test_an_output_is_compared_without_its_figures():
     assert unfigured(shown) == unfigured(f"{other}; whole node estimated: 33.8 µWh")
 
 
+def test_what_a_few_runs_show_is_not_compared():
+    shown = "energy: 81 mWh (n = 3) -> 109 mWh (n = 3): ratio 1.33 (95 %: 0.9 to 2), +33 %; no clear change"
+    other = "energy: 9 mWh (n = 3) -> 12 mWh (n = 3): ratio 1.52 (95 %: 1.4 to 1.6), +52.5 %"
+    few = "energy: 9 mWh (n = 3) -> 12 mWh (n = 3): ratio 1.52; too few runs for an interval"
+    assert unfigured(shown) == unfigured(other) == unfigured(few)
+    assert unfigured(shown) != unfigured(other.replace("energy", "emissions"))
+
+
 def test_where_a_cell_of_a_table_is_broken_into_lines_is_not_compared():
     shown = "│ total │ 163 mWh (100 to 268) │ 6.77 mg (1.6 to │\n│       │              │ 29.6) │\n"
     other = "│ total │ 36.5 mWh (22.5 to │ 1.51 mg (0.35 to │\n│       │ 59.2)      │ 6.60) │\n"
