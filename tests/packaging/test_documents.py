@@ -76,7 +76,9 @@ def test_an_output_is_compared_without_its_figures():
 
 
 def test_what_a_few_runs_show_is_not_compared():
-    shown = "energy: 81 mWh (n = 3) -> 109 mWh (n = 3): ratio 1.33 (95 %: 0.9 to 2); no clear change"
+    shown = (
+        "energy: 81 mWh (n = 3) -> 109 mWh (n = 3): ratio 1.33 (95 %: 0.9 to 2); no clear change"
+    )
     other = "energy: 9 mWh (n = 3) -> 12 mWh (n = 3): ratio 1.52 (95 %: 1.4 to 1.6), +52.5 %"
     few = "energy: 9 mWh (n = 3) -> 12 mWh (n = 3): ratio 1.52; too few runs for an interval"
     assert unfigured(shown) == unfigured(other) == unfigured(few)
