@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carbon_callbacks._missing import package_of
+from carbon_callbacks.cli.extras import needing
 from carbon_callbacks.cli.skipped import print_skipped
 from carbon_callbacks.cli.terminal import say, warn, write_data
 from carbon_core.addresses import masked_text
@@ -18,7 +18,6 @@ from carbon_core.errors import OutputError
 if TYPE_CHECKING:
     from carbon_core.fleet.export import Result
 
-INSTALL = "pip install 'carbon-callbacks[fleet]'"
 _SHOWN_TARGET, _SCRIPT = "fleet", "views.sql"
 
 
@@ -78,18 +77,13 @@ def _exported(paths: Sequence[Path], name: str, target: str, *, sql: bool) -> Re
 
     gc.disable()  # saves a fifth of the time: a hundred thousand runs are in memory until the end
     try:
-        place = place_of(target)
-        with place.lock():
-            result = export(paths, ExportFiles(place, FORMATS[name]))
-            if sql:
-                place.write(_SCRIPT, script(place.shown, name).encode("utf-8", "replace"))
-            return result
-    except ImportError as error:
-        missing = package_of(error)
-        if not missing or missing.startswith("carbon_"):
-            raise
-        warn(f"Parquet needs a package that is missing, {missing}: {INSTALL}")
-        raise typer.Exit(1) from error
+        with needing("fleet", "Parquet"):
+            place = place_of(target)
+            with place.lock():
+                result = export(paths, ExportFiles(place, FORMATS[name]))
+                if sql:
+                    place.write(_SCRIPT, script(place.shown, name).encode("utf-8", "replace"))
+                return result
     except OutputError as error:
         shown = masked_text(target)
         warn(error if shown in str(error) else f"{shown}: {error}")

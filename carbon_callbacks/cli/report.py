@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
-from carbon_callbacks._missing import package_of
-from carbon_callbacks.cli import export, report_studies
+from carbon_callbacks.cli import report_studies
+from carbon_callbacks.cli.extras import needing
 from carbon_callbacks.cli.skipped import print_skipped, unknown_note
 from carbon_callbacks.cli.tables import Column, show
 from carbon_callbacks.cli.terminal import PlainConsole, say, say_wrapped, warn, write_data
@@ -98,7 +98,7 @@ def _read(paths: Sequence[Path]) -> Iterator[PastRun | Skipped]:
     rows: dict[str, int] = {}
     seen: set[str] = set()
     others = read([path for path in paths if path not in exports])
-    try:
+    with needing("fleet", "Parquet"):
         for found in chain(others, *map(reading.runs, exports)):
             if isinstance(found, Skipped):
                 yield found
@@ -107,12 +107,6 @@ def _read(paths: Sequence[Path]) -> Iterator[PastRun | Skipped]:
             if run_id not in seen:
                 seen.add(run_id)
                 yield found
-    except ImportError as error:
-        missing = package_of(error)
-        if not missing or missing.startswith("carbon_"):
-            raise
-        warn(f"Parquet needs a package that is missing, {missing}: {export.INSTALL}")
-        raise typer.Exit(1) from error
 
 
 def _table(history: History) -> None:
@@ -129,17 +123,8 @@ def _table(history: History) -> None:
 
 
 def _html(history: History, path: Path, searched: Sequence[Path]) -> None:
-    try:
+    with needing("report", "the HTML report"):
         from carbon_callbacks.cli.html import write
-    except ImportError as error:
-        missing = package_of(error)
-        if not missing or missing.startswith("carbon_"):
-            raise
-        warn(
-            f"the HTML report needs a package that is missing, {missing}: "
-            "pip install 'carbon-callbacks[report]'"
-        )
-        raise typer.Exit(1) from error
     try:
         write(history, path, searched)
     except CarbonError as error:

@@ -13,7 +13,7 @@ from carbon_core.limits import NotNegative, SigmaLn
 from carbon_core.record import record, replace
 
 # What the grades mean, as text for a result; two methods have their own.
-_GRADES = {
+GRADES = {
     "A": "measured by counters",
     "B": "measured by counters or sensors",
     "C": "measured in part",
@@ -64,7 +64,7 @@ class Method:
     @property
     def meaning(self) -> str:
         """How an energy became known by this method, as text for a result."""
-        return _MEANINGS.get(self.name) or _GRADES.get(self.grade, "estimated")
+        return _MEANINGS.get(self.name) or GRADES.get(self.grade, "estimated")
 
     def calibrated(self, calibration: Calibration) -> Method:
         """Return the method of a device that the user has calibrated."""

@@ -37,6 +37,7 @@ from carbon_core.formatting import (
     energy_interval,
     formatted,
 )
+from carbon_core.methods import GRADES
 from carbon_core.outputs.receipt import with_ends
 from carbon_core.outputs.receipt_reading import EVALUATION
 from carbon_core.records import Estimate
@@ -52,13 +53,6 @@ _UNKNOWN = "unknown"
 _COLUMNS = (
     "run", "project", "kind", "status", "started", "time", "energy (95 %)", "emissions (95 %)",
 )  # fmt: skip
-_MEANINGS = {
-    "A": "by energy counters",
-    "B": "by counters or sensors",
-    "C": "in part",
-    "D": "estimated from load",
-    "E": "estimated from typical values",
-}
 
 
 class Item(NamedTuple):
@@ -183,7 +177,7 @@ def _method(disclosed: Disclosed, facts: Facts) -> str:
     if methods:
         parts[0] += f" ({', '.join(methods)})"
     grades = [
-        f"{formatted(100 * share)} % {_MEANINGS.get(grade, grade)}"
+        f"{formatted(100 * share)} % {GRADES.get(grade, grade)}"
         for grade, share in share_by_grade(activities).items()
         if share
     ]
