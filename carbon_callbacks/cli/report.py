@@ -123,7 +123,7 @@ def _table(history: History) -> None:
 
 
 def _html(history: History, path: Path, searched: Sequence[Path]) -> None:
-    with needing("report", "the HTML report"):
+    with needing("report", "--html"):
         from carbon_callbacks.cli.html import write
     try:
         write(history, path, searched)
