@@ -171,13 +171,13 @@ class MetricsServer:
         except OSError:  # the client is gone, or the process has too many open files
             self._accepted.append(self._clock.monotonic_ns())
             return
-        self._accepted.append(self._clock.monotonic_ns())
         accepted.setblocking(False)
         if len(self._clients) >= _MOST_CLIENTS:
             self._drop(selector, next(iter(self._clients.values())))
         deadline_ns = self._clock.monotonic_ns() + nanoseconds(_TIME_S)
         client = self._clients[accepted] = _Client(accepted, deadline_ns)
         selector.register(accepted, selectors.EVENT_READ, client)
+        self._accepted.append(self._clock.monotonic_ns())
 
     def _advance(self, selector: selectors.BaseSelector, client: _Client) -> None:
         try:

@@ -197,7 +197,7 @@ def test_a_client_that_reads_nothing_is_dropped(
     monkeypatch.setattr(metrics_server, "_TIME_S", 0.1)
     server.page = b"x" * 50_000_000
     client = connected(port, b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert eventually(lambda: not server._clients, 20.0)
+    assert eventually(lambda: server._accepted and not server._clients, 20.0)
     assert len(rest_of(client)) < 50_000_000
     client.close()
 
