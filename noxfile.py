@@ -228,7 +228,8 @@ def core(session: nox.Session) -> None:
         session.run(*pytest, *session.posargs)
         return
     run_core_tests(session, *pytest, with_slow=not session.posargs)
-    session.run(*pytest, *session.posargs, "tests/faults")
+    if not session.posargs:  # all of them are slow
+        session.run(*pytest, "tests/faults")
 
 
 def run_lint(session: nox.Session) -> None:
@@ -374,7 +375,7 @@ def fleet(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Search for inputs that the readers of files and answers cannot handle; 30 s each.
+    """Search for inputs that the readers of files and answers cannot handle; 15 s each.
 
     The long form is `nox -s fuzz -- --inputs 100000`; for one, `nox -s fuzz -- --seconds 600 journal`.
     """

@@ -1,6 +1,6 @@
 """Searches for inputs that a reader cannot handle.
 
-    python tests/fuzz/fuzz.py                       # every target, 30 s each
+    python tests/fuzz/fuzz.py                       # every target, 15 s each
     python tests/fuzz/fuzz.py --seconds 600 journal
     python tests/fuzz/fuzz.py --inputs 100000       # that many inputs each, however long it takes
 
@@ -35,7 +35,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Search for inputs that a reader cannot handle.")
     parser.add_argument("targets", nargs="*", help="default: all")
-    parser.add_argument("--seconds", type=int, default=30, help="for each target")
+    parser.add_argument("--seconds", type=int, default=15, help="for each target")
     parser.add_argument("--inputs", type=int, default=0, help="for each target, however long")
     parser.add_argument("--found", type=Path, default=Path("found"), help="directory of results")
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)
