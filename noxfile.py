@@ -11,7 +11,7 @@ import re
 import runpy
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,29 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*PYTEST, *session.posargs, env=OFFLINE)
         return
-    run_core_tests(session, *PYTEST)
-    others = [f"--ignore={path}" for path in CORE_TESTS]
-    session.run(*PYTEST, *others, env=OFFLINE)
+    paths = [*CORE_TESTS, "tests/adapters"]
+    others = [*PYTEST, *(f"--ignore={path}" for path in paths)]
+    run_all(session, quick(PYTEST, paths), [*PYTEST, "-m", "slow", *paths], others)
 
 
-def run_core_tests(session: nox.Session, *pytest: str, with_slow: bool = True) -> None:
-    """Run the quick tests of the core two at a time, and those that take seconds one by one.
+def quick(pytest: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Return the command for the quick tests of directories, two at a time.
 
-    The slow ones judge processes and time, which others beside them would change.
+    Those that take seconds judge processes and time, which others beside them would change.
     """
-    session.run(*pytest, "-n", "2", "-m", "not slow", *CORE_TESTS, env=OFFLINE)
-    if with_slow:
-        session.run(*pytest, "-m", "slow", *CORE_TESTS, env=OFFLINE)
+    return [*pytest, "-n", "2", "-m", "not slow", *paths]
+
+
+def run_all(session: nox.Session, *commands: Sequence[str]) -> None:
+    """Run commands, also those after one that fails; then fail at the end."""
+    failed = []
+    for command in commands:
+        try:
+            session.run(*command, env=OFFLINE)
+        except nox.command.CommandFailed:
+            failed.append(" ".join(command))
+    if failed:
+        session.error(f"failed: {'; '.join(failed)}")
 
 
 ADAPTERS = runpy.run_path(os.fspath(ROOT / "carbon_callbacks" / "_adapters.py"))["ADAPTERS"]
@@ -227,9 +237,10 @@ def core(session: nox.Session) -> None:
     if session.posargs not in ([], ["-m", "not slow"]):
         session.run(*pytest, *session.posargs)
         return
-    run_core_tests(session, *pytest, with_slow=not session.posargs)
-    if not session.posargs:  # all of them are slow
-        session.run(*pytest, "tests/faults")
+    commands = [quick(pytest, CORE_TESTS)]
+    if not session.posargs:
+        commands += [[*pytest, "-m", "slow", *CORE_TESTS], [*pytest, "tests/faults"]]
+    run_all(session, *commands)
 
 
 def run_lint(session: nox.Session) -> None:

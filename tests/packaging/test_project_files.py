@@ -53,7 +53,9 @@ def assert_nox_has(sessions: list[str]) -> None:
 def sessions_of_ci_run() -> list[str]:
     """Return the sessions that `.ci/run` calls, in its order."""
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    calls = [shlex.split(line) for line in lines if line.startswith("nox ")]
+    calls = [
+        shlex.split(re.split(" (?:>|\\|)", line)[0]) for line in lines if line.startswith("nox ")
+    ]
     return [session for call in calls for session in call[call.index("-s") + 1 :]]
 
 
