@@ -65,29 +65,23 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the whole suite with all frameworks, and the core's on every Python that is here."""
+    """Run the whole suite with all frameworks; `core` runs the core's tests on the other Pythons."""
     install_frameworks(session)
     session.install(*GROUPS["test"], *GROUPS["fast"], "-e", ".")
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for python in PYTHONS:
-        # The newest runs everything, whose changes processes and threads notice; the others not what
-        # takes seconds.
-        if python != running:
-            session.notify(f"core-{python}", [] if python == PYTHONS[-1] else ["-m", "not slow"])
     if session.posargs:
         session.run(*PYTEST, *session.posargs, env=OFFLINE)
         return
     paths = [*CORE_TESTS, "tests/adapters"]
     others = [*PYTEST, *(f"--ignore={path}" for path in paths)]
-    run_all(session, quick(PYTEST, paths), [*PYTEST, "-m", "slow", *paths], others)
+    run_all(session, quick(paths), [*PYTEST, "-m", "slow", *paths], others)
 
 
-def quick(pytest: Sequence[str], paths: Sequence[str]) -> list[str]:
+def quick(paths: Sequence[str]) -> list[str]:
     """Return the command for the quick tests of directories, two at a time.
 
     Those that take seconds judge processes and time, which others beside them would change.
     """
-    return [*pytest, "-n", "2", "-m", "not slow", *paths]
+    return [*PYTEST, "-n", "2", "-m", "not slow", *paths]
 
 
 def run_all(session: nox.Session, *commands: Sequence[str]) -> None:
@@ -228,19 +222,20 @@ def works_in(session: nox.Session, package: str) -> None:
 def core(session: nox.Session) -> None:
     """Run the core's tests without any framework, and against the wheel instead of the checkout.
 
-    `nox -s core -- -m "not slow"` leaves out what takes seconds.
+    The newest Python runs everything, whose changes processes and threads notice; the others not what
+    takes seconds.
     """
     session.install(*GROUPS["test"], *GROUPS["fast"])
     session.install("--force-reinstall", "--no-deps", ".")
     session.install(".")
-    pytest = [*PYTEST, "-o", "pythonpath=tests tests/fuzz tools"]
-    if session.posargs not in ([], ["-m", "not slow"]):
-        session.run(*pytest, *session.posargs)
+    wheel = ["-o", "pythonpath=tests tests/fuzz tools"]
+    if session.posargs:
+        session.run(*PYTEST, *wheel, *session.posargs)
         return
-    commands = [quick(pytest, CORE_TESTS)]
-    if not session.posargs:
-        commands += [[*pytest, "-m", "slow", *CORE_TESTS], [*pytest, "tests/faults"]]
-    run_all(session, *commands)
+    commands = [quick(CORE_TESTS)]
+    if session.python == PYTHONS[-1]:
+        commands += [[*PYTEST, "-m", "slow", *CORE_TESTS], [*PYTEST, "tests/faults"]]
+    run_all(session, *([*command, *wheel] for command in commands))
 
 
 def run_lint(session: nox.Session) -> None:
