@@ -1,4 +1,4 @@
-"""Commands that need an extra say how to install it."""
+"""Errors of commands whose extra is missing: how to install it."""
 
 from __future__ import annotations
 
