@@ -45,10 +45,10 @@ _BLOCK = re.compile(
 # Figures, their units and what depends on their length: outputs are compared without them.
 _FIGURE = re.compile(
     r"\bnan\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?|[0-9a-f]{8}-[0-9a-f-]{27}"
-    r"|(?<![A-Za-z])[-+±]?\d[\d.,]*(?:e[-+]?\d+)?"
+    r"|(?<![A-Za-z])[-+±]?\d(?:[\d.,]*\d)?(?:e[-+]?\d+)?"
     r"(?: ?(?:%|(?:[nµmkMG]?Wh|[nµmkMG]?W|[nµmk]?g|t|ms|s|min|h)\b))?"
 )
-_FIGURES = re.compile(r"#(?: #)+")
+_FIGURES = re.compile(r"#(?:,? #)+")
 # How the energy became known, the largest part first: parts and order depend on the machine's load.
 _PART = r"(?:# )?(?:measured|estimated|extrapolated|from the power)[^,;()]*(?:\([A-Z, ]+\))?"
 _PARTS = re.compile(rf"{_PART}(?:, {_PART})*")

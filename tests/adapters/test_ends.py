@@ -17,6 +17,7 @@ from carbon_callbacks.testing import receipts
 from carbon_core.outputs.merging import merge
 from carbon_core.outputs.receipt import segment_data
 
+pytestmark = pytest.mark.slow  # processes that train
 TIMEOUT_S = 150.0
 PROGRAM = """
 import json, os, sys, time

@@ -18,6 +18,7 @@ from nvml_standin.standin import PowerCurve, build, environment, why_not
 from carbon_callbacks.testing import receipts
 from carbon_core.outputs.merging import merge
 
+pytestmark = pytest.mark.slow  # processes that train
 TIMEOUT_S = 150.0
 GPU_W = 300.0
 

@@ -18,6 +18,8 @@ pytest.importorskip("torch")
 
 from carbon_callbacks.testing import receipts
 
+pytestmark = pytest.mark.slow  # processes that train
+
 # Far more than a training of a few steps takes on a machine with too much to do.
 LIMIT_S = 150.0
 

@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 
 from carbon_callbacks.testing import receipts, rows
 
+pytestmark = pytest.mark.slow  # processes that train
 TIMEOUT_S = 180.0
 
 LIGHTNING = """

@@ -75,6 +75,12 @@ def test_an_output_is_compared_without_its_figures():
     assert unfigured(shown) == unfigured(f"{other}; whole node estimated: 33.8 µWh")
 
 
+def test_the_form_of_a_number_is_not_compared():
+    shown = "('Poland', 9.798885128160282e-05, 3.07e-05)\n('France', 1, 2.5)"
+    other = "('Poland', 0.00010946341602004039, 2.1e-05)\n('France', 12, 0.1)"
+    assert unfigured(shown) == unfigured(other) != unfigured(other.replace("Poland", "Spain"))
+
+
 def test_what_a_few_runs_show_is_not_compared():
     shown = (
         "energy: 81 mWh (n = 3) -> 109 mWh (n = 3): ratio 1.33 (95 %: 0.9 to 2); no clear change"
