@@ -89,7 +89,7 @@ def test_through_a_pipe_it_writes_plain_lines_for_a_while(start: Start, tmp_path
     lines = out.decode().splitlines()
     assert process.returncode == 0
     assert len(lines) == 4
-    pattern = r"\d\d:\d\d:\d\d \S+ [\d.]+ W, .* m?Wh, .* m?g CO2e \(.* g/kWh, .*\); "
+    pattern = r"\d\d:\d\d:\d\d \S+ [\d.]+ W, .* [nµm]?Wh, .* m?g CO2e \(.* g/kWh, .*\); "
     pattern += r"energy budget 0 % used \(.* of 1.00 MWh\), about [\d,]+ h left"
     assert all(re.fullmatch(pattern, line) for line in lines), lines
     assert receipt(tmp_path)["duration_s"] > 0.7
