@@ -63,7 +63,7 @@ def test_in_a_terminal_it_shows_each_device_and_a_signal_leaves_a_whole_run(
     os.close(slave)
     shown = b""
     deadline = time.monotonic() + TIMEOUT_S
-    while shown.count(b"W now") < 3 and time.monotonic() < deadline:
+    while shown.count(b"press Ctrl-C") < 3 and time.monotonic() < deadline:
         shown += os.read(master, 4096)
     process.send_signal(number)
     while True:
