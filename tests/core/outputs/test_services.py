@@ -527,7 +527,7 @@ def test_a_boamps_report_lies_beside_the_rows(place: Path) -> None:
     ) as tracker:
         pass
     report = json.loads(Path(f"boamps_report_{tracker.run_id}.json").read_text())
-    assert report["task"] == {"taskStage": "training"}
+    assert report["task"]["taskStage"] == "training"
     (measure,) = report["measures"]
     assert measure["powerConsumption"] == tracker.final_emissions_data.energy_consumed
     assert {part["componentType"] for part in report["infrastructure"]["components"]} >= {
