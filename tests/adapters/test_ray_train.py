@@ -63,7 +63,8 @@ class TestRayTrain(ShippedContract):
 
 WORKERS = """
 import json, sys, time
-import ray, ray.train, torch
+import ray.train, torch
+from adapters.start_ray import start_ray
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
@@ -84,7 +85,7 @@ def work(config):
         with open(config["settings"]["output_dir"] + "/lines.json", "w") as file:
             json.dump(lines, file)
 
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+start_ray()
 settings = json.loads(sys.argv[1])
 result = TorchTrainer(
     work,
@@ -102,6 +103,7 @@ def test_two_workers_count_the_machine_once_report_the_same_and_stop_together(se
     epochs = 60 if settings else 3
     options = {"epochs": epochs, "settings": {"output_dir": str(place), **settings}}
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", WORKERS, json.dumps(options)],
         env=environ,

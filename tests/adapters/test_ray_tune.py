@@ -10,6 +10,8 @@ import pytest
 ray = pytest.importorskip("ray")
 tune = pytest.importorskip("ray.tune")
 
+from adapters.start_ray import start_ray
+
 from carbon_callbacks import ConfigError
 from carbon_callbacks.ray_tune import EmissionsCallback
 from carbon_callbacks.testing import JOULES_PER_KWH, WATTS
@@ -186,7 +188,7 @@ def test_a_real_experiment(place):
                 raise ValueError("diverged")
             tune.report({"loss": config["x"] + step})
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_ray()
     callback = EmissionsCallback(metric="loss")
     try:
         results = tune.Tuner(
