@@ -95,7 +95,7 @@ class Parquet:
 
         try:
             file = parquet.ParquetFile(io.BytesIO(data))
-            # A few bytes may stand for any number of equal rows.
+            # Any number of equal rows takes a few bytes.
             if names and file.metadata.num_rows > MOST_ITEMS:
                 raise OutputError(f"has more than {MOST_ITEMS:,} rows")
             _check_version((file.schema_arrow.metadata or {}).get(_VERSION_KEY.encode(), b"0"))
