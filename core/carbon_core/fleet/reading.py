@@ -12,6 +12,7 @@ from carbon_core.errors import OutputError
 from carbon_core.fleet.columns import RUNS, TABLES
 from carbon_core.fleet.formats import Parquet
 from carbon_core.fleet.places import Directory
+from carbon_core.input_files import InputFileError
 from carbon_core.limits import Amount, Share, Time
 from carbon_core.outputs.history import PastRun, Skipped
 from carbon_core.record import record
@@ -78,7 +79,9 @@ def runs(path: Path) -> Iterator[PastRun | Skipped]:
         if name.startswith(f"{RUNS}/month=") and name.endswith(Parquet.suffix):
             try:
                 yield from _runs(path / name, place.read(name))
-            except (OutputError, OSError) as error:
+            except OSError as error:
+                yield Skipped(path / name, InputFileError(path / name, error).reason)
+            except OutputError as error:
                 yield Skipped(path / name, str(error))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,11 @@ def damaged_pages(file: Path) -> None:
     file.write_bytes(data)
 
 
+def fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def replace_column(file: Path, name: str, column: Any) -> None:
     table = parquet.read_table(file)
     at = table.schema.get_field_index(name)
@@ -151,6 +157,7 @@ def replace_column(file: Path, name: str, column: Any) -> None:
         (other_version, "invalid literal"),
         (many_rows, "has more than 100,000 rows"),
         (damaged_pages, "is not a Parquet file of runs"),
+        (fifo, "cannot be read: not a regular file"),
     ],
 )
 def test_a_file_that_is_none_of_an_export_is_skipped(
