@@ -82,7 +82,8 @@ class Board:
     def __init__(self, study_id: str, directory: Path | None) -> None:
         import hashlib  # slow to import, and needed only in a study
 
-        self._prefix = f"study-{hashlib.sha256(study_id.encode()).hexdigest()[:32]}."
+        digest = hashlib.sha256(study_id.encode("utf-8", "surrogatepass")).hexdigest()
+        self._prefix = f"study-{digest[:32]}."
         self._directory = directory
         self._lock: FileLock | None = None
         self._peers: dict[Path, _Peer] = {}

@@ -35,6 +35,30 @@ def quiet(study_id: str | None = None, **settings: Any) -> Study:
     return Study(study_id, country_iso_code="FRA", log_level="error", **settings)
 
 
+@pytest.mark.parametrize("text", ["\udcff", "a\nb\x1b[31m", "x" * 100_000])
+def test_the_variables_of_a_launcher_are_text_of_one_line(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", f"id {text}")
+    monkeypatch.setenv("WANDB_RUN_ID", f"run {text}")
+    with EmissionsTracker(country_iso_code="FRA", log_level="error"):
+        machine.clock.advance(10)
+    (run_of_trial,) = receipts()
+    study = run_of_trial["run"]["study"]
+    assert run_of_trial["energy_kwh"]["value"] > 0
+    assert study["study_id"].startswith("id")
+    assert study["trial_id"].startswith("run")
+    assert all(
+        one.isprintable() and len(one) <= 200 for one in (study["study_id"], study["trial_id"])
+    )
+
+
+def test_an_id_of_a_study_may_be_any_text(machine: Any) -> None:
+    with quiet("\udcff") as study, study.trial(0):
+        machine.clock.advance(10)
+    assert receipts()[0]["energy_kwh"]["value"] > 0
+
+
 class Lazy(dict):  # type: ignore[type-arg]
     """A mapping as of a library that loads its values."""
 
