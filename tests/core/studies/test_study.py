@@ -53,12 +53,6 @@ def test_the_variables_of_a_launcher_are_text_of_one_line(
     )
 
 
-def test_an_id_of_a_study_may_be_any_text(machine: Any) -> None:
-    with quiet("\udcff") as study, study.trial(0):
-        machine.clock.advance(10)
-    assert receipts()[0]["energy_kwh"]["value"] > 0
-
-
 class Lazy(dict):  # type: ignore[type-arg]
     """A mapping as of a library that loads its values."""
 

@@ -206,6 +206,14 @@ def test_an_invalid_file_of_another_process_is_ignored(place: Path, text: bytes)
         member.remove_run(clock.monotonic_ns())
 
 
+def test_an_id_of_a_study_may_be_any_text(place: Path) -> None:
+    clock = FakeClock()
+    one = Membership("\udcff", place / "shared")
+    one.add_run(clock.monotonic_ns())
+    assert one.shares(["cpu"], 0, clock.monotonic_ns()) == {"cpu": 1.0}
+    one.remove_run(clock.monotonic_ns())
+
+
 def test_a_fifo_in_place_of_a_file_is_not_waited_for(place: Path) -> None:
     clock = FakeClock()
     one, other = Membership("study", place / "shared"), Membership("study", place / "shared")
