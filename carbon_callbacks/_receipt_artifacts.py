@@ -65,7 +65,7 @@ def send(training: Training, found: Iterable[Upload]) -> None:
     """
     with training.guard():
         settings, report = training.tracker.settings, training.report
-        if report is None or not settings.log_receipt:
+        if report is None or not settings.sends_receipts:
             return
         if report.duration_s < settings.min_duration_s:
             return

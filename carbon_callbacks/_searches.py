@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from carbon_callbacks.studies import Study, StudyTotals, TrialEnergy, TrialResult
-from carbon_core import EmissionsTracker, SystemClock, raise_if_of_program, status_of
+from carbon_core import EmissionsTracker, SystemClock, raise_if_of_program, status_of, text_in
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -299,5 +299,5 @@ def id_in(directory: str, name: str) -> str:
             with contextlib.suppress(FileExistsError):  # another worker was first
                 path.hardlink_to(draft)
             draft.unlink()
-        return path.read_text(encoding="utf-8").strip()
+        return text_in(path) or name  # the file may be anyone's, and anything
     return name

@@ -8,6 +8,7 @@ import typer
 
 from carbon_callbacks.cli.terminal import say, warn
 from carbon_core.data import text
+from carbon_core.input_files import bytes_of
 from carbon_core.outputs.base import make_directory, replace
 
 FILES = ("grafana-dashboard.json", "prometheus-rules.yml")
@@ -40,4 +41,9 @@ def run(directory: Path, *, force: bool) -> None:
 
 
 def _differs(path: Path, data: bytes) -> bool:
-    return path.exists() and (not path.is_file() or path.read_bytes() != data)
+    try:
+        return bytes_of(path, len(data)) != data
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is larger, cannot be read, or is no regular file
+        return path.exists()

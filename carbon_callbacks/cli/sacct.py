@@ -29,6 +29,8 @@ STANDARD_INPUT = "-"
 # A job with three steps has 300 bytes.
 _MOST_BYTES = 2**28
 _JOBS_AT_ONCE = 500
+# Of 32 bits. Of a larger id, which a file may have, sacct would refuse all.
+_LONGEST_ID = len(str(2**32))
 _PATIENCE_S = 120.0
 _MOST_NAMED, _MOST_REASONS = 5, 20
 _COLUMNS = (
@@ -84,18 +86,17 @@ def _from_file(path: Path) -> list[str]:
             data = bytes_of(path, _MOST_BYTES)
         except OSError as error:
             raise InputFileError(path, error) from error
-    return data.decode("utf-8-sig", "replace").splitlines()
+    return slurm_text.lines_of(data)
 
 
 def _from_command(runs: Iterable[PastRun]) -> list[str]:
     """Return what `sacct` prints about the jobs of runs."""
     jobs = (one.job for one in runs if one.job is not None and one.job.scheduler == SCHEDULER)
-    # From files: nothing else is an argument of a program.
-    ids = sorted({job.job_id for job in jobs if job.job_id.isascii() and job.job_id.isdecimal()})
+    ids = sorted({job.job_id for job in jobs if _is_id(job.job_id)})
     if not ids:
         raise OutputError("no run belongs to a job of Slurm")
     program = shutil.which("sacct")
-    if program is None:
+    if program is None or not Path(program).is_absolute():  # `PATH` may have the working directory
         raise OutputError(
             f"sacct is not installed here: run {slurm_text.COMMAND} on the cluster, and use --file"
         )
@@ -105,6 +106,13 @@ def _from_command(runs: Iterable[PastRun]) -> list[str]:
         printed = _printed([program, *slurm_text.COMMAND.split()[1:], jobs_option])
         lines += printed[1:] if lines else printed
     return lines
+
+
+def _is_id(text: str) -> bool:
+    """Return whether a text from a file may be an argument of sacct: the number of a job."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID):
+        return False
+    return 0 < int(text) < 2**32
 
 
 def _printed(command: list[str]) -> list[str]:
@@ -117,7 +125,7 @@ def _printed(command: list[str]) -> list[str]:
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise OutputError(f"sacct failed: {reason[-1] if reason else done.returncode}")
-    return done.stdout.decode("utf-8", "replace").splitlines()
+    return slurm_text.lines_of(done.stdout)
 
 
 def _cells(found: JobEnergy) -> tuple[str, ...]:

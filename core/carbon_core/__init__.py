@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from carbon_core.report import Report
     from carbon_core.run_facts import Work
     from carbon_core.segments import segments_of, state_of
+    from carbon_core.system_files import text_in
     from carbon_core.threads import LazyThread
     from carbon_core.tracker.display import html_of_tracker, line_of_tracker
     from carbon_core.tracker.open_window import OpenWindow
@@ -135,6 +136,7 @@ _HOMES = {
     "state_of": "segments",
     "status_of": "tracker.status",
     "t_975": "uncertainty",
+    "text_in": "system_files",
     "track_emissions": "assemble.decorator",
     "track_task_emissions": "assemble.tasks",
     "with_settings": "config.lazy_signature",
@@ -204,6 +206,7 @@ __all__ = [
     "state_of",
     "status_of",
     "t_975",
+    "text_in",
     "track_emissions",
     "track_task_emissions",
     "with_settings",

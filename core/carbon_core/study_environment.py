@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from carbon_core.escaping import one_line
+
+_LONGEST = 200
+
 
 class _Launcher(NamedTuple):
     """Variables that a launcher of studies sets.
@@ -44,8 +48,13 @@ def study_of(
         study_id: The setting, which has precedence.
         trial_id: The setting; without effect where the study is unknown.
     """
-    launcher = next((one for one in _LAUNCHERS if environ.get(one.study, "").strip()), None)
+    launcher = next((one for one in _LAUNCHERS if _value(environ, one.study)), None)
     if launcher is None:
         return StudyIds(study_id, trial_id if study_id else None)
-    found = study_id or launcher.prefix + environ[launcher.study].strip()
-    return StudyIds(found, trial_id or environ.get(launcher.trial, "").strip() or None)
+    found = study_id or launcher.prefix + _value(environ, launcher.study)
+    return StudyIds(found, trial_id or _value(environ, launcher.trial) or None)
+
+
+def _value(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable as one line of text; it may have bytes that are not UTF-8."""
+    return one_line(environ.get(name, "").strip(), _LONGEST).strip()

@@ -97,6 +97,11 @@ class _Row(NamedTuple):
     cells: Mapping[str, str]
 
 
+def lines_of(data: bytes) -> list[str]:
+    """Return the lines of what `sacct` has written; a name may have other separators of Unicode."""
+    return data.decode("utf-8-sig", "replace").split("\n")
+
+
 def read(lines: Iterable[str]) -> Accounting:
     """Read the output of `sacct --parsable2`.
 

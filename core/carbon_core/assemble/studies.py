@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carbon_core.addresses import masked_value
 from carbon_core.assemble.study_measurement import MEASUREMENTS, StudyMeasurement, StudyTracker
 from carbon_core.assemble.trackers import EmissionsTracker
 from carbon_core.clock import SystemClock
@@ -40,6 +41,8 @@ _FRESH_S = 0.1
 _ELSEWHERE_NS = 5_000_000_000
 _LONGEST_TEXT = 1000
 _MOST_PARAMETERS = 1000
+# Of others, `masked_value` returns the type only.
+_PLAIN = (str, bool, int, float, Mapping, list, tuple, set, frozenset)
 
 
 class TrialEnergy:
@@ -332,4 +335,16 @@ def _texts_of(parameters: Mapping[str, Any] | None) -> dict[str, str]:
     if not isinstance(parameters, Mapping):
         return {}
     rows = list(parameters.items())[:_MOST_PARAMETERS]
-    return {_text_of(name): _text_of(value) for name, value in rows}
+    return dict(_text_of_parameter(name, value) for name, value in rows)
+
+
+def _text_of_parameter(name: object, value: object) -> tuple[str, str]:
+    """Return a parameter as text without secrets: some searches have their whole configuration in it."""
+    text = _text_of(name)
+    with suppressed(Exception):
+        is_plain = value is None or isinstance(value, _PLAIN)
+        ((shown_name, shown),) = masked_value(
+            {text: value if is_plain else _text_of(value)}
+        ).items()
+        return shown_name, _text_of(shown)
+    return text, type(value).__name__

@@ -17,11 +17,13 @@ from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, Source
 
 # The values of `geolocation` that use the network, each with the setting that has its address.
 _LOOKUPS = {"cloud": None, "ip": "geolocation_url"}
+# Whether the loggers of a training get its receipt (`Settings.sends_receipts`).
+_RECEIPTS = "log_receipt"
 
 
 def sending_keys() -> set[str]:
     """Return the settings that select what sends data, or that hold an address of it."""
-    keys = {"output_methods", "intensity_source", "geolocation"}
+    keys = {"output_methods", "intensity_source", "geolocation", _RECEIPTS}
     keys.update(filter(None, _LOOKUPS.values()))
     for spec in OUTPUTS.values():
         if spec.sends:
@@ -54,6 +56,8 @@ def withheld(settings: Settings, environ: Mapping[str, str] | None = None) -> li
         environ: Environment variables; if given, what could not work anyway is left out.
     """
     keys = set(_keys_of_lookup(settings))
+    if settings.log_receipt and not settings.sends_receipts:
+        keys.add(_RECEIPTS)
     for spec in OUTPUTS.values():
         if spec.selected(settings) and not (
             environ is not None and spec.problems(settings, environ)

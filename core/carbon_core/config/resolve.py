@@ -180,15 +180,19 @@ def _effective_settings(cascade: Sequence[ConfigSource], warnings: list[str]) ->
 
 
 def _trust(name: str, value: Any, origin: Origin, below: Sequence[RawValue]) -> int:
-    """Return the trust in a value: that of the most trusted source that has the same value."""
-    if value == default_of(name):
-        return DEFAULT.trust
-    levels = [origin.trust]
+    """Return the trust in a value: that of the most trusted source that has the same value.
+
+    A default is trusted, unless it switches on what a more trusted source has switched off.
+    """
+    levels, is_off = [origin.trust], False
     for found in below:
         with contextlib.suppress(ConfigError):
-            if found.origin.trust > origin.trust and _value(name, found) == value:
-                levels.append(found.origin.trust)
-    return max(levels)
+            if found.origin.trust > origin.trust:
+                other = _value(name, found)
+                is_off = is_off or (value is True and other is False)
+                if other == value:
+                    levels.append(found.origin.trust)
+    return DEFAULT.trust if value == default_of(name) and not is_off else max(levels)
 
 
 def _candidates(cascade: Sequence[ConfigSource], name: str) -> list[RawValue]:

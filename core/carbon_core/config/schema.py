@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from carbon_core.addresses import HIDDEN, masked_address, masked_value
 from carbon_core.config import kinds
 from carbon_core.config.kinds import Kind
-from carbon_core.config.origin import DEFAULT, Origin
+from carbon_core.config.origin import DEFAULT, LOCAL_TRUST, Origin
 from carbon_core.config.output_table import OUTPUTS, output_methods
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES, source_choices
 from carbon_core.record import field, record
@@ -456,6 +456,12 @@ class Settings:
         if self.output_methods is not None:
             return set(self.output_methods)
         return {name for key, name in SAVE_TO.items() if getattr(self, key)}
+
+    @property
+    def sends_receipts(self) -> bool:
+        """Whether MLflow and W&B get receipts; the working directory's file cannot switch it on."""
+        is_trusted = self.trust_local_config or self.origin("log_receipt").trust > LOCAL_TRUST
+        return self.log_receipt and is_trusted
 
     def unused(self) -> list[str]:
         """Return the keys that some source gave and that have no effect in this version."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.errors import OutputError
 from carbon_core.fleet.columns import COUNTRY_TABLE, RUNS, TABLES, country_rows
 from carbon_core.fleet.formats import FORMATS, Format, Kept
 from carbon_core.fleet.places import STATE, Place, is_temporary
+from carbon_core.limits import Limit
 
 MOST_RUNS = 5_000
 PENDING = f"{STATE}/writing.json"
@@ -24,6 +26,8 @@ _STATE_COLUMNS = (
     "duration_s", "energy_kwh", "emissions_kg",
 )  # fmt: skip
 _BY_NAME = {table.name: table for table in TABLES}
+# Of a file: its size, and a time in nanoseconds.
+_Whole = Annotated[int, Limit("a number of 64 bits", -(2.0**63), 2.0**63)]
 
 
 class Exported(NamedTuple):
@@ -45,8 +49,8 @@ class Exported(NamedTuple):
 
     run_id: str
     source: str
-    size_bytes: int
-    mtime_ns: int
+    size_bytes: _Whole
+    mtime_ns: _Whole
     status: str | None
     within: str | None
     month: str
@@ -89,8 +93,10 @@ class ExportFiles:
         for name in names:
             if name.startswith(prefix) and name.endswith(suffix):
                 part = name[len(prefix) : -len(suffix)]
-                self._last[part.partition("/")[0]] = part
-                found = [Exported._make((*row, part)) for row in self._read(name)]
+                folder, _, number = part.rpartition("/")
+                if number.isdecimal():  # others may have put a file there
+                    self._last[folder] = part
+                found = [_exported(name, (*row, part)) for row in self._read(name)]
                 self._runs_of[part] = {one.run_id for one in found}
                 yield from found
         if PENDING in names:
@@ -137,7 +143,10 @@ class ExportFiles:
 
     def _repair(self, names: Iterable[str]) -> None:
         """Remove the rows that a killed export has written without those of their runs."""
-        parts: list[str] = json.loads(self._place.read(PENDING))
+        try:
+            parts = decoded(list[str], parsed(self._place.read(PENDING)))
+        except DecodingError as error:
+            raise OutputError(f"{PENDING}: {error}") from error
         for part in parts:
             runs = self._runs_of.get(part)
             for table in TABLES:
@@ -165,3 +174,11 @@ class ExportFiles:
 
     def _name(self, table: str, part: str) -> str:
         return f"{table}/{part}{self._format.suffix}"
+
+
+def _exported(name: str, row: Sequence[Any]) -> Exported:
+    """Return a row of a file of runs, which others may have written."""
+    try:
+        return decoded(Exported, row)
+    except DecodingError as error:
+        raise OutputError(f"{name}: {error}") from error

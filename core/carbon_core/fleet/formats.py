@@ -13,9 +13,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from carbon_core.decoding import parsed
 from carbon_core.errors import OutputError
 from carbon_core.escaping import LONGEST, csv_cell, one_line
 from carbon_core.fleet.columns import BOOLEAN, INTEGER, NUMBER, SCHEMA_VERSION, TEXT, TIME, Table
+from carbon_core.limits import MOST_ITEMS
 from carbon_core.outputs.csv_rows import as_cell, as_lines
 
 Rows = Sequence[Sequence[Any]]
@@ -78,7 +80,13 @@ class Parquet:
     def read(self, table: Table, data: bytes, names: Sequence[str]) -> Iterator[Sequence[Any]]:
         """Yield some columns of each row of a file."""
         found = self._of_file(table, data, names)
-        return zip(*(found.column(name).to_pylist() for name in names))
+        try:
+            return zip(*(found.column(name).to_pylist() for name in names))
+        except (
+            ValueError,
+            OverflowError,
+        ) as error:  # text that is not UTF-8, a time of another era
+            raise OutputError(f"is not a Parquet file of {table.name}: {error}") from error
 
     def _of_file(self, table: Table, data: bytes, names: Sequence[str] = ()) -> Any:
         """Return the content of a file with the columns of this version; new ones are null."""
@@ -87,6 +95,9 @@ class Parquet:
 
         try:
             file = parquet.ParquetFile(io.BytesIO(data))
+            # Any number of equal rows takes a few bytes.
+            if names and file.metadata.num_rows > MOST_ITEMS:
+                raise OutputError(f"has more than {MOST_ITEMS:,} rows")
             _check_version((file.schema_arrow.metadata or {}).get(_VERSION_KEY.encode(), b"0"))
             wanted = [one for one in self._schema(table) if not names or one.name in names]
             had = set(file.schema_arrow.names)
@@ -99,7 +110,8 @@ class Parquet:
             ]
             metadata = self._schema(table).metadata
             return pa.Table.from_arrays(arrays, schema=pa.schema(wanted, metadata=metadata))
-        except pa.ArrowException as error:
+        # Arrow's own errors, and those of a version that is no number, of damaged pages and of types.
+        except (pa.ArrowException, ValueError, TypeError, KeyError, OSError) as error:
             raise OutputError(f"is not a Parquet file of {table.name}: {error}") from error
 
     def _schema(self, table: Table) -> Any:
@@ -179,13 +191,13 @@ class JsonLines:
         times = {one.name for one in table.columns if one.type == TIME}
         try:
             for line in data.splitlines():
-                row = json.loads(line)
+                row = parsed(line)
                 _check_version(row["schema_version"])
                 yield [
                     _time(value) if name in times and (value := row.get(name)) else row.get(name)
                     for name in names
                 ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise OutputError(f"is not a file of {table.name} in JSON Lines: {error}") from error
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from carbon_core.addresses import masked_text
+from carbon_core.addresses import HIDDEN, masked_text
 from carbon_core.errors import OutputError
 from carbon_core.file_locks import Timeout, exclusive
 from carbon_core.fleet.columns import ALL_TABLES
@@ -175,7 +175,12 @@ class Remote:
             text = f"{self.shown}: {error}: pip install 'carbon-callbacks[fleet]'"
             raise OutputError(text) from error
         except Exception as error:  # each kind of target raises errors of its own
-            raise OutputError(masked_text(f"{self.shown}: {error!r}")) from error
+            raise OutputError(self._masked(f"{self.shown}: {error!r}")) from error
+
+    def _masked(self, text: str) -> str:
+        """Return a text without secrets; libraries also name the target without its scheme."""
+        user, at, _ = self._url.partition("://")[2].rpartition("@")
+        return masked_text(text.replace(user + at, f"{HIDDEN}@") if at else text)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

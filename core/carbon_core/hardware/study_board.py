@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from carbon_core.clock import SystemClock
+from carbon_core.decoding import parsed
 from carbon_core.file_locks import FileLock, Timeout
 from carbon_core.hardware.study_course import NEVER_NS, Course
 from carbon_core.identifiers import random_uuid
+from carbon_core.input_files import open_bytes
 
 _LOG, _LOCK = ".log", ".lock"
 # An older file of a process that has ended was read by all others.
@@ -50,13 +52,14 @@ class _Peer(Course):
             self.ended_ns = self._seen_ns
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError), self._path.open("rb") as file:
+        with contextlib.suppress(OSError), open_bytes(self._path) as file:
             file.seek(self._read_to)
             whole, _, _ = file.read(_MOST_BYTES).rpartition(b"\n")
             self._read_to += len(whole) + bool(whole)
             for line in whole.splitlines():
-                with contextlib.suppress(ValueError, TypeError, LookupError):
-                    self._add(json.loads(line))
+                # A file of another version, or a damaged one.
+                with contextlib.suppress(ValueError, TypeError, LookupError, OverflowError):
+                    self._add(parsed(line))
 
     def _add(self, record: Any) -> None:
         t_ns = int(record["t_ns"])
@@ -79,7 +82,8 @@ class Board:
     def __init__(self, study_id: str, directory: Path | None) -> None:
         import hashlib  # slow to import, and needed only in a study
 
-        self._prefix = f"study-{hashlib.sha256(study_id.encode()).hexdigest()[:32]}."
+        digest = hashlib.sha256(study_id.encode("utf-8", "surrogatepass")).hexdigest()
+        self._prefix = f"study-{digest[:32]}."
         self._directory = directory
         self._lock: FileLock | None = None
         self._peers: dict[Path, _Peer] = {}
@@ -133,7 +137,8 @@ class Board:
         if path is None:
             return
         # Opened each time: the program may close descriptors that are not its own.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with contextlib.suppress(OSError):
             descriptor = os.open(path, flags, 0o600)
             try:

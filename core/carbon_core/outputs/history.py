@@ -221,7 +221,7 @@ def _overlap(run: PastRun, outer: PastRun) -> float:
     missing_s = max(0.0, outer_s - begin_s) + max(0.0, after_s)
     if missing_s <= max(_LEAST_MISSING_S, _LEAST_MISSING * run.duration_s):
         return 1.0
-    return max(0.0, 1.0 - missing_s / run.duration_s)
+    return max(0.0, 1.0 - missing_s / run.duration_s) if run.duration_s > 0 else 0.0
 
 
 def _read(paths: Iterable[Path], columns: Sequence[str]) -> Iterator[PastRun | Skipped]:

@@ -18,6 +18,8 @@ from carbon_core.records import Amounts
 from carbon_core.report import Report
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_-]")
+# It is a part of the name of a file, which has at most 255 bytes, and of an address.
+_LONGEST_NAME = 200
 
 
 class Pushgateway:
@@ -105,8 +107,17 @@ def basic_authorization(user: str | None, password: str | None) -> dict[str, str
 
 
 def job_name(report: Report, experiment_name: str) -> str:
-    """Return CodeCarbon's name of the job: project and experiment, with plain characters only."""
-    return _UNSAFE.sub("_", f"{report.run.project_name}_{experiment_name}")
+    """Return CodeCarbon's name of the job: project and experiment, with plain characters only.
+
+    The end of a long one is replaced by a checksum.
+    """
+    given = f"{report.run.project_name}_{experiment_name}"
+    name = _UNSAFE.sub("_", given)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    import zlib
+
+    return f"{name[:_LONGEST_NAME]}_{zlib.crc32(given.encode('utf-8', 'replace')):08x}"
 
 
 def text_of(report: Report, experiment_name: str = "base") -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from carbon_core.accounting.slurm_text import MOST_PROBLEMS, AccountedJob, read
+from carbon_core.accounting.slurm_text import MOST_PROBLEMS, AccountedJob, lines_of, read
 from carbon_core.errors import OutputError
 
 # Slurm 22.05.8 of Debian 12 printed it; energies were put into its database.
@@ -173,3 +173,12 @@ def test_names_in_the_text_are_one_line() -> None:
     job = jobs("7|7|\x1b[31mBAD\u202e" + "x" * 500 + "|10|1|2|1")["7"]
     assert job.state.isprintable()
     assert len(job.state) <= 100
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_name_with_another_separator_is_in_one_row(separator: str, end: str) -> None:
+    rows = ["JobID|JobName|ConsumedEnergyRaw", f"7|a{separator}b|100", f"8|{separator}|200", ""]
+    found = read(lines_of(end.join(rows).encode()))
+    assert {job.job_id: job.energy_j for job in found.jobs} == {"7": 100.0, "8": 200.0}
+    assert found.problems == ()

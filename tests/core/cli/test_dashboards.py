@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from carbon_callbacks.cli.app import app
@@ -35,6 +36,17 @@ def test_a_changed_file_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / FILES[0]).exists()
     assert CliRunner().invoke(app, ["dashboards", str(tmp_path), "--force"]).exit_code == 0
     assert changed.read_bytes() == (SHIPPED / FILES[1]).read_bytes()
+
+
+def test_of_a_larger_file_only_the_size_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / FILES[0]).open("wb") as file:
+        file.truncate(6 * 2**30)
+    monkeypatch.setattr(Path, "read_bytes", None)
+    done = CliRunner().invoke(app, ["dashboards", str(tmp_path)])
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit)
+    assert "exists with other content" in done.output
 
 
 def test_a_directory_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:

@@ -82,6 +82,34 @@ def test_sacct_itself_is_run_for_the_jobs_of_the_runs(command: Command, results:
     assert failed.stderr == "sacct failed: no  [31mdatabase\n"
 
 
+@pytest.mark.parametrize("job_id", ["9" * 200_000, "99999999999", "4294967296", "0", "²"])
+def test_an_id_that_slurm_cannot_have_is_no_argument(
+    command: Command, results: Path, job_id: str
+) -> None:
+    odd = report_of("odd", job=JobFacts("slurm", job_id))
+    receipt.write(odd, results / "carbon_runs" / f"odd{receipt.SUFFIX}")
+    programs = results / "bin"
+    programs.mkdir()
+    program = programs / "sacct"
+    program.write_text('#!/bin/sh\necho "$@" > called.txt\ncat jobs.txt\n')
+    program.chmod(0o755)
+    done = command("sacct", ".", PATH=f"{programs}:/usr/bin:/bin")
+    assert done.returncode == 0
+    assert (results / "called.txt").read_text().split()[2:] == ["--jobs=7"]
+
+
+@pytest.mark.parametrize("path", [":/usr/bin:/bin", ".:/usr/bin:/bin"])
+def test_no_program_of_the_working_directory_is_run(
+    command: Command, results: Path, path: str
+) -> None:
+    program = results / "sacct"
+    program.write_text("#!/bin/sh\ntouch called.txt\ncat jobs.txt\n")
+    program.chmod(0o755)
+    done = command("sacct", ".", PATH=path)
+    assert (done.returncode, (results / "called.txt").exists()) == (2, False)
+    assert "sacct is not installed here" in done.stderr
+
+
 def test_without_slurm_the_command_to_use_is_named(command: Command, results: Path) -> None:
     done = command("sacct", ".", PATH=str(results))
     assert done.returncode == 2

@@ -131,6 +131,7 @@ def test_every_service_and_source_is_tried_here() -> None:
 def test_every_setting_that_sends_is_withheld_somewhere(files: Files) -> None:
     withheld = {key for values, _ in WAYS.values() for key in values}
     missing = local_trust.sending_keys() - withheld - {"geolocation_url", "electricitymaps_url"}
+    missing -= {"log_receipt"}  # on by default: tested below
     assert missing <= {"watttime_url", "intensity_url", "prometheus_address"}
     everywhere = files.settings({"prometheus_address": "0.0.0.0"}, prometheus_port=9400)
     assert local_trust.withheld(everywhere) == ["prometheus_address"]
@@ -252,6 +253,25 @@ def test_one_untrusted_address_keeps_only_its_own_output_off(files: Files) -> No
     settings = files.settings({"emissions_endpoint": URL}, otlp_endpoint=f"{URL}/v1/metrics")
     assert files.used(settings) == {"otel"}
     assert local_trust.withheld(settings) == ["emissions_endpoint"]
+
+
+def test_receipts_that_the_home_file_keeps_from_loggers_stay_there(files: Files) -> None:
+    off, on = {"log_receipt": "false"}, {"log_receipt": "true"}
+    settings = files.settings(on, home=off)
+    assert not settings.sends_receipts
+    assert local_trust.withheld(settings) == ["log_receipt"]
+    assert "log_receipt not used" in local_trust.warnings(settings)[0]
+    for settings in (
+        files.settings(on),
+        files.settings({}),
+        files.settings(on, home=on),
+        files.settings(on, home={**off, TRUST: "true"}),
+        files.settings({}, home=off, environ={"CODECARBON_LOG_RECEIPT": "true"}),
+        files.settings(off, home=off, log_receipt=True),
+    ):
+        assert settings.sends_receipts
+        assert local_trust.warnings(settings) == []
+    assert not files.settings(off, home=on).sends_receipts
 
 
 @pytest.mark.parametrize("name", LOCAL_OUTPUTS)

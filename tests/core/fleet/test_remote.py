@@ -100,3 +100,17 @@ def test_a_server_that_does_not_answer_is_an_error_with_its_address() -> None:
         place_of("ftp://me:secret@127.0.0.1:1/fleet")
     assert "127.0.0.1:1/fleet" in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+def test_an_error_that_names_the_target_without_its_scheme_has_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = place_of("memory://me:secr/et@bucket/fleet")
+
+    def refuse(*arguments: object) -> None:
+        raise ValueError('Invalid bucket name "me:secr/et@bucket"')
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.cat_file", refuse)
+    with pytest.raises(OutputError, match="bucket name") as raised:
+        place.read("runs")
+    assert "secr" not in str(raised.value)

@@ -339,6 +339,19 @@ def test_the_text_file_is_replaced_as_a_whole(tmp_path: Path, make_report: MakeR
     assert metrics_of(path.read_text())["codecarbon_energy_total"][0] == pytest.approx(3.0)
 
 
+def test_a_project_of_any_length_has_a_file_and_a_group(
+    server: Server, tmp_path: Path, make_report: MakeReport
+) -> None:
+    for end in ("a", "b"):
+        report = make_report(project_name="é" * 100_000 + end, rank=12)
+        TextFile(tmp_path, "base").update(report, Amounts())
+        Pushgateway(server.url, "base", SEND).update(report, Amounts())
+    assert len(list(tmp_path.glob("carbon_*_12.prom"))) == 2
+    paths = {path for _, path, _, _ in server.sent}
+    assert len(paths) == 2
+    assert max(map(len, paths)) < 300
+
+
 # --- OpenTelemetry ---
 
 

@@ -90,6 +90,13 @@ def test_of_an_outer_run_that_died_only_its_time_is_included(tmp_path: Path) -> 
     assert runs(tmp_path)["inner"].counted == pytest.approx(0.75)
 
 
+def test_a_run_of_no_time_before_the_outer_one_counts(tmp_path: Path) -> None:
+    saved(tmp_path, OUTER)
+    before = replace(INNER.run, started_at="2026-01-01T00:00:00+00:00")
+    saved(tmp_path, lasting(replace(INNER, run=before), 0.0))
+    assert runs(tmp_path)["inner"].counted == 1.0
+
+
 def test_what_an_outer_run_with_fewer_meters_lacks_is_counted(tmp_path: Path) -> None:
     saved(tmp_path, without(OUTER, "gpu"))
     saved(tmp_path, INNER)

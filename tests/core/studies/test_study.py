@@ -35,6 +35,62 @@ def quiet(study_id: str | None = None, **settings: Any) -> Study:
     return Study(study_id, country_iso_code="FRA", log_level="error", **settings)
 
 
+@pytest.mark.parametrize("text", ["\udcff", "a\nb\x1b[31m", "x" * 100_000])
+def test_the_variables_of_a_launcher_are_text_of_one_line(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", f"id {text}")
+    monkeypatch.setenv("WANDB_RUN_ID", f"run {text}")
+    with EmissionsTracker(country_iso_code="FRA", log_level="error"):
+        machine.clock.advance(10)
+    (run_of_trial,) = receipts()
+    study = run_of_trial["run"]["study"]
+    assert run_of_trial["energy_kwh"]["value"] > 0
+    assert study["study_id"].startswith("id")
+    assert study["trial_id"].startswith("run")
+    assert all(
+        one.isprintable() and len(one) <= 200 for one in (study["study_id"], study["trial_id"])
+    )
+
+
+class Lazy(dict):  # type: ignore[type-arg]
+    """A mapping as of a library that loads its values."""
+
+    def items(self) -> Any:
+        raise OSError("no file")
+
+
+def test_no_secret_among_the_parameters_is_kept(machine: Any) -> None:
+    parameters = {
+        "lr": 0.1,
+        "layers": [64, 64],
+        "tokens": 5,
+        "optimizer": J,
+        "kind": Study,
+        "api_key": "planted",
+        "storage": "postgres://me:planted@db.example/trials",
+        "logging": {"webhook": "https://hooks.example/T0/planted", "password": "planted"},
+        "https://me:planted@host": 1,
+        "lazy": Lazy(a="planted"),
+        b"token": b"planted",
+    }
+    study = quiet("secrets")
+    with study.trial(0, parameters):
+        machine.clock.advance(1)
+    with study.trial(1) as trial:
+        trial.note_parameters(parameters)
+        machine.clock.advance(1)
+    first, second = study.end().trials
+    assert first.parameters == second.parameters
+    assert first.parameters["layers"] == "[64, 64]"
+    assert (first.parameters["lr"], first.parameters["tokens"]) == ("0.1", "5")
+    assert first.parameters["kind"].endswith("Study'>")
+    assert first.parameters["api_key"] == "(hidden)"
+    assert first.parameters["lazy"] == "Lazy"
+    for path in Path().rglob("*"):
+        assert not path.is_file() or b"planted" not in path.read_bytes()
+
+
 def test_twenty_trials_of_two_threads_add_up_to_the_machine(machine: Any) -> None:
     machine.value = uneven
     chance = random.Random(7)

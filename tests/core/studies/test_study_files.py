@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from core.outputs.conftest import report_of
 
+from carbon_callbacks._searches import id_in
 from carbon_core.outputs import journal_reading, past_runs, receipt
 from carbon_core.outputs.history import PastRun, read
 from carbon_core.outputs.journal import Journal, journal_path
@@ -177,3 +179,24 @@ def test_names_of_others_are_text(place: Path, capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert "[bold]x" in text.replace("\n", "")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "bytes", "huge", "empty", "directory", "zero"])
+def test_an_id_of_a_search_that_is_no_text_is_not_used(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "carbon_study_id.txt"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes({"bytes": b"\xff\xfe", "empty": b"", "huge": b"x" * 5_000}[kind])
+    found = id_in(str(tmp_path), "search")
+    assert found == ("\N{REPLACEMENT CHARACTER}" * 2 if kind == "bytes" else "search")
+
+
+def test_a_search_that_is_resumed_has_its_id(tmp_path: Path) -> None:
+    first = id_in(str(tmp_path), "search")
+    assert first.startswith("search-")
+    assert id_in(str(tmp_path), "search") == first

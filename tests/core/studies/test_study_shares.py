@@ -177,7 +177,18 @@ def test_devices_of_their_own_are_not_divided(place: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"\xff\xfe\n", b"[]\n", b'{"t_ns": "x", "open": 1}\n', b'{"open": 1}\n', b"null\n", b'{"t_ns'],
+    [
+        b"\xff\xfe\n",
+        b"[]\n",
+        b'{"t_ns": "x", "open": 1}\n',
+        b'{"t_ns": 1e999, "open": 1}\n',
+        b'{"t_ns": 1, "open": 1e999}\n',
+        b'{"open": 1}\n',
+        b"null\n",
+        b"[" * 100_000 + b"\n",
+        b'{"t_ns',
+    ],
+    ids=lambda text: text[:20].decode("latin-1"),
 )
 def test_an_invalid_file_of_another_process_is_ignored(place: Path, text: bytes) -> None:
     clock = FakeClock()
@@ -191,6 +202,30 @@ def test_an_invalid_file_of_another_process_is_ignored(place: Path, text: bytes)
     other.shares(["cpu"], now_ns, now_ns)
     clock.advance(1)
     assert one.shares(["cpu"], now_ns, clock.monotonic_ns())["cpu"] == 0.5
+    for member in (one, other):
+        member.remove_run(clock.monotonic_ns())
+
+
+def test_an_id_of_a_study_may_be_any_text(place: Path) -> None:
+    clock = FakeClock()
+    one = Membership("\udcff", place / "shared")
+    one.add_run(clock.monotonic_ns())
+    assert one.shares(["cpu"], 0, clock.monotonic_ns()) == {"cpu": 1.0}
+    one.remove_run(clock.monotonic_ns())
+
+
+def test_a_fifo_in_place_of_a_file_is_not_waited_for(place: Path) -> None:
+    clock = FakeClock()
+    one, other = Membership("study", place / "shared"), Membership("study", place / "shared")
+    for member in (one, other):
+        member.add_run(clock.monotonic_ns())
+    for path in (place / "shared").glob("*.log"):
+        path.unlink()
+        os.mkfifo(path)
+    clock.advance(1)
+    assert one.shares(["cpu"], 0, clock.monotonic_ns()) == {"cpu": 1.0}
+    for path in (place / "shared").glob("*.log"):
+        path.unlink()
     for member in (one, other):
         member.remove_run(clock.monotonic_ns())
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from carbon_core.accounting.job_energy import join
-from carbon_core.accounting.slurm_text import read
+from carbon_core.accounting.slurm_text import lines_of, read
 from carbon_core.errors import OutputError
 from carbon_core.job_environment import JobFacts
 from carbon_core.outputs.history import run_of
@@ -37,7 +37,7 @@ _RUNS = [run_of(of_report(report_of(f"run-{i}", job=job)), None) for i, job in e
 def run(data: bytes, directory: Path) -> None:
     """Read the text: each run is in exactly one part, and no figure is negative or endless."""
     try:
-        found = read(data.decode("utf-8-sig", "replace").splitlines())
+        found = read(lines_of(data))
     except OutputError as error:
         assert "sacct --parsable2" in str(error)
         return
