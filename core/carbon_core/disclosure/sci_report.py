@@ -227,8 +227,9 @@ def _place_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
 
 def _run_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
     for one in found.boundary.activities[:_MOST_RUNS]:
-        energy = formatting.energy(one.energy_kwh.value if one.energy_kwh else None)
-        emissions = formatting.emissions(one.emissions_kg.value if one.emissions_kg else None)
+        kwh, kg = one.energy_kwh, one.emissions_kg
+        energy = formatting.energy_interval(kwh) if kwh else formatting.UNKNOWN
+        emissions = formatting.emissions_interval(kg) if kg else formatting.UNKNOWN
         if one.part_of and not one.counted:
             energy = emissions = f"in {one.part_of}"
         yield one.run_id, one.project, one.kind, one.status, energy, emissions

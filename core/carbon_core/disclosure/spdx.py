@@ -14,11 +14,13 @@ from typing import Any
 from carbon_core.clock import SystemClock
 from carbon_core.disclosure.activities import INFERENCE, Disclosed
 from carbon_core.disclosure.facts import Facts
+from carbon_core.disclosure.market import market_based
 from carbon_core.disclosure.stages import FINE_TUNING, Stage, stages_of
 from carbon_core.disclosure.text import as_json, group_data, notes
 from carbon_core.errors import ConfigError
 from carbon_core.escaping import one_line
 from carbon_core.limits import time_of
+from carbon_core.outputs.receipt import with_ends
 from carbon_core.outputs.receipt_reading import TRAINING
 from carbon_core.run_facts import NOT_METERED
 from carbon_core.version import VERSION
@@ -63,7 +65,7 @@ def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:
         "annotationType": "other",
         "subject": ids["model"],
         "contentType": "application/json",
-        "statement": _statement(disclosed, stages),
+        "statement": _statement(disclosed, stages, facts),
     }
     document = {
         **_element("SpdxDocument", ids["document"]),
@@ -105,13 +107,16 @@ def _consumption(stages: list[Stage]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _statement(disclosed: Disclosed, stages: list[Stage]) -> str:
+def _statement(disclosed: Disclosed, stages: list[Stage], facts: Facts) -> str:
     """Return what the profile has no field for, as JSON."""
+    market = market_based(disclosed.energy_kwh, disclosed.emissions_kg, facts)
     return as_json(
         {
             "total": group_data(disclosed.total),
             "stages": [one.data for one in stages],
             "emissions_scope": "location-based",
+            **with_ends("market_based_emissions", "kg", market.emissions_kg if market else None),
+            "market_based_source": market.source if market else None,
             "not_metered": NOT_METERED,
             "notes": notes(disclosed),
         }

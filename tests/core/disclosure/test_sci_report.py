@@ -56,6 +56,12 @@ def test_json_has_each_run_once_and_each_part_apart() -> None:
     assert "1 of 4 runs have an unknown energy, in no total." in data["notes"]
 
 
+def test_each_run_of_the_text_has_its_intervals() -> None:
+    rows = [line for line in written(runs())["md"].splitlines() if line.startswith("| run-1 ")]
+    assert len(rows) == 1
+    assert rows[0].endswith("| 10.0 kWh (8.0 to 12.5) | 1.00 kg CO2e (0.50 to 2.00) |")
+
+
 def test_names_are_cells_of_markdown_and_no_markup() -> None:
     lines = written(runs(), model_name="_m_\n# *x*")["md"].splitlines()
     assert lines[0] == r"# Software Carbon Intensity of \_m\_ # \*x\*"
