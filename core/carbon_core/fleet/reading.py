@@ -13,17 +13,24 @@ from carbon_core.errors import OutputError
 from carbon_core.fleet.columns import RUNS, TABLES
 from carbon_core.fleet.formats import Parquet
 from carbon_core.fleet.places import Directory
+from carbon_core.job_environment import JobFacts
 from carbon_core.outputs.history import PastRun, Skipped
 from carbon_core.records import Estimate, Segment
 from carbon_core.trials import StudyFacts, TrialResult
 from carbon_core.uncertainty import Sigmas
 
 _TABLE = TABLES[-1]
+# In the order of the attributes of `JobFacts`.
+_OF_JOB = (
+    "scheduler", "job_id", "array_id", "array_index", "job_step", "node", "cluster", "namespace",
+    "user_name",
+)  # fmt: skip
 _NAMES = (
     "run_id", "project_name", "project", "kind", "status", "started_at", "ended_at", "duration_s",
     "counted", "part_of", "within", "is_known", "energy_kwh", "energy_low_kwh", "energy_high_kwh",
     "emissions_kg", "emissions_low_kg", "emissions_high_kg", "energy_errors", "emissions_errors",
     "foreign_kwh", "study", "trials", "counted_in_study", "source",
+    *_OF_JOB,
 )  # fmt: skip
 _TRIALS: Any = tuple[TrialResult, ...]
 
@@ -72,6 +79,7 @@ def _run(row: Mapping[str, Any]) -> PastRun:
         segment=segment,
         study=decoded(StudyFacts, json.loads(study)) if study else None,
         trials=decoded(_TRIALS, json.loads(row["trials"])) if row["trials"] else (),
+        job=JobFacts(*(row[name] or "" for name in _OF_JOB)) if row["scheduler"] else None,
         counted_in_study=1.0 if row["counted_in_study"] is None else row["counted_in_study"],
     )
 
