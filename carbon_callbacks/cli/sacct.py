@@ -84,7 +84,7 @@ def _from_file(path: Path) -> list[str]:
             data = bytes_of(path, _MOST_BYTES)
         except OSError as error:
             raise InputFileError(path, error) from error
-    return data.decode("utf-8-sig", "replace").splitlines()
+    return _lines(data)
 
 
 def _from_command(runs: Iterable[PastRun]) -> list[str]:
@@ -117,7 +117,12 @@ def _printed(command: list[str]) -> list[str]:
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise OutputError(f"sacct failed: {reason[-1] if reason else done.returncode}")
-    return done.stdout.decode("utf-8", "replace").splitlines()
+    return _lines(done.stdout)
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the rows of `sacct`: names in them may contain other line breaks than that of a row."""
+    return data.decode("utf-8-sig", "replace").rstrip("\n").split("\n")
 
 
 def _cells(found: JobEnergy) -> tuple[str, ...]:
