@@ -36,10 +36,15 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-;=?-Z\[\]_a-z~%]+")
 
 
 def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
-    """Return what is missing because no energy is that of a stage that the format has."""
-    if _consumption(stages_of(disclosed, facts)):
-        return ()
-    return ("run_kind",) if "" in disclosed.by_kind and "run_kind" not in facts else ("stage",)
+    """Return what is missing because an energy is that of no stage that the format has."""
+    unknown = disclosed.by_kind.get("")
+    has_stage = bool(_consumption(stages_of(disclosed, facts)))
+    if unknown is not None and "run_kind" not in facts:
+        # Such as that of `carbon-callbacks run`, which includes that of the training within it.
+        has_energy = unknown.energy_kwh is not None and unknown.energy_kwh.value > 0.0
+        if has_energy or not has_stage:
+            return ("run_kind",)
+    return () if has_stage else ("stage",)
 
 
 def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:

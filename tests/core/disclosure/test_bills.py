@@ -452,6 +452,16 @@ def test_runs_of_unknown_kind_need_a_kind_where_a_format_has_no_other_field(tmp_
     assert [one["activity"] for one in found] == ["other"]
 
 
+def test_the_energy_of_a_command_around_a_training_is_not_left_out_of_spdx(tmp_path: Path) -> None:
+    outer = replace(report_of("outer", kwh=3.0), phases=())
+    disclosed = kept(tmp_path, outer, report_of("inner", kwh=2.0, within=("outer",)))
+    (lacking,) = missing(format_of("spdx"), disclosed, given(run_kind=""))
+    assert lacking.key == "run_kind"
+    energy = judges.spdx_element(text_of("spdx", disclosed), "ai_AIPackage")["ai_energyConsumption"]
+    amounts = [one["ai_energyQuantity"] for one in energy["ai_trainingEnergyConsumption"]]
+    assert sum(amounts) == pytest.approx(1.5 * 3.0)
+
+
 def test_spdx_needs_a_training_or_inference(tmp_path: Path) -> None:
     disclosed = kept(
         tmp_path, replace(report_of("evaluation", phases_synced=True), phases=EVALUATED)
