@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timezone
+from functools import lru_cache
 from typing import Any
 
 from carbon_core.clock import SystemClock
@@ -23,6 +24,8 @@ from carbon_core.records import GUESSED, Estimate
 from carbon_core.units import GRAMS_PER_KG
 
 _BILLION = 1e9
+# It reads a file.
+_country_name = lru_cache(300)(country_name)
 _STAGES = {FINE_TUNING: "finetuning"}
 
 
@@ -59,11 +62,13 @@ def _groups(disclosed: Disclosed, facts: Facts) -> list[tuple[str, str, list[Act
     groups: list[tuple[str, str, list[Activity]]] = []
     unknown: list[tuple[str, Activity]] = []
     for stage in stages_of(disclosed, facts):
-        measured = [one for one in stage.activities if one.energy_kwh is not None]
-        unknown += [(stage.name, one) for one in stage.activities if one.energy_kwh is None]
-        for code in dict.fromkeys(map(_country_code, measured)):
-            runs = [one for one in measured if _country_code(one) == code]
-            groups.append((stage.name, code, runs))
+        by_code: dict[str, list[Activity]] = {}
+        for one in stage.activities:
+            if one.energy_kwh is None:
+                unknown.append((stage.name, one))
+            else:
+                by_code.setdefault(_country_code(one), []).append(one)
+        groups += [(stage.name, code, runs) for code, runs in by_code.items()]
     for name, one in unknown:
         _, _, runs = next((group for group in groups if group[0] == name), groups[0])
         runs.append(one)
@@ -175,7 +180,7 @@ def _components(runs: Sequence[Activity], facts: Facts) -> list[dict[str, Any]]:
 
 def _environment(code: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
     location = one_line(facts.text("location"))
-    country = country_name(code) if code else location
+    country = _country_name(code) if code else location
     if not country:
         return {}
     energy_kwh = math.fsum(one.energy_kwh.value for one in runs if one.energy_kwh)
@@ -199,7 +204,7 @@ def _country_code(one: Activity) -> str:
     place = max(one.places, key=lambda place: place.energy_kwh, default=None)
     if place is None or place.place.endswith(GUESSED):
         return ""
-    return place.country_iso_code if country_name(place.country_iso_code) else ""
+    return place.country_iso_code if _country_name(place.country_iso_code) else ""
 
 
 def _has_tokens(one: Activity) -> bool:
