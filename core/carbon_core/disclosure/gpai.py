@@ -282,6 +282,10 @@ def _markdown(disclosed: Disclosed, facts: Facts, items: list[Item], more: list[
 
 def _row(one: Activity) -> tuple[str, ...]:
     within = f" (within {one.part_of})" if one.part_of else ""
+    kwh = energy_interval(one.energy_kwh) if one.energy_kwh else _UNKNOWN
+    kg = emissions_interval(one.emissions_kg) if one.emissions_kg else _UNKNOWN
+    if one.part_of and not one.counted:
+        kwh = kg = f"in {one.part_of}"
     return (
         f"{one.run_id or 'row without id'}{within}",
         one.project,
@@ -289,8 +293,8 @@ def _row(one: Activity) -> tuple[str, ...]:
         one.status or _UNKNOWN,
         one.started_at[:19] or _UNKNOWN,
         duration(one.duration_s),
-        energy_interval(one.energy_kwh) if one.energy_kwh else _UNKNOWN,
-        emissions_interval(one.emissions_kg) if one.emissions_kg else _UNKNOWN,
+        kwh,
+        kg,
     )
 
 

@@ -79,6 +79,13 @@ def test_location_based_emissions_are_always_there_and_others_beside_them(projec
         assert one in text
 
 
+def test_a_run_that_another_one_counts_refers_to_it(project: Path) -> None:
+    text, _ = written(project, "digits")
+    (row,) = (line for line in text.splitlines() if line.startswith("| inner "))
+    assert row.startswith("| inner (within outer) |")
+    assert row.endswith("| in outer | in outer |")
+
+
 def test_embodied_emissions_have_the_interval_that_was_given(project: Path) -> None:
     given = {"embodied_kg": 4.0, "embodied_source": "a datasheet"}
     text, data = written(project, "digits", **given, embodied_low_kg=3.0, embodied_high_kg=6.0)
