@@ -99,10 +99,12 @@ def receipts(count: int, seed: int = 23) -> Iterator[dict[str, Any]]:
         data["ended_at"] = (begin + timedelta(hours=2)).isoformat(timespec="milliseconds")
         data["status"] = chance.choice(STATUSES)
         cluster = chance.choice(CLUSTERS)
+        in_array = i % 7 > 1
         job = JobFacts(
             "slurm",
-            job_id=str(1000 + i // 3),
-            array_index=str(i % 3),
+            job_id=str(1000 + i),
+            array_id=str(1000 + i - i % 7 + 2) if in_array else "",
+            array_index=str(i % 7) if in_array else "",
             node=f"node{i % 50}",
             cluster=cluster,
             user=chance.choice(USERS),

@@ -188,7 +188,7 @@ class TrainingState:
         from carbon_core import Work
 
         _, samples, tokens, _, flops = self.progress
-        return Work(self.forecast.steps.count or None, samples, tokens, flops)
+        return Work.plausible(self.forecast.steps.count or None, samples, tokens, flops)
 
     def _runs(self, own: Segment | None) -> tuple[Segment, ...]:
         """Return the segments of this run of all ranks, of which one is this rank's own."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, NamedTuple
@@ -67,11 +68,14 @@ def _is_time(text: str) -> bool:
 
 
 FINITE = Limit(f"from -{LARGEST:g} to {LARGEST:g}", -LARGEST, LARGEST)
+# Of the training's own metrics: the loss of one that diverges may have any value.
+Metric = Annotated[float, Limit("finite", -sys.float_info.max, sys.float_info.max)]
 
 Count = Annotated[int, Limit("at least 0", 0, LARGEST)]
 NotNegative = Annotated[float, Limit(f"from 0 to {LARGEST:g}", 0.0, LARGEST)]
 # Of the largest trainings: 1e26.
-Operations = Annotated[float, Limit("from 0 to 1e40", 0.0, 1e40)]
+MOST_OPERATIONS = 1e40
+Operations = Annotated[float, Limit("from 0 to 1e40", 0.0, MOST_OPERATIONS)]
 Amount = Annotated[float, Limit(f"from 0 to {LARGEST:g}", _LEAST_AMOUNT, LARGEST)]
 Seconds = Annotated[float, Limit("from 0 s to 100 years", 0.0, _LONGEST_S)]
 # Older versions wrote sums of shares that rounding had left above 1.

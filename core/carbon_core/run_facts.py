@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from carbon_core.job_environment import JobFacts
 from carbon_core.limits import (
+    LARGEST,
+    MOST_OPERATIONS,
     Amount,
     Count,
     Factor,
@@ -17,6 +19,7 @@ from carbon_core.limits import (
     SigmaLn,
     Time,
 )
+from carbon_core.plausible import number
 from carbon_core.record import field, record
 from carbon_core.records import Estimate
 from carbon_core.trials import StudyFacts
@@ -156,6 +159,17 @@ class Work(NamedTuple):
     samples: NotNegative | None = None
     tokens: NotNegative | None = None
     flops: Operations | None = None
+
+    @classmethod
+    def plausible(cls, *amounts: float | None) -> Work:
+        """Return amounts that a program has given; one that cannot be is unknown, as none was given.
+
+        Args:
+            amounts: The attributes, in their order.
+        """
+        most = (LARGEST, LARGEST, LARGEST, MOST_OPERATIONS)
+        known = (None if number(one, 0.0, top) is None else one for one, top in zip(amounts, most))
+        return cls(*known)
 
 
 @record(frozen=True)

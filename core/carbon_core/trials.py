@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from carbon_core.limits import Amount, Seconds, Time
+from carbon_core.limits import Amount, Metric, Seconds, Time
 from carbon_core.record import record
 
 # How a trial may end. One that is open is `RUNNING`.
@@ -57,7 +57,7 @@ class TrialResult(NamedTuple):
     trial_id: str
     started_at: Time
     status: str = RUNNING
-    value: float | None = None
+    value: Metric | None = None
     parameters: Mapping[str, str] = {}
     duration_s: Seconds = 0.0
     energy_kwh: Amount | None = None

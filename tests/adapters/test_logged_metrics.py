@@ -1,6 +1,7 @@
 """The metrics that a training logs are in its receipt: accuracy beside energy."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from carbon_callbacks._training.logged import LoggedMetrics
 from carbon_callbacks.testing import receipts
 from carbon_callbacks.training import Training
+from carbon_core.outputs import past_runs
 
 
 def noted(**metrics):
@@ -64,6 +66,16 @@ def test_the_receipt_has_them(machine):
         machine.clock.advance(1.0)
     assert sorted(map(len, (one["logged_metrics"] for one in receipts()))) == [0, 1]
     assert {"val_loss": 0.5} in [one["logged_metrics"] for one in receipts()]
+
+
+@pytest.mark.parametrize("value", [3e38, -1.7e308, 1e16])
+def test_a_loss_that_diverges_does_not_spoil_the_receipt(machine, value):
+    training = Training()
+    with training.measure():
+        machine.clock.advance(1.0)
+        training.improve({"val_loss": value})
+    (path,) = Path("carbon_runs").glob("*.receipt.json")
+    assert past_runs.read(path).logged_metrics == {"val_loss": value}
 
 
 def test_a_fit_of_keras_has_its_last_values(machine):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 
 from carbon_callbacks.testing import receipts
 from carbon_callbacks.training import Progress, Training
+from carbon_core.outputs import past_runs
 
 
 def work() -> dict:
@@ -22,6 +26,16 @@ def test_a_custom_loop_counts_its_steps_and_what_it_reports(machine):
             training.note_step(step, step / 5000)
         training.metrics(Progress(1.0, 640.0, 9000.0, flops=5e9))
     assert work() == {"steps": 5000, "samples": 640.0, "tokens": 9000.0, "flops": 5e9}
+
+
+@pytest.mark.parametrize("amount", [math.nan, math.inf, -1.0, 1e300, 10**20])
+def test_an_impossible_amount_is_unknown_and_the_receipt_can_be_read(machine, amount):
+    training = Training()
+    with training.measure():
+        training.metrics(Progress(1.0, amount, 9000.0, flops=amount * 1e21))
+    assert work() == {"steps": None, "samples": None, "tokens": 9000.0, "flops": None}
+    (path,) = Path("carbon_runs").glob("*.receipt.json")
+    assert past_runs.read(path).work.tokens == 9000.0
 
 
 def test_outputs_have_the_work_during_the_run(machine):

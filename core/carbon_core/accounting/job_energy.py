@@ -237,6 +237,18 @@ def _other_time(found: JobEnergy) -> str:
     return f"the runs cover {found.covered * 100:.0f} % of the job's time on its nodes"
 
 
+def _missing_attempts(found: JobEnergy) -> str:
+    if found.job.elapsed_s is None or _not_over(found):
+        return ""
+    longest_s = found.job.elapsed_s * max(found.job.nodes or 1, 1)
+    measured_s = sum(map(_union_s, _spans(found.runs).values()))
+    if measured_s <= longest_s * (1 + _MEANINGFUL) + _LEAST_S:
+        return ""
+    return (
+        "the runs are longer than the job: sacct --duplicates prints all attempts of a requeued one"
+    )
+
+
 def _scope(found: JobEnergy) -> str:
     if any(run.tracking_mode == "process" for run in found.runs):
         return "the runs count the job's share of the node, Slurm whole nodes with all jobs on them"
@@ -304,6 +316,7 @@ _REASONS: tuple[Callable[[JobEnergy], str], ...] = (
     _not_over,
     _other_nodes,
     _other_time,
+    _missing_attempts,
     _scope,
     _components,
     _batch_twice,

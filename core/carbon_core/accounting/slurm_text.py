@@ -21,8 +21,8 @@ FORMAT = "JobID,JobIDRaw,Cluster,State,ElapsedRaw,NNodes,AllocCPUS,ConsumedEnerg
 COMMAND = f"sacct --parsable2 --format={FORMAT}"
 _SEPARATOR = "|"
 _EXTERN, _BATCH = "extern", "batch"
-# "No value" and "infinite" of Slurm, with 32 bits and with 64.
-_NO_VALUES = frozenset({2**32 - 2, 2**32 - 1, 2**64 - 2, 2**64 - 1})
+# "No value" and "infinite" of Slurm, with 32 bits and with 64, as whole numbers and with decimals.
+_NO_VALUES = frozenset(map(float, (2**32 - 2, 2**32 - 1, 2**64 - 2, 2**64 - 1)))
 _PREFIXES: Mapping[str, float] = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _NUMBER = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)([KMGTP]?)", re.ASCII)
 _ELAPSED = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,2}):)?(\d{1,2}):(\d{1,2})(?:\.\d+)?", re.ASCII)
@@ -249,7 +249,7 @@ def _number(text: str) -> float | None:
     if match is None:
         return None
     value = float(match[1]) * _PREFIXES[match[2]]
-    is_none = match[1].isdecimal() and not match[2] and int(match[1]) in _NO_VALUES
+    is_none = not match[2] and value in _NO_VALUES
     return None if is_none or value > LARGEST else value
 
 

@@ -88,6 +88,8 @@ class Activity(NamedTuple):
         path: Its file; None for one that is missing.
         has_interval: Whether its uncertainty is known; otherwise both ends equal the value.
         pue: Power usage effectiveness that its energy includes.
+        algorithm: Framework, its version and the class of the model, as far as they are known, by the
+            names that BoAmps has for them.
     """
 
     run_id: str
@@ -115,6 +117,7 @@ class Activity(NamedTuple):
     path: Path | None = None
     has_interval: bool = True
     pue: float = 1.0
+    algorithm: Mapping[str, str] = {}
 
 
 class Group(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timezone
+from functools import lru_cache
 from typing import Any
 
 from carbon_core.clock import SystemClock
@@ -15,6 +16,7 @@ from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.stages import FINE_TUNING, stages_of
 from carbon_core.disclosure.text import as_json
 from carbon_core.escaping import one_line
+from carbon_core.formatting import energy_interval
 from carbon_core.intensity.tables import country_name
 from carbon_core.limits import time_of
 from carbon_core.outputs.boamps import boamps_time, components, finished, quality
@@ -22,8 +24,9 @@ from carbon_core.records import GUESSED, Estimate
 from carbon_core.units import GRAMS_PER_KG
 
 _BILLION = 1e9
+# It reads a file.
+_country_name = lru_cache(300)(country_name)
 _STAGES = {FINE_TUNING: "finetuning"}
-_LONGEST = 10_000
 
 
 def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
@@ -42,19 +45,38 @@ def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
 def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:
     """Return the reports as JSON; of several, each has its stage and country in the suffix."""
     found: dict[str, str] = {}
-    for stage in stages_of(disclosed, facts):
-        measured = [one for one in stage.activities if one.energy_kwh is not None]
-        for code in dict.fromkeys(map(_country_code, measured)):
-            runs = [one for one in measured if _country_code(one) == code]
-            name = "-".join(filter(None, (_STAGES.get(stage.name, stage.name), code)))
-            suffix = f"{name}.json"
-            if suffix in found:  # runs of unknown kind, beside those of the same kind
-                suffix = f"{name}-2.json"
-            found[suffix] = as_json(_report(stage.name, code, runs, facts))
+    for stage, code, runs in _groups(disclosed, facts):
+        name = "-".join(filter(None, (_STAGES.get(stage, stage), code)))
+        suffix = f"{name}.json"
+        if suffix in found:  # runs of unknown kind, beside those of the same kind
+            suffix = f"{name}-2.json"
+        found[suffix] = as_json(_report(stage, code, runs, facts))
     return found if len(found) > 1 else dict(zip(["json"], found.values()))
 
 
-def _report(stage: str, code: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
+def _groups(disclosed: Disclosed, facts: Facts) -> list[tuple[str, str, list[Activity]]]:
+    """Return stage, country and runs of each report; those of unknown energy are in one of their stage.
+
+    Without such a report, they are in the first one.
+    """
+    groups: list[tuple[str, str, list[Activity]]] = []
+    unknown: list[tuple[str, Activity]] = []
+    for stage in stages_of(disclosed, facts):
+        by_code: dict[str, list[Activity]] = {}
+        for one in stage.activities:
+            if one.energy_kwh is None:
+                unknown.append((stage.name, one))
+            else:
+                by_code.setdefault(_country_code(one), []).append(one)
+        groups += [(stage.name, code, runs) for code, runs in by_code.items()]
+    for name, one in unknown:
+        _, _, runs = next((group for group in groups if group[0] == name), groups[0])
+        runs.append(one)
+    return groups
+
+
+def _report(stage: str, code: str, all_runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
+    runs = [one for one in all_runs if one.energy_kwh is not None]
     confidentiality = facts.text("confidentiality")
     publisher = {"name": facts.text("provider"), "confidentialityLevel": confidentiality}
     return finished(
@@ -64,7 +86,7 @@ def _report(stage: str, code: str, runs: Sequence[Activity], facts: Facts) -> di
                 "reportDatetime": boamps_time(SystemClock().now().isoformat()),
                 "publisher": _without_empty(publisher) if confidentiality else None,
             },
-            "task": _task(stage, runs, facts),
+            "task": _task(stage, all_runs, facts),
             "measures": [_measure(one) for one in runs],
             "software": {"language": "python"},
             "infrastructure": {
@@ -79,7 +101,7 @@ def _report(stage: str, code: str, runs: Sequence[Activity], facts: Facts) -> di
 
 def _task(stage: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
     parameters = facts.number("parameters")
-    requests = [one.requests for one in runs if one.requests is not None]
+    requests = [one.requests for one in runs if one.energy_kwh and one.requests is not None]
     return {
         "taskStage": _STAGES.get(stage, stage),
         "taskFamily": one_line(facts.text("task_family")),
@@ -88,7 +110,9 @@ def _task(stage: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
             {
                 "algorithmName": one_line(facts.text("model_name")),
                 "parametersNumber": None if parameters is None else parameters / _BILLION,
+                **algorithm,
             }
+            for algorithm in _algorithms(runs)
         ],
         "dataset": [
             {
@@ -97,8 +121,27 @@ def _task(stage: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
                 "dataQuantity": facts.number("dataset_items"),
             }
         ],
-        "taskDescription": one_line(f"Runs: {'; '.join(map(_named, runs))}", _LONGEST),
+        "taskDescription": f"Runs: {'; '.join(map(_named, runs))}. {_interval(runs)}",
     }
+
+
+def _interval(runs: Sequence[Activity]) -> str:
+    """Return the energy of runs with its interval, for which the format has no field, as text."""
+    measured = [one for one in runs if one.energy_kwh is not None]
+    if not all(one.has_interval for one in measured):
+        return "The 95 % interval of their energy is not known."
+    return f"Their energy: {energy_interval(_energy(measured), '95 %: ')}."
+
+
+def _energy(runs: Sequence[Activity]) -> Estimate:
+    """Return the energy of runs, as if their errors were the same."""
+    return Estimate(*map(math.fsum, zip(*(one.energy_kwh for one in runs if one.energy_kwh))))
+
+
+def _algorithms(runs: Sequence[Activity]) -> list[Mapping[str, str]]:
+    """Return what implements the model, and its class, each once; one that is empty if unknown."""
+    known = [one.algorithm for one in runs if one.algorithm]
+    return list({tuple(one.items()): one for one in known}.values()) or [{}]
 
 
 def _measure(one: Activity) -> dict[str, Any]:
@@ -137,7 +180,7 @@ def _components(runs: Sequence[Activity], facts: Facts) -> list[dict[str, Any]]:
 
 def _environment(code: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
     location = one_line(facts.text("location"))
-    country = country_name(code) if code else location
+    country = _country_name(code) if code else location
     if not country:
         return {}
     energy_kwh = math.fsum(one.energy_kwh.value for one in runs if one.energy_kwh)
@@ -152,11 +195,8 @@ def _environment(code: str, runs: Sequence[Activity], facts: Facts) -> dict[str,
 
 
 def _quality(runs: Sequence[Activity]) -> str | None:
-    """Return the quality of runs, as if their errors were the same; None if one has no interval."""
-    energies = [one.energy_kwh for one in runs if one.energy_kwh]
-    if not all(one.has_interval for one in runs):
-        return None
-    return quality(Estimate(*map(math.fsum, zip(*energies))))
+    """Return the quality of runs; None if one has no interval."""
+    return quality(_energy(runs)) if all(one.has_interval for one in runs) else None
 
 
 def _country_code(one: Activity) -> str:
@@ -164,7 +204,7 @@ def _country_code(one: Activity) -> str:
     place = max(one.places, key=lambda place: place.energy_kwh, default=None)
     if place is None or place.place.endswith(GUESSED):
         return ""
-    return place.country_iso_code if country_name(place.country_iso_code) else ""
+    return place.country_iso_code if _country_name(place.country_iso_code) else ""
 
 
 def _has_tokens(one: Activity) -> bool:
@@ -173,7 +213,10 @@ def _has_tokens(one: Activity) -> bool:
 
 def _named(one: Activity) -> str:
     within = f", within {one.part_of}" if one.part_of else ""
-    return f"{one.run_id or 'without id'} ({one.status or 'unknown status'}{within})"
+    energy = ", unknown energy" if one.energy_kwh is None else ""
+    return one_line(
+        f"{one.run_id or 'without id'} ({one.status or 'unknown status'}{within}{energy})"
+    )
 
 
 def _without_empty(texts: dict[str, str]) -> dict[str, str]:

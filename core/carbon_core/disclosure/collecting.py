@@ -150,7 +150,7 @@ def _disclosed(
 ) -> Disclosed:
     work_of = _ranks_that_count({one.run.run_id: one.receipt for one in runs if one.receipt})
     pairs = [(one.run, one.activity(with_work=one.run.run_id in work_of)) for one in runs]
-    pairs.sort(key=lambda pair: (_seconds(pair[1].started_at) or 0.0, pair[1].run_id))
+    pairs.sort(key=lambda pair: (seconds_of(pair[1].started_at) or 0.0, pair[1].run_id))
     activities = tuple(activity for _, activity in pairs)
     return Disclosed(
         activities,
@@ -215,7 +215,7 @@ def wall_clock_s(activities: Iterable[Activity]) -> float:
     """
     spans, alone_s = [], 0.0
     for one in activities:
-        begin_s = _seconds(one.started_at)
+        begin_s = seconds_of(one.started_at)
         if begin_s is None:
             alone_s += one.duration_s
         else:
@@ -227,7 +227,7 @@ def wall_clock_s(activities: Iterable[Activity]) -> float:
     return covered_s + alone_s
 
 
-def _seconds(text: str) -> float | None:
+def seconds_of(text: str) -> float | None:
     """Return a time in seconds since 1970, a local one as that of this machine; None if unknown."""
     try:
         found = time_of(text)

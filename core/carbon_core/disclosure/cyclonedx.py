@@ -245,6 +245,8 @@ def _methods(activities: Iterable[Activity]) -> list[str]:
 def _run(one: Activity) -> str:
     """Return a run as one line of text."""
     energy = f"{one.energy_kwh.value!r} kWh" if one.energy_kwh else "unknown energy"
+    if one.energy_kwh and one.has_interval:
+        energy += f" (95 %: {one.energy_kwh.low!r} to {one.energy_kwh.high!r})"
     within = f"within {one.part_of}" if one.part_of else ""
     texts = [one.run_id or "without id", one.project, one.status, one.started_at, energy, within]
     return one_line("; ".join(filter(None, texts)))

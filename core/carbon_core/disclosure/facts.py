@@ -42,7 +42,8 @@ class Fact(NamedTuple):
 
 
 _NAMED = ("gpai", "cyclonedx", "spdx", "sci", "boamps", "paper")
-_EMISSIONS = ("gpai", "cyclonedx", "sci", "paper")
+_EMISSIONS = ("gpai", "cyclonedx", "spdx", "sci", "paper")
+_EMBODIED = ("sci", "gpai", "paper")
 
 FACTS: tuple[Fact, ...] = (
     Fact("model_name", "text", "", "Name of the model.", _NAMED),
@@ -91,30 +92,30 @@ FACTS: tuple[Fact, ...] = (
     Fact("offset_source", "text", "", "The offset: project and registry.", ("gpai", "cyclonedx")),
     Fact(
         "embodied_kg", "number", "kg CO2e",
-        "Embodied emissions of the hardware, the part of these runs.", ("sci", "gpai", "paper"),
+        "Embodied emissions of the hardware, the part of these runs.", _EMBODIED,
     ),
-    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", ("sci", "paper")),
-    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", ("sci", "paper")),
-    Fact("embodied_source", "text", "", "Source of the embodied emissions.", ("sci", "gpai", "paper")),
+    Fact("embodied_low_kg", "number", "kg CO2e", "Low end of their 95 % interval.", _EMBODIED),
+    Fact("embodied_high_kg", "number", "kg CO2e", "High end of their 95 % interval.", _EMBODIED),
+    Fact("embodied_source", "text", "", "Source of the embodied emissions.", _EMBODIED),
     Fact(
         "embodied_table", "text", "",
         "Use the shipped table for the GPUs, if no embodied emissions are given.",
-        ("sci", "paper"), ("gpu",),
+        _EMBODIED, ("gpu",),
     ),
     Fact(
         "hardware_embodied_kg", "number", "kg CO2e",
         "Embodied emissions of all hardware that was used, of which the runs have a part.",
-        ("sci", "paper"),
+        _EMBODIED,
     ),
-    Fact("hardware_lifespan_years", "number", "years", "Its expected lifespan.", ("sci", "paper")),
+    Fact("hardware_lifespan_years", "number", "years", "Its expected lifespan.", _EMBODIED),
     Fact(
         "hardware_reserved_h", "number", "h",
-        "Hours in which it was reserved, if longer than the runs.", ("sci", "paper"),
+        "Hours in which it was reserved, if longer than the runs.", _EMBODIED,
     ),
     Fact(
         "hardware_share", "number", "",
         "Share of its resources that was reserved, from 0 to 1; all of them if absent.",
-        ("sci", "paper"),
+        _EMBODIED,
     ),
     Fact(
         "functional_unit", "text", "", "The unit to report emissions for (R of an SCI score).",

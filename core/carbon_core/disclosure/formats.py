@@ -187,6 +187,7 @@ FORMATS: tuple[Format, ...] = (
         "a reader, who copies it line by line",
         ("model_name", "training_energy"),
         _gpai,
+        _required_by_hardware,
     ),
     Format(
         "model-card",

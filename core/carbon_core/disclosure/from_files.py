@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from carbon_core.disclosure.activities import INFERENCE, Activity, Hardware, Place
 from carbon_core.limits import time_of
+from carbon_core.outputs.boamps import algorithm_of
 from carbon_core.outputs.history import PastRun
 from carbon_core.outputs.merging import MISSING
 from carbon_core.outputs.receipt_reading import IntensityPart, Receipt
@@ -67,6 +68,7 @@ def of_receipt(
         run.path,
         run.sigmas_ln is not None,
         facts.pue,
+        algorithm_of(facts, host),
     )
 
 

@@ -12,12 +12,15 @@ import math
 from typing import NamedTuple
 
 from carbon_core.disclosure.activities import INFERENCE, Activity, Disclosed
+from carbon_core.disclosure.collecting import wall_clock_s
+from carbon_core.disclosure.embodied import Embodied, of_runs
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.market import MarketBased, market_based
 from carbon_core.disclosure.text import (
     activity_data,
     as_json,
     distinct,
+    embodied_text,
     figure,
     gpu_hours_by_model,
     group_data,
@@ -218,15 +221,20 @@ def _more(disclosed: Disclosed, facts: Facts, market: MarketBased | None) -> lis
         found.append(_item("location_based", "Location-based emissions", text))
     if market is not None:
         found.append(_item("market_based", "Market-based emissions", _market_text(market)))
-    for key, name in (("offset_kg", "Offset, not subtracted"), ("embodied_kg", _EMBODIED)):
-        kg = facts.number(key)
-        if kg is not None:
-            source = facts.text(key.replace("_kg", "_source"))
-            found.append(_item(key, name, f"{emissions(kg)} ({source})"))
+    offset_kg = facts.number("offset_kg")
+    if offset_kg is not None:
+        text = f"{emissions(offset_kg)} ({facts.text('offset_source')})"
+        found.append(_item("offset_kg", "Offset, not subtracted", text))
+    hardware = _embodied(disclosed, facts)
+    if hardware is not None:
+        name = "Embodied emissions of the hardware, in no other figure"
+        found.append(_item("embodied_kg", name, embodied_text(hardware)))
     return found
 
 
-_EMBODIED = "Embodied emissions of the hardware, in no other figure"
+def _embodied(disclosed: Disclosed, facts: Facts) -> Embodied | None:
+    developed = _developed(disclosed)
+    return of_runs(developed, wall_clock_s(developed), facts)
 
 
 def _item(key: str, name: str, answer: str) -> Item:
@@ -274,6 +282,10 @@ def _markdown(disclosed: Disclosed, facts: Facts, items: list[Item], more: list[
 
 def _row(one: Activity) -> tuple[str, ...]:
     within = f" (within {one.part_of})" if one.part_of else ""
+    kwh = energy_interval(one.energy_kwh) if one.energy_kwh else _UNKNOWN
+    kg = emissions_interval(one.emissions_kg) if one.emissions_kg else _UNKNOWN
+    if one.part_of and not one.counted:
+        kwh = kg = f"in {one.part_of}"
     return (
         f"{one.run_id or 'row without id'}{within}",
         one.project,
@@ -281,8 +293,8 @@ def _row(one: Activity) -> tuple[str, ...]:
         one.status or _UNKNOWN,
         one.started_at[:19] or _UNKNOWN,
         duration(one.duration_s),
-        energy_interval(one.energy_kwh) if one.energy_kwh else _UNKNOWN,
-        emissions_interval(one.emissions_kg) if one.emissions_kg else _UNKNOWN,
+        kwh,
+        kg,
     )
 
 
@@ -295,6 +307,7 @@ def _json(
 ) -> str:
     total = disclosed.development
     about = ("model_name", "model_version", "provider", "training_type")
+    hardware = _embodied(disclosed, facts)
     return as_json(
         {
             "form": FORM,
@@ -310,6 +323,7 @@ def _json(
             **_mwh(total.energy_kwh),
             **with_ends("location_based_emissions", "kg", total.emissions_kg),
             **with_ends("market_based_emissions", "kg", market.emissions_kg if market else None),
+            **with_ends("embodied_emissions", "kg", hardware.kg if hardware else None),
             "total": group_data(total),
             "by_kind": {key or "run": group_data(one) for key, one in disclosed.by_kind.items()},
             "by_status": {

@@ -14,7 +14,13 @@ from carbon_core.disclosure.collecting import wall_clock_s
 from carbon_core.disclosure.embodied import of_runs
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.market import market_based
-from carbon_core.disclosure.text import distinct, hardware_text, notes, places
+from carbon_core.disclosure.text import (
+    distinct,
+    embodied_text,
+    hardware_text,
+    notes,
+    places,
+)
 from carbon_core.escaping import one_line
 from carbon_core.run_facts import NOT_METERED
 from carbon_core.version import VERSION
@@ -161,10 +167,8 @@ def _beside(disclosed: Disclosed, facts: Facts) -> Iterator[str]:
     reserved_s = wall_clock_s(disclosed.activities)
     hardware = of_runs(disclosed.activities, reserved_s, facts)
     if hardware is not None:
-        text = formatting.emissions_interval(hardware.kg, "95 %: ")
-        sources = [f"{part.figure.source}, {part.figure.year}" for part in hardware.gpus]
-        details = "; ".join(distinct([hardware.source, *sources, *hardware.notes]))
-        yield f"Embodied emissions of the hardware, in no other figure, are {text} ({details})."
+        text = embodied_text(hardware)
+        yield f"Embodied emissions of the hardware, in no other figure, are {text}."
 
 
 def _tex(sentences: Iterable[str], disclosed: Disclosed, facts: Facts) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from carbon_core import formatting
 from carbon_core.disclosure import sci
 from carbon_core.disclosure.activities import Activity, Disclosed
+from carbon_core.disclosure.collecting import seconds_of
 from carbon_core.disclosure.embodied import Embodied
 from carbon_core.disclosure.facts import Facts
 from carbon_core.disclosure.market import MarketBased, market_based
@@ -133,7 +134,12 @@ def _embodied_data(found: Embodied | None) -> dict[str, Any] | None:
 def _period(activities: tuple[Activity, ...]) -> tuple[str | None, str | None]:
     begins = [one.started_at for one in activities if one.started_at]
     ends = [one.ended_at for one in activities if one.ended_at]
-    return min(begins, default=None), max(ends, default=None)
+    # Rows of CSV files have local times, receipts those of UTC.
+    return min(begins, key=_instant, default=None), max(ends, key=_instant, default=None)
+
+
+def _instant(time: str) -> float:
+    return seconds_of(time) or 0.0
 
 
 def _parts(found: sci.Result, disclosed: Disclosed, facts: Facts) -> Iterator[str]:
@@ -227,8 +233,9 @@ def _place_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
 
 def _run_rows(found: sci.Result) -> Iterator[tuple[str, ...]]:
     for one in found.boundary.activities[:_MOST_RUNS]:
-        energy = formatting.energy(one.energy_kwh.value if one.energy_kwh else None)
-        emissions = formatting.emissions(one.emissions_kg.value if one.emissions_kg else None)
+        kwh, kg = one.energy_kwh, one.emissions_kg
+        energy = formatting.energy_interval(kwh) if kwh else formatting.UNKNOWN
+        emissions = formatting.emissions_interval(kg) if kg else formatting.UNKNOWN
         if one.part_of and not one.counted:
             energy = emissions = f"in {one.part_of}"
         yield one.run_id, one.project, one.kind, one.status, energy, emissions

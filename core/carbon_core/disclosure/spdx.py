@@ -14,11 +14,13 @@ from typing import Any
 from carbon_core.clock import SystemClock
 from carbon_core.disclosure.activities import INFERENCE, Disclosed
 from carbon_core.disclosure.facts import Facts
+from carbon_core.disclosure.market import market_based
 from carbon_core.disclosure.stages import FINE_TUNING, Stage, stages_of
 from carbon_core.disclosure.text import as_json, group_data, notes
 from carbon_core.errors import ConfigError
 from carbon_core.escaping import one_line
 from carbon_core.limits import time_of
+from carbon_core.outputs.receipt import with_ends
 from carbon_core.outputs.receipt_reading import TRAINING
 from carbon_core.run_facts import NOT_METERED
 from carbon_core.version import VERSION
@@ -34,10 +36,15 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!#-;=?-Z\[\]_a-z~%]+")
 
 
 def required(disclosed: Disclosed, facts: Facts) -> tuple[str, ...]:
-    """Return what is missing because no energy is that of a stage that the format has."""
-    if _consumption(stages_of(disclosed, facts)):
-        return ()
-    return ("run_kind",) if "" in disclosed.by_kind and "run_kind" not in facts else ("stage",)
+    """Return what is missing because an energy is that of no stage that the format has."""
+    unknown = disclosed.by_kind.get("")
+    has_stage = bool(_consumption(stages_of(disclosed, facts)))
+    if unknown is not None and "run_kind" not in facts:
+        # Such as that of `carbon-callbacks run`, which includes that of the training within it.
+        has_energy = unknown.energy_kwh is not None and unknown.energy_kwh.value > 0.0
+        if has_energy or not has_stage:
+            return ("run_kind",)
+    return () if has_stage else ("stage",)
 
 
 def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:
@@ -63,7 +70,7 @@ def documents(disclosed: Disclosed, facts: Facts) -> dict[str, str]:
         "annotationType": "other",
         "subject": ids["model"],
         "contentType": "application/json",
-        "statement": _statement(disclosed, stages),
+        "statement": _statement(disclosed, stages, facts),
     }
     document = {
         **_element("SpdxDocument", ids["document"]),
@@ -105,13 +112,16 @@ def _consumption(stages: list[Stage]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _statement(disclosed: Disclosed, stages: list[Stage]) -> str:
+def _statement(disclosed: Disclosed, stages: list[Stage], facts: Facts) -> str:
     """Return what the profile has no field for, as JSON."""
+    market = market_based(disclosed.energy_kwh, disclosed.emissions_kg, facts)
     return as_json(
         {
             "total": group_data(disclosed.total),
             "stages": [one.data for one in stages],
             "emissions_scope": "location-based",
+            **with_ends("market_based_emissions", "kg", market.emissions_kg if market else None),
+            "market_based_source": market.source if market else None,
             "not_metered": NOT_METERED,
             "notes": notes(disclosed),
         }

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from carbon_core.disclosure.activities import Activity, Disclosed, Group, Place
+from carbon_core.disclosure.embodied import Embodied
 from carbon_core.escaping import markdown_cell, one_line
-from carbon_core.formatting import formatted
+from carbon_core.formatting import emissions_interval, formatted
 from carbon_core.outputs.receipt import with_ends
 from carbon_core.records import Estimate
 
@@ -89,6 +90,13 @@ def share_by_grade(activities: Iterable[Activity]) -> dict[str, float]:
             by_grade[grade] += share * kwh
     total = sum(by_grade.values())
     return {grade: kwh / total for grade, kwh in sorted(by_grade.items())} if total else {}
+
+
+def embodied_text(hardware: Embodied) -> str:
+    """Return embodied emissions with their interval and where they are from."""
+    sources = [f"{part.figure.source}, {part.figure.year}" for part in hardware.gpus]
+    details = "; ".join(distinct([hardware.source, *sources, *hardware.notes]))
+    return f"{emissions_interval(hardware.kg, '95 %: ')} ({details})"
 
 
 def distinct(texts: Iterable[str]) -> list[str]:

@@ -99,6 +99,7 @@ class ExportFiles:
                 found = [_exported(name, (*row, part)) for row in self._read(name)]
                 self._runs_of[part] = {one.run_id for one in found}
                 yield from found
+        self._remove_doubles()
         if PENDING in names:
             self._repair(names)
         if self._name(COUNTRY_TABLE.name, COUNTRY_TABLE.name) not in names:
@@ -140,6 +141,22 @@ class ExportFiles:
         name = self._name(table_name, part)
         before = Kept(self._place.read(name), kept) if kept else None
         self._place.write(name, self._format.written(table, rows, before))
+
+    def _remove_doubles(self) -> None:
+        """Remove the earlier rows of runs that a killed export has moved to another file.
+
+        A run moves if it is found to have begun in another month, such as that of its receipt instead of
+        that of its row in a CSV file. Its last rows stay, because `load` returns these last.
+        """
+        seen: set[str] = set()
+        for part in reversed(list(self._runs_of)):
+            runs = self._runs_of[part]
+            kept = runs - seen
+            seen |= runs
+            if len(kept) < len(runs):
+                for table in TABLES:
+                    self._write(table.name, part, [], kept)
+                self._runs_of[part] = kept
 
     def _repair(self, names: Iterable[str]) -> None:
         """Remove the rows that a killed export has written without those of their runs."""

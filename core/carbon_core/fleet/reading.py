@@ -13,6 +13,7 @@ from carbon_core.fleet.columns import RUNS, TABLES
 from carbon_core.fleet.formats import Parquet
 from carbon_core.fleet.places import Directory
 from carbon_core.input_files import InputFileError
+from carbon_core.job_environment import JobFacts
 from carbon_core.limits import Amount, Share, Time
 from carbon_core.outputs.history import PastRun, Skipped
 from carbon_core.record import record
@@ -53,6 +54,26 @@ class _Row:
     trials: str | None = None
     counted_in_study: Share | None = None
     source: str | None = None
+    scheduler: str | None = None
+    job_id: str | None = None
+    array_id: str | None = None
+    array_index: str | None = None
+    job_step: str | None = None
+    node: str | None = None
+    cluster: str | None = None
+    namespace: str | None = None
+    user_name: str | None = None
+
+    @property
+    def job(self) -> JobFacts | None:
+        """The job that the run belongs to, if any."""
+        if not self.scheduler:
+            return None
+        texts = (
+            self.job_id, self.array_id, self.array_index, self.job_step, self.node, self.cluster,
+            self.namespace, self.user_name,
+        )  # fmt: skip
+        return JobFacts(self.scheduler, *(text or "" for text in texts))
 
     @property
     def energy(self) -> Estimate:
@@ -130,6 +151,7 @@ def _run(row: _Row) -> PastRun:
         segment=segment,
         study=decoded(StudyFacts, parsed(row.study)) if row.study else None,
         trials=decoded(_TRIALS, parsed(row.trials)) if row.trials else (),
+        job=row.job,
         counted_in_study=1.0 if row.counted_in_study is None else row.counted_in_study,
     )
 

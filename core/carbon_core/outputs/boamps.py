@@ -18,8 +18,9 @@ from carbon_core.escaping import one_line
 from carbon_core.input_files import text_of
 from carbon_core.outputs.base import make_directory, replace
 from carbon_core.outputs.boamps_fields import FORMAT_URI, FORMAT_VERSION, problems
-from carbon_core.records import GUESSED, Estimate
+from carbon_core.records import GUESSED, Estimate, HostFacts
 from carbon_core.report import Report
+from carbon_core.run_facts import RunFacts
 
 _PERCENT = 100.0
 _MOST_LEVELS = 50
@@ -188,19 +189,22 @@ def components(
     return [*cpus, *gpus, {"componentType": "ram", "memorySize": size, "nbComponent": 1}]
 
 
+def algorithm_of(run: RunFacts, host: HostFacts) -> dict[str, str]:
+    """Return the framework, its version and the model's class by the names of the format, if known."""
+    framework = next((name for name in _FRAMEWORKS if f"{name}_version" in host.facts), None)
+    fields = {
+        "framework": _FRAMEWORKS[framework] if framework else "",
+        "frameworkVersion": one_line(host.facts[f"{framework}_version"]) if framework else "",
+        "classPath": one_line(run.model_class),
+    }
+    return {name: text for name, text in fields.items() if text}
+
+
 def _task(report: Report) -> dict[str, Any]:
     """Return the fields of the task that a run has."""
     is_training = any(amount is not None for amount in report.work)
     served = report.requests
-    facts = report.host.facts
-    framework = next((name for name in _FRAMEWORKS if f"{name}_version" in facts), None)
-    algorithm = _known(
-        {
-            "framework": _FRAMEWORKS[framework] if framework else None,
-            "frameworkVersion": facts[f"{framework}_version"] if framework else None,
-            "classPath": one_line(report.run.model_class) or None,
-        }
-    )
+    algorithm = algorithm_of(report.run, report.host)
     return {
         "taskStage": "training" if is_training else "inference" if served else None,
         "nbRequest": sum(one.completed for one in served.counters) if served else None,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from carbon_core.decoding import DecodingError, decoded, parsed
 from carbon_core.input_files import InputFileError, bytes_of
 from carbon_core.intervals import Errors, errors_of
-from carbon_core.limits import Amount, Count, NotNegative, Seconds, Share, Time
+from carbon_core.limits import Amount, Count, Metric, NotNegative, Seconds, Share, Time
 from carbon_core.methods import Calibration
 from carbon_core.outputs import receipt
 from carbon_core.record import field, record, replace
@@ -239,7 +239,7 @@ class Receipt:
     host: HostFacts = field(default_factory=HostFacts)
     refused_meters: tuple[Refusal, ...] = ()
     utilization: Utilization = field(default_factory=Utilization)
-    logged_metrics: Mapping[str, float] = field(default_factory=dict)
+    logged_metrics: Mapping[str, Metric] = field(default_factory=dict)
     trials: tuple[TrialResult, ...] = ()
     requests: RequestsEnergy | None = None
     work: Work = Work()

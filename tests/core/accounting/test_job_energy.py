@@ -119,6 +119,16 @@ def test_reasons_name_what_the_runs_lack() -> None:
     assert has(found, "not over", "within the 95 %") == [True, False]
 
 
+def test_runs_of_attempts_that_the_accounting_lacks_are_noticed() -> None:
+    earlier = run("a", slurm(), started_at="2025-12-31T12:00:00+00:00")
+    later = run("b", slurm())
+    found = only(join([JOB], [earlier, later]))
+    assert has(found, "sacct --duplicates") == [True]
+    both = AccountedJob("7", ("7",), "", "", 14_400.0, 1, 40, joules(8), attempts=2)
+    assert has(only(join([both], [earlier, later])), "sacct --duplicates") == [False]
+    assert has(only(join([JOB], [later])), "sacct --duplicates") == [False]
+
+
 def test_runs_at_the_same_time_on_a_node_are_noticed() -> None:
     pair = [run("a", slurm()), run("b", slurm())]
     assert has(only(join([JOB], pair)), "more than once") == [True]

@@ -10,6 +10,7 @@ import pytest
 from core.cli.conftest import Command, kept
 from core.outputs.conftest import report_of
 
+from carbon_core.job_environment import JobFacts
 from carbon_core.outputs import receipt
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
@@ -91,6 +92,23 @@ def test_a_report_of_an_export_is_that_of_its_receipts(command: Command, tmp_pat
         for name, total in one["projects"].items():
             assert flat(total) == pytest.approx(flat(of_receipts["projects"][name]))
         assert len(one["runs"]) == 6
+
+
+def test_a_report_of_an_export_has_the_jobs_of_the_runs(command: Command, tmp_path: Path) -> None:
+    job = JobFacts("slurm", "11", "9", "2", "batch", "node", "alps", "space", "ada")
+    for run_id, of_run in (("1", job), ("2", JobFacts("kubernetes")), ("3", None)):
+        report = report_of(run_id, job=of_run)
+        path = tmp_path / "in" / "carbon_runs" / f"{run_id}{receipt.SUFFIX}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        receipt.write(report, path)
+    assert command("export", "in", "--parquet", "out").returncode == 0
+    of_receipts, of_export = (
+        {one["run_id"]: one["job"] for one in json.loads(printed)["runs"]}
+        for printed in (command("report", path, "--json").stdout for path in ("in", "out"))
+    )
+    assert of_export == of_receipts
+    assert of_export["1"]["array_id"] == "9"
+    assert of_export["3"] is None
 
 
 def flat(total: dict[str, Any]) -> dict[str, float]:

@@ -53,6 +53,14 @@ def test_jobs_and_what_has_no_counterpart_are_printed(
     assert done.stderr.splitlines() == ["row 5: 2 cells instead of 8"]
 
 
+def test_a_name_with_other_line_breaks_is_one_row(command: Command, results: Path) -> None:
+    row = "7|a\x0bb\u2028c\x85d|18000000\r\n"
+    (results / "named.txt").write_bytes(f"JobID|JobName|ConsumedEnergyRaw\r\n{row}".encode())
+    done = command("sacct", ".", "--file", "named.txt", "--json")
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["jobs"][0]["energy_j"] == 18_000_000
+
+
 def test_json_has_figures_in_kwh(command: Command, results: Path) -> None:
     found = json.loads(command("sacct", ".", "--file", "jobs.txt", "--json").stdout)
     (job,) = found["jobs"]

@@ -13,7 +13,7 @@ import pytest
 from core.outputs.conftest import report_of
 from disclosure_judges import JUDGES
 
-from carbon_core.disclosure.activities import Disclosed
+from carbon_core.disclosure.activities import Disclosed, Group
 from carbon_core.disclosure.collecting import collect_runs
 from carbon_core.disclosure.facts import FACTS, Facts
 from carbon_core.disclosure.formats import MissingFactsError, documents, format_of, missing
@@ -193,6 +193,13 @@ def test_cyclonedx_names_each_run_once_with_intervals(runs: Disclosed) -> None:
     assert {f"carbon-callbacks:emissions:{end}-95:tCO2eq" for end in ("low", "high")} <= names
 
 
+def test_cyclonedx_has_the_interval_of_each_run(runs: Disclosed) -> None:
+    (done,) = (one for one in runs.activities if one.run_id == "done")
+    assert done.energy_kwh is not None
+    value, low, high = done.energy_kwh
+    assert f"{value!r} kWh (95 %: {low!r} to {high!r})" in text_of("cyclonedx", runs)
+
+
 def test_a_run_without_energy_is_named_though_it_has_no_entry(tmp_path: Path) -> None:
     other = replace(report_of("evaluation", phases_synced=True), phases=EVALUATED)
     disclosed = kept(tmp_path, report_of("done"), silent(other))
@@ -248,6 +255,24 @@ def test_market_based_emissions_stand_beside_the_others(runs: Disclosed) -> None
     ]
     assert '"carbon-callbacks:emissions:market-based:tCO2eq"' in text
     assert "a contract" in text
+
+
+def test_market_based_emissions_are_in_the_annotation_of_spdx(runs: Disclosed) -> None:
+    def statement(**facts: Any) -> dict[str, Any]:
+        annotation = judges.spdx_element(text_of("spdx", runs, **facts), "Annotation")
+        found: dict[str, Any] = json.loads(annotation["statement"])
+        return found
+
+    plain = statement()
+    assert plain["market_based_emissions_kg"] is None
+    found = statement(market_g_per_kwh=10, market_source="a contract")
+    assert found["total"] == plain["total"]
+    kwh = found["total"]["energy_kwh"]
+    assert found["market_based_emissions_kg"] == pytest.approx(kwh / 100)
+    assert found["market_based_emissions_low_kg"] < found["market_based_emissions_kg"]
+    assert found["market_based_source"] == "a contract"
+    lacking = missing(format_of("spdx"), runs, given(market_g_per_kwh=10))
+    assert [one.key for one in lacking] == ["market_source"]
 
 
 def test_spdx_has_energy_by_stage_and_the_rest_in_an_annotation(runs: Disclosed) -> None:
@@ -314,7 +339,12 @@ def test_boamps_has_a_report_for_each_stage_and_country(runs: Disclosed) -> None
     assert report["environment"] == {"country": "France", "powerSourceCarbonIntensity": 87.5}
     assert "environment" not in json.loads(texts["training.json"])
     assert json.loads(texts["inference-FRA.json"])["task"]["nbRequest"] == 3
-    assert "done (completed); failed (failed)" in report["task"]["taskDescription"]
+    description = report["task"]["taskDescription"]
+    assert "done (completed); failed (failed); silent (completed, unknown energy)" in description
+    assert "7.50 kWh (95 %: 6.39 to 8.81)" in description, "the interval has no field"
+    assert "silent" not in "".join(
+        text for name, text in texts.items() if name != "training-FRA.json"
+    )
 
 
 def test_hardware_and_location_of_the_user_are_stated(runs: Disclosed) -> None:
@@ -332,6 +362,46 @@ def test_hardware_and_location_of_the_user_are_stated(runs: Disclosed) -> None:
     assert '"value": "8 x H200"' in found
     assert '"description": "Lille"' in found
     assert judges.of_cyclonedx(found) == []
+
+
+def test_boamps_states_framework_and_class_of_each_model_once(tmp_path: Path) -> None:
+    def run(run_id: str, model_class: str, **facts: str) -> Report:
+        one = report_of(run_id)
+        host = replace(one.host, facts=facts)
+        return replace(one, run=replace(one.run, model_class=model_class), host=host)
+
+    disclosed = kept(
+        tmp_path,
+        run("1", "net.Net", torch_version="2.9.0"),
+        run("2", "net.Net", torch_version="2.9.0"),
+        run("3", "keras.src.Model", torch_version="2.9.0", keras_version="3.12.0"),
+    )
+    text = text_of("boamps", disclosed, parameters=2e9)
+    assert judges.of_boamps(text) == []
+    of_all = {
+        "algorithmName": " ".join(NAME.replace("\u202e", " ").split("\n")),
+        "parametersNumber": 2,
+    }
+    assert json.loads(text)["task"]["algorithms"] == [
+        {**of_all, "framework": "pytorch", "frameworkVersion": "2.9.0", "classPath": "net.Net"},
+        {
+            **of_all,
+            "framework": "keras",
+            "frameworkVersion": "3.12.0",
+            "classPath": "keras.src.Model",
+        },
+    ]
+
+
+def test_boamps_names_all_of_a_thousand_runs(tmp_path: Path) -> None:
+    (one,) = kept(tmp_path, report_of()).activities
+    many = [one._replace(run_id=f"{i:036}") for i in range(1_000)]
+    many.append(one._replace(run_id="nothing", kind="inference", energy_kwh=None))
+    disclosed = collect_runs([tmp_path])
+    stages = {**disclosed.by_kind, "inference": Group(1, 1.0, None, None, 1)}
+    disclosed = disclosed._replace(activities=tuple(many), by_kind=stages)
+    text = text_of("boamps", disclosed)
+    assert all(text.count(run.run_id) == 1 for run in many)
 
 
 def test_one_boamps_report_is_plain_json(tmp_path: Path) -> None:
@@ -380,6 +450,16 @@ def test_runs_of_unknown_kind_need_a_kind_where_a_format_has_no_other_field(tmp_
         assert JUDGES[name](text_of(name, disclosed)) == []
     found = consumptions(text_of("cyclonedx", disclosed, run_kind=""))
     assert [one["activity"] for one in found] == ["other"]
+
+
+def test_the_energy_of_a_command_around_a_training_is_not_left_out_of_spdx(tmp_path: Path) -> None:
+    outer = replace(report_of("outer", kwh=3.0), phases=())
+    disclosed = kept(tmp_path, outer, report_of("inner", kwh=2.0, within=("outer",)))
+    (lacking,) = missing(format_of("spdx"), disclosed, given(run_kind=""))
+    assert lacking.key == "run_kind"
+    energy = judges.spdx_element(text_of("spdx", disclosed), "ai_AIPackage")["ai_energyConsumption"]
+    amounts = [one["ai_energyQuantity"] for one in energy["ai_trainingEnergyConsumption"]]
+    assert sum(amounts) == pytest.approx(1.5 * 3.0)
 
 
 def test_spdx_needs_a_training_or_inference(tmp_path: Path) -> None:

@@ -79,6 +79,24 @@ def test_location_based_emissions_are_always_there_and_others_beside_them(projec
         assert one in text
 
 
+def test_a_run_that_another_one_counts_refers_to_it(project: Path) -> None:
+    text, _ = written(project, "digits")
+    (row,) = (line for line in text.splitlines() if line.startswith("| inner "))
+    assert row.startswith("| inner (within outer) |")
+    assert row.endswith("| in outer | in outer |")
+
+
+def test_embodied_emissions_have_the_interval_that_was_given(project: Path) -> None:
+    given = {"embodied_kg": 4.0, "embodied_source": "a datasheet"}
+    text, data = written(project, "digits", **given, embodied_low_kg=3.0, embodied_high_kg=6.0)
+    assert "4.00 kg CO2e (95 %: 3.00 to 6.00) (a datasheet)" in text
+    keys = ("embodied_emissions_kg", "embodied_emissions_low_kg", "embodied_emissions_high_kg")
+    assert [data[key] for key in keys] == [4.0, 3.0, 6.0]
+    _, data = written(project, "digits", embodied_table="gpu")
+    value, low, high = (data[key] for key in keys)
+    assert 0 < low < value < high
+
+
 def test_the_users_figures_count_before_those_of_runs(project: Path) -> None:
     given = {"flops": 2.44e25, "inference_flops": 5.1e17, "inference_method": "100,000 tokens"}
     _, data = written(project, "digits", **given, flops_method="6 N D")

@@ -56,6 +56,22 @@ def test_json_has_each_run_once_and_each_part_apart() -> None:
     assert "1 of 4 runs have an unknown energy, in no total." in data["notes"]
 
 
+def test_the_period_is_by_time_and_not_by_text() -> None:
+    early, late = "2026-01-02T01:00:00+09:00", "2026-01-01T23:00:00+00:00"
+    found = disclosed(
+        activity(run_id="1", started_at=late, ended_at=late),
+        activity(run_id="2", started_at=early, ended_at=early),
+    )
+    data = json.loads(written(found, functional_unit_count=5)["json"])
+    assert (data["measured_from"], data["measured_to"]) == (early, late)
+
+
+def test_each_run_of_the_text_has_its_intervals() -> None:
+    rows = [line for line in written(runs())["md"].splitlines() if line.startswith("| run-1 ")]
+    assert len(rows) == 1
+    assert rows[0].endswith("| 10.0 kWh (8.0 to 12.5) | 1.00 kg CO2e (0.50 to 2.00) |")
+
+
 def test_names_are_cells_of_markdown_and_no_markup() -> None:
     lines = written(runs(), model_name="_m_\n# *x*")["md"].splitlines()
     assert lines[0] == r"# Software Carbon Intensity of \_m\_ # \*x\*"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core.disclosure.conftest import row_of, write_rows
 from core.outputs.conftest import report_of
 
 from carbon_core.errors import OutputError
@@ -316,6 +317,34 @@ def test_of_a_killed_export_no_rows_are_left_of_runs_that_are_gone_since(tmp_pat
     assert counts(exported(tmp_path, out)) == (0, 0, 1)
     for table in TABLES:
         assert set(rows(out, table.name)) == set(rows(out)), table.name
+
+
+@pytest.mark.parametrize("ended", ["2025-12-31T12:00:00", "2026-02-03T12:00:00"])
+def test_a_killed_export_does_not_double_a_run_that_moves_to_another_month(
+    ended: str, tmp_path: Path
+) -> None:
+    before, after, several = tmp_path / "before", tmp_path / "after", ("1", "2", "3")
+    write_rows(before / "emissions.csv", *(row_of(one, timestamp=ended) for one in ("1", "2")))
+    for one in several:
+        saved(after, report_of(one))
+    for writes in range(10):
+        out = tmp_path / f"out-{writes}"
+        exported(before, out)
+        dying = Dying(out, writes)
+        try:
+            export([after], ExportFiles(dying, FORMATS["parquet"]))
+        except Killed:
+            exported(after, out)
+            ids = [
+                run_id
+                for path in out.glob("runs/*/*.parquet")
+                for (run_id,) in FORMATS["parquet"].read(TABLES[-1], path.read_bytes(), ["run_id"])
+            ]
+            assert sorted(ids) == ["1", "2", "3"], writes
+            assert {row["month"] for row in rows(out).values()} == {"2026-01"}
+        else:
+            return
+    pytest.fail("it was always killed")
 
 
 def test_temporary_files_of_a_killed_export_are_removed(tmp_path: Path) -> None:

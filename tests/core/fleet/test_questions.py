@@ -100,7 +100,10 @@ def same(found: dict[Any, Any], expected: dict[Any, Any]) -> None:
         ("by_user", ("user_name",), job("user")),
         ("by_cluster", ("cluster",), job("cluster")),
         ("by_job", ("scheduler", "cluster", "job_id"),
-         lambda one: (job("scheduler")(one), job("cluster")(one), job("job_id")(one))),
+         lambda one: (
+             job("scheduler")(one), job("cluster")(one),
+             job("array_id")(one) or job("job_id")(one),
+         )),
         ("by_month", ("month", "kind"), lambda one: (one["run"]["started_at"][:7], "training")),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from carbon_callbacks import ConfigError, EmissionsTracker
 from carbon_callbacks.studies import Study, TrialResult
 from carbon_callbacks.testing import receipts
 from carbon_callbacks.testing.machine import hold_search
+from carbon_core.outputs import past_runs
 from carbon_core.outputs.studies import study_totals
 from carbon_core.tracker import run
 from carbon_core.trials import best_of, pareto_front
@@ -89,6 +90,15 @@ def test_no_secret_among_the_parameters_is_kept(machine: Any) -> None:
     assert first.parameters["lazy"] == "Lazy"
     for path in Path().rglob("*"):
         assert not path.is_file() or b"planted" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("value", [3e38, -1e300])
+def test_a_value_that_diverges_does_not_spoil_the_receipt(machine: Any, value: float) -> None:
+    with quiet("lr") as study, study.trial(1) as trial:
+        machine.clock.advance(1)
+        trial.note_value(value)
+    (path,) = Path("carbon_runs").glob("*.receipt.json")
+    assert [one.value for one in past_runs.read(path).trials] == [value]
 
 
 def test_twenty_trials_of_two_threads_add_up_to_the_machine(machine: Any) -> None:
