@@ -64,7 +64,7 @@ _open_trials: dict[tuple[int, int], OpenTrial] = {}
 
 @contextlib.contextmanager
 def opened(trial: Any, energy: TrialEnergy) -> Iterator[None]:
-    """Let `EnergyPruner` know the energy of a trial within a block."""
+    """Let `EnergyPruner` have the energy of a trial within a block."""
     key = id(trial.study), trial.number
     _open_trials[key] = OpenTrial(energy)
     try:

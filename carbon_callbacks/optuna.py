@@ -67,9 +67,8 @@ class EmissionsCallback(SearchCallback):
         if self._minimizes and study.directions[1:][-1:] != [StudyDirection.MINIMIZE]:
             raise ConfigError("minimize_energy needs a study with directions=[..., 'minimize']")
         with self.searching(study):
-            with self.guard():
-                if trials.has_begun(study):
-                    self._study_of(study)
+            if trials.has_begun(study):
+                self._study_of(study)
             if not self.must_stop(study):
                 optimize()
 
@@ -98,6 +97,7 @@ class EmissionsCallback(SearchCallback):
                 value = objective(trial)
                 values = value if isinstance(value, Sequence) else [value]
                 with self.guard():
+                    one.note_parameters(trial.params)
                     count = len(trial.study.directions) - self._minimizes
                     one.end(*trials.outcome_of(values, count))
             if not self._minimizes or one.result.status == "failed":

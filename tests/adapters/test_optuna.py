@@ -477,10 +477,11 @@ def objective(trial):
     while time.process_time() < until:
         trial.suggest_float("x", 0, 1)
     if "killed" in sys.argv and trial.number == 1:
-        # Not before the journal has the trial: what follows its last record is lost.
+        # Not before the journal has its energy: what follows the last record is lost.
         (journal,) = pathlib.Path("carbon_runs").glob("*.journal.jsonl")
-        while '"trial_id":"1"' not in journal.read_text().replace(" ", ""):
-            pass
+        lines = []
+        while not any('"trial_id": "1"' in one and '"energy_kwh": null' not in one for one in lines):
+            lines = journal.read_text().splitlines()
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 
