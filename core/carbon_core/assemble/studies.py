@@ -290,12 +290,16 @@ class Study:
 
     def _shared(self, tracker: StudyTracker | None) -> StudyMeasurement:
         found = MEASUREMENTS.get(self.study_id)
-        before = found.reports if found is not None and found.pid == os.getpid() else {}
+        is_same = found is not None and (found.pid, found.directory) == (
+            os.getpid(),
+            self._directory,
+        )
+        before = found.reports if found is not None and is_same else {}
         if found is None or found.pid != os.getpid() or found.is_idle:
             tracker = tracker or StudyTracker(**self._settings)
             tracker.settings = replace(tracker.settings, study_id=self.study_id)
             tracker.study = StudyFacts(self.study_id, None, self._direction, has_trials=True)  # type: ignore[arg-type]
-            found = MEASUREMENTS[self.study_id] = StudyMeasurement(tracker)
+            found = MEASUREMENTS[self.study_id] = StudyMeasurement(tracker, self._directory)
             found.reports.update(before)
             tracker.prepare()
         return found

@@ -226,6 +226,19 @@ def test_a_later_object_has_its_own_settings(machine: Any, kept: bool) -> None:
         assert study_totals(Path(), "cell").direction == "maximize", "that of the latest run"
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_study_of_the_same_name_in_another_directory_is_another_one(
+    machine: Any, kept: bool
+) -> None:
+    earlier = []  # for as long as they exist, the process has their results
+    for name in ("one", "two"):
+        study = quiet("cell", save_to_file=kept, output_dir=name)
+        with study.trial(0):
+            machine.clock.advance(10)
+        assert study.end().energy_kwh == pytest.approx(1000 * J)
+        earlier.append(study)
+
+
 def test_a_trial_that_begins_again_has_failed_before(machine: Any) -> None:
     with quiet() as study:
         study.trial("0")
