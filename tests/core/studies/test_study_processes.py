@@ -163,6 +163,35 @@ def test_a_process_that_is_killed_before_a_heartbeat_loses_no_trial(
     assert trial_kwh(totals) <= (totals.energy_kwh or 0.0)
 
 
+FORKED_WITHIN = """
+from carbon_callbacks.studies import Study
+
+study = Study("forked", **{**settings, "measure_power_secs": 1000})
+trial = study.trial("first")
+while not (found := list(Path("out/carbon_runs").glob("*.journal.jsonl"))):
+    time.sleep(0.005)
+child = os.fork()
+if child == 0:
+    import threading
+
+    trial.end("failed")
+    note("threads", [one.name for one in threading.enumerate() if "carbon" in one.name])
+    os._exit(0)
+os.waitpid(child, 0)
+trial.end()
+while '"completed"' not in found[0].read_text():
+    time.sleep(0.005)
+note("journal", found[0].read_text())
+study.end()
+"""
+
+
+def test_a_forked_child_does_nothing_for_its_parent_s_trial(place: Path, start: Start) -> None:
+    ended(start(FORKED_WITHIN))
+    assert (place / "threads").read_text() == "[]"
+    assert '"failed"' not in (place / "journal").read_text()
+
+
 ARRAY_TASK = """
 from carbon_callbacks import EmissionsTracker
 
