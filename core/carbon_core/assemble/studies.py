@@ -207,7 +207,9 @@ class Study:
         given = study_id or tracker.settings.study_id
         found = study_of(process_environment(), given).study_id
         self.study_id = found or random_uuid()
-        self._directory = Path(tracker.settings.output_dir).absolute()
+        self._directory = Path(tracker.settings.output_dir)
+        with suppressed(OSError):  # the working directory may have been removed
+            self._directory = self._directory.absolute()
         # Energy (kWh) and emissions (kg) of other runs of the study, as they were at the last begin of a
         # trial.
         self._elsewhere: tuple[float, float] | None = None
