@@ -98,6 +98,7 @@ class HfDryRun:
             if name not in _DATA:
                 setattr(copied, name, own_containers(value))
         copied.args = _arguments(trainer.args, directory)
+        copied.data_collator = copy.copy(trainer.data_collator)  # it may make a random generator
         parts = trainer.model, _plain(trainer.optimizer), _plain(trainer.lr_scheduler)
         try:
             copied.model, copied.optimizer, copied.lr_scheduler = copy.deepcopy(parts)

@@ -38,7 +38,7 @@ class KerasDryRun:
     ) -> None:
         if isinstance(x, Iterator):
             raise CarbonError("a generator can be read only once: the dry run would take its data")
-        self._callback_class, self._x, self._y = callback_class, x, y
+        self._callback_class, self._x, self._y = callback_class, _without_epochs(x), y
         left_out = {"callbacks", "verbose", *_VALIDATION}
         self._fit = {name: value for name, value in arguments.items() if name not in left_out}
         self._validation = {name: arguments[name] for name in _VALIDATION if name in arguments}
@@ -152,6 +152,15 @@ class KerasDryRun:
                     raise _EnoughError
 
         return Batches()
+
+
+def _without_epochs(x: Any) -> Any:
+    """Return data that does nothing at the end of an epoch, where the original changes its order."""
+    if not hasattr(x, "on_epoch_end"):
+        return x
+    copied = copy.copy(x)
+    copied.on_epoch_begin = copied.on_epoch_end = lambda: None
+    return copied
 
 
 def _steps_of(params: Mapping[str, Any], first_epoch: int) -> int:

@@ -308,11 +308,10 @@ class StatefulHooks(LightningHooks):
         """
         from carbon_callbacks._lightning_dry_run import LightningDryRun
         from carbon_callbacks._training.dry_run import estimate
-        from carbon_callbacks._training.kept_state import generators_in
 
         data = train_dataloaders, val_dataloaders, datamodule
         run = LightningDryRun(trainer, model or trainer.lightning_module, *data)
-        return estimate(self._training, steps, run.run, *generators_in(data[:2]))
+        return estimate(self._training, steps, run.run, *data)
 
     @of_trainer
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.pruners import BasePruner
@@ -57,8 +58,25 @@ class OpenTrial:
         return forecast.value if forecast is not None else None
 
 
-# By the name of their study and their number.
-open_trials: dict[tuple[str, int], OpenTrial] = {}
+# By their study and their number. A name or an id may be that of several studies at once.
+_open_trials: dict[tuple[int, int], OpenTrial] = {}
+
+
+@contextlib.contextmanager
+def opened(trial: Any, energy: TrialEnergy) -> Iterator[None]:
+    """Let `EnergyPruner` have the energy of a trial within a block."""
+    key = id(trial.study), trial.number
+    _open_trials[key] = OpenTrial(energy)
+    try:
+        yield
+    finally:
+        _open_trials.pop(key, None)
+
+
+def store(where: Any, attributes: Mapping[str, float]) -> None:
+    """Store user attributes with a trial or a study."""
+    for key, value in attributes.items():
+        where.set_user_attr(key, value)
 
 
 def wrap_optimize(kind: type[EmissionsCallback]) -> None:
@@ -91,20 +109,27 @@ def has_begun(study: Any) -> bool:
     return bool(trials) and trials[0].datetime_start is not None
 
 
-def id_of(study: Any) -> str:
-    """Return an id of a study that has begun: the same in each process, and not that of its name.
+def note_id(study: Any) -> None:
+    """Find the id of a study that has begun, and store it with the study.
 
-    Names are used again: by studies in memory, and by the next storage.
+    It is the same in each process, and not the name: names are used again, by studies in memory and
+    by the next storage.
     """
-    if study not in _ids:
-        known, name = study.user_attrs.get(_ID), study.study_name
-        if not isinstance(known, str) or not known.startswith(name):  # that of a copy is another's
-            began = study.get_trials(deepcopy=False)[0].datetime_start
-            is_unique = name.startswith(_UNNAMED) or began is None
-            known = name if is_unique else f"{name}-{began:%Y%m%d-%H%M%S-%f}"
-            study.set_user_attr(_ID, known)
+    if study in _ids:
+        return
+    known, name = study.user_attrs.get(_ID), study.study_name
+    if isinstance(known, str) and known.startswith(name):  # that of a copy is another's
         _ids[study] = known
-    return _ids[study]
+        return
+    began = study.get_trials(deepcopy=False)[0].datetime_start
+    is_unique = name.startswith(_UNNAMED) or began is None
+    _ids[study] = name if is_unique else f"{name}-{began:%Y%m%d-%H%M%S-%f}"
+    study.set_user_attr(_ID, _ids[study])
+
+
+def id_of(study: Any) -> str:
+    """Return the id of a study that `note_id` has found; its name where the storage failed."""
+    return _ids.get(study, str(study.study_name))
 
 
 def outcome_of(values: Sequence[Any], count: int) -> tuple[str, float | None]:
@@ -163,7 +188,7 @@ class EnergyPruner(BasePruner):
         """Return whether a trial must stop; Optuna calls this."""
         if self._pruner is not None and self._pruner.prune(study, trial):
             return True
-        measured = open_trials.get((study.study_name, trial.number))
+        measured = _open_trials.get((id(study), trial.number))
         if measured is None:
             self._warn_once()
             return False

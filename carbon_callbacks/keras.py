@@ -130,7 +130,7 @@ class EmissionsCallback(CallbackBase, CountsBatches, Callback):
         from carbon_callbacks._training.dry_run import estimate
 
         run = KerasDryRun(Callback, model, x, y, fit_arguments)
-        return estimate(self._training, steps, run.run)
+        return estimate(self._training, steps, run.run, x, y, fit_arguments)
 
     def set_model(self, model: Any) -> None:
         """Set the model that is trained or evaluated; the meters are found meanwhile."""

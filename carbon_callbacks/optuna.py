@@ -75,21 +75,18 @@ class EmissionsCallback(SearchCallback):
     @contextlib.contextmanager
     def trial(self, trial: Any) -> Iterator[TrialEnergy]:
         """Measure a block that runs a trial of `Study.ask`, before `Study.tell`."""
-        study, number = trial.study, trial.number
-        one = self._study_of(study).trial(self.trial_id(trials.id_of(study), number))
-        trials.open_trials[study.study_name, number] = trials.OpenTrial(one)
+        study = trial.study
+        one = self._study_of(study).trial(self.trial_id(trials.id_of(study), trial.number))
         try:
-            with self.measuring(one):
+            with trials.opened(trial, one), self.measuring(one):
                 try:
                     yield one
                 finally:
                     with self.guard():
                         one.note_parameters(trial.params)  # which the block has chosen meanwhile
         finally:
-            del trials.open_trials[study.study_name, number]
             with self.guard():
-                for key, value in attributes_of_trial(one.result).items():
-                    trial.set_user_attr(key, value)
+                trials.store(trial, attributes_of_trial(one.result))
 
     def measured(self, objective: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return an objective whose calls are measured as trials."""
@@ -98,23 +95,26 @@ class EmissionsCallback(SearchCallback):
         def call(trial: Any) -> Any:
             with self.trial(trial) as one:
                 value = objective(trial)
-                one.note_parameters(trial.params)
                 values = value if isinstance(value, Sequence) else [value]
-                count = len(trial.study.directions) - self._minimizes
-                status, best = trials.outcome_of(values, count)
-                result = one.end(status, best)
-            if not self._minimizes or status == "failed":
+                with self.guard():
+                    one.note_parameters(trial.params)
+                    count = len(trial.study.directions) - self._minimizes
+                    one.end(*trials.outcome_of(values, count))
+            if not self._minimizes or one.result.status == "failed":
                 return value
-            return (*values, math.nan if result.energy_kwh is None else result.energy_kwh)
+            return (*values, math.nan if one.energy_kwh is None else one.energy_kwh)
 
         return call
 
     def note_totals(self, search: Any, totals: StudyTotals) -> None:
-        for key, value in attributes_of_study(totals).items():
-            search.set_user_attr(key, value)
+        trials.store(search, attributes_of_study(totals))
 
     def _study_of(self, study: Any) -> Any:
-        return self.study(study, trials.id_of(study), study.directions[0].name.lower())
+        direction = "minimize"
+        with self.guard():  # a search may continue where its storage fails
+            direction = study.directions[0].name.lower()
+            trials.note_id(study)
+        return self.study(study, trials.id_of(study), direction)
 
 
 trials.wrap_optimize(EmissionsCallback)

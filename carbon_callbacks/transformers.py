@@ -88,7 +88,8 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         from carbon_callbacks._training.dry_run import estimate
 
         run = HfDryRun(trainer, TrainerCallback, DefaultFlowCallback)
-        return estimate(self._training, steps, run.run)
+        data = trainer.train_dataset, trainer.eval_dataset, trainer.data_collator
+        return estimate(self._training, steps, run.run, *data)
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with self.guard():

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carbon_callbacks._training.forecast import NOTHING, Forecast, Laps, Surprise
-from carbon_callbacks._training.kept_state import kept_random_state
+from carbon_callbacks._training.kept_state import generators_in, kept_random_state
 from carbon_callbacks._training.step_laps import Point, StepLaps
 from carbon_callbacks._training.total_forecast import Factors, factors_of, with_error
 from carbon_callbacks._training.training import Training
@@ -281,7 +281,7 @@ def _sum(once: float, parts: Sequence[Forecast]) -> Forecast:
 
 
 def estimate(
-    training: Training, steps: int, run: Callable[[DryRun], None], *generators: Any
+    training: Training, steps: int, run: Callable[[DryRun], None], *data: Any
 ) -> TrainingEstimate:
     """Make a dry run and return the estimate of the training.
 
@@ -289,7 +289,7 @@ def estimate(
         training: The training of the callback, whose settings apply.
         steps: Steps to train at least.
         run: Trains the steps on a copy, within `DryRun.measure`.
-        *generators: Random generators of torch that it may use, besides those of the process.
+        *data: What it reads: random generators in that are restored, as those of the process are.
 
     Raises:
         CarbonError: A training is being measured, or nothing could be measured.
@@ -306,7 +306,7 @@ def estimate(
         if settings.origin(key).source == "argument"
     }
     dry = DryRun(given, steps)
-    with warnings.catch_warnings(), kept_random_state(*generators):
+    with warnings.catch_warnings(), kept_random_state(*generators_in(*data)):
         warnings.simplefilter("ignore")  # the training itself repeats them
         dry.crowding = _crowding()
         run(dry)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 _CONTAINERS = (dict, list, set, tuple, deque)
 _DEEPEST = 8
+# Objects that are searched for generators at most, and the longest collections: longer ones are data.
+_MOST_SEARCHED, _LONGEST_SEARCHED = 10_000, 100
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def kept_random_state(*generators: Any) -> Iterator[None]:
     Those of Python, NumPy, torch (all devices) and Keras; only packages that the program has loaded.
 
     Args:
-        *generators: Further generators of torch, such as those of samplers.
+        *generators: Further ones, such as those of samplers.
     """
     with ExitStack() as stack:
         for restore in _restores(generators):
@@ -40,7 +43,8 @@ def _restores(generators: Iterable[Any]) -> list[Callable[[], Any]]:
         found.append(lambda: numpy.random.set_state(state))
     torch: Any = sys.modules.get("torch")
     if torch is not None:
-        found += _of_torch(torch, generators)
+        found += _of_torch(torch)
+    found += map(_restore_of, {id(one): one for one in generators}.values())
     if "keras" in sys.modules:
         found += _of_keras()
     if "tensorflow" in sys.modules:
@@ -48,7 +52,7 @@ def _restores(generators: Iterable[Any]) -> list[Callable[[], Any]]:
     return found
 
 
-def _of_torch(torch: Any, generators: Iterable[Any]) -> list[Callable[[], Any]]:
+def _of_torch(torch: Any) -> list[Callable[[], Any]]:
     state = torch.get_rng_state()
     found = [lambda: torch.set_rng_state(state)]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -57,12 +61,17 @@ def _of_torch(torch: Any, generators: Iterable[Any]) -> list[Callable[[], Any]]:
     if torch.backends.mps.is_available():
         of_mps = torch.mps.get_rng_state()
         found.append(lambda: torch.mps.set_rng_state(of_mps))
-    return [*found, *(_restore_of(one) for one in {id(one): one for one in generators}.values())]
+    return found
 
 
 def _restore_of(generator: Any) -> Callable[[], Any]:
-    state = generator.get_state()
-    return lambda: generator.set_state(state)
+    bits = getattr(generator, "bit_generator", None)
+    if bits is not None:  # NumPy's `Generator`
+        of_bits = copy.deepcopy(bits.state)
+        return lambda: setattr(bits, "state", of_bits)
+    is_python = hasattr(generator, "getstate")
+    state = generator.getstate() if is_python else generator.get_state()
+    return lambda: (generator.setstate if is_python else generator.set_state)(state)
 
 
 def _of_keras() -> list[Callable[[], Any]]:
@@ -91,30 +100,45 @@ def _of_tensorflow() -> list[Callable[[], Any]]:
     return [lambda: generator.setstate(state)]
 
 
-def generators_in(value: Any) -> list[Any]:
-    """Return the torch generators of the loaders in a value, which may be a collection of them."""
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
-        return []
-    found: list[Any] = []
-    for loader in _leaves(value):
-        sampler, batches = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
-        for one in (loader, sampler, batches, getattr(batches, "sampler", None)):
-            generator = getattr(one, "generator", None)
-            if isinstance(generator, torch.Generator):
-                found.append(generator)
+def generators_in(*values: Any) -> list[Any]:
+    """Return the random generators of torch, NumPy and Python that objects have, and those within them.
+
+    Args:
+        *values: Data sets, loaders, collators and the like. Long collections in them are not searched.
+    """
+    kinds, found = _generator_classes(), []
+    seen, queue = set[int](), deque(values)
+    while queue and len(seen) < _MOST_SEARCHED:
+        value = queue.popleft()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, kinds):
+            found.append(value)
+        else:
+            queue.extend(_parts_of(value))
     return found
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    value = getattr(value, "iterables", value)  # Lightning's CombinedLoader
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _leaves(one)
-    else:
-        yield value
+def _generator_classes() -> tuple[type, ...]:
+    import random
+
+    found: list[type] = [random.Random]
+    if (torch := sys.modules.get("torch")) is not None:
+        found.append(torch.Generator)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        found += [numpy.random.Generator, numpy.random.RandomState]
+    return tuple(found)
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    """Return what an object has: its attributes, or the items of a collection that is not long."""
+    if isinstance(value, (type, ModuleType)):
+        return ()
+    if isinstance(value, _CONTAINERS):
+        items = value.values() if isinstance(value, dict) else value
+        return items if len(value) <= _LONGEST_SEARCHED else ()
+    return getattr(value, "__dict__", {}).values()
 
 
 def own_containers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -146,9 +147,12 @@ def _by_flops(request: Request, flops: float) -> Planned:
             "--flops needs --peak-tflops, --utilization and --power of your hardware, such as "
             "--peak-tflops 312 --utilization 0.3-0.5 --power 300-400 (docs/estimate.md)"
         )
+    peak_flops_per_s = request.peak_tflops * _TERA
+    if not (math.isfinite(flops) and math.isfinite(peak_flops_per_s)):
+        _fail("--flops and --peak-tflops must be finite numbers")
     utilization = _ends(request.utilization, "--utilization", most=1.0)
     power_w = _ends(request.power, "--power")
-    return from_flops(flops, request.peak_tflops * _TERA, utilization, power_w)
+    return from_flops(flops, peak_flops_per_s, utilization, power_w)
 
 
 def _ends(text: str, option: str, most: float | None = None) -> Estimate:

@@ -162,6 +162,26 @@ def test_random_generators_are_restored_also_after_an_error(machine):
     assert drawn == (random.random(), numpy.random.random())
 
 
+def test_generators_of_the_data_are_restored(machine):
+    numpy = pytest.importorskip("numpy")
+
+    class Data:
+        def __init__(self):
+            self.of_python = random.Random(1)
+            self.transforms = [numpy.random.default_rng(2), {"a": numpy.random.RandomState(3)}]
+            self.itself, self.samples = self, list(range(1000))
+
+        def drawn(self):
+            first, second = self.transforms
+            return self.of_python.random(), first.random(), second["a"].random()
+
+    data, other = Data(), Data()
+    training = Training(save_to_file=False)
+    with pytest.raises(CarbonError):
+        estimate(training, 5, lambda dry: data.drawn(), None, (0, {"x": data}))
+    assert data.drawn() == other.drawn()
+
+
 def test_containers_are_copied_and_their_contents_are_not():
     leaf = object()
     value = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from pathlib import Path
@@ -149,6 +150,28 @@ def test_lightning_trains_the_same_after_an_estimate(package):
     assert results[0][1:] == results[1][1:]
 
 
+def loaders_of(training, generator):
+    return training.loaders(generator)[0]
+
+
+@pytest.mark.slow
+def test_lightning_trains_the_same_with_the_generator_of_a_data_module():
+    weights = []
+    for estimates in (False, True):
+        one = Lightning("lightning.pytorch", log_dir=f"logs-{estimates}", max_epochs=1)
+        seed()
+        model, data = one.model(), one.pl.LightningDataModule()
+        data.generator = torch.Generator().manual_seed(9)
+        data.train_dataloader = functools.partial(loaders_of, one, data.generator)
+        callback = lightning_callback(one.package)
+        trainer = one.trainer(callback)
+        if estimates:
+            callback.estimate(trainer, model, datamodule=data, steps=STEPS)
+        trainer.fit(model, datamodule=data)
+        weights.append(weights_of(model))
+    assert same(*weights)
+
+
 def test_lightning_validations_are_part_of_the_estimate():
     one = Lightning("lightning.pytorch", check_val_every_n_epoch=1, val_check_interval=0.5)
     from carbon_callbacks._lightning_dry_run import _validations
@@ -264,6 +287,38 @@ def test_transformers_trains_the_same_after_an_estimate():
     assert results[0][1:] == results[1][1:]
 
 
+@pytest.mark.slow
+def test_transformers_trains_the_same_with_generators_of_the_data():
+    class Data(Samples):
+        def __init__(self):
+            self.generator = np.random.default_rng(1)
+
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return {**sample, "x": sample["x"] + float(self.generator.random())}
+
+    class Collator:
+        generator = None  # made when it is needed, as by that of language models
+
+        def __call__(self, samples):
+            self.generator = self.generator or torch.Generator().manual_seed(2)
+            factor = torch.rand(1, generator=self.generator)
+            batch = torch.utils.data.default_collate(samples)
+            return {**batch, "x": batch["x"] * factor}
+
+    weights = []
+    for estimates in (False, True):
+        callback = hf_callback()
+        seed()
+        trainer = hf_trainer(callback, num_train_epochs=1, eval_strategy="no")
+        trainer.train_dataset, trainer.data_collator = Data(), Collator()
+        if estimates:
+            callback.estimate(trainer, steps=STEPS)
+        trainer.train()
+        weights.append(weights_of(trainer.model))
+    assert same(*weights)
+
+
 def test_transformers_with_an_optimizer_of_its_own_leaves_it_as_it_was():
     callback = hf_callback()
     trainer = hf_trainer(callback, eval_strategy="no")
@@ -336,6 +391,39 @@ def test_keras_fits_the_same_after_an_estimate(is_built):
         results.append((model.get_weights(), losses, drawn(), keras.layers.Dense(1).name))
     assert all(map(np.array_equal, results[0][0], results[1][0]))
     assert results[0][1:] == results[1][1:]
+
+
+@pytest.mark.slow
+def test_keras_fits_the_same_with_a_data_set_that_has_an_order_and_a_generator():
+    keras = pytest.importorskip("keras")
+    from carbon_callbacks.keras import EmissionsCallback
+
+    class Data(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.order, self.generator = list(range(4)), random.Random(1)
+
+        def __len__(self):
+            return len(self.order)
+
+        def __getitem__(self, index):
+            x, y = keras_data()
+            begin = 40 * self.order[index]
+            return x[begin : begin + 40] + self.generator.random(), y[begin : begin + 40]
+
+        def on_epoch_end(self):
+            random.shuffle(self.order)
+
+    losses = []
+    for estimates in (False, True):
+        keras.utils.set_random_seed(3)
+        model, data = keras_model(keras), Data()
+        if estimates:
+            callback = EmissionsCallback(save_to_file=False)
+            callback.estimate(model, data, steps=2 * len(data), epochs=3, shuffle=False)
+            assert data.order == [0, 1, 2, 3]
+        losses.append(model.fit(data, epochs=3, shuffle=False, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
 
 
 def test_keras_refuses_what_it_cannot_read_twice_or_has_no_end():

@@ -223,6 +223,42 @@ def test_an_attribute_that_cannot_be_stored_is_a_warning(machine, caplog):
     assert study.user_attrs["carbon:energy_kwh"] == pytest.approx(kwh(1))
 
 
+def test_a_storage_that_refuses_attributes_of_studies_does_not_end_the_search(machine, caplog):
+    def refuse(*args: Any) -> None:
+        raise OSError("database is locked")
+
+    study, callback = study_of(), EmissionsCallback()
+    study._storage.set_study_user_attr = refuse
+
+    def objective(trial: Any) -> float:
+        machine.clock.advance(1)
+        return 0.0
+
+    study.optimize(objective, n_trials=2, callbacks=[callback])
+    assert [one.state.name for one in study.trials] == ["COMPLETE", "COMPLETE"]
+    assert callback.totals.energy_kwh == pytest.approx(kwh(2))
+    assert callback.totals.study_id.startswith("digits-")  # as in processes that could store it
+    assert "could not be stored" in caplog.text
+
+
+def test_a_search_of_the_same_name_within_a_trial(machine):
+    def leaf(trial: Any) -> float:
+        machine.clock.advance(1)
+        return 0.0
+
+    def objective(trial: Any) -> float:
+        study_of().optimize(leaf, n_trials=2, callbacks=[EmissionsCallback()])
+        trial.report(0.0, 0)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        return 0.0
+
+    study = study_of(pruner=EnergyPruner(kwh(1.5)))
+    study.optimize(objective, n_trials=2, callbacks=[EmissionsCallback()])
+    assert [one.state.name for one in study.trials] == ["PRUNED", "PRUNED"]
+    assert [attribute(one) for one in study.trials] == pytest.approx([kwh(2), kwh(2)])
+
+
 def test_a_search_within_a_trial_is_a_part_of_it(machine):
     inner = []
 
@@ -277,6 +313,28 @@ def test_the_same_callback_in_two_studies_at_once(machine):
         assert sum(attribute(one) for one in study.trials) == pytest.approx(
             study.user_attrs["carbon:energy_kwh"]
         )
+
+
+def test_two_studies_of_one_name_at_once(machine):
+    studies, barrier = [study_of(), study_of()], threading.Barrier(2)
+
+    def objective(trial: Any) -> float:
+        barrier.wait(60)
+        if barrier.wait(60) == 0:
+            machine.clock.advance(2)
+        barrier.wait(60)
+        return 0.0
+
+    def search(study: Any) -> None:
+        study.optimize(objective, n_trials=2, catch=Exception, callbacks=[EmissionsCallback()])
+
+    threads = [threading.Thread(target=search, args=[one]) for one in studies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for study in studies:
+        assert [one.state.name for one in study.trials] == ["COMPLETE", "COMPLETE"]
 
 
 def test_two_studies_of_one_id_are_one_study(taking):
@@ -419,10 +477,11 @@ def objective(trial):
     while time.process_time() < until:
         trial.suggest_float("x", 0, 1)
     if "killed" in sys.argv and trial.number == 1:
-        # Not before the journal has the trial: what follows its last record is lost.
+        # Not before the journal has its energy: what follows the last record is lost.
         (journal,) = pathlib.Path("carbon_runs").glob("*.journal.jsonl")
-        while '"trial_id":"1"' not in journal.read_text().replace(" ", ""):
-            pass
+        lines = []
+        while not any('"trial_id": "1"' in one and '"energy_kwh": null' not in one for one in lines):
+            lines = journal.read_text().splitlines()
         os.kill(os.getpid(), signal.SIGKILL)
     return 1.0
 

@@ -182,4 +182,7 @@ LEFT_OUT = {
     "AutoGluon MultiModal": "needs torchvision",
     "AutoGluon Tabular": "passes no callback to a framework: use a block",
     "pyannote.audio": "needs torchaudio",
+    "fastai": "has its own trainer, and needs torchvision: use a block",
+    "Ultralytics": "has its own trainer, and needs torchvision: use a block",
+    "Composer": "has its own trainer, and needs torch before 2.7.1: use a block",
 }

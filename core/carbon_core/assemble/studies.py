@@ -210,7 +210,9 @@ class Study:
         given = study_id or tracker.settings.study_id
         found = study_of(process_environment(), given).study_id
         self.study_id = found or random_uuid()
-        self._directory = Path(tracker.settings.output_dir).absolute()
+        self._directory = Path(tracker.settings.output_dir)
+        with suppressed(OSError):  # the working directory may have been removed
+            self._directory = self._directory.absolute()
         # Energy (kWh) and emissions (kg) of other runs of the study, as they were at the last begin of a
         # trial.
         self._elsewhere: tuple[float, float] | None = None
@@ -293,12 +295,16 @@ class Study:
 
     def _shared(self, tracker: StudyTracker | None) -> StudyMeasurement:
         found = MEASUREMENTS.get(self.study_id)
-        before = found.reports if found is not None and found.pid == os.getpid() else {}
+        is_same = found is not None and (found.pid, found.directory) == (
+            os.getpid(),
+            self._directory,
+        )
+        before = found.reports if found is not None and is_same else {}
         if found is None or found.pid != os.getpid() or found.is_idle:
             tracker = tracker or StudyTracker(**self._settings)
             tracker.settings = replace(tracker.settings, study_id=self.study_id)
             tracker.study = StudyFacts(self.study_id, None, self._direction, has_trials=True)  # type: ignore[arg-type]
-            found = MEASUREMENTS[self.study_id] = StudyMeasurement(tracker)
+            found = MEASUREMENTS[self.study_id] = StudyMeasurement(tracker, self._directory)
             found.reports.update(before)
             tracker.prepare()
         return found

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carbon_core.assemble.trackers import EmissionsTracker
@@ -57,13 +58,15 @@ class StudyMeasurement:
 
     Attributes:
         pid: The process.
+        directory: Output directory of the object that it was made for.
         tracker: Measures the machine.
         users: Objects of the study that have not ended it since their last trial.
         reports: Reports of the runs that have ended here, by id.
     """
 
-    def __init__(self, tracker: StudyTracker) -> None:
+    def __init__(self, tracker: StudyTracker, directory: Path) -> None:
         self.pid = os.getpid()
+        self.directory = directory
         self.tracker = tracker
         self.users: weakref.WeakSet[Study] = weakref.WeakSet()
         self.reports: dict[str, Report] = {}

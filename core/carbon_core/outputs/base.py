@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 from carbon_core.system_files import not_regular
+from carbon_core.trials import TrialResult
 
 # Directory next to the CSV file: receipts, journals, locks.
 RUNS_DIRECTORY = "carbon_runs"
@@ -59,6 +60,15 @@ class WithReceipt(Protocol):
 
     def receipt_path(self, run_id: str) -> Path:
         """Return the path of a run's receipt."""
+        ...
+
+
+@runtime_checkable
+class WithTrials(Protocol):
+    """A `FileOutput` that keeps the begin and the end of each trial, also where no heartbeat follows."""
+
+    def note_trial(self, facts: TrialResult) -> None:
+        """Keep the status, value and parameters of a trial; its figures are those of a heartbeat."""
         ...
 
 

@@ -91,6 +91,22 @@ class Journal:
         # The last hour is not over, and the intensity of the one before may still change.
         self._settled_hours = max(self._settled_hours, len(report.hours) - 2)
 
+    def note_trials(self, noted: Iterable[TrialResult]) -> None:
+        """Append what has changed of trials since the totals, whose figures they keep.
+
+        Args:
+            noted: Their status, value and parameters.
+        """
+        if not self._is_intact():
+            return  # the next totals open it again
+        for facts in noted:
+            known = self._trials.get(facts.key, facts)
+            trial = TrialResult(*facts[:5], *known[5:])  # type: ignore[arg-type]
+            if trial != known or facts.key not in self._trials:
+                # Not flushed: it is for a killed process, not for a power failure.
+                self._write({"type": "trial", **trial._asdict()}, synced=False)
+                self._trials[facts.key] = trial
+
     def close(self, *, saved: bool = True) -> None:
         """Close the file.
 

@@ -27,6 +27,7 @@ from carbon_core.outputs.emissions_data import (
 )
 from carbon_core.outputs.journal import Journal
 from carbon_core.report import Report
+from carbon_core.trials import TrialResult
 
 _R = TypeVar("_R")
 
@@ -65,6 +66,8 @@ class RunDirectory:
         self._update_row = always_update
         self._keep_journal = keep_journal
         self._journal: Journal | None = None
+        # Trials that have begun or ended before the journal was started.
+        self._noted: list[TrialResult] = []
         self._closed = False
 
     def receipt_path(self, run_id: str) -> Path:
@@ -83,6 +86,13 @@ class RunDirectory:
         """Append the totals to the journal; start it if that failed before."""
         if self._keep_journal and not self._closed:
             self._with_output_error(lambda: self._append(report))
+
+    def note_trial(self, facts: TrialResult) -> None:
+        """Note the begin or the end of a trial in the journal."""
+        if self._keep_journal and not self._closed:
+            self._noted.append(facts)
+            if self._journal is not None:
+                self._with_output_error(self._write_noted)
 
     def flush(self, report: Report) -> None:
         """Save the totals so far in the journal and the CSV files."""
@@ -120,6 +130,12 @@ class RunDirectory:
             self._journal = Journal(self._journal_path(report.run.run_id), report)
             self._note_lock(has_lock=self._journal.has_lock)
         self._journal.append(report)
+        self._write_noted()
+
+    def _write_noted(self) -> None:
+        noted, self._noted = self._noted, []
+        if self._journal is not None:
+            self._journal.note_trials(noted)
 
     def _journal_path(self, run_id: str) -> Path:
         return self.runs_path / f"{run_id}{journal.SUFFIX}"

@@ -103,6 +103,7 @@ class Run:
         self._outputs = RunOutputs(
             self._workers, self.messages, self._state, self._sampler.trace, parts.min_duration_s
         )
+        self.note_trial = self._outputs.note_trial
         self.predecessors = Predecessors(parts.archive, self._outputs.submit)
         self._opening = Opening(
             parts, self._meters, self._emissions, self._outputs, self.predecessors, self.report
@@ -275,7 +276,6 @@ class Run:
     def _close(self, status: str) -> Report:
         clock, timeout_s = self.parts.clock, self.parts.shutdown_timeout_s
         deadline = Deadline(clock, timeout_s)
-        files, network = self._workers.files, self._workers.network
         if self._end is None:
             self._meters.end_search()
             self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
@@ -284,17 +284,17 @@ class Run:
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
             if self.predecessors.requested and not on_own_thread():
-                files.settle(deadline.step_s)
+                self._workers.files.settle(deadline.step_s)
             self.tasks.settle(is_last=True)
             report = self.report(self._end, status)
             if self._outputs.open(report, self._opening.greet):
                 self._outputs.close(report)
             self._saved = report
         report = self._saved
-        if not network.close(deadline.step_s):
+        if not self._workers.network.close(deadline.step_s):
             self._outputs.give_up()
         self._sampler.stop(deadline.left_s)
-        if not files.close(max(_LEAST_FILE_S, deadline.left_s)):
+        if not self._workers.files.close(max(_LEAST_FILE_S, deadline.left_s)):
             self._outputs.note_lost(report, _TOO_LATE)
         if self._outputs.is_open:
             receipt = self._outputs.receipt_path(report)

@@ -10,12 +10,13 @@ from pathlib import Path
 from carbon_core.errors import CarbonError
 from carbon_core.formatting import duration, emissions, energy
 from carbon_core.messages import WARNING, Messages
-from carbon_core.outputs.base import FileOutput, WithReceipt
+from carbon_core.outputs.base import FileOutput, WithReceipt, WithTrials
 from carbon_core.outputs.delivery import Delivery
 from carbon_core.record import replace
 from carbon_core.report import Report
 from carbon_core.sampler.trace import Trace
 from carbon_core.tracker.stage import RunState
+from carbon_core.trials import TrialResult
 from carbon_core.workers import Workers
 
 # Of a result that no file has.
@@ -92,6 +93,11 @@ class RunOutputs:
         """Write a heartbeat to the files, with the trace data since the last one."""
         report = replace(report, trace=self._trace.take())
         self._queue_or_warn([functools.partial(one.update, report) for one in self._files], report)
+
+    def note_trial(self, facts: TrialResult) -> None:
+        """Note in the files that a trial has begun or ended: a killed process has no later heartbeat."""
+        outputs = [one for one in self._files if isinstance(one, WithTrials)]
+        self.submit(*[functools.partial(one.note_trial, facts) for one in outputs])
 
     def deliver(self, report: Report) -> None:
         """Send the totals so far; while the run is closing, together with the final ones."""

@@ -117,6 +117,7 @@ class TrialLedger:
             self._note(1, window)
             trial = OpenTrial(facts, len(self._changes) - 1)
             self._trials.append(trial)
+        self._note_in_files(trial)
         return trial
 
     def end(
@@ -128,6 +129,7 @@ class TrialLedger:
                 self._note(-1, window)
                 trial.last = len(self._changes) - 1
                 trial.facts = trial.facts._replace(status=status, value=value)
+        self._note_in_files(trial)
 
     def open_trials(self, trial_id: str | None = None) -> list[OpenTrial]:
         """Return the trials that are open, or those of one id."""
@@ -173,6 +175,11 @@ class TrialLedger:
         status, value = trial.facts.status, trial.facts.value
         trial.result = trial.result._replace(status=status, value=value)
         trial.is_settled = trial.last is not None and trial.last not in late
+
+    def _note_in_files(self, trial: OpenTrial) -> None:
+        run = self._changes[trial.first].window.run
+        if run is not None:
+            run.note_trial(trial.facts)
 
     def _note(self, step: int, window: Callable[[], OpenWindow]) -> None:
         self._open += step

@@ -129,6 +129,8 @@ def test_flops_give_energy_by_place(command: Command) -> None:
         ([*FLOPS[:5], "30-50", *FLOPS[6:]], "at most 1"),
         ([*FLOPS[:5], "half", *FLOPS[6:]], "LOW-HIGH"),
         ([*FLOPS[:7], "nan-nan"], "LOW-HIGH"),
+        ([*FLOPS[:3], "inf", *FLOPS[4:]], "finite"),
+        (["--flops", "inf", *FLOPS[2:]], "finite"),
         ([*FLOPS, "--country", "Atlantis"], "Atlantis"),
         ([*FLOPS, "--set", "budget_kwh"], "key=value"),
         ([*FLOPS, "--set", "budget_kwh=much"], "budget_kwh"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import os
 import pickle
 import random
 import threading
@@ -290,6 +291,30 @@ def test_a_later_object_has_its_own_settings(machine: Any, kept: bool) -> None:
     assert first.totals() == totals
     if kept:
         assert study_totals(Path(), "cell").direction == "maximize", "that of the latest run"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_study_of_the_same_name_in_another_directory_is_another_one(
+    machine: Any, kept: bool
+) -> None:
+    earlier = []  # for as long as they exist, the process has their results
+    for name in ("one", "two"):
+        study = quiet("cell", save_to_file=kept, output_dir=name)
+        with study.trial(0):
+            machine.clock.advance(10)
+        assert study.end().energy_kwh == pytest.approx(1000 * J)
+        earlier.append(study)
+
+
+def test_a_study_whose_working_directory_was_removed_is_measured(machine: Any, place: Path) -> None:
+    gone = place / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    study = quiet("gone")
+    with study.trial(0):
+        machine.clock.advance(10)
+    assert study.end().energy_kwh == pytest.approx(1000 * J)
 
 
 def test_a_trial_that_begins_again_has_failed_before(machine: Any) -> None:

@@ -82,6 +82,30 @@ def test_a_journal_has_the_last_state_of_each_trial(place: Path) -> None:
     assert past_runs.read(path).trials == (trial("0"), trial("1", "failed", kwh=0.2))
 
 
+def test_what_is_noted_of_a_trial_has_the_figures_of_the_last_totals(place: Path) -> None:
+    report = study_run("a", trial("0", "running", kwh=0.5), status="running")
+    path = journal_path(Path(), "a")
+    journal = Journal(path, report)
+    journal.append(report)
+    begun, ended = TrialResult("1", START, parameters={"lr": "0.3"}), TrialResult("2", START)
+    noted = [begun, ended, ended._replace(status="pruned"), trial("0", value=2.0, kwh=9.0)]
+    journal.note_trials(noted)
+    journal.note_trials(noted[-1:])
+    journal.close(saved=False)
+    expected = {
+        "0": trial("0", value=2.0, kwh=0.5),
+        "1": begun._replace(status="failed"),
+        "2": ended._replace(status="pruned"),
+    }
+    assert {one.trial_id: one for one in past_runs.read(path).trials} == expected
+    totals = study_totals(Path(), "lr")
+    assert totals.waste_kwh == 0
+    assert totals.best is not None
+    assert totals.best.trial_id == "0"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [one["trial_id"] for one in lines if one["type"] == "trial"] == ["0", "1", "2", "2", "0"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -130,6 +130,68 @@ def test_the_trial_of_a_killed_process_has_failed_and_another_process_counts_on(
     assert totals.energy_kwh < (over - began + 0.5) * KWH_PER_S
 
 
+KILLED_EARLY = """
+import signal
+from carbon_callbacks.studies import Study
+
+study = Study("early", **{**settings, "measure_power_secs": 1000})
+with study.trial("first", {"depth": 3}) as trial:
+    time.sleep(0.5)  # the journal has begun
+    trial.note_value(0.5)
+study.trial("second").end("pruned")
+study.trial("third", {"depth": 4})
+(journal,) = Path("out/carbon_runs").glob("*.journal.jsonl")
+while '"third"' not in journal.read_text():
+    time.sleep(0.005)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_before_a_heartbeat_loses_no_trial(
+    place: Path, start: Start
+) -> None:
+    killed = start(KILLED_EARLY)
+    _, errors = killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL, errors
+    with EmissionsTracker(output_dir="out", log_level="error", save_to_file=True):
+        pass
+    totals = study_totals(place / "out", "early")
+    assert totals.statuses == {"completed": 1, "pruned": 1, "failed": 1}
+    assert totals.best is not None
+    assert (totals.best.trial_id, totals.best.value) == ("first", 0.5)
+    assert [dict(one.parameters) for one in totals.trials] == [{"depth": "3"}, {}, {"depth": "4"}]
+    assert trial_kwh(totals) <= (totals.energy_kwh or 0.0)
+
+
+FORKED_WITHIN = """
+from carbon_callbacks.studies import Study
+
+study = Study("forked", **{**settings, "measure_power_secs": 1000})
+trial = study.trial("first")
+while not (found := list(Path("out/carbon_runs").glob("*.journal.jsonl"))):
+    time.sleep(0.005)
+child = os.fork()
+if child == 0:
+    import threading
+
+    trial.end("failed")
+    note("threads", [one.name for one in threading.enumerate() if "carbon" in one.name])
+    os._exit(0)
+os.waitpid(child, 0)
+trial.end()
+while '"completed"' not in found[0].read_text():
+    time.sleep(0.005)
+note("journal", found[0].read_text())
+study.end()
+"""
+
+
+def test_a_forked_child_does_nothing_for_its_parent_s_trial(place: Path, start: Start) -> None:
+    ended(start(FORKED_WITHIN))
+    assert (place / "threads").read_text() == "[]"
+    assert '"failed"' not in (place / "journal").read_text()
+
+
 ARRAY_TASK = """
 from carbon_callbacks import EmissionsTracker
 
