@@ -361,6 +361,20 @@ def test_a_resumed_training_is_one_row_with_its_parts(command: Command, tmp_path
     assert single["parts"] == []
 
 
+def test_parts_of_a_training_add_up_where_a_checkpoint_is_later_than_a_file(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    changed(tmp_path, "digits-0", status="interrupted")
+    changed(tmp_path, "digits-1", earlier_starts=[
+        {**OLD_SEGMENT, "run_id": "digits-0", "duration_s": 7300.0, "energy_kwh": 5.0}
+    ])  # fmt: skip
+    (training,) = runs_of(page_of(command, tmp_path))
+    by_id = {part["id"]: part for part in training["parts"]}
+    assert (by_id["digits-0"]["duration_s"], by_id["digits-0"]["kwh"][0]) == (7300, 5)
+    assert training["kwh"][0] == pytest.approx(sum(part["kwh"][0] for part in by_id.values()))
+
+
 def test_ranks_of_a_training_are_its_parts_and_run_at_the_same_time(
     command: Command, tmp_path: Path
 ) -> None:
