@@ -141,6 +141,18 @@ def test_the_timeline_holds_the_joules_of_the_journal(command: Command, tmp_path
     assert run["timeline"]["grid"] == [[0, 50], [3600, 100]]
 
 
+def test_the_timeline_of_a_short_run_is_as_long_as_the_run(
+    command: Command, tmp_path: Path
+) -> None:
+    whole = report_of("short", kwh=1e-6)
+    end = replace(whole.window.end, t_ns=units.nanoseconds(0.1))
+    journalled(tmp_path, replace(whole, window=replace(whole.window, end=end)))
+    (run,) = runs_of(page_of(command, tmp_path, "."))
+    watts, step_s = run["timeline"]["watts"], run["timeline"]["step_s"]
+    assert len(watts[0]) * step_s == pytest.approx(0.1)
+    assert sum(map(sum, watts)) * step_s / 3.6e6 == pytest.approx(run["kwh"][0], rel=1e-3)
+
+
 def test_phases_and_epochs_are_in_the_timeline(command: Command, tmp_path: Path) -> None:
     journalled(tmp_path, *two_hours())
     page = page_of(command, tmp_path)
