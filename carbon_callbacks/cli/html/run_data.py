@@ -81,8 +81,8 @@ def row_of_run(run: PastRun, project: int, grades: str, shared: Shared) -> list[
         _time(run),
         shared.words.index(run.status),
         rounded(run.duration_s),
-        _figure(run.energy_kwh, has_interval) if run.is_known else None,
-        _figure(run.emissions_kg, has_interval) if run.is_known else None,
+        figure(run.energy_kwh, has_interval) if run.is_known else None,
+        figure(run.emissions_kg, has_interval) if run.is_known else None,
         shared.words.index(grades),
         0,
         0,
@@ -107,8 +107,8 @@ def row_of_training(training: Merged, rows: Mapping[str, list[Any]], shared: Sha
         parts[0][2],
         last[3],
         rounded(_duration_s(training)),
-        _figure(training.energy, True) if training.is_known else None,
-        _figure(training.emissions, True) if training.is_known else None,
+        figure(training.energy, True) if training.is_known else None,
+        figure(training.emissions, True) if training.is_known else None,
         last[7],
         0,
         parts[-_MOST_PARTS:],
@@ -130,7 +130,7 @@ def _row_of_part(part: Part, row: list[Any] | None, shared: Shared) -> list[Any]
     if row[4] == duration_s:
         return row
     energy, emissions = energy_of_segments([segment]), emissions_of_segments([segment])
-    return [*row[:4], duration_s, _figure(energy, True), _figure(emissions, True), *row[7:]]
+    return [*row[:4], duration_s, figure(energy, True), figure(emissions, True), *row[7:]]
 
 
 def detail(found: Receipt, shared: Shared, most_rows: int) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _instant(time: str) -> str:
     return f"{utc(time).astimezone(timezone.utc).isoformat()[:19]}Z"
 
 
-def _figure(estimate: Estimate, has_interval: bool) -> list[Any]:
+def figure(estimate: Estimate, has_interval: bool) -> list[Any]:
     """Return a figure with its interval; a figure alone has none."""
     return [rounded(one) for one in (estimate if has_interval else estimate[:1])]
 

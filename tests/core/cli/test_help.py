@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from core.cli.conftest import Command
 from core.cli.test_documented import COMMANDS
 
+import carbon_callbacks
+import carbon_core
 from carbon_core.version import VERSION
 
 pytest.importorskip("typer", reason="the extra cli is not installed here")
 pytest.importorskip("rich", reason="the extra cli is not installed here")
 
+_NAMED = re.compile(r"carbon-callbacks (config [a-z]+|(?!config )[a-z][a-z-]*)")
 MODULE = (
     "import runpy, sys; runpy.run_module('carbon_callbacks', run_name='__main__', alter_sys=True)"
 )
@@ -49,3 +53,17 @@ def test_h_prints_help_and_cuts_no_option_in_a_narrow_terminal(
     options = set(re.findall(r"^│[ *]+(--[a-z-]+)", wide.stdout, re.MULTILINE))
     assert "--help" in options
     assert [name for name in options if name not in narrow.stdout] == []
+
+
+def test_commands_that_the_package_names_exist() -> None:
+    packages = Path(carbon_callbacks.__file__).parent, Path(carbon_core.__file__).parent
+    texts = [
+        path.read_text(encoding="utf-8")
+        for package in packages
+        for path in package.rglob("*")
+        if path.suffix in {".py", ".js", ".j2"}
+    ]
+    named = {words for text in texts for words in _NAMED.findall(text)}
+    known = {word for words in COMMANDS for word in (words, words.split()[0])}
+    assert {words for words in named if words not in known} <= {"contributors"}
+    assert "config show" in named
