@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,29 @@ def test_the_module_is_the_command(command: Command) -> None:
     assert command("--version", code=MODULE).stdout == f"carbon-callbacks {VERSION}\n"
     done = command("config", "get", "puee", code=MODULE)
     assert (done.returncode, "there is no setting" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("get", "pueu"), ("set", "pueu", "1.2")])
+def test_a_misspelt_setting_has_a_suggestion(words: tuple[str, ...], command: Command) -> None:
+    done = command("config", *words)
+    assert done.returncode == 2
+    assert "there is no setting 'pueu'; did you mean 'pue'?" in done.stderr
+
+
+def test_an_option_of_estimate_that_does_not_exist_is_no_command(command: Command) -> None:
+    done = command("estimate", "--flopz", "1e18")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such option: --flopz" in done.stderr
+
+
+def test_an_option_of_run_that_does_not_exist_is_no_command(command: Command) -> None:
+    done = command("run", "--country", "POL", "--", sys.executable, "-c", "print('ran')")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such option: --country" in done.stderr
+    later = command(
+        "run", sys.executable, "-c", "import sys; print(sys.argv)", "--country", "--", "-x"
+    )
+    assert later.stdout == "['-c', '--country', '--', '-x']\n"
 
 
 def test_the_module_names_the_missing_extra(command: Command) -> None:
