@@ -221,6 +221,20 @@ def test_the_readme_is_short_and_shows_the_two_commands():
     assert "nox -s tests" in text
 
 
+# Those that install the command, too.
+WITH_COMMAND = {"cli", "report", "fleet", "all"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/notebooks.md", "docs/slurm.md",
+                                  "docs/migrating-from-codecarbon.md", "docs/fleet.md"])  # fmt: skip
+def test_a_page_installs_the_command_before_it_uses_it(name):
+    bash = "".join(b.text for b in blocks_of(text_of(ROOT / name)) if b.language == "bash")
+    before, found, _ = f"\n{bash}".partition("\ncarbon-callbacks ")
+    assert found
+    extras = re.findall(r"^pip install '[^'\[]*\[([\w,-]+)\]'", before, re.MULTILINE)
+    assert WITH_COMMAND & {extra for names in extras for extra in names.split(",")}
+
+
 def test_the_readme_starts_each_framework_with_a_whole_program():
     programs = [b.text for b in blocks_of(text_of(ROOT / "README.md")) if b.language == "python"]
     started = [re.findall(r"from carbon_callbacks\.(\w+) import", one) for one in programs]
