@@ -191,6 +191,11 @@ def f(self, name: "a type of words") -> str:
     }
 
 
+def test_errors_of_disclosures_and_of_damaged_files_are_among_the_messages():
+    errors = {"no format …; known are …", "is not valid JSON: …", "--set …: must be key=value"}
+    assert errors <= set(all_messages())
+
+
 def test_the_page_of_messages_explains_messages_that_exist():
     rows = re.findall(r"^\| `([^`]+)`", text_of(write_messages.PAGE), re.MULTILINE)
     assert len(rows) > 40
