@@ -25,6 +25,7 @@ TOPICS = {
     "Settings": ("config/", "addresses"),
     "Files and services": (
         "outputs/",
+        "decoding",
         "fleet/",
         "fetch",
         "http_",
@@ -32,7 +33,7 @@ TOPICS = {
         "file_locks",
         "input_files",
     ),
-    "Commands": ("cli/", "estimation"),
+    "Commands": ("cli/", "estimation", "disclosure/"),
     "Callbacks and ranks": (
         "_training/",
         "_lightning",
@@ -49,20 +50,23 @@ EXCLUDED = (
     "cli/app", "cli/config_commands", "cli/html/", "cli/load_run", "config/schema",
     "config/arguments", "config/kinds", "data/", "methods", "_training/metrics",
     "intensity/tables", "intensity/source_table", "shared_methods", "testing",
-    "_pyinstaller", "intensity_spread", "node_energy", "decoding", "limits", "config/signature",
-    "outputs/metric_families", "disclosure/", "fleet/columns", "fleet/queries",
+    "_pyinstaller", "intensity_spread", "node_energy", "limits", "config/signature",
+    "outputs/metric_families", "fleet/columns", "fleet/queries",
 )  # fmt: skip
+# Words of documents, too: only what is raised is a message.
+RAISING = ("disclosure/",)
 _LEAST_WORDS = 3
 _WORD = re.compile(r"(?:^|(?<=\s))\W*[A-Za-z]\S*")
 # Regular expressions, types and programs.
 _OTHER = re.compile(r"\\[dwsbA]|\(\?|\||\n|^[\W_]*$|\[str\b")
 
 
-def messages_of(source: str) -> Iterator[str]:
+def messages_of(source: str, *, raised_only: bool = False) -> Iterator[str]:
     """Yield the messages of a module, with an ellipsis for each value."""
     tree = ast.parse(source)
     inner = {id(text) for text in _no_messages(tree)}
-    for node in ast.walk(tree):
+    parts = [one for one in ast.walk(tree) if isinstance(one, ast.Raise)] if raised_only else [tree]
+    for node in (node for part in parts for node in ast.walk(part)):
         text = "" if id(node) in inner else _text(node)
         if len(_WORD.findall(text)) >= _LEAST_WORDS and not _OTHER.search(text):
             yield text.strip(" ;,:")
@@ -92,7 +96,10 @@ def all_messages() -> dict[str, list[str]]:
             module = path.relative_to(package).with_suffix("").as_posix()
             if not module.startswith(EXCLUDED):
                 topic = next(one for one, parts in TOPICS.items() if module.startswith(parts))
-                found[topic].update(messages_of(path.read_text(encoding="utf-8")))
+                raised_only = module.startswith(RAISING)
+                found[topic].update(
+                    messages_of(path.read_text(encoding="utf-8"), raised_only=raised_only)
+                )
     return {topic: sorted(texts, key=_by_words) for topic, texts in found.items()}
 
 

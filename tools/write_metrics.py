@@ -27,8 +27,8 @@ TOPICS = {
     ),
     "samples": (
         "For each sample",
-        "Where samples can be counted: not from a data set without a size. Keras needs "
-        "`samples_per_epoch` for such a set.",
+        "Where samples can be counted: not from a data set without a size. Keras reports no number of "
+        "samples, so its callback needs `samples_per_epoch`.",
     ),
     "tokens": ("For each token", "Hugging Face, with `include_num_input_tokens_seen`, and TRL."),
     "improvement": ("For each improvement", "With `improvement_of`."),

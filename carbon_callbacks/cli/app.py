@@ -77,7 +77,7 @@ _Settings = Annotated[
 @app.command(
     "run",
     epilog=example("run --set country_iso_code=FRA -- python train.py"),
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 def run_command(
     command: Annotated[
@@ -96,7 +96,7 @@ def run_command(
 @app.command(
     "estimate",
     epilog=example("estimate --steps 50 -- python train.py"),
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 def estimate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
     command: Annotated[

@@ -68,6 +68,7 @@ def run(
             sides[1],
             figure_of,
             with_grid=figure is Figure.EMISSIONS,
+            with_meters=figure is not Figure.DURATION,
         )
     except CarbonError as error:
         warn(error)
@@ -130,11 +131,11 @@ def _as_text(found: Comparison, figure: str, as_text: Callable[[float], str]) ->
     return (
         f"{figure}: {as_text(found.a)} (n = {found.n_a}) -> {as_text(found.b)} (n = {found.n_b}): "
         f"ratio {formatted(ratio.value)}{'' if found.too_few_runs else interval}{percent}"
-        + "".join(f"; {note}" for note in _notes(found))
+        + "".join(f"; {note}" for note in _notes(found, with_meters=figure != Figure.DURATION))
     )
 
 
-def _notes(found: Comparison) -> Iterator[str]:
+def _notes(found: Comparison, *, with_meters: bool) -> Iterator[str]:
     needed = f"{found.runs_needed:,}" if found.runs_needed else ""
     if found.runs_needed == MOST_RUNS:
         needed += " or more"
@@ -143,9 +144,12 @@ def _notes(found: Comparison) -> Iterator[str]:
     elif found.too_few_runs:
         yield f"too few runs for a useful 95 % interval: about {needed} per side"
     elif not needed and found.low <= 0.0 <= found.high:
-        yield "no clear change: the errors of the meters are larger, and more runs would not help"
+        if found.ratio.high < found.ratio.value * math.exp(LEAST_CHANGE_LN):
+            yield "no clear change; these runs would show one of 2 %"
+        else:
+            yield "no clear change: the errors of the meters are larger, and more runs would not help"
     elif needed:
         size = "2 %" if abs(math.log(found.ratio.value)) < LEAST_CHANGE_LN else "this size"
         yield f"no clear change; about {needed} runs per side would show one of {size}"
-    if not found.same_meters:
+    if with_meters and not found.same_meters:
         yield "different meters or hardware: the errors of both sides are included"

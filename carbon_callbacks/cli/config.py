@@ -15,7 +15,7 @@ from carbon_callbacks.cli.terminal import PlainConsole, say, warn, write_data
 from carbon_core.assemble.build import directory_problems, setting_problems, without_effect
 from carbon_core.assemble.grid import place_of
 from carbon_core.config import edit, local_trust, sources
-from carbon_core.config.resolve import TRUST_KEY, check, resolve
+from carbon_core.config.resolve import TRUST_KEY, check, resolve, suggestion
 from carbon_core.config.schema import KEYS, Settings, hidden
 from carbon_core.errors import ConfigError
 from carbon_core.intensity.location import locate
@@ -50,7 +50,7 @@ def get(key: str, *, with_secrets: bool) -> None:
     """Print one effective value as it is written in a file; nothing for a value that is not set."""
     resolution = resolve({})
     if key not in KEYS:
-        _fail(f"there is no setting {key!r}")
+        _fail(f"there is no setting {key!r}{suggestion(key)}")
     write_data(_written(_shown(resolution.settings, key, with_secrets=with_secrets)))
     _warn(text for text in resolution.warnings if key in text)
 

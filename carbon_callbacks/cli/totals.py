@@ -12,13 +12,20 @@ from carbon_core.outputs.receipt_reading import EVALUATION
 from carbon_core.outputs.run_totals import Total
 from carbon_core.outputs.studies import StudySum, StudyTotals
 
-__all__ = ["History", "Total", "group_of"]
+__all__ = ["History", "Total", "group_of", "project_of"]
+
+_EVALUATIONS = ", evaluations"
 
 
 def group_of(run: PastRun) -> str:
     """Return the group that a run is added up in: the runs of a project, or its evaluations."""
     project = run.project_label or run.project_name
-    return f"{project}, evaluations" if run.kind == EVALUATION else project
+    return project + _EVALUATIONS if run.kind == EVALUATION else project
+
+
+def project_of(group: str) -> str:
+    """Return the project of a group."""
+    return group.removesuffix(_EVALUATIONS)
 
 
 @dataclass

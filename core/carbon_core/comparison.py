@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
             on a side, or an interval with both no change and more than a factor of two that more runs
             would make narrower.
         runs_needed: Number of runs per side whose interval would exclude no change, if the change were
-            the one that was found, at most `MOST_RUNS`; None if the interval excludes it, or if the
+            the one that was found or 2 %, at most `MOST_RUNS`; None if these runs are enough, or if the
             errors of the meters include it however many runs there are.
     """
 
@@ -75,6 +75,7 @@ def compare(
     value_of: Callable[[PastRun], float],
     *,
     with_grid: bool = False,
+    with_meters: bool = True,
 ) -> Comparison:
     """Compare two sets of runs.
 
@@ -83,6 +84,8 @@ def compare(
         b: The other runs.
         value_of: Returns the value of a run that is compared, such as its energy in kWh.
         with_grid: Whether the value depends on the grid intensity, whose uncertainty is included then.
+        with_meters: Whether the value depends on meters, whose errors are included then; a duration does
+            not.
 
     Raises:
         CarbonError: A side has no runs, or a run whose value is not above 0.
@@ -90,19 +93,21 @@ def compare(
     logs_a, logs_b = _logs(a, value_of), _logs(b, value_of)
     same_meters = len({run.meters for run in (*a, *b)}) == 1 and a[0].meters != ()
     same_devices = len({run.devices for run in (*a, *b)}) == 1
-    measurement_sigma_ln = math.hypot(
+    measured = (
         _UNIT_SIGMA_LN * math.sqrt(2.0) if same_meters and not same_devices else 0.0,
         _sigma(a, same_meters=same_meters),
         _sigma(b, same_meters=same_meters),
-        *(_grid_sigmas(a, b) if with_grid else ()),
+    )
+    measurement_sigma_ln = math.hypot(
+        *(measured if with_meters else ()), *(_grid_sigmas(a, b) if with_grid else ())
     )
     spread_known = len(logs_a) > 1 and len(logs_b) > 1
     sampling_error, quantile = _welch(logs_a, logs_b) if spread_known else (0.0, Z_95)
     change = fmean(logs_b) - fmean(logs_a)
     half_width = math.hypot(Z_95 * measurement_sigma_ln, quantile * sampling_error)
-    is_clear = spread_known and half_width < abs(change)
+    is_enough = spread_known and half_width < max(abs(change), LEAST_CHANGE_LN)
     needed = None
-    if not is_clear:
+    if not is_enough:
         needed = _runs_needed(logs_a, logs_b, change, Z_95 * measurement_sigma_ln)
     return Comparison(
         math.exp(fmean(logs_a)),

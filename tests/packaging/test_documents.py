@@ -191,6 +191,11 @@ def f(self, name: "a type of words") -> str:
     }
 
 
+def test_errors_of_disclosures_and_of_damaged_files_are_among_the_messages():
+    errors = {"no format …; known are …", "is not valid JSON: …", "--set …: must be key=value"}
+    assert errors <= set(all_messages())
+
+
 def test_the_page_of_messages_explains_messages_that_exist():
     rows = re.findall(r"^\| `([^`]+)`", text_of(write_messages.PAGE), re.MULTILINE)
     assert len(rows) > 40
@@ -219,6 +224,20 @@ def test_the_readme_is_short_and_shows_the_two_commands():
     assert len(text.splitlines()) <= 120
     assert "pip install nox && nox -s demo" in text
     assert "nox -s tests" in text
+
+
+# Those that install the command, too.
+WITH_COMMAND = {"cli", "report", "fleet", "all"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/notebooks.md", "docs/slurm.md",
+                                  "docs/migrating-from-codecarbon.md", "docs/fleet.md"])  # fmt: skip
+def test_a_page_installs_the_command_before_it_uses_it(name):
+    bash = "".join(b.text for b in blocks_of(text_of(ROOT / name)) if b.language == "bash")
+    before, found, _ = f"\n{bash}".partition("\ncarbon-callbacks ")
+    assert found
+    extras = re.findall(r"^pip install '[^'\[]*\[([\w,-]+)\]'", before, re.MULTILINE)
+    assert WITH_COMMAND & {extra for names in extras for extra in names.split(",")}
 
 
 def test_the_readme_starts_each_framework_with_a_whole_program():

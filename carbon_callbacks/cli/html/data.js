@@ -51,6 +51,12 @@ function sumOf(runs, name) {
   return hasInterval ? sums : sums.slice(0, 1);
 }
 
+/** Sum of all runs, listed or not. Its bounds are those of the total, of whose errors some are independent, if no row includes a run without a file. */
+function sumOfAll(name) {
+  const sum = sumOf(RUNS, name), total = DATA.total[name];
+  return sum && total && total[0] < sum[0] * 0.9999 ? sum : total ?? sum;
+}
+
 /** Mean power of all devices in each step of a timeline. */
 function totalWatts(timeline) {
   return timeline.watts[0].map((_, i) => timeline.watts.reduce((sum, device) => sum + device[i], 0));

@@ -20,11 +20,12 @@ from carbon_callbacks.cli.html.run_data import (
     FIELDS,
     Shared,
     detail,
+    figure,
     row_of_run,
     row_of_training,
     timeline,
 )
-from carbon_callbacks.cli.totals import History, group_of
+from carbon_callbacks.cli.totals import History, group_of, project_of
 from carbon_core.errors import OutputError
 from carbon_core.escaping import one_line
 from carbon_core.outputs import past_runs
@@ -84,8 +85,13 @@ class PageData:
 
     @property
     def project_count(self) -> int:
-        """Number of projects, listed or not."""
+        """Number of projects, listed or not; the evaluations of a project count as another one."""
         return len(self.history.projects)
+
+    @property
+    def project_names(self) -> set[str]:
+        """Names of the projects, each with its evaluations."""
+        return {project_of(group) for group in self.history.projects}
 
     @property
     def measured_share(self) -> float | None:
@@ -120,6 +126,7 @@ class PageData:
             "colours": [self.colour_of(i) for i in range(len(self.projects))],
             "others": OTHERS if self.project_count > COLOURS else None,
             "rows": list(self._joined(rows)),
+            "total": self._total(),
             "details": self._details,
             "timelines": self._timelines,
             "by_time": energy_by_time(
@@ -131,6 +138,16 @@ class PageData:
             **self._shared.data,
         }
         return script_json(data)
+
+    def _total(self) -> dict[str, Any]:
+        """Return the total of all runs, with the number of those that are too old to be listed."""
+        total = self.history.total
+        has_interval = total.without_interval < total.runs - total.unknown
+        return {
+            "kwh": figure(total.energy_kwh, has_interval) if total.is_known else None,
+            "kg": figure(total.emissions_kg, has_interval) if total.is_known else None,
+            "unlisted": total.runs + total.within - len(self.history.runs),
+        }
 
     def _row(self, run: PastRun, project: int) -> list[Any]:
         found = _receipt(run)

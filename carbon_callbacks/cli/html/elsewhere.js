@@ -15,7 +15,7 @@ function emissionsAt([value, low = value, high = value], g, sigma) {
 function energiesOfScope() {
   const run = find("#scope")?.value === "run" ? openedRun : null;
   if (run) return {kwh: run.kwh, kg: run.kg, run};
-  return {kwh: sumOf(RUNS, "kwh"), kg: sumOf(RUNS, "kg"), run};
+  return {kwh: sumOfAll("kwh"), kg: sumOfAll("kg"), run};
 }
 
 function updateElsewhere() {
@@ -47,7 +47,7 @@ function updateHours() {
   const place = find("#hours-place");
   if (!found) {
     place.replaceChildren(element("p", {class: "meta"}, "When it would have been cleaner is known from live data only, and at least two hours of it: ",
-      element("code", {}, "electricitymaps_api_token"), " or another live source enables them (carbon-callbacks config list)."));
+      element("code", {}, "electricitymaps_api_token"), " or another live source enables them (", element("code", {}, "carbon-callbacks config show"), " lists the settings)."));
     return;
   }
   const values = found.hours.map(([, g]) => g), names = found.hours.map(([hour]) => `${String(hour).padStart(2, "0")}:00`);

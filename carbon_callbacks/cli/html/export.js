@@ -63,14 +63,16 @@ async function savePicture(svg, title) {
 function sentence() {
   const {kwh, kg, run} = energiesOfScope();
   if (!kwh) return "The energy is unknown: no meter gave a reading.";
-  const runs = run ? [run] : RUNS;
-  const details = runs.map(one => detailOf(one)).filter(Boolean);
+  const counted = run ? [run] : RUNS.filter(one => one.counted > 0);
+  const details = counted.map(one => detailOf(one)).filter(Boolean);
   const several = (values, most = 3) => { const all = [...new Set(values.filter(Boolean))]; return all.slice(0, most).join("; ") + (all.length > most ? " and others" : ""); };
   const machines = several(details.map(one => { const [cpu, , , gpus] = DATA.machines[one.machine]; return [cpu, gpus].filter(Boolean).join(" with "); }));
   const methods = several(details.flatMap(one => one.devices ?? []).map(([index]) => `${DATA.devices[index][1]}: ${DATA.devices[index][2]}`), 4);
   const grids = several(details.flatMap(one => one.grids ?? []).map(([index]) => { const [place, g, kind, , source, year] = DATA.grids[index];
     return `${place}, ${formatted(g)} g CO2e/kWh${kind === "live" ? ", live" : ""} (${source}${year ? `, ${year}` : ""})`; }), 2);
-  const what = run ? `The training run of ${run.projectName}` : RUNS.length === 1 ? "The training run" : `The ${plural(RUNS.length, RUNS.some(one => one.kind === "evaluation") ? "run" : "training run")}`;
+  const noun = counted.every(one => one.kind === "evaluation") ? "evaluation" : counted.some(one => one.kind === "evaluation") ? "run" : "training run";
+  const count = run ? 1 : counted.length + DATA.total.unlisted;
+  const what = run ? `The ${noun} of ${run.projectName}` : count === 1 ? `The ${noun}` : `The ${plural(count, noun)}`;
   const interval = text => text ? ` (95 % interval: ${text})` : "";
   return `${what} consumed ${energyOf(kwh)}${interval(energyRangeOf(kwh))} of electricity and caused ${emissionsOf(kg)}${interval(emissionsRangeOf(kg))}` +
     `${machines ? ` on ${machines}` : ""}, measured with carbon-callbacks ${find("#cite").dataset.version}${methods ? ` (${methods})` : ""}` +

@@ -9,11 +9,12 @@ from typing import Any
 from carbon_callbacks.cli.html.run_view import RunView
 from carbon_core.hours import utc
 from carbon_core.outputs.history import PastRun
-from carbon_core.outputs.merging import MISSING, Merged
+from carbon_core.outputs.merging import MISSING, Merged, Part
 from carbon_core.outputs.receipt_reading import IntensityPart, Receipt
 from carbon_core.outputs.timeline import Span
 from carbon_core.plausible import number
 from carbon_core.records import Estimate
+from carbon_core.uncertainty import emissions_of_segments, energy_of_segments
 
 # Columns of the table of runs; `page.js` makes objects of the rows.
 FIELDS = (
@@ -80,8 +81,8 @@ def row_of_run(run: PastRun, project: int, grades: str, shared: Shared) -> list[
         _time(run),
         shared.words.index(run.status),
         rounded(run.duration_s),
-        _figure(run.energy_kwh, has_interval) if run.is_known else None,
-        _figure(run.emissions_kg, has_interval) if run.is_known else None,
+        figure(run.energy_kwh, has_interval) if run.is_known else None,
+        figure(run.emissions_kg, has_interval) if run.is_known else None,
         shared.words.index(grades),
         0,
         0,
@@ -98,16 +99,7 @@ def row_of_training(training: Merged, rows: Mapping[str, list[Any]], shared: Sha
         rows: The row of each run whose file is known.
         shared: Tables of shared values.
     """
-    parts = [
-        rows.get(part.segment.run_id)
-        or [
-            part.segment.run_id, None, _instant(part.segment.started_at), shared.words.index(MISSING),
-            rounded(part.segment.duration_s), [rounded(part.segment.energy_kwh)],
-            [rounded(part.segment.emissions_kg)], shared.words.index(""), 0, 0,
-            shared.words.index(""), 1,
-        ]
-        for part in training.parts
-    ]  # fmt: skip
+    parts = [_row_of_part(part, rows.get(part.segment.run_id), shared) for part in training.parts]
     last = next(row for row in reversed(parts) if row[1] is not None)
     return [
         last[0],
@@ -115,14 +107,30 @@ def row_of_training(training: Merged, rows: Mapping[str, list[Any]], shared: Sha
         parts[0][2],
         last[3],
         rounded(_duration_s(training)),
-        _figure(training.energy, True) if training.is_known else None,
-        _figure(training.emissions, True) if training.is_known else None,
+        figure(training.energy, True) if training.is_known else None,
+        figure(training.emissions, True) if training.is_known else None,
         last[7],
         0,
         parts[-_MOST_PARTS:],
         last[FIELDS.index("kind")],
         rounded(_counted(parts)),
     ]
+
+
+def _row_of_part(part: Part, row: list[Any] | None, shared: Shared) -> list[Any]:
+    """Return the row of a part, from its file if that has its last totals."""
+    segment = part.segment
+    duration_s = rounded(segment.duration_s)
+    if row is None:
+        return [
+            segment.run_id, None, _instant(segment.started_at), shared.words.index(MISSING), duration_s,
+            [rounded(segment.energy_kwh)], [rounded(segment.emissions_kg)], shared.words.index(""), 0, 0,
+            shared.words.index(""), 1,
+        ]  # fmt: skip
+    if row[4] == duration_s:
+        return row
+    energy, emissions = energy_of_segments([segment]), emissions_of_segments([segment])
+    return [*row[:4], duration_s, figure(energy, True), figure(emissions, True), *row[7:]]
 
 
 def detail(found: Receipt, shared: Shared, most_rows: int) -> dict[str, Any]:
@@ -224,7 +232,7 @@ def _instant(time: str) -> str:
     return f"{utc(time).astimezone(timezone.utc).isoformat()[:19]}Z"
 
 
-def _figure(estimate: Estimate, has_interval: bool) -> list[Any]:
+def figure(estimate: Estimate, has_interval: bool) -> list[Any]:
     """Return a figure with its interval; a figure alone has none."""
     return [rounded(one) for one in (estimate if has_interval else estimate[:1])]
 

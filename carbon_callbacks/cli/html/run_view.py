@@ -82,7 +82,7 @@ def load(path: Path, found: Receipt, most_steps: int) -> RunView:
         seen = timeline.read(path if path.name.endswith(journal.SUFFIX) else beside)
     except OutputError:
         seen = Timeline()
-    duration_s = max(seen.duration_s, found.duration_s, _SHORTEST_STEP_S)
+    duration_s = max(seen.duration_s, found.duration_s) or _SHORTEST_STEP_S
     steps = int(min(most_steps, max(1, duration_s / _SHORTEST_STEP_S)))
     times_s = tuple(duration_s * i / steps for i in range(steps + 1))
     return RunView(found, repricing.finished(found), seen, times_s)

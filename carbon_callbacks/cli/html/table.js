@@ -94,7 +94,8 @@ function updateTable() {
   find("#runs thead").replaceChildren(headOf());
   find("#runs tbody").replaceChildren(...rows.flatMap(run => [rowOf(run),
     ...(view.open.has(run.id) ? run.parts.map(part => rowOf(part, true)) : [])]));
-  const kwh = sumOf(shown, "kwh"), kg = sumOf(shown, "kg"), within = shown.filter(run => run.counted < 1).length;
+  const sum = name => shown.length === RUNS.length && !DATA.total.unlisted ? sumOfAll(name) : sumOf(shown, name);
+  const kwh = sum("kwh"), kg = sum("kg"), within = shown.filter(run => run.counted < 1).length;
   const unknown = shown.filter(run => !run.kwh).length;
   const range = energyRangeOf(kwh);
   find("#shown").textContent = shown.length === 0 ? "No run matches: change the search." :

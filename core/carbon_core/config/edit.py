@@ -6,6 +6,7 @@ from pathlib import Path
 
 from carbon_core.config import ini, sources
 from carbon_core.config.ini import SECTION, Entry, Parsed, shown_name
+from carbon_core.config.resolve import suggestion
 from carbon_core.config.schema import KEYS, LONGEST_VALUE, shown_value
 from carbon_core.config.sources import BYTE_ORDER_MARK, FILE_NAME, ConfigSource
 from carbon_core.errors import ConfigError
@@ -67,7 +68,7 @@ def write_setting(path: Path, key: str, value: str) -> None:
 
 def _validate(key: str, value: str) -> None:
     if key not in KEYS:
-        raise ConfigError(f"there is no setting {shown_name(key)}", key=key)
+        raise ConfigError(f"there is no setting {shown_name(key)}{suggestion(key)}", key=key)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

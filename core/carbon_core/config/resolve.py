@@ -238,9 +238,7 @@ def _value(name: str, found: RawValue) -> Any:
 def _raise_if_unknown(arguments: ConfigSource) -> None:
     for name in arguments.values:
         if name not in KEYS and name not in ALIASES:
-            raise ConfigError(
-                f"there is no setting {shown_name(name)}{_suggestion(name)}", key=name
-            )
+            raise ConfigError(f"there is no setting {shown_name(name)}{suggestion(name)}", key=name)
 
 
 def _warnings_of_unknown(source: ConfigSource) -> list[str]:
@@ -251,7 +249,7 @@ def _warnings_of_unknown(source: ConfigSource) -> list[str]:
     ]
     texts = [
         f"{source.values[name].origin}: there is no setting {shown_name(name)}, it is ignored"
-        f"{_suggestion(name)}"
+        f"{suggestion(name)}"
         for name in names[:_MOST_UNKNOWN]
     ]
     if more := len(names) - len(texts):
@@ -260,7 +258,8 @@ def _warnings_of_unknown(source: ConfigSource) -> list[str]:
     return texts
 
 
-def _suggestion(name: str) -> str:
+def suggestion(name: str) -> str:
+    """Return the end of a message with the setting that a misspelt name may mean, or an empty string."""
     if len(name) > _LONGEST_TYPO:
         return ""
     import difflib  # slow to import, and rarely needed

@@ -18,6 +18,8 @@ from carbon_core.segments import merged
 from carbon_core.uncertainty import emissions_of_segments, energy_of_segments
 
 MISSING = "missing"
+# The file of such a run may lack what came after its last record.
+_WITHOUT_END = ("interrupted", "running")
 
 
 class Part(NamedTuple):
@@ -115,8 +117,15 @@ def trainings(parts: Mapping[str, Part], linked: Mapping[str, tuple[Segment, ...
         latest = merged([*others, *segments])
         missing = (Part(one, MISSING, None, "") for one in latest if one.run_id not in parts)
         own = {one.segment.run_id: one for one in (*missing, *(parts[run_id] for run_id in here))}
-        found.append(Merged(tuple(own[segment.run_id] for segment in latest)))
+        found.append(Merged(tuple(_up_to(segment, own[segment.run_id]) for segment in latest)))
     return sorted(found, key=lambda training: training.parts[0].segment.started_at)
+
+
+def _up_to(latest: Segment, part: Part) -> Part:
+    """Return a part with its last totals: a checkpoint may be later than the journal of a killed run."""
+    if part.status in _WITHOUT_END and latest.duration_s > part.segment.duration_s:
+        return part._replace(segment=latest, is_known=True)
+    return part
 
 
 def _groups(links: Mapping[str, Iterable[str]]) -> Iterable[set[str]]:

@@ -70,6 +70,8 @@ def read(path: Path) -> Timeline:
     try:
         for record in _records(path):
             is_empty = False
+            if record.duration_s < timeline.duration_s:
+                _cut(timeline, record.duration_s)
             points += _add(timeline, record)
             if points > _MOST_POINTS:
                 points = sum(map(_thin, timeline.curves))
@@ -139,6 +141,18 @@ def _extend(curve: Curve, times_s: Sequence[float], joules: Sequence[float]) -> 
         if t_s > curve.t_s[-1]:
             curve.t_s.append(t_s)
             curve.joules.append(max(j, curve.joules[-1]))
+
+
+def _cut(timeline: Timeline, end_s: float) -> None:
+    """Drop what is later than the end of a run: a record while it closes may be of a later time."""
+    for curve in timeline.curves:
+        first = bisect_left(curve.t_s, end_s, lo=1)
+        del curve.t_s[first:], curve.joules[first:]
+    timeline.missing = [
+        span._replace(end_s=min(span.end_s, end_s))
+        for span in timeline.missing
+        if span.begin_s < end_s
+    ]
 
 
 def _thin(curve: Curve) -> int:

@@ -141,6 +141,18 @@ def test_the_timeline_holds_the_joules_of_the_journal(command: Command, tmp_path
     assert run["timeline"]["grid"] == [[0, 50], [3600, 100]]
 
 
+def test_the_timeline_of_a_short_run_is_as_long_as_the_run(
+    command: Command, tmp_path: Path
+) -> None:
+    whole = report_of("short", kwh=1e-6)
+    end = replace(whole.window.end, t_ns=units.nanoseconds(0.1))
+    journalled(tmp_path, replace(whole, window=replace(whole.window, end=end)))
+    (run,) = runs_of(page_of(command, tmp_path, "."))
+    watts, step_s = run["timeline"]["watts"], run["timeline"]["step_s"]
+    assert len(watts[0]) * step_s == pytest.approx(0.1)
+    assert sum(map(sum, watts)) * step_s / 3.6e6 == pytest.approx(run["kwh"][0], rel=1e-3)
+
+
 def test_phases_and_epochs_are_in_the_timeline(command: Command, tmp_path: Path) -> None:
     journalled(tmp_path, *two_hours())
     page = page_of(command, tmp_path)
@@ -359,6 +371,20 @@ def test_a_resumed_training_is_one_row_with_its_parts(command: Command, tmp_path
     assert training["duration_s"] == pytest.approx(3 * 7200 + 1)
     assert [bool(part["detail"]) for part in training["parts"]] == [False, True, True, True]
     assert single["parts"] == []
+
+
+def test_parts_of_a_training_add_up_where_a_checkpoint_is_later_than_a_file(
+    command: Command, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0, 2.0)
+    changed(tmp_path, "digits-0", status="interrupted")
+    changed(tmp_path, "digits-1", earlier_starts=[
+        {**OLD_SEGMENT, "run_id": "digits-0", "duration_s": 7300.0, "energy_kwh": 5.0}
+    ])  # fmt: skip
+    (training,) = runs_of(page_of(command, tmp_path))
+    by_id = {part["id"]: part for part in training["parts"]}
+    assert (by_id["digits-0"]["duration_s"], by_id["digits-0"]["kwh"][0]) == (7300, 5)
+    assert training["kwh"][0] == pytest.approx(sum(part["kwh"][0] for part in by_id.values()))
 
 
 def test_ranks_of_a_training_are_its_parts_and_run_at_the_same_time(

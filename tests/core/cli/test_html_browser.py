@@ -21,6 +21,7 @@ from carbon_core import formatting
 from carbon_core.intensity import tables
 from carbon_core.outputs.csv_file import CsvFile
 from carbon_core.outputs.emissions_data import emissions_data
+from carbon_core.report import Phase
 
 pytest.importorskip("typer", reason="the extra report is not installed here")
 pytest.importorskip("jinja2", reason="the extra report is not installed here")
@@ -392,6 +393,26 @@ def test_a_sentence_for_a_paper_has_the_figures(opened: Any, tmp_path: Path) -> 
         assert words in said
     page.locator("h3", has_text="Sentence").get_by_role("button").click()
     page.get_by_role("button", name="Copied").wait_for()
+
+
+def test_a_sentence_about_several_runs_has_the_totals_of_the_overview(
+    opened: Any, tmp_path: Path
+) -> None:
+    kept(tmp_path, 1.0, 2.0, 4.0)
+    changed(tmp_path, "digits-1", within=["digits-0"])
+    evaluation = (Phase("evaluate", 7000.0, 1e6, 1),)
+    journalled(tmp_path, replace(report_of("evaluation", kwh=8.0), phases=evaluation))
+    page = opened()
+    assert page.locator("h1").inner_text() == "digits"
+    said = page.locator("#sentence").inner_text()
+    assert said.startswith("The 3 runs consumed ")  # one is within another, one is an evaluation
+    shown = page.locator("#overview dd").all_inner_texts()[:2]
+    for figure, interval in (text.split("\n")[:2] for text in shown):
+        assert f"{figure} (95 % interval: {interval.removeprefix('95 %: ')})" in said
+    assert shown[0].split("\n")[1] in page.locator("#shown").inner_text()
+    page.evaluate("location.hash = '#run=evaluation'")
+    page.locator("#scope").select_option("run")
+    assert page.locator("#sentence").inner_text().startswith("The evaluation of digits")
 
 
 def test_the_rows_are_saved_as_csv_without_a_formula(opened: Any, tmp_path: Path) -> None:

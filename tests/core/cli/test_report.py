@@ -406,6 +406,29 @@ def test_errors_of_meters_need_no_more_runs(command: Command, tmp_path: Path) ->
     assert change(command("compare", "a", "b", "--json"))["runs_needed"] is None
 
 
+def test_errors_of_meters_are_no_errors_of_a_duration(command: Command, tmp_path: Path) -> None:
+    for name, seconds, cpu in (("a", 100.0, "one"), ("b", 110.0, "another")):
+        kept(tmp_path / name, 10.0, 11.0, 12.0)
+        for i, path in enumerate(sorted((tmp_path / name / "carbon_runs").iterdir())):
+            data = json.loads(path.read_text())
+            data["host"]["cpu_model"] = cpu
+            data["duration_s"] = seconds + i / 10
+            path.write_text(json.dumps(data))
+    line = command("compare", "a", "b", "--figure", "duration").stdout
+    start = "duration: 1 min 40 s (n = 3) -> 1 min 50 s (n = 3): ratio 1.10 (95 %: 1.10 to 1.10)"
+    assert line == f"{start}, +10.0 %\n"
+
+
+def test_runs_that_would_show_a_small_change_need_no_others(
+    command: Command, tmp_path: Path
+) -> None:
+    kept_without_gaps(tmp_path / "a", 10.0, 10.02, 9.98)
+    kept_without_gaps(tmp_path / "b", 10.01, 10.02, 9.98)
+    line = command("compare", "a", "b").stdout
+    assert line.endswith("; no clear change; these runs would show one of 2 %\n")
+    assert change(command("compare", "a", "b", "--json"))["runs_needed"] is None
+
+
 def test_trainings_are_compared_with_trainings(command: Command, tmp_path: Path) -> None:
     for name, kwh in (("a", 10.0), ("b", 11.0)):
         kept_without_gaps(tmp_path / name, kwh)

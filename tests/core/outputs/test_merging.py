@@ -66,6 +66,24 @@ def test_a_killed_rank_counts_up_to_its_last_record(runs, make_report):
     assert {part.status for part in training.parts} == {"failed", "interrupted"}
 
 
+def test_a_killed_run_counts_up_to_the_checkpoint_that_is_later_than_its_journal(runs, make_report):
+    die(runs, make_report("killed", status="running", kwh=1.0))
+    saved = make_report("killed", kwh=3.0).segment._replace(duration_s=7300.0)
+    save(runs, replace(make_report("resumed", kwh=2.0), earlier=(saved,)))
+    (training,) = merge(runs)
+    assert [part.status for part in training.parts] == ["interrupted", "completed"]
+    assert training.energy_kwh == pytest.approx((3.0 + 2.0) * 1.5)
+    assert training.energy.low < training.energy_kwh < training.energy.high
+
+
+def test_a_run_that_has_ended_has_the_totals_of_its_file(runs, make_report):
+    save(runs, make_report("one", kwh=1.0))
+    heard = make_report("one", kwh=3.0).segment._replace(duration_s=7300.0)
+    save(runs, replace(make_report("other", kwh=2.0), others=(heard,)))
+    (training,) = merge(runs)
+    assert training.energy_kwh == pytest.approx((1.0 + 2.0) * 1.5)
+
+
 def test_a_rank_that_left_no_file_is_named_and_counts_as_it_was_last_heard_of(runs, make_report):
     gone = make_report("gone", kwh=3.0).segment
     save(runs, replace(make_report("one", kwh=2.0), others=(gone,)))

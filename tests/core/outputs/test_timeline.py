@@ -112,6 +112,25 @@ def test_what_nobody_takes_does_not_grow() -> None:
     assert sum(len(curve.t_s) for curve in taken.readings) <= 4096
 
 
+def test_a_run_that_ended_before_its_last_heartbeat_has_the_joules_of_its_end(
+    path: Path, make_report: MakeReport
+) -> None:
+    report = make_report()
+    missing = tuple(energy._replace(missing_s=0.04) for energy in report_energies)
+    late = tuple(energy._replace(measured_j=500.0, missing_s=0.08) for energy in report_energies)
+    write(
+        path,
+        at(report, 0.05, *missing),
+        at(report, 0.1, *late),
+        at(report, 0.02, Energy(1.0), Energy(2.0), Energy(3.0)),
+    )
+    seen = timeline.read(path)
+    assert [(curve.t_s[-1], curve.joules[-1]) for curve in seen.curves] == [
+        (0.02, 1.0), (0.02, 2.0), (0.02, 3.0),
+    ]  # fmt: skip
+    assert seen.missing == [Span("missing", 0.0, 0.02)]
+
+
 def test_phases_and_windows_come_back_in_order(path: Path, make_report: MakeReport) -> None:
     first = TraceData((), ((0.0, "setup"), (0.5, "train")), (("epoch", 0.5, 9.0),))
     second = TraceData(
