@@ -1,12 +1,13 @@
 """Forecast of a training's totals: what its laps suggest, and how sure its meters and intensity are.
 
 A forecast is about the true total, so its interval combines two uncertainties in quadrature: how the
-training may continue (`forecast`), and that of a report of that energy and duration. At the end,
-nothing remains, and the interval is the report's own.
+training may continue (`forecast`), and that of all its runs and ranks, of which this run has that energy
+and duration. At the end, nothing remains, and the interval is that of the training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from carbon_callbacks._training.forecast import Forecast, Laps
@@ -19,7 +20,7 @@ from carbon_callbacks._training.totals import (
 )
 
 if TYPE_CHECKING:
-    from carbon_core import OpenWindow, Report
+    from carbon_core import Estimate, OpenWindow, Report, Segment
 
 # A forecast costs more than all other metrics, and hardly changes between many logs a second.
 _EVERY_S = 0.5
@@ -106,7 +107,7 @@ class TotalForecast:
         is_over = progress.fraction >= 1.0
         is_old = ranks.trained_s - self._expected_s > _EVERY_S
         if self._expected is None or is_old or is_over:
-            self._expected = self._forecast(progress.fraction, ranks)
+            self._expected = self._forecast(progress.fraction, ranks, so_far)
             self._expected_s = ranks.trained_s
         if self._expected is None:
             return None
@@ -115,7 +116,8 @@ class TotalForecast:
         each_kg = so_far.kg_per_kwh or 0.0
         stopped = None
         if (progress.patience_used or 0.0) >= _PATIENCE_USED:
-            stopped = with_error(Forecast(done_kwh, done_kwh, done_kwh), self._factors(0.0)[0])
+            now = self._factors(so_far, 0.0, 0.0)[0]
+            stopped = with_error(Forecast(done_kwh, done_kwh, done_kwh), now)
         return TrainingForecast(
             with_error(Forecast(*(done_kwh + figure for figure in left)), energy),
             with_error(Forecast(*(done_kg + figure * each_kg for figure in left)), emissions),
@@ -123,7 +125,9 @@ class TotalForecast:
             stopped,
         )
 
-    def _forecast(self, fraction: float, ranks: RankTotals) -> _Expected | None:
+    def _forecast(
+        self, fraction: float, ranks: RankTotals, so_far: TrainingTotals
+    ) -> _Expected | None:
         """Return what is expected since the first epoch; None before the first lap."""
         self._add_laps(fraction, ranks)
         if ranks.trained_s < _LEAST_S and fraction < 1.0:
@@ -132,7 +136,8 @@ class TotalForecast:
         kwh, seconds = self._kwh.forecast(warm_up), self._seconds.forecast(warm_up)
         if kwh is None or seconds is None:
             return None
-        return _Expected(kwh, seconds.value, *self._factors(seconds.value - ranks.trained_s))
+        left_kwh, left_s = kwh.value - ranks.trained_kwh, seconds.value - ranks.trained_s
+        return _Expected(kwh, seconds.value, *self._factors(so_far, left_kwh, left_s))
 
     def _add_laps(self, fraction: float, ranks: RankTotals) -> None:
         """Add the laps until now.
@@ -151,11 +156,25 @@ class TotalForecast:
         self._seconds.add(fraction, ranks.trained_s)
         self._before, self._all_before = own, (ranks.trained_kwh, ranks.trained_s)
 
-    def _factors(self, left_s: float) -> tuple[Factors, Factors]:
-        """Return the interval of energy and that of emissions of a run that takes some more seconds."""
+    def _factors(
+        self, so_far: TrainingTotals, left_kwh: float, left_s: float
+    ) -> tuple[Factors, Factors]:
+        """Return the intervals of energy and emissions of all runs and ranks, if this run continues.
+
+        Args:
+            so_far: Totals of all ranks and earlier segments.
+            left_kwh: Energy that the run still needs, on all ranks.
+            left_s: The seconds that it takes.
+        """
+        from carbon_core import emissions_of_segments, energy_of_segments
+
         if self._report is None:
             return Factors(), Factors()
-        return factors_of(self._report, self._report.duration_s + max(0.0, left_s))
+        own = self._report.stretched(self._report.duration_s + max(0.0, left_s)).segment
+        growth = 1.0 + _ratio(max(0.0, left_kwh), so_far.energy_kwh)
+        runs = (own if one.run_id == own.run_id else one for one in so_far.runs)
+        parts = (*so_far.earlier, *(_grown(one, growth) for one in runs))
+        return _ends(energy_of_segments(parts)), _ends(emissions_of_segments(parts))
 
 
 def with_error(forecast: Forecast, factors: Factors) -> Forecast:
@@ -178,11 +197,28 @@ def factors_of(report: Report, duration_s: float) -> tuple[Factors, Factors]:
         duration_s: That time in seconds.
     """
     whole = report.stretched(duration_s)
-    energy, emissions = whole.energy_kwh, whole.emissions_kg
-    return (
-        Factors(_ratio(energy.low, energy.value), _ratio(energy.high, energy.value)),
-        Factors(_ratio(emissions.low, emissions.value), _ratio(emissions.high, emissions.value)),
+    return _ends(whole.energy_kwh), _ends(whole.emissions_kg)
+
+
+def _grown(segment: Segment, growth: float) -> Segment:
+    """Return a segment with a multiple of its energy, as uncertain as before."""
+    energy_sd = segment.energy_sd_kwh
+    return segment._replace(
+        energy_kwh=growth * segment.energy_kwh,
+        emissions_kg=growth * segment.emissions_kg,
+        energy_sd_kwh=None if energy_sd is None else _multiple(energy_sd, growth),
+        intensity_sd_kg=_multiple(segment.intensity_sd_kg, growth),
+        foreign_kwh=growth * segment.foreign_kwh,
     )
+
+
+def _multiple(of: Mapping[str, float], factor: float) -> dict[str, float]:
+    return {name: factor * value for name, value in of.items()}
+
+
+def _ends(estimate: Estimate) -> Factors:
+    value, low, high = estimate
+    return Factors(_ratio(low, value), _ratio(high, value))
 
 
 def _ratio(value: float, of: float) -> float:

@@ -13,6 +13,7 @@ from carbon_callbacks._training.step_laps import StepLaps
 from carbon_callbacks._training.total_forecast import Factors, with_error
 from carbon_callbacks.testing import WATTS
 from carbon_callbacks.training import Progress, Training
+from carbon_core import Segment
 
 STEPS = 200
 
@@ -155,6 +156,34 @@ def test_a_resumed_training_forecasts_all_its_runs(machine):
             second.note_step(step - 80, step / STEPS)
         figures = second.metrics(Progress(0.6))
     assert figures["forecast_energy_kwh"] == pytest.approx(WATTS * 200 / 3.6e6)
+
+
+def test_a_total_is_as_uncertain_as_the_runs_and_ranks_that_it_is_of(machine):
+    # The earlier run was on a machine whose energy is estimated to a factor of three.
+    before = Segment(
+        "00000000-0000-0000-0000-000000000001", "2026-01-01T00:00:00+00:00", 60.0, 1.0, 0.4,
+        {"cpu.load_default": 0.6}, {"Poland": 0.1},
+    )  # fmt: skip
+    training = Training(log_metrics="all", country_iso_code="FRA")
+    training.restore({"version": 1, "segments": [before._asdict()]})
+    with training.measure(resumes=True):
+        training.epoch_begin(0.5)
+        found = []
+        for step in range(1, 11):
+            machine.clock.advance(10.0)
+            training.note_step(step, 0.5 + step / 20)
+            found.append(training.metrics(Progress(0.5 + step / 20, patience_used=1.0)))
+    for figures in found[2:]:
+        for name, unit in (("energy", "kwh"), ("emissions", "kg")):
+            low, high = ends(figures, f"forecast_{name}", unit)
+            least, most = ends(figures, f"all_starts_{name}", unit)
+            # What is left is of the run that is measured better.
+            assert low <= least * 1.02
+            assert high >= most * 0.98
+        so_far = ends(figures, "all_starts_energy", "kwh")
+        assert ends(figures, "forecast_if_stopped", "kwh") == pytest.approx(so_far)
+    so_far = ends(found[-1], "all_starts_energy", "kwh")
+    assert ends(found[-1], "forecast_energy", "kwh") == pytest.approx(so_far)
 
 
 def test_where_early_stopping_loses_patience_the_energy_so_far_has_an_interval(machine):

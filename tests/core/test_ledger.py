@@ -79,6 +79,24 @@ def test_a_reset_is_missing_and_carried_over_at_the_power_before() -> None:
     assert energy == Energy(1_500.0, 1_000.0, 10.0)
 
 
+def test_a_counter_that_restarts_while_it_cannot_be_read_has_not_gone_round() -> None:
+    of = account(wrap_j=10_000.0)
+    # As a wrap, 2,600 J would be 7,600 J in 30 s: more than twice the power before and after.
+    feed(of, (0, 4_000.0), (10, 5_000.0), (20, None), (30, None), (40, 2_600.0), (50, 3_600.0))
+    measured_j, extrapolated_j, _, extrapolated_sd_j = of.energy
+    assert (measured_j, extrapolated_j) == (pytest.approx(2_000.0), pytest.approx(3_000.0))
+    assert extrapolated_sd_j == pytest.approx(3_000.0 * math.log(2))
+
+
+def test_a_counter_that_goes_round_while_a_load_begins_counts_though_it_cannot_be_read() -> None:
+    of = account(wrap_j=10_000.0)
+    # 10 W, and 150 W from the tenth second on.
+    energy = feed(
+        of, (0, 6_000.0), (10, 6_100.0), (20, None), (30, None), (40, 600.0), (50, 2_100.0)
+    )
+    assert (energy.measured_j, energy.extrapolated_j) == (pytest.approx(6_100.0), 0.0)
+
+
 def test_a_reset_of_a_counter_that_never_wraps() -> None:
     energy = feed(account(), (0, 1e6), (10, 1e6 + 500), (20, 3.0), (30, 603.0))
     assert energy == Energy(1_100.0, 500.0, 10.0)

@@ -13,6 +13,8 @@ import pytest
 from fit_node_model import FEATURE_SETS, LOADS, fit, leave_one_out, read
 
 from carbon_core import methods, node_energy
+from carbon_core.hardware.host import Host
+from carbon_core.hardware.host_facts import identity_of, node_facts
 from carbon_core.ledger import Ledger
 from carbon_core.node_energy import Server, server_w
 from carbon_core.outputs import receipt
@@ -64,6 +66,32 @@ def test_a_server_of_two_sockets_has_a_plausible_power() -> None:
     assert 50.0 < idle[0] < 110.0
     assert 330.0 < full[0] < 560.0
     assert idle[1] > full[1] >= 0.29
+
+
+AMD = "vendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 7742 64-Core Processor\nbogomips\t: 4491.31\n"
+XEON = "vendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6226R CPU @ 2.90GHz\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "ghz"),
+    [
+        (AMD, "2.25"),
+        (XEON + "bogomips\t: 5786.40\n", "2.90"),
+        (AMD.replace("4491.31", "0.00"), None),
+        (AMD.replace("4491.31", "9" * 400), None),
+        # Elsewhere it is another rate: of a timer, or of a loop.
+        ("processor\t: 0\nBogoMIPS\t: 2000.00\nCPU implementer\t: 0x41\n", None),
+        ("vendor_id       : IBM/S390\nbogomips per cpu: 4038.00\n", None),
+        ("", None),
+    ],
+)
+def test_the_rated_clock_is_that_of_the_name_or_of_the_time_stamp_counter(
+    cpuinfo: str, ghz: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    host = Host(tmp_path)
+    assert node_facts(host, identity_of(host)).get("cpu_rated_ghz") == ghz
 
 
 def test_less_known_is_less_certain() -> None:

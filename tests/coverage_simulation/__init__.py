@@ -6,7 +6,11 @@ the table of docs/uncertainty.md, and `test_coverage.py` is a short form.
 """
 
 # Each adds its families to the table, in this order.
-from coverage_simulation import metered, trainings, gapped, modelled, emitting, forecasting  # isort: skip
+from coverage_simulation import (  # isort: skip
+    metered, trainings, gapped, mixed, modelled, emitting, forecasting,
+)  # fmt: skip
 from coverage_simulation.coverage import FAMILIES
 
-__all__ = ["FAMILIES", "emitting", "forecasting", "gapped", "metered", "modelled", "trainings"]
+__all__ = [
+    "FAMILIES", "emitting", "forecasting", "gapped", "metered", "mixed", "modelled", "trainings",
+]  # fmt: skip

@@ -51,7 +51,7 @@ class Family(NamedTuple):
     Attributes:
         name: Short description, as the table shows it.
         simulate: Simulates one run with random devices, and returns its figures.
-        cost: Runs of the long form for each run of a cheap family, 0 to 1.
+        cost: Runs for each run of most families: less than 1 where one takes long.
         limits: What is required of it.
     """
 

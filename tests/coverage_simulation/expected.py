@@ -30,10 +30,6 @@ MISSES: dict[tuple[str, str], Miss] = {
         0.77,
         "beyond what is published (4.3 to 4.8 %): the stated 6 % for other cards is no such board",
     ),
-    ("windows around dropped reads", "window into the gap"): Miss(
-        2.35,
-        "what a window has of a gap is stated as uncertain as the gap, whatever the counter delivers",
-    ),
     ("forecast, early part", "at 10 %"): Miss(0.71, _EARLY),
     ("forecast, jump", "at 10 %"): Miss(
         0.73, "a jump by 20 to 60 % that comes soon changes more than the ± 30 % that are promised"

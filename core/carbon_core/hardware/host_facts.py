@@ -16,6 +16,11 @@ from carbon_core.system_files import LARGE
 # A virtual machine may report each of its processors as a socket.
 _LEAST_W_PER_SOCKET = 30.0
 _RATED_CLOCK = re.compile(r"@ ?(\d+\.\d+) ?GHz", re.IGNORECASE)
+# On x86, twice the rate of the time stamp counter in MHz, which is the rated clock; elsewhere any rate.
+_BOGOMIPS = re.compile(r"^bogomips\s*:\s*(\d{1,6}(?:\.\d{1,3})?)\s*$", re.MULTILINE)
+_X86 = re.compile(r"^vendor_id\s*:\s*(?:GenuineIntel|AuthenticAMD)\b", re.MULTILINE)
+_BOGOMIPS_PER_GHZ = 2000.0
+_LEAST_GHZ, _MOST_GHZ = 0.8, 6.0
 
 
 def identity_of(host: Host) -> CpuIdentity:
@@ -59,12 +64,22 @@ def node_facts(host: Host, cpu: CpuIdentity) -> dict[str, str]:
         host: The machine.
         cpu: Its processor.
     """
-    sockets = sockets_of(host.text("proc/cpuinfo", LARGE))
+    cpuinfo = host.text("proc/cpuinfo", LARGE)
+    sockets = sockets_of(cpuinfo)
     is_real = cpu.tdp_w >= sockets * _LEAST_W_PER_SOCKET
     dimms = read_dimms(host.root)
-    clock = _RATED_CLOCK.search(cpu.model_name or "")
+    clock = _rated_clock(cpu.model_name or "", cpuinfo)
     return {
         "cpu_sockets": str(sockets if is_real else 1),
         **({"memory_modules": str(dimms.count)} if dimms else {}),
-        **({"cpu_rated_ghz": clock[1]} if clock else {}),
+        **({"cpu_rated_ghz": clock} if clock else {}),
     }
+
+
+def _rated_clock(model_name: str, cpuinfo: str) -> str:
+    """Return the rated clock in GHz, from the processor's name or its time stamp counter."""
+    if in_name := _RATED_CLOCK.search(model_name):
+        return in_name[1]
+    rate = _BOGOMIPS.search(cpuinfo) if _X86.search(cpuinfo) else None
+    ghz = float(rate[1]) / _BOGOMIPS_PER_GHZ if rate else 0.0
+    return f"{ghz:.3g}" if _LEAST_GHZ <= ghz <= _MOST_GHZ else ""

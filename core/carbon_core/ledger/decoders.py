@@ -23,6 +23,9 @@ from carbon_core.units import NANOSECONDS_PER_SECOND
 POWER_MEMORY_S = 10.0
 # A counter has wrapped between two readings where the last power implies it, up to rounding.
 _WRAPPED = 0.99
+# After failed reads, a value below the one before is a wrap where it means at most so many times the
+# power that is known, else a reset.
+_MOST_RISE = 2.0
 # A counter that stood still has counted meanwhile where it then adds this part of what was
 # extrapolated.
 _DELIVERED = 0.5
@@ -112,11 +115,15 @@ class CounterDecoder:
         restarts = False
         suspect, self._suspect = self._suspect, None
         is_back = value == self._value[1]
-        if suspect and not is_back and self._plausible_j(suspect, t_ns, value, power_w) is not None:
-            self._value, restarts = suspect, True
+        if suspect and not is_back:
+            since_j = self._plausible_j(suspect, t_ns, value, power_w)
+            # Where the load has risen, the power since then makes a wrap more likely.
+            power_w = _larger(power_w, since_j, t_ns - suspect[0])
+            if since_j is not None and self._step_j(self._value, *suspect, power_w, debt_j) is None:
+                self._value, restarts = suspect, True
         if value == self._value[1] and self._still_ns is not None:
             return self._unmoved(t_ns, self._value[0], self._still_ns, restarts=restarts)
-        joules = self._plausible_j(self._value, t_ns, value, power_w)
+        joules = self._step_j(self._value, t_ns, value, power_w, 0.0 if restarts else debt_j)
         if joules is None:
             self._suspect = (t_ns, value)
             return _SUSPECT
@@ -136,6 +143,21 @@ class CounterDecoder:
             return Step(0.0, restarts=restarts)
         self._is_still = True
         return Step(None, restarts=restarts, still_ns=since_ns)
+
+    def _step_j(
+        self,
+        before: tuple[int, float],
+        t_ns: int,
+        value_j: float,
+        power_w: float | None,
+        debt_j: float,
+    ) -> float | None:
+        """Return the joules between two counter values; None also where it was rather reset."""
+        joules = self._plausible_j(before, t_ns, value_j, power_w)
+        if joules is None or value_j >= before[1] or not debt_j or power_w is None:
+            return joules
+        most_j = _MOST_RISE * power_w * (t_ns - before[0]) / NANOSECONDS_PER_SECOND
+        return joules if joules <= most_j else None
 
     def _plausible_j(
         self, before: tuple[int, float], t_ns: int, value_j: float, power_w: float | None
@@ -195,6 +217,13 @@ class PowerDecoder:
         if span_s > self._max_gap_s:
             return Step(None, mean_w, POWER_MEMORY_S, restarts=True)
         return Step(mean_w * span_s, mean_w, span_s)
+
+
+def _larger(power_w: float | None, joules: float | None, span_ns: int) -> float | None:
+    """Return the larger of a power and that of some joules in a time; None where neither is known."""
+    if joules is None or span_ns <= 0:
+        return power_w
+    return max(power_w or 0.0, joules * NANOSECONDS_PER_SECOND / span_ns)
 
 
 def decoder_for(device: Device) -> Decoder:
