@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from carbon_callbacks._training.training import Training
-from carbon_core import LazyThread, SystemClock, receipt_text
+if TYPE_CHECKING:
+    from carbon_callbacks._training.training import Training
+    from carbon_core import LazyThread
 
 SUFFIX = ".receipt.json"
 # A directory of the artifacts of a run of MLflow, and the type of an artifact of W&B.
@@ -63,6 +64,9 @@ def send(training: Training, found: Iterable[Upload]) -> None:
         training: The training, which has ended.
         found: Where to add it.
     """
+    # Loaded at the end of a training, not when its callback is imported.
+    from carbon_core import SystemClock, receipt_text
+
     with training.guard():
         settings, report = training.tracker.settings, training.report
         if report is None or not settings.sends_receipts:
@@ -95,6 +99,8 @@ def _started(upload: Upload, text: str, name: str, problems: dict[str, str]) -> 
             upload.add(text, name)
         except Exception as error:  # noqa: BLE001 - a tracker's errors have no common class
             problems[upload.name] = repr(error)
+
+    from carbon_core import LazyThread
 
     thread = LazyThread(run, "carbon-artifact")
     if not thread.start():

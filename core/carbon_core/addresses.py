@@ -14,38 +14,34 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 HIDDEN = "(hidden)"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_AUTHORITY = re.compile(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]@]*\]|[^:@\[\]]*)(?::(?P<port>.*))?")
-_PORT = re.compile(r"[0-9]{1,5}")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+# Patterns are compiled when they are first used: all of them would take most of the import.
+_SCHEME = r"(?i)[a-z][a-z0-9+.-]*://"
+_AUTHORITY = r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]@]*\]|[^:@\[\]]*)(?::(?P<port>.*))?"
+_PORT = r"[0-9]{1,5}"
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 # A system's resolver reads such a name as an IPv4 address, in any of several notations.
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NUMBER = r"[0-9]+|0x[0-9a-f]*"
 _LONGEST_HOST, _LAST_PORT = 253, 65_535
 # What a key is called within a mapping, whose values no table describes.
-_SECRET_NAME = re.compile(
-    r"passw|pwd|pass[-_. ]?(phrase|code|key)|secret|token(?!iz|s)|credential|cookie|signature"
+_HIDDEN_NAME = (
+    r"(?i)passw|pwd|pass[-_. ]?(phrase|code|key)|secret|token(?!iz|s)|credential|cookie|signature"
     r"|authori[sz]ation|authentication|(?<![a-z])auth(?![a-z])|bearer|jwt|webhook"
-    r"|(api|access|private|account|signing|write|ssh|encryption)[-_. ]?(key|token)",
-    re.IGNORECASE,
+    r"|(api|access|private|account|signing|write|ssh|encryption)[-_. ]?(key|token)"
 )
 _DEEPEST = 32
 # Parts of a path that are known to be no secret. Any other may be one: that of a webhook is.
-_PLAIN_SEGMENT = re.compile(
-    r"v[0-9]{1,2}|api|metrics|otlp|carbon-intensity|latest|history|ip|geo\.json", re.IGNORECASE
-)
+_PLAIN_SEGMENT = r"(?i)v[0-9]{1,2}|api|metrics|otlp|carbon-intensity|latest|history|ip|geo\.json"
 # The address within a text that follows `://`, with all that may be a password: up to the line's last @
 # behind a user and a colon (a port is none), else to the last before a blank.
-_USER_WITHIN = re.compile(
-    r"(?<=://)(?:[^\s/?#@:\[]*:(?![0-9]{1,5}(?:[\s/?#]|$))[^\n]*|[^\s]*)@", re.MULTILINE
-)
-_REST_WITHIN = re.compile(r"([a-z]*://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)", re.IGNORECASE)
+_USER_WITHIN = r"(?m)(?<=://)(?:[^\s/?#@:\[]*:(?![0-9]{1,5}(?:[\s/?#]|$))[^\n]*|[^\s]*)@"
+_REST_WITHIN = r"(?i)([a-z]*://[^\s/?#'\"<>]*)([/?#][^\s'\"<>]*)"
 # Libraries also write "with url: /path?query".
-_PATH_WITHIN = re.compile(r"(\burl: ?)([/?#][^\s'\"<>]*)")
-_HAS_WEBHOOKS = re.compile(r"(https?|wss?|url):", re.IGNORECASE)
+_PATH_WITHIN = r"(\burl: ?)([/?#][^\s'\"<>]*)"
+_HAS_WEBHOOKS = r"(?i)(https?|wss?|url):"
 _PUNCTUATION = ".,:;)]}"  # of the sentence, not of the address
-_USER_WHOLE = re.compile(r"^((?:https?:)?//|).*@", re.DOTALL | re.IGNORECASE)
-_WHOLE = re.compile(r"^((?:https?:)?//|)([^/?#]*)(.*)$", re.DOTALL | re.IGNORECASE)
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]*\]|[\w.-]*)(:[0-9]*)?", re.IGNORECASE)
+_USER_WHOLE = r"(?si)^((?:https?:)?//|).*@"
+_WHOLE = r"(?si)^((?:https?:)?//|)([^/?#]*)(.*)$"
+_HOST_AND_PORT = r"(?i)(\[[0-9a-f:.]*\]|[\w.-]*)(:[0-9]*)?"
 
 
 class Address(NamedTuple):
@@ -126,12 +122,12 @@ def parsed(text: str, scheme: str = "http") -> Address:
 
 
 def _with_authority(scheme: str, authority: str, path: str, query: str) -> Address:
-    found = _AUTHORITY.fullmatch(authority)
+    found = re.fullmatch(_AUTHORITY, authority)
     if found is None:
         raise ValueError("its host, or its user and password, cannot be read")
     user, _, password = (found["user"] or "").partition(":")
     port = found["port"]
-    if port is not None and not (_PORT.fullmatch(port) and int(port) <= _LAST_PORT):
+    if port is not None and not (re.fullmatch(_PORT, port) and int(port) <= _LAST_PORT):
         raise ValueError("its port is not a number of up to 65535")
     return Address(
         scheme,
@@ -148,9 +144,9 @@ def _checked_host(host: str) -> str:
     if host.startswith("["):
         return _number(host[1:-1], 6)
     labels = host.removesuffix(".").split(".")
-    if len(host) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, labels)):
+    if len(host) > _LONGEST_HOST or not all(re.fullmatch(_LABEL, one) for one in labels):
         raise ValueError("its host is no name of letters, digits and hyphens (IDNA: xn--...)")
-    if _NUMBER.fullmatch(labels[-1]):
+    if re.fullmatch(_NUMBER, labels[-1]):
         return _number(host, 4)  # four decimal numbers without leading zeros
     return host
 
@@ -180,7 +176,7 @@ def joined(url: str, *segments: str) -> str:
 
 def with_scheme(url: str, scheme: str = "http") -> str:
     """Return an address with its scheme, or with the given one where it has none."""
-    return url if _SCHEME.match(url) else f"{scheme}://{url}"
+    return url if re.match(_SCHEME, url) else f"{scheme}://{url}"
 
 
 def may_carry_secrets(url: str) -> bool:
@@ -212,8 +208,8 @@ def masked_address(address: str, mask: str = HIDDEN) -> str:
     password: all up to its last @ is masked.
     """
     shown_user = f"{mask}@" if mask else ""
-    masked = _USER_WHOLE.sub(lambda found: found[1] + shown_user, address)
-    prefix = found[0] if mask and (found := _USER_WHOLE.match(masked)) else ""
+    masked = re.sub(_USER_WHOLE, lambda found: found[1] + shown_user, address)
+    prefix = found[0] if mask and (found := re.match(_USER_WHOLE, masked)) else ""
     start, host, rest = _parts(masked[len(prefix) :])
     path, marks, _ = _split(rest)
     tail = f"?{mask}" if marks and mask else ""
@@ -222,13 +218,13 @@ def masked_address(address: str, mask: str = HIDDEN) -> str:
 
 def _shown_host(host: str, mask: str) -> str:
     """Return a host and port up to what is in neither: it may be a password without its host."""
-    found = _HOST_AND_PORT.match(host)
+    found = re.match(_HOST_AND_PORT, host)
     shown = found[0] if found else ""
     return host if shown == host else shown + mask
 
 
 def _parts(text: str) -> tuple[str, str, str]:
-    found = _WHOLE.match(text)
+    found = re.match(_WHOLE, text)
     return (found[1], found[2], found[3]) if found else ("", text, "")
 
 
@@ -242,7 +238,7 @@ def _shown_path(path: str) -> str:
     """Return a path up to the first segment that may be a secret."""
     segments = path.split("/")
     for i, segment in enumerate(segments):
-        if segment and not _PLAIN_SEGMENT.fullmatch(segment):
+        if segment and not re.fullmatch(_PLAIN_SEGMENT, segment):
             return "/".join([*segments[:i], HIDDEN])
     return path
 
@@ -258,11 +254,11 @@ def masked_text(text: str, mask: str = HIDDEN) -> str:
         path, marks, _ = _split(address)
         query = f"?{mask}" if marks and mask else ""
         # A path of another scheme, such as that of a bucket, is no webhook.
-        path = _shown_path(path) if _HAS_WEBHOOKS.match(found[1]) else path
+        path = _shown_path(path) if re.match(_HAS_WEBHOOKS, found[1]) else path
         return found[1] + path + query + found[2][len(address) :]
 
-    masked = _USER_WITHIN.sub(f"{mask}@" if mask else "", text)
-    return _PATH_WITHIN.sub(rest, _REST_WITHIN.sub(rest, masked))
+    masked = re.sub(_USER_WITHIN, f"{mask}@" if mask else "", text)
+    return re.sub(_PATH_WITHIN, rest, re.sub(_REST_WITHIN, rest, masked))
 
 
 def masked_value(value: Any, mask: str = HIDDEN) -> Any:
@@ -293,7 +289,7 @@ def _masked_value(value: Any, mask: str, depth: int) -> Any:
 
 def _is_secret(key: object, value: object) -> bool:
     name = key.decode("latin-1") if isinstance(key, bytes) else key
-    if not isinstance(name, str) or _SECRET_NAME.search(name) is None:
+    if not isinstance(name, str) or re.search(_HIDDEN_NAME, name) is None:
         return False
     if isinstance(value, (int, float)):  # a number of tokens is none
         return not isinstance(value, bool) and "passw" in name.lower()

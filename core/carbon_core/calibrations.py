@@ -26,8 +26,9 @@ WORDS = (
 )
 _LEAST_GAIN, _LARGEST = 0.1, 10.0
 _LONGEST, _LONGEST_SOURCE = 4096, 200
-_BETWEEN = re.compile(r"[;,\n](?![^(\n]*\))")
-_ENTRY = re.compile(
+# Compiled when there is a calibration.
+_BETWEEN = r"[;,\n](?![^(\n]*\))"
+_ENTRY = (
     r"(?P<device>[^()]+?)\s*[:=]\s*(?P<gain>[\d.eE+-]+?)\s*(?:±|\+/?-)\s*(?P<sigma>[\d.eE+-]+)"
     r"\s*(?:\((?P<source>[^()]*)\))?"
 )
@@ -77,8 +78,8 @@ def of_device(device: Device, calibrations: Mapping[str, Calibration]) -> Calibr
 
 
 def _of_text(value: str) -> Iterator[tuple[str, Any, Any, Any]]:
-    for part in filter(None, map(str.strip, _BETWEEN.split(value))):
-        entry = _ENTRY.fullmatch(part)
+    for part in filter(None, map(str.strip, re.split(_BETWEEN, value))):
+        entry = re.fullmatch(_ENTRY, part)
         if entry is None:
             raise ValueError(value)
         yield entry["device"], float(entry["gain"]), float(entry["sigma"]), entry["source"] or ""
@@ -118,7 +119,7 @@ def _device(name: Any) -> str:
         raise ValueError(name)
     component, separator, rest = name.strip().partition(":")
     component = component.strip().lower()
-    if component not in COMPONENTS or (separator and not rest.strip()) or _BETWEEN.search(name):
+    if component not in COMPONENTS or (separator and not rest.strip()) or re.search(_BETWEEN, name):
         raise ValueError(name)
     return f"{component}:{rest.strip()}" if separator else component
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import zip_longest
+from operator import add, sub
 from typing import Literal, NamedTuple
 
 from carbon_core import units
@@ -102,7 +103,7 @@ class Energy(NamedTuple):
 
     def plus(self, other: Energy) -> Energy:
         """Return the sum with another energy of the device."""
-        return Energy(*(a + b for a, b in zip(self, other)))
+        return Energy(*map(add, self, other))
 
 
 NO_ENERGY = Energy()
@@ -166,7 +167,7 @@ class Window:
         pairs = zip_longest(self.end.energies, self.start.energies, fillvalue=NO_ENERGY)
         latest = {device.id: device for device in self.end.devices}
         return {
-            device: Energy(*(b - a for b, a in zip(end, start)))
+            device: Energy(*map(sub, end, start))
             for device, (end, start) in zip(self.end.devices, pairs)
             # Of a device that a better method reads since, nothing is left within the window.
             if end != start or latest[device.id] is device

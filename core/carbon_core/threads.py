@@ -6,8 +6,10 @@ No signal is delivered to them: a program that blocks a signal in its own thread
 
 from __future__ import annotations
 
+# The functions of `signal` make a member of an enumeration of each number in their results, which would
+# take most of the time of starting a thread.
+import _signal  # type: ignore[import-not-found]
 import contextlib
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -221,11 +223,11 @@ def program_signals() -> Iterator[None]:
     if mask is None:
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    before = _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -234,19 +236,19 @@ def _signals_blocked() -> Iterator[set[int] | None]:
 
     Yields the mask of the program; None where signals cannot be blocked.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if not hasattr(_signal, "pthread_sigmask"):  # Windows
         yield None
         return
-    faults = {getattr(signal, name) for name in _FAULTS}
+    faults = {getattr(_signal, name) for name in _FAULTS}
     # Read first: a pending signal's handler may raise within the call that blocks.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - faults)
         # A thread of this package blocks all signals; its creator's mask is the program's.
         inherited = getattr(_own, "program_mask", None)
         yield set(before) if inherited is None else inherited
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
 
 def without_log_records(*loggers: str) -> None:

@@ -66,6 +66,13 @@ def test_making_a_tracker_loads_the_settings_and_no_part_of_a_run():
     assert not [name for name in modules if name.startswith(prefixes)]
 
 
+def test_importing_a_callback_loads_no_output():
+    modules = loaded("import carbon_callbacks._receipt_artifacts, carbon_callbacks.training")
+    assert not modules & LIBRARIES
+    prefixes = ("carbon_core.outputs", "carbon_core.report", "carbon_core.hardware")
+    assert not [name for name in modules if name.startswith(prefixes)]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="files of Linux replace psutil")
 def test_a_default_run_without_nvidia_loads_no_library(tmp_path):
     try:

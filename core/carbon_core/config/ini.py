@@ -20,10 +20,11 @@ _MOST_LINES = 6000
 MOST_PROBLEMS = 20
 _LONGEST_NAME = 60
 # A line with a setting, a header or a continuation: not blank, and not only a comment.
-_CONTENT = re.compile(r"^[^\S\n]*[^\s#;][^\n]*", re.MULTILINE)
-_COMMENT = re.compile(r"(?<!\s)\s+[#;].*", re.DOTALL)
-_SEPARATOR = re.compile("[=:]")
-_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+# Compiled when there is a file to read.
+_CONTENT = r"(?m)^[^\S\n]*[^\s#;][^\n]*"
+_COMMENT = r"(?s)(?<!\s)\s+[#;].*"
+_SEPARATOR = "[=:]"
+_NOT_UTF8 = "[\ud800-\udfff]"
 
 
 class Line(NamedTuple):
@@ -100,7 +101,7 @@ def parse(text: str, place: str) -> Parsed:
             parser.stop()
             break
         parser.feed(line)
-    parser.finish(is_utf8=_NOT_UTF8.search(text) is None)
+    parser.finish(is_utf8=re.search(_NOT_UTF8, text) is None)
     return parser.parsed
 
 
@@ -123,7 +124,7 @@ def _lines(text: str) -> Iterator[Line | None]:
     """Yield the lines that are neither blank nor only a comment; None where there are too many."""
     view = text.replace("\r", "\n") if is_mac(text) else text  # offsets stay the same
     number, counted = 1, 0
-    for count, match in enumerate(_CONTENT.finditer(view)):
+    for count, match in enumerate(re.finditer(_CONTENT, view)):
         if count == _MOST_LINES:
             yield None
             return
@@ -131,7 +132,7 @@ def _lines(text: str) -> Iterator[Line | None]:
         number += view.count("\n", counted, start)
         counted = start
         whole = match.group()
-        found = _COMMENT.search(whole) if "#" in whole or ";" in whole else None
+        found = re.search(_COMMENT, whole) if "#" in whole or ";" in whole else None
         before = whole[: found.start()] if found else whole
         content = before.strip()
         # The "\r" of a line break is not part of the line.
@@ -178,7 +179,7 @@ class _Parser:
                 entry.value = "\n".join(parts).strip()
         if not is_utf8:
             for key, entry in entries.items():
-                if _NOT_UTF8.search(key) or _NOT_UTF8.search(entry.value):
+                if re.search(_NOT_UTF8, key) or re.search(_NOT_UTF8, entry.value):
                     entry.is_text = False
                     self._number = entry.lines[0].number
                     self._problem("it is not UTF-8 and not used; save the file as UTF-8")
@@ -200,7 +201,7 @@ class _Parser:
 
     def _setting(self, line: Line) -> None:
         self._open = None
-        separator = _SEPARATOR.search(line.content)
+        separator = re.search(_SEPARATOR, line.content)
         key = line.content[: separator.start()].rstrip().lower() if separator else ""
         if separator is None or not key:
             self._problem("not a setting; write key = value")

@@ -129,7 +129,7 @@ class Host:
 
     def _memory(self) -> Any:
         """Return the memory as psutil gives it, by /proc/meminfo or by psutil."""
-        kib = kib_fields(self.text("proc/meminfo"))
+        kib = kib_fields(self.text("proc/meminfo"), ("MemTotal", "MemAvailable"))
         total, available = kib.get("MemTotal"), kib.get("MemAvailable")
         if not total or not available or available > total:
             return _query(lambda: _psutil().virtual_memory())

@@ -90,9 +90,15 @@ def _sum(fields: Mapping[str, int], kinds: Mapping[str, str], unit: int) -> Memo
     return Memory(total / BYTES_PER_GIB, tuple(" ".join(found.values()).split()))
 
 
-def kib_fields(text: str) -> dict[str, int]:
-    """Return the fields of a text such as that of /proc/meminfo, in KiB."""
-    return _fields(line.replace(":", " ").split() for line in text.splitlines())
+def kib_fields(text: str, beginnings: tuple[str, ...] = ("",)) -> dict[str, int]:
+    """Return the fields of a text such as that of /proc/meminfo, in KiB.
+
+    Args:
+        text: One field a line.
+        beginnings: Of the names of those that are needed: the file has some sixty.
+    """
+    lines = (line for line in text.splitlines() if line.startswith(beginnings))
+    return _fields(line.replace(":", " ").split() for line in lines)
 
 
 def _fields(lines: Iterable[list[str]]) -> dict[str, int]:

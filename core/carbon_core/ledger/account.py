@@ -142,7 +142,8 @@ class Account:
             step = UNREADABLE
         else:
             step = decoder.decode(t_ns, value, gaps.power_w, gaps.debt_j)
-        step = self._since_opened(step, t_ns)
+        if self._before_ns is not None:
+            step = self._since_opened(step, t_ns)
         self._note(step)
         self._learn(step)
         if step.joules is None:
@@ -189,9 +190,11 @@ class Account:
         return self._measured_j, extrapolated.joules, self._missing_s, extrapolated.sd_j
 
     def _note_opening(self) -> None:
-        if self.opening.span_s:
+        opening = self.opening
+        if opening.span_s:
             first_j, sd_j = self._extrapolated.first_j, self._extrapolated.first_sd_j
-            self.opening = self.opening._replace(joules=first_j, sd_j=sd_j)
+            if (first_j, sd_j) != (opening.joules, opening.sd_j):
+                self.opening = opening._replace(joules=first_j, sd_j=sd_j)
 
     def _note_before(self, t_ns: int, value: float | None) -> None:
         """Note a reading made before the account opens."""
@@ -221,9 +224,9 @@ class Account:
         """Count the failed readings in a row; a first value is none."""
         self._is_still = step.still_ns is not None
         failed = step.joules is None and (self._is_still or not step.restarts)
-        self._failures = self._failures + 1 if failed else 0
-        if not failed:
+        if self._failures and not failed:
             self._gaps.forget_fallback()
+        self._failures = self._failures + 1 if failed else 0
         if step.joules or step.restarts:
             self._is_stopped = False
         if step.still_ns is None or self._is_stopped:

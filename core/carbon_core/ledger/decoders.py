@@ -171,21 +171,22 @@ class CounterDecoder:
         limit_j = self._max_power_w * span_s
         if not 0.0 <= delta_j <= limit_j:
             return None
-        unseen_j = self._unseen_wraps_j(span_s, delta_j, power_w)
+        if self._wrap_j is None or power_w is None:
+            return delta_j
+        unseen_j = self._unseen_wraps_j(span_s, delta_j, self._wrap_j, power_w)
         return delta_j + unseen_j if delta_j + unseen_j <= limit_j else delta_j
 
-    def _unseen_wraps_j(self, span_s: float, delta_j: float, power_w: float | None) -> float:
+    @staticmethod
+    def _unseen_wraps_j(span_s: float, delta_j: float, wrap_j: float, power_w: float) -> float:
         """Return the joules of whole wraps between two readings, by the power known last.
 
         Only where that power would have made the counter wrap: below that, a load that fell is more
         likely.
         """
-        if self._wrap_j is None or power_w is None:
-            return 0.0
         expected_j = power_w * span_s
-        if expected_j < _WRAPPED * self._wrap_j:
+        if expected_j < _WRAPPED * wrap_j:
             return 0.0
-        return max(0, round((expected_j - delta_j) / self._wrap_j)) * self._wrap_j
+        return max(0, round((expected_j - delta_j) / wrap_j)) * wrap_j
 
 
 class PowerDecoder:

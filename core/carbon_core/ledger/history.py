@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from carbon_core.records import Energy
 
 # Marks are resolved after the next reading of every device, so a few points of history suffice.
@@ -45,7 +43,9 @@ class History:
             return Energy(*points[-1][1:])
         if t_ns <= points[0][0]:
             return Energy(*points[0][1:])
-        upper = bisect_left(points, t_ns, key=lambda point: point[0])
-        (t0, *before), (t1, *after) = points[upper - 1], points[upper]
-        fraction = (t_ns - t0) / (t1 - t0)
-        return Energy(*(a + (b - a) * fraction for a, b in zip(before, after)))
+        upper = len(points) - 1
+        while t_ns < points[upper - 1][0]:
+            upper -= 1
+        before, after = points[upper - 1], points[upper]
+        fraction = (t_ns - before[0]) / (after[0] - before[0])
+        return Energy(*[a + (b - a) * fraction for a, b in zip(before[1:], after[1:])])

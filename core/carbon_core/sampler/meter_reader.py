@@ -182,6 +182,8 @@ class MeterReader:
 
     def _promote(self, i: int, meter: Meter) -> None:
         """Book the devices of a meter by the better method that reads them from now on."""
+        if not hasattr(meter, "promoted"):
+            return
         found, fault = self._guarded(i, partial(promotions_of, meter))
         if fault is not None:
             raise fault
