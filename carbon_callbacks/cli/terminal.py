@@ -84,7 +84,8 @@ def ignore_unusable_size() -> None:
     """Remove ``COLUMNS`` and ``LINES`` if they are unusable: a table without width prints nothing."""
     for name in ("COLUMNS", "LINES"):
         size = os.environ.get(name, "")  # noqa: TID251 - rich reads it from there
-        if size.isdigit() and not (size.isdecimal() and _LEAST <= int(size) <= _MOST):
+        is_number = size.isdecimal() and len(size) <= len(str(_MOST))
+        if size.isdigit() and not (is_number and _LEAST <= int(size) <= _MOST):
             _removed[name] = os.environ.pop(name)  # noqa: TID251
 
 

@@ -334,8 +334,20 @@ def authorization(url: str) -> dict[str, str]:
     address = _address(url)
     if address.user is None:
         return {}
-    pair = f"{address.user}:{address.password}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return {"Authorization": basic(address.user, address.password)}
+
+
+def basic(user: str, password: str) -> str:
+    """Return the header of HTTP basic authentication.
+
+    Variables may have bytes that are not UTF-8; the error of what cannot be encoded would contain it.
+    """
+    pair = f"{user}:{password}"
+    try:
+        data = pair.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = pair.encode("utf-8", "replace")
+    return f"Basic {base64.b64encode(data).decode()}"
 
 
 def _kind(error: Exception, url: str, limits: Limits) -> str:

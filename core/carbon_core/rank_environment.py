@@ -34,6 +34,7 @@ _NODE = ("GROUP_RANK", "SLURM_NODEID", "NODE_RANK")
 # The runs of `carbon-callbacks run` that measure this process (`outputs.enclosing`).
 WITHIN = "CARBON_CALLBACKS_WITHIN"
 # All of the launchers'.
+_MOST_DIGITS = 9
 RANK_VARIABLES = (*_LOCAL_RANK, *_RANK, *_JOB, *_NODE)
 
 
@@ -82,6 +83,6 @@ def node_of(environ: Mapping[str, str]) -> str:
 def _first_number(environ: Mapping[str, str], names: tuple[str, ...]) -> int | None:
     for name in names:
         value = environ.get(name, "").strip()
-        if value.isdecimal():
+        if value.isdecimal() and len(value) <= _MOST_DIGITS:  # Python refuses thousands of them
             return int(value)
     return None

@@ -34,7 +34,7 @@ def test_torchrun_within_slurm_goes_by_torchrun() -> None:
     assert rank_of(environ) == Rank(2, 6)
 
 
-@pytest.mark.parametrize("value", ["", " ", "-1", "one", "1.5", "0x1"])
+@pytest.mark.parametrize("value", ["", " ", "-1", "one", "1.5", "0x1", "9" * 5_000])
 def test_what_is_no_rank_is_passed_over(value: str) -> None:
     assert rank_of({"LOCAL_RANK": value, "SLURM_LOCALID": "2"}) == Rank(2, 0)
 

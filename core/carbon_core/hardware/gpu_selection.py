@@ -13,6 +13,7 @@ from carbon_core.record import field, record
 
 CUDA_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 ROCM_VARIABLES = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+_MOST_DIGITS = 9
 _NO_SLICES: Mapping[str, int] = {}
 
 
@@ -116,7 +117,8 @@ def _from_environment(
 
 def _place(count: int, names: Mapping[str, _Place], text: str) -> _Place | None:
     if text.isdecimal():
-        return _Place(int(text)) if int(text) < count else None
+        # Python refuses to convert thousands of digits.
+        return _Place(int(text)) if len(text) <= _MOST_DIGITS and int(text) < count else None
     # A MIG device of the old naming scheme contains its GPU: MIG-GPU-<uuid>/<instance>/<compute>.
     board = text.removeprefix("MIG-") if text.upper().startswith("MIG-GPU-") else text
     prefix = board.split("/")[0].lower()

@@ -6,14 +6,13 @@ those of a run, and never part of them.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from carbon_core.addresses import joined
 from carbon_core.errors import IntensityError
-from carbon_core.fetch import Fetch
+from carbon_core.fetch import Fetch, basic
 from carbon_core.intensity.live import in_steps, listed, secure
 from carbon_core.records import Marginal
 
@@ -46,7 +45,7 @@ class WattTime:
     def __init__(self, fetch: Fetch, url: str, username: str, password: str, region: str) -> None:
         self._fetch = fetch
         self._url = url
-        self._account = f"{username}:{password}"
+        self._account = username, password
         self._region = region
 
     def marginal(self, start: datetime, end: datetime) -> Marginal:
@@ -56,8 +55,8 @@ class WattTime:
             IntensityError: The request failed, or its response is invalid.
         """
         address = secure(self._url, "watttime_url")
-        basic = base64.b64encode(self._account.encode()).decode()
-        session = self._fetch(joined(address, "login"), {}, {"Authorization": f"Basic {basic}"})
+        account = {"Authorization": basic(*self._account)}
+        session = self._fetch(joined(address, "login"), {}, account)
         token = session.get("token") if isinstance(session, Mapping) else None
         if not isinstance(token, str):
             raise IntensityError(f"{self.name}: no token in the response to the login")

@@ -18,6 +18,7 @@ from carbon_core import uncertainty
 from carbon_core.addresses import joined, with_scheme
 from carbon_core.clock import Clock
 from carbon_core.errors import OutputError
+from carbon_core.escaping import one_line
 from carbon_core.fetch import TOTAL_TIMEOUT_S, authorization, session, without_user
 from carbon_core.outputs.present_power import PresentPower
 from carbon_core.records import Amounts, Component, Window
@@ -81,8 +82,9 @@ class OpenTelemetry:
             raise OutputError(
                 f"OpenTelemetry needs the module {error.name}: pip install 'carbon-callbacks[otel]'"
             ) from error
-        # Its messages contain the address, with a key that may be in its query.
-        without_log_records(OTLPMetricExporter.__module__)
+        # Their messages contain the address, with a key that may be in its query, and headers of the
+        # variables that they cannot read.
+        without_log_records(OTLPMetricExporter.__module__, "opentelemetry.util.re")
         resource = Resource.create(resource_of(report))
         # The program's OTEL_RESOURCE_ATTRIBUTES may have better ones.
         more = place_of(report, names_host=self._names_host)
@@ -168,7 +170,8 @@ def _observed(figures: Callable[[], Iterable[_Figure]]) -> Any:
 
 def resource_of(report: Report) -> dict[str, str]:
     """Return the attributes of the resource that identify the run."""
-    return {"service.name": report.run.project_name, "service.instance.id": report.run.run_id}
+    name = one_line(report.run.project_name)
+    return {"service.name": name, "service.instance.id": report.run.run_id}
 
 
 def place_of(report: Report, *, names_host: bool) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from carbon_core.addresses import joined, with_scheme
 from carbon_core.errors import OutputError
-from carbon_core.fetch import Send
+from carbon_core.fetch import Send, basic
 from carbon_core.outputs.base import replace
 from carbon_core.outputs.prometheus_text import CONTENT_TYPE, RunSeries, load_library, page_of
 from carbon_core.records import Amounts
@@ -100,10 +100,7 @@ def basic_authorization(user: str | None, password: str | None) -> dict[str, str
     """Return the header of HTTP basic authentication; none without user and password."""
     if not user or not password:
         return {}
-    import base64
-
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {pair}"}
+    return {"Authorization": basic(user, password)}
 
 
 def job_name(report: Report, experiment_name: str) -> str:

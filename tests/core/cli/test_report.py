@@ -244,6 +244,11 @@ def test_a_narrow_terminal_without_unicode_or_colours_will_do(
     assert max(map(len, done.stdout.splitlines())) <= 40
 
 
+def test_a_width_of_thousands_of_digits_is_none(command: Command, tmp_path: Path) -> None:
+    kept(tmp_path, 1.0)
+    assert command("report", COLUMNS="9" * 5_000).returncode == 0
+
+
 def test_evaluations_are_added_up_apart(command: Command, tmp_path: Path) -> None:
     kept(tmp_path, 1.0)
     evaluation = report_of("evaluation", kwh=0.5, phases_synced=True)

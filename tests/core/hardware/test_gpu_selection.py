@@ -49,7 +49,9 @@ def test_the_users_choice_beats_the_visible_devices() -> None:
     assert chosen([], "0") == ()
 
 
-@pytest.mark.parametrize("gpu_id", [3, "9", "GPU-5d1f", "GPU-ffff", "MIG-ffff", "GPU-"])
+@pytest.mark.parametrize(
+    "gpu_id", [3, "9", "9" * 5_000, "GPU-5d1f", "GPU-ffff", "MIG-ffff", "GPU-"]
+)
 def test_a_gpu_that_is_not_there_or_ambiguous_is_said_and_the_others_count(
     gpu_id: int | str,
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_machine_without_gpus_says_so() -> None:
         ("GPU-5d1f,2", ()),
         ("MIG-GPU-5d1f2a3b-0000-1111-2222-333344445555/0/0", (0,)),
         ("0,1,2,3", (0, 1, 2)),
+        (f"0,{'9' * 5_000},1", (0,)),
     ],
 )
 def test_the_visible_devices(visible: str, indices: tuple[int, ...]) -> None:

@@ -26,7 +26,7 @@ from carbon_core.intensity.location import Place
 from carbon_core.intensity.source_table import MARGINAL_SOURCES, SOURCES
 from carbon_core.outputs.codecarbon_api import CodeCarbonApi
 from carbon_core.outputs.open_telemetry import OpenTelemetry, endpoint_of, headers_of
-from carbon_core.outputs.prometheus import Pushgateway
+from carbon_core.outputs.prometheus import Pushgateway, basic_authorization
 from carbon_core.records import Amounts
 from carbon_core.report import Report
 
@@ -208,6 +208,38 @@ def test_a_key_of_its_own_counts_before_the_user_of_the_address(
         make_report(), Amounts()
     )
     assert server.sent[0][2]["Authorization"] == "Basic own"
+
+
+@pytest.mark.parametrize(
+    ("password", "sent"), [("p\udcff", b"me:p\xff"), ("p\ud800", b"me:p?"), ("pä", b"me:p\xc3\xa4")]
+)
+def test_a_password_may_have_any_bytes(password: str, sent: bytes) -> None:
+    (header,) = basic_authorization("me", password).values()
+    assert base64.b64decode(header.removeprefix("Basic ")) == sent
+
+
+def test_no_secret_that_is_not_utf_8_is_in_a_message_and_none_costs_a_delivery(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answer = (200, {}, b"")
+    monkeypatch.setenv("PROMETHEUS_PASSWORD", f"{SECRET}\udcff")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-key=1,\udcfe={SECRET}")
+    with EmissionsTracker(
+        project_name="p\udcff",
+        save_to_prometheus=True,
+        prometheus_url=server.url,
+        prometheus_username="me",
+        otlp_endpoint=f"{server.url}/v1/metrics",
+        watttime_username="me",
+        watttime_password=f"{SECRET}\udcff",
+        watttime_region="CAISO_NORTH",
+        watttime_url=server.url,
+    ):
+        pass
+    assert SECRET not in caplog.text
+    assert "Traceback" not in caplog.text
+    paths = [path for _, path, _, _ in server.sent]
+    assert any(path.startswith("/metrics/job/") for path in paths)
 
 
 def test_paths_are_joined_before_the_query(server: Server, make_report: MakeReport) -> None:
