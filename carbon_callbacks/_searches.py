@@ -296,8 +296,12 @@ def id_in(directory: str, name: str) -> str:
         if not path.exists():
             draft = path.with_suffix(f".{uuid4().hex}")
             draft.write_text(f"{name}-{draft.suffix[1:9]}", encoding="utf-8")
-            with contextlib.suppress(FileExistsError):  # another worker was first
+            try:
                 path.hardlink_to(draft)
-            draft.unlink()
+            except FileExistsError:
+                pass  # another worker was first
+            except OSError:  # no hard links, as on a mounted drive
+                draft.replace(path)
+            draft.unlink(missing_ok=True)
         return text_in(path) or name  # the file may be anyone's, and anything
     return name
