@@ -96,6 +96,10 @@ class Account:
             return None
         return self._booked_ns, self._measured_j + self._extrapolated.joules + self.opening.joules
 
+    def awaits_power(self, failures: int) -> bool:
+        """Return whether its power is unknown yet, and fewer than `failures` readings have failed."""
+        return not (self._has_begun or self._is_closed) and self._failures < failures
+
     def silence(self, failures: int) -> Silence | None:
         """Return a silence where the last `failures` readings or more have failed."""
         if self._failures < failures:

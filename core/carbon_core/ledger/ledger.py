@@ -57,6 +57,14 @@ class Ledger:
         found = (account.silence(failures) for account in self._accounts.values())
         return [one for one in found if one is not None]
 
+    def awaits_power(self, failures: int) -> bool:
+        """Return whether the first readings of a device will add to windows that have ended.
+
+        Args:
+            failures: Readings that must have failed for a device to count as one that gives none.
+        """
+        return any(account.awaits_power(failures) for account in self._open[1])
+
     def readings(self) -> Iterator[tuple[int, int, float]]:
         """Give each device whose power is known: its number, when it was booked last, its joules."""
         for i, account in enumerate(self._open[1]):

@@ -159,10 +159,18 @@ class Run:
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading; none comes after the end."""
         if mark.snapshot is not None:
-            return self._sampler.completed(mark.snapshot)
+            known = self._sampler.completed(mark.snapshot)
+            return replace(known, provisional=True) if self._lacks_a_device else known
         end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
         carried = self._sampler.carried_to(end_ns)
         return carried if self._closing.report else replace(carried, provisional=True)
+
+    @property
+    def _lacks_a_device(self) -> bool:
+        """Whether a device is to come, or to be read, whose power then counts from the start on."""
+        if self._end is not None:
+            return False
+        return self._meters.is_searching or self._sampler.awaits_power
 
     def note_window(self, name: str, begin: Mark, end: Mark) -> None:
         """Add a closed window to the trace."""
