@@ -63,7 +63,8 @@ class Ledger:
         Args:
             failures: Readings that must have failed for a device to count as one that gives none.
         """
-        return any(account.awaits_power(failures) for account in self._open[1])
+        accounts = tuple(self._accounts.values())  # another thread may add one
+        return any(not one.has_begun and one.silence(failures) is None for one in accounts)
 
     def readings(self) -> Iterator[tuple[int, int, float]]:
         """Give each device whose power is known: its number, when it was booked last, its joules."""
