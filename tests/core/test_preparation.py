@@ -296,6 +296,31 @@ def test_a_slow_driver_delays_no_other_meter() -> None:
     assert gpus.gpu.closed
 
 
+def test_a_task_that_ends_before_a_slow_driver_responds_is_corrected() -> None:
+    clock = FakeClock()
+    gpus = SlowGpus(clock)
+    tracker = tracker_of(clock, gpus.detect, start_patience_s=0.2)
+    tracker.start()
+    tracker.start_task("early")
+    window = tracker._tasks["early"]
+    clock.advance(2)
+    data = tracker.stop_task("early")
+    assert data is not None
+    assert data.gpu_energy == 0
+    assert window.provisional
+    gpus.found.set()
+    assert eventually(lambda: gpus.gpu.reads > 0)
+    clock.advance(8)
+    assert eventually(lambda: tracker.report() is not None and not window.provisional)
+    assert window.result.joules == pytest.approx(800)
+    tracker.stop()
+    assert tracker.final_report is not None
+    ((_, task),) = tracker.final_report.tasks
+    assert task.window.joules == pytest.approx(800)
+    assert not task.provisional
+    assert not tracker.final_report.provisional
+
+
 def test_gpus_that_are_found_before_the_start_are_measured_from_it_on() -> None:
     clock = FakeClock()
     gpus = SlowGpus(clock)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from carbon_core.hardware.rapl_zones import (
     choose_zones,
     find_zone,
     is_taken,
+    name_files,
 )
 from carbon_core.records import Device
 from carbon_core.system_files import open_regular
@@ -100,7 +101,7 @@ def _open(root: Path, zone: Zone, cpu_model: str) -> Counter:
         descriptor,
         _read_joules,
         partial(_found_again, root, zone),
-        partial(_is_same, root, zone),
+        _Place(root, zone).is_of,
     )
 
 
@@ -119,6 +120,44 @@ def _is_same(root: Path, zone: Zone, descriptor: int) -> bool:
         return os.path.samestat(there, os.fstat(descriptor))
     except OSError:
         return not is_taken(zone)
+
+
+class _Place:
+    """Where a zone is: its names are read again only once a file there is another or has changed.
+
+    Args:
+        root: Directory that holds ``sys``.
+        zone: The zone.
+    """
+
+    def __init__(self, root: Path, zone: Zone) -> None:
+        self._root, self._zone = root, zone
+        self._counter = str(zone.path / "energy_uj")
+        self._names = [str(path) for path in name_files(zone)]
+        self._checked: Sequence[tuple[int, ...]] | None = None
+
+    def is_of(self, descriptor: int) -> bool:
+        """Return whether an open counter is the one of the zone; also as `_is_same` where unknown."""
+        names = [_version(path) for path in self._names]
+        try:
+            there = os.stat(self._counter)  # noqa: PTH116 - as below
+            is_here = os.path.samestat(there, os.fstat(descriptor))
+        except OSError:
+            is_here = False
+        if is_here and names == self._checked:
+            return True
+        is_same = _is_same(self._root, self._zone, descriptor)
+        self._checked = names if is_here and is_same else None
+        return is_same
+
+
+def _version(path: str) -> tuple[int, ...]:
+    """Return what changes with a file's contents; nothing where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - that of a path object takes twice as long
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _descriptor(zone: Path) -> int:

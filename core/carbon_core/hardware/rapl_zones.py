@@ -115,6 +115,13 @@ def choose_zones(root: Path, pause: Callable[[float], object]) -> Choice:
     return choice
 
 
+def name_files(zone: Zone) -> list[Path]:
+    """Return the files that have a zone's name, and its parent's where it has one: in either place."""
+    above = zone.path.parent
+    parents = (above / zone.path.name.rpartition(":")[0], above) if zone.parent else ()
+    return [place / "name" for place in (zone.path, *parents)]
+
+
 def find_zone(root: Path, zone: Zone) -> Zone:
     """Return a zone that may have another number by now, recognised by its name and its parent's.
 
@@ -125,11 +132,8 @@ def find_zone(root: Path, zone: Zone) -> Zone:
     Raises:
         FileNotFoundError: No zone of the same kind has that name any more.
     """
-    parent = zone.path.parent / zone.path.name.rpartition(":")[0]
-    if text_in(zone.path / "name") == zone.name and (
-        not zone.parent
-        or zone.parent in (text_in(parent / "name"), text_in(zone.path.parent / "name"))
-    ):
+    own, *parents = name_files(zone)
+    if text_in(own) == zone.name and (not parents or zone.parent in map(text_in, parents)):
         return zone
     kind = zone.path.name.partition(":")[0]
     for other in _zones(root / POWERCAP):

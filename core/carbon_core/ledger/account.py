@@ -142,8 +142,7 @@ class Account:
             step = UNREADABLE
         else:
             step = decoder.decode(t_ns, value, gaps.power_w, gaps.debt_j)
-        if self._before_ns is not None:
-            step = self._since_opened(step, t_ns)
+        step = step if self._before_ns is None else self._since_opened(step, t_ns)
         self._note(step)
         self._learn(step)
         if step.joules is None:
@@ -161,16 +160,16 @@ class Account:
     def at(self, t_ns: int) -> Energy:
         """Return the cumulative energy at an instant: interpolated, or extrapolated after the last."""
         energy = self.since_first(t_ns).plus(self.opening.up_to(t_ns))
-        return energy if self._has_begun else energy.plus(self._ahead(t_ns))
+        return energy if self.has_begun else energy.plus(self._ahead(t_ns))
 
     def since_first(self, t_ns: int) -> Energy:
         """Return the energy from the first reading to an instant, as `at`; without the `opening`."""
-        if t_ns < self._history.end[0] or self._is_closed or not self._has_begun:
+        if t_ns < self._history.end[0] or self._is_closed or not self.has_begun:
             return self._history.at(t_ns)
         return self._ahead(t_ns)
 
     @property
-    def _has_begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether the opening is over: missing time is a gap from then on."""
         return self._decoder.has_value and self._gaps.power_w is not None
 
@@ -190,11 +189,9 @@ class Account:
         return self._measured_j, extrapolated.joules, self._missing_s, extrapolated.sd_j
 
     def _note_opening(self) -> None:
-        opening = self.opening
-        if opening.span_s:
-            first_j, sd_j = self._extrapolated.first_j, self._extrapolated.first_sd_j
-            if (first_j, sd_j) != (opening.joules, opening.sd_j):
-                self.opening = opening._replace(joules=first_j, sd_j=sd_j)
+        first_j, sd_j = self._extrapolated.first_j, self._extrapolated.first_sd_j
+        if self.opening.span_s and (first_j, sd_j) != self.opening[2:]:
+            self.opening = self.opening._replace(joules=first_j, sd_j=sd_j)
 
     def _note_before(self, t_ns: int, value: float | None) -> None:
         """Note a reading made before the account opens."""

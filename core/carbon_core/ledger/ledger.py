@@ -57,6 +57,15 @@ class Ledger:
         found = (account.silence(failures) for account in self._accounts.values())
         return [one for one in found if one is not None]
 
+    def awaits_power(self, failures: int) -> bool:
+        """Return whether the first readings of a device will add to windows that have ended.
+
+        Args:
+            failures: Readings that must have failed for a device to count as one that gives none.
+        """
+        accounts = tuple(self._accounts.values())  # another thread may add one
+        return any(not one.has_begun and one.silence(failures) is None for one in accounts)
+
     def readings(self) -> Iterator[tuple[int, int, float]]:
         """Give each device whose power is known: its number, when it was booked last, its joules."""
         for i, account in enumerate(self._open[1]):

@@ -22,6 +22,7 @@ from carbon_core.sampler.load_query import LoadQuery
 from carbon_core.sampler.mark import Mark
 from carbon_core.sampler.meter_reader import MeterReader, ReplacedError
 from carbon_core.sampler.phases import Phases, PhaseTotal
+from carbon_core.sampler.silences import FAILURES
 from carbon_core.sampler.trace import Trace
 from carbon_core.threads import Latch, LazyThread
 
@@ -111,6 +112,11 @@ class Sampler:
     def completed(self, mark: Snapshot) -> Snapshot:
         """Return a mark's totals with what is known by now of the time before first readings."""
         return self._ledger.completed(mark)
+
+    @property
+    def awaits_power(self) -> bool:
+        """Whether first readings are to come that add to windows that have ended."""
+        return self._ledger.awaits_power(FAILURES)
 
     @property
     def alive(self) -> bool:

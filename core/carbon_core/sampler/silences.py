@@ -8,7 +8,7 @@ from carbon_core.ledger import Ledger, Silence
 from carbon_core.records import Device
 
 # One failed reading may be a hiccup of the driver; at the end of a run, there is no second one.
-_FAILURES = 2
+FAILURES = 2
 
 
 class Silences:
@@ -38,7 +38,7 @@ class Silences:
             ledger: The ledger after the latest readings.
             is_last: Whether the run ends here.
         """
-        for silence in ledger.silences(1 if is_last else _FAILURES):
+        for silence in ledger.silences(1 if is_last else FAILURES):
             device = silence.device
             is_reported = device.id in self._reported and not silence.is_still
             if device.id not in self._said and not is_reported:

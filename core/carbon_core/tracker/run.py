@@ -160,7 +160,8 @@ class Run:
     def at(self, mark: Mark) -> Snapshot:
         """Return the totals at a mark, extrapolated until its reading; none comes after the end."""
         if mark.snapshot is not None:
-            return self._sampler.completed(mark.snapshot)
+            known = self._sampler.completed(mark.snapshot)
+            return known if self._end else _awaiting(known, self._sampler, self._meters)
         end_ns = mark.t_ns if self._end is None else min(mark.t_ns, self._end.t_ns)
         carried = self._sampler.carried_to(end_ns)
         return carried if self._closing.report else replace(carried, provisional=True)
@@ -301,6 +302,12 @@ class Run:
             announce_end(self.messages, report, clock.monotonic_ns(), receipt)
         self.messages.deliver_errors_at_exit()
         return report
+
+
+def _awaiting(known: Snapshot, sampler: Sampler, meters: RunMeters) -> Snapshot:
+    """Return totals as provisional while a device is searched or unread: it counts from the start on."""
+    lacks_one = meters.is_searching or sampler.awaits_power
+    return replace(known, provisional=True) if lacks_one else known
 
 
 def _phases(sampler: Sampler) -> tuple[Phase, ...]:

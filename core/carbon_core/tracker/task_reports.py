@@ -42,6 +42,8 @@ class TaskReports:
         self._warn = warn
         self._reports: dict[Task, tuple[str, Report]] = {}
         self._provisional: dict[Task, None] = {}
+        # Those that were provisional at their end: a device that joins late counts in them, too.
+        self._corrected: dict[Task, None] = {}
 
     @property
     def reports(self) -> tuple[tuple[str, Report], ...]:
@@ -54,7 +56,7 @@ class TaskReports:
         if len(self._reports) < _MOST_TASKS:
             self._reports[task] = (task.name, report)
             if report.provisional:
-                self._provisional[task] = None
+                self._provisional[task] = self._corrected[task] = None
         else:
             self._warn(f"only the first {_MOST_TASKS} tasks are kept for the results")
         return report
@@ -65,7 +67,7 @@ class TaskReports:
         Args:
             is_last: Whether none arrives any more.
         """
-        for task in self._provisional.copy():
+        for task in (self._corrected if is_last else self._provisional).copy():
             window = task.result
             if is_last or not window.provisional:
                 self._reports[task] = (task.name, self._part_report(window))

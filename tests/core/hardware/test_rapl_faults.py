@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from faults.lab import JOULES_PER_KWH, LabTracker, eventually, said
 
+from carbon_core.hardware import rapl_zones
 from carbon_core.hardware.claims import kept_with
 from carbon_core.hardware.cpu_identity import identify
 from carbon_core.hardware.cpu_load import modelled_power
@@ -17,6 +18,7 @@ from carbon_core.hardware.load_model import cpu_power_w
 from carbon_core.hardware.process_share import SharedMeter
 from carbon_core.hardware.rapl import open_rapl
 from carbon_core.report import Report
+from carbon_core.system_files import text_in
 from carbon_core.testing import FakeClock, RaplTree
 
 XEON = "Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz"
@@ -256,6 +258,35 @@ def test_zones_that_are_renumbered_are_found_by_their_names(machine: Machine) ->
     by_name = {device.name: energy for device, energy in report.window.by_device.items()}
     assert by_name["package-0"][:3] == pytest.approx((100.0 * 40.0, 0.0, 0.0))
     assert by_name["package-1"][:3] == pytest.approx((50.0 * 40.0, 0.0, 0.0))
+
+
+def test_names_are_read_again_once_a_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, clock = RaplTree(tmp_path), FakeClock()
+    package = tree.zone("intel-rapl:0", "package-0", range_j=RANGE_J)
+    tree.zone("intel-rapl:0:0", "dram", range_j=RANGE_J)
+    meter = open_rapl(tree.root, clock, 15.0, XEON)
+    read: list[Path] = []
+
+    def noting(path: Path) -> str:
+        read.append(path)
+        return text_in(path)
+
+    def names_read() -> int:
+        read.clear()
+        clock.advance(1.0)
+        assert [one.value for one in meter.read()] == [0.0, 0.0]
+        return len(read)
+
+    names_read()
+    monkeypatch.setattr(rapl_zones, "text_in", noting)
+    assert names_read() == 0
+    (package / "name").rename(package / "aside")
+    (package / "name").write_text("package-0\n")
+    assert names_read() > 0
+    assert names_read() == 0
+    meter.close()
 
 
 def test_a_tree_that_is_made_anew_with_other_numbers_is_followed(machine: Machine) -> None:
