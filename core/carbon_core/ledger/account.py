@@ -74,9 +74,8 @@ class Account:
         # Until then, energy or missing time was booked; from then on, readings that added nothing.
         self._settled_ns = opened_ns
         self._failures = 0
-        self._is_closed = self._is_still = False
-        # Whether the present standstill is booked.
-        self._is_stopped = False
+        # The last one: whether the present standstill is booked.
+        self._is_closed = self._is_still = self._is_stopped = False
         # Fraction that counts. Decoder and gaps have the whole device's values; totals have the share.
         self._share = 1.0
         self._decoder = decoder_for(device)
@@ -179,8 +178,7 @@ class Account:
         gap_s = max(0.0, (t_ns - end_ns) / NANOSECONDS_PER_SECOND)
         ahead_j = (self._gaps.power_w or 0.0) * gap_s * self._share
         if ahead_j:
-            beside_s = self._gaps.power_s
-            sd_j += self._extrapolated.ahead_sd_j(ahead_j, gap_s, self._share, beside_s)
+            sd_j += self._extrapolated.ahead_sd_j(ahead_j, gap_s, self._share, self._gaps.power_s)
         return Energy(measured_j, extrapolated_j + ahead_j, missing_s + gap_s, sd_j)
 
     @property
@@ -232,8 +230,9 @@ class Account:
         # missing time may therefore exceed the length.
         self._is_stopped = True
         self._booked_ns = min(self._booked_ns, max(step.still_ns, self._settled_ns))
-        lacking_j = self._gaps.stopped_j() * self._share
-        self._extrapolated.add(lacking_j, 0.0, self._share, self._beside_s)
+        self._extrapolated.add(
+            self._gaps.stopped_j() * self._share, 0.0, self._share, self._beside_s
+        )
 
     @property
     def _beside_s(self) -> float | None:
