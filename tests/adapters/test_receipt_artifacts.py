@@ -40,8 +40,10 @@ def wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    module.teardown()  # an earlier test may have had it read other variables
     yield module
     module.finish()
+    module.teardown()
 
 
 def in_store(directory: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.lab import eventually
 
 from carbon_callbacks import EmissionsTracker
 from carbon_callbacks.loggers import log_metrics
@@ -21,6 +22,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def logged_to(target: Any) -> list[dict[str, float]]:
     with EmissionsTracker(log_level="error", force_ram_power=500) as tracker:
+        assert eventually(lambda: tracker.report() is not None and tracker.report().is_known)
         return [log_metrics(target, tracker, step) for step in (1, 2)]
 
 
