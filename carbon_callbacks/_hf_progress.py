@@ -6,7 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from carbon_callbacks._training.loaders import batch_sampler_of, samples_in
+from carbon_callbacks._training.loaders import (
+    batch_sampler_of,
+    is_divided,
+    samples_in,
+    samples_of_data,
+)
 
 # What follows the last step, in steps, as far as it is known during the training.
 _AFTER_LAST_STEP = 0.5
@@ -46,13 +51,26 @@ class SampleCount:
             return None
         return self._epoch.samples_at(now) - self._epoch.samples_at(self._first_epoch)
 
+    @property
+    def of_data(self) -> int | None:
+        """The samples of the training data, as `so_far` has read them."""
+        return self._epoch.of_data if self._epoch is not None else None
+
 
 class _EpochSize(NamedTuple):
-    """Size of an epoch: samples (None if unknown), batches of each rank, samples in a batch."""
+    """Size of an epoch, and of the data.
+
+    Attributes:
+        samples: Samples of an epoch, as often as it trains them; None if unknown.
+        batches: Batches of each rank.
+        batch_size: Samples in a batch of all ranks.
+        of_data: Samples of the data, as `samples_of_data` returns them.
+    """
 
     samples: int | None = None
     batches: int = 0
     batch_size: int = 0
+    of_data: int | None = None
 
     def samples_at(self, epoch: float) -> float:
         whole, part = divmod(epoch + 1e-6, 1.0)
@@ -66,7 +84,9 @@ def _epoch_size(loader: Any, trainer: Any) -> _EpochSize:
         return _EpochSize()
     size = _step_size(trainer, batches.batch_size)
     samples = samples_in(sys.maxsize, batches) * size // batches.batch_size
-    return _EpochSize(samples, len(loader), size * trainer.args.world_size)
+    ranks = trainer.args.world_size
+    of_data = samples_of_data(batches, is_whole=ranks == 1 or is_divided(loader))
+    return _EpochSize(samples, len(loader), size * ranks, of_data)
 
 
 def _step_size(trainer: Any, loaded: int) -> int:

@@ -257,11 +257,10 @@ class LightningHooks(CallbackBase):
         with self._training.guard():
             flops = flops_of(trainer, self._batches)
         with self._training.guard():
-            samples = self._samples.value
+            samples, of_data = self._samples.of_ranks(trainer.world_size)
             fraction = fraction_done(trainer, trainer.current_epoch + 1)
             used = patience_used(trainer.callbacks)
-            samples = samples and samples * trainer.world_size
-            return Progress(fraction, samples, None, used, flops)
+            return Progress(fraction, samples, None, used, flops, of_data)
         return Progress()
 
     def _exit(self, trainer: Any, exception: BaseException | None) -> None:

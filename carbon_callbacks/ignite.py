@@ -106,8 +106,8 @@ class EmissionsCallback(StatefulCallback):
             self._training.end()
 
     def _log(self, engine: Engine, at: str) -> None:
-        ranks, samples = get_world_size(), self._samples.value
-        progress = Progress(_fraction(engine, engine.state.epoch), samples and samples * ranks)
+        samples, of_data = self._samples.of_ranks(get_world_size())
+        progress = Progress(_fraction(engine, engine.state.epoch), samples, dataset_samples=of_data)
         metrics = self._training.selection.of(self._training.metrics(progress, at))
         engine.state.metrics.update(with_prefix(metrics, PREFIX))
 

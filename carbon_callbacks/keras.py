@@ -183,7 +183,9 @@ class EmissionsCallback(CallbackBase, CountsBatches, Callback):
         epochs, samples = epoch + 1 - (fit.first_epoch or 0), self._samples_per_epoch
         used = fit.patience_used
         fraction = fit.fraction(epoch + 1)
-        progress = Progress(fraction, samples and samples * epochs, None, used)
+        progress = Progress(
+            fraction, samples and samples * epochs, None, used, dataset_samples=samples
+        )
         self._training.improve(logs)
         self._training.epoch_end()
         metrics = self._training.selection.of(self._training.metrics(progress))

@@ -184,14 +184,15 @@ class EmissionsCallback(TrainerHooks, TrainerCallback):  # pyright: ignore[repor
         return self._training.window_metrics(self._evaluations[-1], prefix, at)
 
     def _progress(self, trainer: Any, *, last: bool) -> Progress:
-        samples = used = flops = None
+        samples = used = flops = of_data = None
         with self._training.guard():
             used = patience_used(trainer.callback_handler.callbacks)
             flops = self._operations.so_far(trainer.state)
             if last or self._training.selection.has("samples"):
                 samples = self._sample_count.so_far(trainer)
+                of_data = self._sample_count.of_data
         fraction = fraction_done(trainer.state) if last else fraction_logged(trainer.state)
-        return Progress(fraction, samples, self._token_count.value, used, flops)
+        return Progress(fraction, samples, self._token_count.value, used, flops, of_data)
 
 
 def _evaluated(logs: dict[str, Any]) -> str:

@@ -349,6 +349,7 @@ def receipt() -> Schema:
             **ERRORS,
             logged_metrics=by_name(NUMBER),
             work=record(**dict.fromkeys(Work._fields, NUMBER_OR_NULL)),
+            dataset_samples=NUMBER_OR_NULL,
             tasks=several(record(name=TEXT, duration_s=NOT_NEGATIVE, **TOTALS, **ENDS)),
             trials=several(TRIAL),
             requests={"oneOf": [{"type": "null"}, REQUESTS]},

@@ -248,7 +248,8 @@ class Lifecycle(ShownAsTracker):
             with self.guard():
                 if status == "completed":
                     self.tracker.drain_devices()
-                self.tracker.note_training(self._state.logged.values(), self._state.work())
+                logged, state = self._state.logged.values(), self._state
+                self.tracker.note_training(logged, state.work(), state.dataset_samples())
                 if status == "completed" and not self._state.standalone:
                     self._state.improvement.end(self._state.logged.names)
                     self._deliver_improvement()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sized
 from typing import Any
@@ -31,6 +32,34 @@ def samples_in(batches: int, batch_sampler: Any) -> int:
     return min(batches * size, samples)
 
 
+def is_divided(loader: Any) -> bool:
+    """Return whether accelerate deals out the batches of a loader's sampler to all ranks."""
+    return hasattr(getattr(loader, "batch_sampler", None), "num_processes")
+
+
+def samples_of_data(batch_sampler: Any, *, is_whole: bool) -> int | None:
+    """Return the samples of the data that a sampler draws from, each counted once; None if unknown.
+
+    What the end of an epoch drops counts; so does what a distributed sampler repeats, so that all ranks
+    get the same number. Samplers may repeat any number of them, as weighted ones do, and those of TRL's
+    trainers that generate: the number is known only of those that draw each sample once.
+
+    Args:
+        batch_sampler: As `batch_sampler_of` returns it.
+        is_whole: Whether it is that of all ranks; if not, they may have the same samples, or others.
+    """
+    sampler, data = batch_sampler.sampler, sys.modules["torch"].utils.data
+    kind = type(sampler)
+    if kind is data.DistributedSampler:
+        return int(sampler.total_size)
+    # The Trainer of Hugging Face has accelerate's.
+    if kind is data.RandomSampler or kind.__name__ == "SeedableRandomSampler":
+        is_known = not sampler.replacement and getattr(sampler, "_num_samples", 0) is None
+    else:
+        is_known = kind in {data.SequentialSampler, data.SubsetRandomSampler}
+    return len(sampler) if is_known and is_whole else None
+
+
 class SampleCount:
     """Training samples since a run began, on one rank: counted from its batches.
 
@@ -43,11 +72,15 @@ class SampleCount:
         self._sampler: Any = None
         self._batches = 0
         self._seen: float | None = 0.0
+        self._is_divided = False
+        self._of_data: list[int | None] = []
 
     def begin_epoch(self, loader: Any) -> None:
         """Begin an epoch with its loader."""
         self._finished = self.value
         self._sampler = batch_sampler_of(loader)
+        self._is_divided = is_divided(loader)
+        self._of_data = []
         self._batches, self._seen = 0, 0.0
 
     def add(self, batch: Any) -> None:
@@ -68,6 +101,26 @@ class SampleCount:
         else:
             seen = self._seen
         return None if seen is None or self._finished is None else self._finished + seen
+
+    def of_ranks(self, ranks: int) -> tuple[float | None, int | None]:
+        """Return the samples so far of all ranks, and those of the training data.
+
+        Args:
+            ranks: Number of ranks.
+        """
+        value = self.value
+        return value and value * ranks, self._samples_of_data(ranks)
+
+    def _samples_of_data(self, ranks: int) -> int | None:
+        """Return the samples of the training data; `value` reads the same length in each log."""
+        if self._sampler is None:
+            return None
+        if not self._of_data:
+            found, is_whole = None, ranks == 1 or self._is_divided
+            with contextlib.suppress(Exception):  # data may have a length that raises
+                found = samples_of_data(self._sampler, is_whole=is_whole)
+            self._of_data = [found]
+        return self._of_data[0]
 
 
 def size_of(batch: Any) -> int | None:

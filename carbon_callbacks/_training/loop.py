@@ -154,8 +154,8 @@ class LoopCallback(StatefulCallback):
         training, loop = self._training, self._loop
         if not training.active:
             return with_prefix(training.final_metrics(), SLASH_PREFIX)
-        samples = loop.samples.value
-        progress = Progress(loop.fraction, samples and samples * self._ranks())
+        samples, of_data = loop.samples.of_ranks(self._ranks())
+        progress = Progress(loop.fraction, samples, dataset_samples=of_data)
         within_epoch = not loop.has_ended  # where there may be a log for each batch
         figures = training.metrics(progress, loop.next_log(), within_epoch=within_epoch)
         return with_prefix(training.selection.of(figures), SLASH_PREFIX)

@@ -187,8 +187,15 @@ class TrainingState:
         """Return the amount of work of this run, as far as it was counted."""
         from carbon_core import Work
 
-        _, samples, tokens, _, flops = self.progress
-        return Work.plausible(self.forecast.steps.count or None, samples, tokens, flops)
+        done = self.progress
+        steps = self.forecast.steps.count or None
+        return Work.plausible(steps, done.samples, done.tokens, done.flops)
+
+    def dataset_samples(self) -> float | None:
+        """Return the samples of the training data, as far as their number is known and plausible."""
+        from carbon_core import Work
+
+        return Work.plausible(None, self.progress.dataset_samples).samples
 
     def _runs(self, own: Segment | None) -> tuple[Segment, ...]:
         """Return the segments of this run of all ranks, of which one is this rank's own."""

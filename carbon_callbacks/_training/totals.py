@@ -28,6 +28,8 @@ class Progress(NamedTuple):
         patience_used: How near early stopping is (0 to 1): evaluations without improvement, divided by
             the number after which it ends the training; None without early stopping.
         flops: Floating-point operations since this run began, of all ranks.
+        dataset_samples: Samples of the training data set, each counted once, of all ranks; None if
+            unknown.
     """
 
     fraction: float | None = None
@@ -35,6 +37,7 @@ class Progress(NamedTuple):
     tokens: float | None = None
     patience_used: float | None = None
     flops: float | None = None
+    dataset_samples: float | None = None
 
 
 class Measured(NamedTuple):

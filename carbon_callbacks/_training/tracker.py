@@ -48,22 +48,26 @@ class TrainingTracker(EmissionsTracker):
         kind = type(model)
         self.model_class = "" if model is None else f"{kind.__module__}.{kind.__qualname__}"
 
-    def note_training(self, metrics: Mapping[str, float], work: Work) -> None:
+    def note_training(
+        self, metrics: Mapping[str, float], work: Work, dataset_samples: float | None
+    ) -> None:
         """Set what the receipt of the running run has of the training.
 
         Args:
             metrics: The metrics that it logged last.
             work: Its amount of work.
+            dataset_samples: Samples of its data, each counted once; None if unknown.
         """
+        self.note_work(work, dataset_samples)
         run = self._run
         if run is not None:
-            run.noted = {"logged_metrics": dict(metrics), "work": work}
+            run.noted = {**run.noted, "logged_metrics": dict(metrics)}
 
-    def note_work(self, work: Work) -> None:
-        """Set the work so far, for outputs during the run."""
+    def note_work(self, work: Work, dataset_samples: float | None) -> None:
+        """Set the work so far and the samples of the data, for outputs during the run."""
         run = self._run
         if run is not None:
-            run.noted = {**run.noted, "work": work}
+            run.noted = {**run.noted, "work": work, "dataset_samples": dataset_samples}
 
     def drain_devices(self) -> None:
         """Wait for the work that the devices have queued, if `sync` is set."""

@@ -104,7 +104,7 @@ class Training(Lifecycle):
         with self.guard():
             if progress is not UNKNOWN_PROGRESS:
                 self._state.progress = progress
-                self.tracker.note_work(self._state.work())
+                self.tracker.note_work(self._state.work(), self._state.dataset_samples())
             ranks = self._ranks.totals(at, max_age_s=_MAX_AGE_S if within_epoch else 0.0)
             figures = self._state.metrics(ranks, forecast=self._forecasts)
             self._deliver_improvement()

@@ -57,6 +57,7 @@ class Report(Measurement):
         trials: The trials of a study that the run measures.
         requests: The requests that were counted during the run; None where none were.
         work: Steps, samples and tokens of the training.
+        dataset_samples: Samples of its data set, each counted once; None if unknown.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -74,6 +75,7 @@ class Report(Measurement):
     trials: tuple[TrialResult, ...] = ()
     requests: Requests | None = None
     work: Work = Work()
+    dataset_samples: float | None = None
 
     @lazy_property
     def is_known(self) -> bool:

@@ -183,23 +183,25 @@ class LightningWays:
         return float(per_kwh) * float(last[f"{PREFIX}energy_kwh"]) if per_kwh else None
 
     @pytest.mark.parametrize(
-        ("loader", "options", "samples"),
+        ("loader", "options", "samples", "of_data"),
         [
-            (lambda: DataLoader(Samples(9), batch_size=2), {}, EPOCHS * 9),
-            (lambda: DataLoader(Samples(9), batch_size=2, drop_last=True), {}, EPOCHS * 8),
-            (lambda: DataLoader(Samples(8), batch_size=2), {"max_steps": 3}, 6),
-            (lambda: DataLoader(Samples(8), batch_size=2), {"limit_train_batches": 3}, EPOCHS * 6),
+            (lambda: DataLoader(Samples(9), batch_size=2), {}, EPOCHS * 9, 9),
+            (lambda: DataLoader(Samples(9), batch_size=2, drop_last=True), {}, EPOCHS * 8, 9),
+            (lambda: DataLoader(Samples(8), batch_size=2), {"max_steps": 3}, 6, 8),
+            (lambda: DataLoader(Samples(8), 2), {"limit_train_batches": 3}, EPOCHS * 6, 8),
             (
                 lambda: DataLoader(Samples(8), 2, sampler=WeightedRandomSampler([1.0] * 8, 20)),
                 {},
                 40,
+                None,
             ),
-            (lambda: Stream(), {}, EPOCHS * 8),
+            (lambda: Stream(), {}, EPOCHS * 8, None),
         ],
         ids=["rest", "drop_last", "max_steps", "limit", "sampler", "stream"],
     )
-    def test_samples_are_counted(self, loader, options, samples, machine):
+    def test_samples_are_counted(self, loader, options, samples, of_data, machine):
         trainer = self.fit(self.framework.callback(), machine, loader(), **options)
+        assert receipts()[-1]["dataset_samples"] == of_data
         assert self.samples(trainer) == (pytest.approx(samples) if samples else None)
 
     def test_a_limit_in_time_is_forecast(self, machine):

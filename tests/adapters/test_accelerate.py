@@ -96,6 +96,11 @@ class TestAccelerate(ShippedContract):
     framework = AccelerateFramework()
 
 
+def test_the_receipt_has_the_samples_of_the_data_set(machine):
+    AccelerateFramework().train(EmissionsCallback(), on_batch=clockwork(machine.clock))
+    assert [one["dataset_samples"] for one in receipts()] == [2 * TRAIN_BATCHES]
+
+
 def plain_loop(accelerator, epochs=2, on_batch=None):
     """Train with no more than an accelerator."""
     net = network()

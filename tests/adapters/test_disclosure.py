@@ -45,6 +45,15 @@ def model_classes() -> set[str]:
     return {json.loads(one.read_text())["run"]["model_class"] for one in receipts}
 
 
+def stated_samples() -> list[float | None]:
+    """Return the samples of the data sets in the BoAmps reports of the runs here, by stage."""
+    given = {**GIVEN, "data_type": "image"}
+    del given["dataset_items"]
+    texts = documents("boamps", collect(["."]), Facts(given))
+    assert [one for text in texts.values() for one in disclosure_judges.of_boamps(text)] == []
+    return [json.loads(text)["task"]["dataset"][0].get("dataQuantity") for text in texts.values()]
+
+
 def kinds(form: dict) -> list[str]:
     return [one["kind"] for one in form["runs"]]
 
@@ -64,6 +73,9 @@ def test_lightning_with_an_evaluation_and_its_operations():
     assert form["flops"] == 9e6
     assert model_classes() == {f"{type(module).__module__}.{type(module).__qualname__}"}
     assert form["runs"][0]["places"][0]["place"] == "France"
+    # Not of the three batches of an epoch.
+    assert [one["dataset_samples"] for one in form["runs"]] == [160, None]
+    assert sorted(stated_samples(), key=str) == [160, None]
 
 
 def test_transformers():
@@ -72,7 +84,9 @@ def test_transformers():
     adapter = pytest.importorskip("carbon_callbacks.transformers")
     trainer = hf_trainer(adapter.EmissionsCallback(), max_steps=3)
     trainer.train()
+    assert stated_samples() == [160]
     form = check()
+    assert form["runs"][0]["dataset_samples"] == 160
     model = type(trainer.model)
     assert model_classes() == {f"{model.__module__}.{model.__qualname__}"}
     assert kinds(form) == ["training"]
@@ -85,11 +99,12 @@ def test_keras():
 
     from carbon_callbacks.keras import EmissionsCallback
 
-    callback = EmissionsCallback()
+    callback = EmissionsCallback(samples_per_epoch=160)
     model = keras_model(keras)
     model.fit(*keras_data(), epochs=1, verbose=0, callbacks=[callback])
     model.evaluate(*keras_data(), verbose=0, callbacks=[callback])
     assert kinds(check()) == ["training", "evaluation"]
+    assert sorted(stated_samples(), key=str) == [160, None]
     assert model_classes() == {"keras.src.models.sequential.Sequential"}
 
 

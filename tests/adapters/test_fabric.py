@@ -91,6 +91,11 @@ class TestFabric(ShippedContract):
     framework = FabricFramework()
 
 
+def test_the_receipt_has_the_samples_of_the_data_set(machine):
+    FabricFramework().train(EmissionsCallback(), on_batch=clockwork(machine.clock))
+    assert [one["dataset_samples"] for one in receipts()] == [2 * TRAIN_BATCHES]
+
+
 def plain_loop(fabric, on_batch, call=nothing):
     """Train with no more than Fabric."""
     net = network()

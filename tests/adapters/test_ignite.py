@@ -86,6 +86,11 @@ class TestIgnite(ShippedContract):
     framework = IgniteFramework()
 
 
+def test_the_receipt_has_the_samples_of_the_data_set(machine):
+    IgniteFramework().train(EmissionsCallback(), on_batch=clockwork(machine.clock))
+    assert [one["dataset_samples"] for one in receipts()] == [2 * TRAIN_BATCHES]
+
+
 def engines(on_batch=nothing):
     return Engine(lambda engine, batch: on_batch("train")), Engine(
         lambda engine, batch: on_batch("validate")

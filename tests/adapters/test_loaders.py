@@ -5,9 +5,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
-from carbon_callbacks._training.loaders import batch_sampler_of, samples_in, size_of
+from carbon_callbacks._training.loaders import SampleCount, batch_sampler_of, samples_in, size_of
 
 
 class Stream(IterableDataset):
@@ -61,3 +69,76 @@ class Own(BatchSampler):
 )
 def test_other_loaders_tell_nothing(loader):
     assert batch_sampler_of(loader) is None
+
+
+def of_data(loader, ranks=1):
+    """Return the samples of the data after one batch of the loader."""
+    count = SampleCount()
+    count.begin_epoch(loader)
+    count.add(torch.zeros(2, 1))
+    return count.of_ranks(ranks)[1]
+
+
+class Repeating(RandomSampler):
+    """A sampler of someone's own, which may draw a sample often."""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "samples"),
+    [
+        (None, 9),
+        (RandomSampler(range(9)), 9),
+        (SubsetRandomSampler(range(5)), 5),
+        (RandomSampler(range(9), replacement=True), None),
+        (RandomSampler(range(9), num_samples=4), None),
+        (WeightedRandomSampler([1.0] * 9, 90), None),
+        (Repeating(range(9)), None),
+    ],
+)
+def test_samples_of_the_data_are_those_of_samplers_that_draw_each_once(sampler, samples):
+    loader = DataLoader(range(9), batch_size=2, sampler=sampler, drop_last=True)
+    assert of_data(loader) == samples
+    assert of_data(loader, ranks=2) is None, "the other rank may have the same data"
+
+
+def test_samples_of_the_data_of_several_ranks():
+    sampler = DistributedSampler(range(10), num_replicas=2, rank=1)
+    loader = DataLoader(range(10), batch_size=2, sampler=sampler)
+    assert of_data(loader, ranks=2) == 10
+    accelerate = pytest.importorskip("accelerate.data_loader")
+    whole = DataLoader(range(9), batch_size=2, shuffle=True)
+    shard = accelerate.prepare_data_loader(
+        whole, num_processes=2, process_index=0, use_seedable_sampler=True, put_on_device=False
+    )
+    assert of_data(shard, ranks=2) == 9
+
+
+@pytest.mark.parametrize("loader", [DataLoader(Stream(), batch_size=2), [1], None])
+def test_data_without_a_known_sampler_have_no_known_size(loader):
+    assert of_data(loader) is None
+
+
+class Raising:
+    """Data whose length can be read twice only."""
+
+    lengths = 0
+
+    def __len__(self):
+        self.lengths += 1
+        if self.lengths > 2:
+            raise OSError("the server is gone")
+        return 9
+
+    def __getitem__(self, index):
+        return index
+
+
+def test_a_length_that_raises_is_unknown():
+    data = Raising()
+    loader = DataLoader(data, batch_size=2)
+    data.lengths = 0
+    for of_data in (9, None):
+        count = SampleCount()
+        count.begin_epoch(loader)
+        assert count.of_ranks(1) == (0, of_data)
+        data.lengths = 1

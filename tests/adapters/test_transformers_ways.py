@@ -360,12 +360,14 @@ def test_samples_that_are_dropped_do_not_count(machine):
     trainer.train_dataset = Samples(9)
     trainer.train()
     assert samples_of(trainer) == pytest.approx(EPOCHS * 8)
+    assert receipts()[-1]["dataset_samples"] == 9, "they are part of the data"
 
 
 def test_samples_of_a_training_that_stops_within_an_epoch(machine):
     trainer = FRAMEWORK.trainer(EmissionsCallback(), on_batch=clockwork(machine.clock), max_steps=3)
     trainer.train()
     assert samples_of(trainer) == pytest.approx(6)
+    assert receipts()[-1]["dataset_samples"] == 2 * TRAIN_BATCHES
 
 
 def test_samples_of_a_sampler_of_one_s_own(machine):
@@ -380,6 +382,7 @@ def test_samples_of_a_sampler_of_one_s_own(machine):
     )  # fmt: skip
     trainer.train()
     assert samples_of(trainer) == pytest.approx(EPOCHS * 20)
+    assert receipts()[-1]["dataset_samples"] is None, "some of 8 are drawn several times"
 
 
 def test_samples_of_a_loader_of_one_s_own_are_not_guessed(machine):

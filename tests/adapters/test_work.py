@@ -28,6 +28,20 @@ def test_a_custom_loop_counts_its_steps_and_what_it_reports(machine):
     assert work() == {"steps": 5000, "samples": 640.0, "tokens": 9000.0, "flops": 5e9}
 
 
+def test_the_samples_of_the_data_set_are_beside_the_work(machine):
+    """Adding them up over runs would be wrong, so that they are not part of it."""
+    training = Training()
+    for samples in (320, -1.0, math.nan, None):
+        with training.measure():
+            training.metrics(Progress(0.5, 640.0, dataset_samples=samples))
+            running = training.tracker.report()
+            training.metrics()  # without any progress: what was reported before holds
+        known = 320.0 if samples == 320 else None
+        assert running.dataset_samples == known
+        assert training.report.dataset_samples == known
+    assert [one["dataset_samples"] for one in receipts()] == [320.0, None, None, None]
+
+
 @pytest.mark.parametrize("amount", [math.nan, math.inf, -1.0, 1e300, 10**20])
 def test_an_impossible_amount_is_unknown_and_the_receipt_can_be_read(machine, amount):
     training = Training()

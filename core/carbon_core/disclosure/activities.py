@@ -90,6 +90,7 @@ class Activity(NamedTuple):
         pue: Power usage effectiveness that its energy includes.
         algorithm: Framework, its version and the class of the model, as far as they are known, by the
             names that BoAmps has for them.
+        dataset_samples: Samples of the data set of its training, each counted once; None if unknown.
     """
 
     run_id: str
@@ -118,6 +119,7 @@ class Activity(NamedTuple):
     has_interval: bool = True
     pue: float = 1.0
     algorithm: Mapping[str, str] = {}
+    dataset_samples: float | None = None
 
 
 class Group(NamedTuple):

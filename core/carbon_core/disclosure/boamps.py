@@ -19,7 +19,13 @@ from carbon_core.escaping import one_line
 from carbon_core.formatting import energy_interval
 from carbon_core.intensity.tables import country_name
 from carbon_core.limits import time_of
-from carbon_core.outputs.boamps import boamps_time, components, finished, quality
+from carbon_core.outputs.boamps import (
+    PARTS_OF_SAMPLES,
+    boamps_time,
+    components,
+    finished,
+    quality,
+)
 from carbon_core.records import GUESSED, Estimate
 from carbon_core.units import GRAMS_PER_KG
 
@@ -101,6 +107,8 @@ def _report(stage: str, code: str, all_runs: Sequence[Activity], facts: Facts) -
 
 def _task(stage: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
     parameters = facts.number("parameters")
+    data_type = facts.text("data_type") or "token"
+    items = facts.number("dataset_items")
     requests = [one.requests for one in runs if one.energy_kwh and one.requests is not None]
     return {
         "taskStage": _STAGES.get(stage, stage),
@@ -117,12 +125,18 @@ def _task(stage: str, runs: Sequence[Activity], facts: Facts) -> dict[str, Any]:
         "dataset": [
             {
                 "dataUsage": "input",
-                "dataType": facts.text("data_type") or "token",
-                "dataQuantity": facts.number("dataset_items"),
+                "dataType": data_type,
+                "dataQuantity": _samples(data_type, runs) if items is None else items,
             }
         ],
         "taskDescription": f"Runs: {'; '.join(map(_named, runs))}. {_interval(runs)}",
     }
+
+
+def _samples(data_type: str, runs: Sequence[Activity]) -> float | None:
+    """Return the samples of the data set, if the runs that have it agree; a token is no sample."""
+    known = {one.dataset_samples for one in runs if one.dataset_samples is not None}
+    return known.pop() if len(known) == 1 and data_type not in PARTS_OF_SAMPLES else None
 
 
 def _interval(runs: Sequence[Activity]) -> str:

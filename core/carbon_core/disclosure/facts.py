@@ -155,7 +155,11 @@ FACTS: tuple[Fact, ...] = (
             "other",
         ),
     ),
-    Fact("dataset_items", "number", "", "Number of items of the dataset.", ("boamps",)),
+    Fact(
+        "dataset_items", "number", "",
+        "Number of items of the dataset, if the runs do not have it in that kind of data.",
+        ("boamps",),
+    ),
     Fact(
         "infrastructure", "text", "", "Kind of the infrastructure.", ("boamps",),
         ("publicCloud", "privateCloud", "onPremise", "other"),

@@ -69,6 +69,7 @@ def of_receipt(
         run.sigmas_ln is not None,
         facts.pue,
         algorithm_of(facts, host),
+        found.dataset_samples,
     )
 
 

@@ -138,6 +138,7 @@ def activity_data(one: Activity) -> dict[str, Any]:
         "methods": one.methods,
         "share_by_grade": dict(one.share_by_grade),
         "work": one.work._asdict(),
+        "dataset_samples": one.dataset_samples,
         "requests": one.requests,
         "served_tokens": one.served_tokens,
         "study_id": one.study_id,

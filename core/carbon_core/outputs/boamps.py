@@ -27,6 +27,8 @@ _MOST_LEVELS = 50
 _TIME = len("2026-01-31T12:00:00")
 # The highest relative error of each quality of the format.
 _QUALITIES = ((0.10, "high"), (0.25, "medium"), (0.50, "low"))
+# Kinds of data of which a sample has several.
+PARTS_OF_SAMPLES = ("token", "word")
 # What implements a model, by the fact that has its version: Keras before its backends.
 _FRAMEWORKS = {"keras": "keras", "torch": "pytorch", "jax": "jax", "tensorflow": "tensorflow"}
 
@@ -135,7 +137,10 @@ def boamps_report(report: Report, metadata: Mapping[str, Any]) -> dict[str, Any]
         "environment": _environment(report),
         "quality": quality(report.energy_kwh) if report.is_known else None,
     }
-    return finished(_merged({key: _known(value) for key, value in filled.items()}, metadata))
+    merged = _merged({key: _known(value) for key, value in filled.items()}, metadata)
+    if report.dataset_samples is not None:
+        _add_quantity(merged, report.dataset_samples)
+    return finished(merged)
 
 
 def finished(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,10 +214,26 @@ def _task(report: Report) -> dict[str, Any]:
         "taskStage": "training" if is_training else "inference" if served else None,
         "nbRequest": sum(one.completed for one in served.counters) if served else None,
         "algorithms": [algorithm] if algorithm else None,
-        "dataset": [{"dataUsage": "input", "dataType": "token"}]
-        if report.work.tokens is not None
-        else None,
+        "dataset": _dataset(report),
     }
+
+
+def _dataset(report: Report) -> list[dict[str, str]] | None:
+    """Return the data of a run, whose type is known where tokens are counted; None if unknown."""
+    if report.work.tokens is not None:
+        return [{"dataUsage": "input", "dataType": "token"}]
+    return [{"dataUsage": "input"}] if report.dataset_samples is not None else None
+
+
+def _add_quantity(merged: Mapping[str, Any], samples: float) -> None:
+    """Add the samples of a training's only data set, unless the user states a number.
+
+    Not where its type is one of which a sample has several.
+    """
+    match merged.get("task"):
+        case {"dataset": [{"dataUsage": "input"} as data]}:
+            if data.get("dataType") not in PARTS_OF_SAMPLES:
+                data.setdefault("dataQuantity", samples)
 
 
 def _measure(report: Report) -> dict[str, Any]:

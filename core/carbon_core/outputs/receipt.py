@@ -79,6 +79,7 @@ def _complete(report: Report) -> dict[str, Any]:
         "trials": [_trial(trial, report.status)._asdict() for trial in report.trials],
         "requests": _requests(report),
         "work": report.work._asdict(),
+        "dataset_samples": report.dataset_samples,
     }
 
 

@@ -243,6 +243,7 @@ class Receipt:
     trials: tuple[TrialResult, ...] = ()
     requests: RequestsEnergy | None = None
     work: Work = Work()
+    dataset_samples: NotNegative | None = None
 
     def __post_init__(self) -> None:
         """Check that each figure is within its interval, and that only an unknown energy has none."""

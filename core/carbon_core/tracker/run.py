@@ -58,7 +58,8 @@ class Run:
     Attributes:
         parts: Its clock, meters, sources and outputs.
         others: Segments that other ranks of the same training have measured.
-        noted: Fields of its reports that the training sets: `logged_metrics` and `work`.
+        noted: Fields of its reports that the training sets: `logged_metrics`, `work`
+            and `dataset_samples`.
         pid: The process that it belongs to.
         predecessors: Earlier segments of the training that it continues.
         tasks: The results of its tasks.

@@ -347,6 +347,38 @@ def test_boamps_has_a_report_for_each_stage_and_country(runs: Disclosed) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("of_runs", "facts", "expected"),
+    [
+        ((160.0, None, 160.0), {}, 160),
+        ((160.0, None, 161.0), {}, None),
+        ((None, None), {}, None),
+        ((160.0,), {"dataset_items": 5}, 5),
+        ((160.0, 161.0), {"dataset_items": 5}, 5),
+        ((160.0,), {"data_type": "token"}, None),
+        ((160.0,), {"data_type": "token", "dataset_items": 5}, 5),
+    ],
+)
+def test_boamps_has_the_samples_on_which_the_runs_agree(
+    tmp_path: Path,
+    of_runs: tuple[float | None, ...],
+    facts: dict[str, Any],
+    expected: float | None,
+) -> None:
+    disclosed = kept(
+        tmp_path,
+        *(
+            replace(report_of(f"{i}"), work=Work(10, 20), dataset_samples=samples)
+            for i, samples in enumerate(of_runs)
+        ),
+    )
+    assert missing(format_of("boamps"), disclosed, given(**facts)) == ()
+    text = text_of("boamps", disclosed, **facts)
+    assert judges.of_boamps(text) == []
+    (dataset,) = json.loads(text)["task"]["dataset"]
+    assert dataset.get("dataQuantity") == expected
+
+
 def test_hardware_and_location_of_the_user_are_stated(runs: Disclosed) -> None:
     stated = {"hardware": "8 x H200", "location": "Lille"}
     texts = documents(format_of("boamps"), runs, given(**stated))

@@ -81,6 +81,51 @@ def test_the_task_has_what_the_run_knows(make_report: MakeReport) -> None:
     ]
 
 
+def test_the_dataset_has_the_samples_where_its_type_is_not_a_part_of_one(
+    make_report: MakeReport,
+) -> None:
+    training = replace(make_report(), work=Work(10, 20), dataset_samples=160.0)
+    draft = boamps_report(training, {})
+    assert draft["task"]["dataset"] == [{"dataUsage": "input", "dataQuantity": 160.0}]
+    assert draft["header"]["reportStatus"] == "draft"
+    assert "task.dataset[0].dataType" in " ".join(problems(draft))
+
+    def dataset(report: Report = training, **stated: Any) -> Any:
+        task = {"taskFamily": "chat", **ALGORITHM, "dataset": [stated]}
+        found = boamps_report(report, {"task": task})
+        assert boamps_schemas.complaints(found) == []
+        assert task["dataset"] == [stated], "what the user gave is as it was"
+        return found["task"]["dataset"]
+
+    image = {"dataUsage": "input", "dataType": "image"}
+    assert dataset(dataType="image") == [{**image, "dataQuantity": 160.0}]
+    assert dataset(**image, dataQuantity=7) == [{**image, "dataQuantity": 7}]
+    assert dataset(dataType="token") == [{**image, "dataType": "token"}]
+    assert dataset(dataUsage="output", dataType="image") == [{**image, "dataUsage": "output"}]
+    of_tokens = replace(training, work=Work(10, 20, 3_000))
+    assert dataset(of_tokens) == [{**image, "dataType": "token"}]
+    assert dataset(of_tokens, dataType="image") == [{**image, "dataQuantity": 160.0}]
+    assert dataset(replace(training, dataset_samples=None), **image) == [image]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "a text",
+        {"dataset": "a text"},
+        {"dataset": ["a text"]},
+        {"dataset": []},
+        {"dataset": [{}, {}]},
+    ],
+)
+def test_a_dataset_of_another_form_stays_as_it_was_given(
+    make_report: MakeReport, task: Any
+) -> None:
+    training = replace(make_report(), work=Work(10, 20), dataset_samples=160.0)
+    found = boamps_report(training, {"task": copy.deepcopy(task)})["task"]
+    assert "dataQuantity" not in json.dumps(found)
+
+
 def test_served_requests_are_inference(make_report: MakeReport) -> None:
     served = Requests(
         (RequestCounts("chat", 3), RequestCounts("code", 4)), 60.0, 1.0, 1.0, 0.1, 0.1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from carbon_core.outputs import receipt
+from carbon_core.input_files import InputFileError
+from carbon_core.outputs import receipt, receipt_reading
 from carbon_core.records import Snapshot
 from carbon_core.report import Report
 
@@ -120,3 +121,25 @@ def test_a_receipt_replaces_an_earlier_one_whole(path: Path, make_report: MakeRe
 def test_odd_names_are_json_all_the_same(path: Path, make_report: MakeReport) -> None:
     name = 'a\nb\0c\ud800"\x1b[31m'
     assert written(make_report(project_name=name), path)["run"]["project_name"] == name
+
+
+def test_samples_of_the_data_set_are_read_back(path: Path, make_report: MakeReport) -> None:
+    report = make_report()
+    assert written(report, path)["dataset_samples"] is None
+    assert receipt_reading.read(path).dataset_samples is None
+    assert written(replace(report, dataset_samples=1797.0), path)["dataset_samples"] == 1797.0
+    assert receipt_reading.read(path).dataset_samples == 1797.0
+    data = json.loads(path.read_text())
+    del data["dataset_samples"]  # as older versions wrote it
+    path.write_text(json.dumps(data))
+    assert receipt_reading.read(path).dataset_samples is None
+
+
+@pytest.mark.parametrize("samples", [-1, 1e16, "many", True])
+def test_samples_that_cannot_be_are_refused(
+    path: Path, make_report: MakeReport, samples: object
+) -> None:
+    data = {**written(make_report(), path), "dataset_samples": samples}
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputFileError, match="dataset_samples"):
+        receipt_reading.read(path)
