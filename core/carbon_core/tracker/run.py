@@ -58,8 +58,7 @@ class Run:
     Attributes:
         parts: Its clock, meters, sources and outputs.
         others: Segments that other ranks of the same training have measured.
-        noted: Fields of its reports that the training sets: `logged_metrics`, `work`
-            and `dataset_samples`.
+        noted: Fields of its reports that the training sets, such as `logged_metrics` and `work`.
         pid: The process that it belongs to.
         predecessors: Earlier segments of the training that it continues.
         tasks: The results of its tasks.
