@@ -323,7 +323,7 @@ def test_trackers_within_the_command_name_the_run_and_count_once(
         timeout=TIMEOUT_S,
     )
     data = json.loads(shown.stdout)
-    assert data["total"]["energy_kwh"] == found["outer"]["energy_kwh"]
+    assert data["total"]["energy_kwh"] == pytest.approx(found["outer"]["energy_kwh"])
     assert (data["total"]["runs"], data["total"]["runs_within_others"]) == (1, 2)
     parts = {run["project_name"]: run["part_of"] for run in data["runs"]}
     assert parts == {"outer": None, "first": outer["run_id"], "second": outer["run_id"]}
