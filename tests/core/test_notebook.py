@@ -106,7 +106,7 @@ def test_a_detection_that_fails_is_shown_as_unknown() -> None:
     def broken() -> list[Meter]:
         raise OSError("no driver")
 
-    tracker = LabTracker(FakeClock(), broken)
+    tracker = LabTracker(FakeClock(), broken, start_patience_s=0.0)
     tracker.start()
     shown(tracker)
     tracker.stop()

@@ -670,7 +670,7 @@ def test_a_device_that_is_found_late_counts_for_the_requests_before(
         lambda t_s: 300.0 * t_s if t_s >= begun_s + 5 else None,
         fake_device("gpu"),
     )
-    tracker = LabTracker(clock, lambda: [steady(clock, 100.0), gpu], start_patience_s=10.0)
+    tracker = LabTracker(clock, lambda: [steady(clock, 100.0), gpu])
     with tracker:
         requests = tracker.requests()
         with requests.request():

@@ -364,7 +364,7 @@ def test_marks_that_come_together_are_booked_at_their_own_time() -> None:
     clock = FakeClock()
     first_read = threading.Event()
     meter = FakeMeter(clock, lambda t_s: 100.0 * t_s if first_read.wait(5) else None)
-    tracker = LabTracker(clock, lambda: [meter])
+    tracker = LabTracker(clock, lambda: [meter], start_patience_s=0.0)
     tracker.start()
     for name in ("a", "b", "c"):
         clock.advance(10)

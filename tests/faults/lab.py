@@ -21,6 +21,8 @@ JOULES_PER_KWH = 3_600_000.0
 class LabTracker(Tracker):
     """Measures what it is given.
 
+    On a clock that a test advances, its start waits for the first readings, which come in real time.
+
     Args:
         clock: Source of time.
         detect: Gives the meters.
@@ -46,6 +48,7 @@ class LabTracker(Tracker):
                 "detect": lambda: Detection(tuple(detect())),
                 "assumed": PER_KWH,
                 "messages": self.messages,
+                **({"start_patience_s": 10.0} if isinstance(self.clock, FakeClock) else {}),
                 **self._parts,
             }
         )
@@ -57,13 +60,9 @@ def steady(clock: Any, power_w: float = 100.0, component: Any = "cpu", **more: A
 
 
 def lab(power_w: float = 100.0, **parts: Any) -> tuple[LabTracker, FakeClock]:
-    """Return a tracker of one steady counter, not started, and its clock.
-
-    Its start waits for the first reading: the clock must not advance before.
-    """
+    """Return a tracker of one steady counter, not started, and its clock."""
     clock = FakeClock()
-    own = {"start_patience_s": 10.0, **parts}
-    return LabTracker(clock, lambda: [steady(clock, power_w)], **own), clock
+    return LabTracker(clock, lambda: [steady(clock, power_w)], **parts), clock
 
 
 def said(tracker: LabTracker) -> list[str]:

@@ -234,7 +234,7 @@ def test_a_search_that_fails_is_said_once_and_nothing_is_made_up() -> None:
     def search() -> list[FakeMeter]:
         raise MeterError("no meter on this machine")
 
-    tracker = LabTracker(FakeClock(), search)
+    tracker = LabTracker(FakeClock(), search, start_patience_s=0.0)
     tracker.start()
     tracker.mark("train")
     tracker.clock.advance(60)

@@ -38,7 +38,7 @@ class Machine:
         self.broken = self.opened = False
         self.run_s = 0.0
         self._show()
-        self.tracker = LabTracker(self.clock, lambda: [self._meter()], start_patience_s=10.0)
+        self.tracker = LabTracker(self.clock, lambda: [self._meter()])
 
     def _meter(self):
         tell = self.tracker.messages.warn
