@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from faults.lab import lab
 from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_core.hours import HourlyJoules
+from carbon_core.records import Energy, Snapshot
+from carbon_core.tracker.emissions import RunEmissions
 
 START = datetime(2026, 3, 1, 10, 30, tzinfo=timezone.utc)
 
@@ -59,3 +62,17 @@ def test_the_hours_add_up_whatever_the_looks(steps: list[tuple[float, float]]) -
     assert sum(entry.grams for entry in entries) == pytest.approx(2 * joules)
     assert all(entry.joules >= -1e-6 for entry in entries)
     assert [entry.start for entry in entries] == sorted({entry.start for entry in entries})
+
+
+def test_a_reading_that_is_noted_late_belongs_to_its_own_hour() -> None:
+    tracker, clock = lab()
+    emissions = RunEmissions(tracker.make_parts("a"), None, None, None)  # type: ignore[arg-type]
+    begun = clock.now()
+    clock.advance(3600.0)
+    reading = Snapshot(clock.monotonic_ns(), (), (Energy(100.0),))
+    clock.advance(1800.0)  # as on a busy machine, or one that was suspended
+    emissions.note_hour(reading)
+    emissions.note_hour(Snapshot(clock.monotonic_ns(), (), (Energy(150.0),)))
+    spans = emissions.hours.spans(150.0)
+    assert [(one.begin_j, one.end_j) for one in spans] == [(0.0, 100.0), (100.0, 150.0)]
+    assert spans[0].start == begun.replace(minute=0, second=0, microsecond=0)

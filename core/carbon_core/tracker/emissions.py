@@ -6,6 +6,9 @@ the previous one. After `settle`, it is discarded.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from carbon_core import units
 from carbon_core.emissions_curve import EmissionsCurve
 from carbon_core.errors import IntensityError
 from carbon_core.formatting import formatted
@@ -63,9 +66,10 @@ class RunEmissions:
         """Return the grams of CO2e of a window's energy, with the intensities known so far."""
         return self.curve.grams(window.end.joules) - self.curve.grams(window.start.joules)
 
-    def note_hour(self, joules: float) -> None:
-        """Record the cumulative joules of this instant, for hourly intensities."""
-        self.hours.note(self._clock.now(), joules)
+    def note_hour(self, snapshot: Snapshot) -> None:
+        """Record the cumulative joules of a snapshot at its own time, for hourly intensities."""
+        late_s = units.seconds(self._clock.monotonic_ns() - snapshot.t_ns)
+        self.hours.note(self._clock.now() - timedelta(seconds=late_s), snapshot.joules)
 
     def go_offline(self) -> None:
         """Make no request: another rank reports this machine."""

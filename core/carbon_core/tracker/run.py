@@ -258,7 +258,7 @@ class Run:
 
     def _heartbeat(self, snapshot: Snapshot) -> None:
         self._opening.begin(self._sampler.add)
-        self._emissions.note_hour(snapshot.joules)
+        self._emissions.note_hour(snapshot)
         self._meters.sample_host()
         report = self.report(snapshot)
         self.check_budget(report)
@@ -280,7 +280,7 @@ class Run:
         if self._end is None:
             self._meters.end_search()
             self._end = last_snapshot(self._sampler, clock, timeout_s, self.messages)
-            self._emissions.note_hour(self._end.joules)
+            self._emissions.note_hour(self._end)
         active_runs.end(self.parts.facts.run_id, self._end.t_ns)
         if self._saved is None:
             self._emissions.settle(self._end, deadline.step_s)
