@@ -97,7 +97,7 @@ class LightningWays:
             ({"log_metrics": ["power_w"]}, {"power_w"}),
             ({"progress_bar": False}, set()),
         ],
-        ids=str,
+        ids=("standard", "chosen", "none"),
     )
     def test_the_progress_bar_shows_energy_and_emissions(self, settings, shown, machine):
         on_batch = clockwork(machine.clock)
